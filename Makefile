@@ -1,0 +1,57 @@
+# make demo   the whole path on a bundled clip, with the server stopped and started on the way
+# make test   every test
+# make check  formatting, types, import arrows, generated stubs
+# make stubs  write shared/stubs/ from protos/
+# make lock   write requirements/*.txt from pyproject.toml
+#
+# SPLITFER_TORCH        the torch to install for development (default: see TORCH below)
+# SPLITFER_TORCH_INDEX  a package index to take it from, such as one with processor-only builds
+
+PYTHON ?= python3
+TORCH := $(or $(SPLITFER_TORCH),torch==2.13.0)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PROTOS := splitfer/v1/splitfer.proto onnx_subset/external_data.proto
+
+.PHONY: demo test check stubs lock format clean
+
+demo: .venv/.run
+	$(BIN)/python -m benchmarks.demo --out demo-out
+
+test: .venv/.dev
+	$(BIN)/python -m pytest
+
+check: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	BIN=$(BIN) sh protos/check.sh
+
+format: .venv/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+stubs: .venv/.dev
+	BIN=$(BIN) sh protos/generate.sh shared/stubs
+
+lock: .venv/.dev
+	BIN=$(BIN) sh requirements/lock.sh
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+
+# A stamp is made last, so that an interrupted install is done again.
+.venv/.run: .venv/bin/python requirements/run.txt pyproject.toml
+	$(PIP) --require-hashes -r requirements/run.txt
+	$(PIP) --no-deps --no-build-isolation -e .
+	touch $@
+
+.venv/.dev: .venv/.run requirements/dev.txt
+	$(PIP) --require-hashes -r requirements/dev.txt
+	$(BIN)/python -c 'import torch' 2>/dev/null || $(PIP) "$(TORCH)" $(if $(SPLITFER_TORCH_INDEX),--index-url $(SPLITFER_TORCH_INDEX))
+	touch $@
+
+clean:
+	rm -rf .venv demo-out

@@ -1,0 +1,1 @@
+"""One file per question; each prints JSON with ``--json`` and names the machine."""

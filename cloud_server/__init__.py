@@ -1,0 +1,1 @@
+"""The server: latents or pictures in, answers out, over gRPC and REST."""

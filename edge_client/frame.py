@@ -1,0 +1,21 @@
+"""One picture of a source, as every stage sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Frame:
+    """``rgb`` uint8 ``(H, W, 3)``; ``index`` counts the source's frames from 0, dropped ones
+    included; ``time_s`` is its place in the source; ``decoded_s`` the monotonic instant at which
+    it was decoded, from which its deadline counts."""
+
+    source: str
+    index: int
+    time_s: float
+    rgb: NDArray[np.uint8]
+    decoded_s: float

@@ -1,0 +1,1 @@
+"""Latents to bytes and back, without any I/O."""

@@ -1,0 +1,97 @@
+"""The values that pass between the parts: boxes, answers, paths, reasons, limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+SCHEMA_VERSION = 1
+
+LATENT_SHAPE = (8, 28, 28)
+FEATURES_SHAPE = (116, 28, 28)
+CROP_SIDE = 224
+
+
+class Path(StrEnum):
+    """Where an answer was computed."""
+
+    CLOUD = "cloud"
+    LOCAL = "local"
+    IMAGE = "image"
+
+
+class Reason(StrEnum):
+    """Why the wanted path did not answer."""
+
+    LINK_DOWN = "link_down"
+    BREAKER_OPEN = "breaker_open"
+    DEADLINE = "deadline"
+    MODEL_MISMATCH = "model_mismatch"
+    OVERLOADED = "overloaded"
+    NOT_READY = "not_ready"
+    UNAUTHORISED = "unauthorised"
+    SERVER_ERROR = "server_error"
+
+
+@dataclass(frozen=True)
+class Box:
+    """A face in a frame, in pixels; it may reach over the frame's border."""
+
+    x: int
+    y: int
+    w: int
+    h: int
+
+    def as_list(self) -> list[int]:
+        """``[x, y, w, h]``."""
+        return [self.x, self.y, self.w, self.h]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Seven calibrated probabilities, in the order of ``LABELS``, and the tail they came from."""
+
+    probabilities: tuple[float, ...]
+    model: str
+
+
+@dataclass(frozen=True)
+class LatencyMs:
+    """Milliseconds per stage; None where a stage did not run.
+
+    ``link`` is the round trip minus the server's time, ``tail`` the tail that answered, ``total``
+    from the decoded frame to the answer. Stages that a frame's faces share are repeated on each.
+    """
+
+    detect: float | None = None
+    head: float | None = None
+    encode: float | None = None
+    link: float | None = None
+    tail: float | None = None
+    total: float | None = None
+
+
+@dataclass(frozen=True)
+class FaceAnswer:
+    """The one answer of one face."""
+
+    box: Box
+    answer: Answer
+    path: Path
+    reason: Reason | None = None
+    latency_ms: LatencyMs = field(default_factory=LatencyMs)
+    sent_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on what a peer may ask for; each is a setting of the server.
+
+    ``infer_message_bytes`` leaves room for ``faces_per_frame`` raw payloads.
+    """
+
+    faces_per_frame: int = 32
+    smallest_face_px: int = 40
+    body_bytes: int = 8 * 2**20
+    picture_pixels: int = 16_000_000
+    infer_message_bytes: int = 256 * 2**10

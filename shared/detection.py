@@ -1,0 +1,39 @@
+"""Faces in a frame, by dlib's frontal face detector (HOG and a linear classifier)."""
+
+from __future__ import annotations
+
+import dlib
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from shared.contracts import Box
+
+
+class FaceDetector:
+    """Finds upright frontal faces. One instance belongs to one thread.
+
+    The search runs on a grey frame whose longer side is at most ``search_side_px``; dlib's window
+    is 80 px, so smaller faces there are not found. Time grows with the searched area.
+    """
+
+    def __init__(self, search_side_px: int, smallest_face_px: int, most_faces: int) -> None:
+        self._find = dlib.get_frontal_face_detector()
+        self._search_side_px = search_side_px
+        self._smallest_face_px = smallest_face_px
+        self._most_faces = most_faces
+
+    def detect(self, grey: NDArray[np.uint8]) -> list[Box]:
+        """Boxes in a grey frame uint8 ``(H, W)``, in its pixels, the largest first."""
+        height, width = grey.shape
+        ratio = max(1.0, max(height, width) / self._search_side_px)
+        if ratio > 1:
+            size = (max(1, round(width / ratio)), max(1, round(height / ratio)))
+            grey = np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.BILINEAR))
+        boxes = [
+            Box(round(r.left() * ratio), round(r.top() * ratio),
+                round(r.width() * ratio), round(r.height() * ratio))
+            for r in self._find(np.ascontiguousarray(grey), 0)
+        ]  # fmt: skip
+        large = [box for box in boxes if min(box.w, box.h) >= self._smallest_face_px]
+        return sorted(large, key=lambda box: -box.w * box.h)[: self._most_faces]

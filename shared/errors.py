@@ -1,0 +1,130 @@
+"""Every error that SplitFER raises on purpose.
+
+    SplitFerError(code, retryable)
+    |-- ConfigError            a setting is wrong; the process does not start
+    |-- SourceError            a camera or file cannot be read
+    |-- WeightsError           weights are missing, altered, or give wrong numbers
+    |-- CodecError             a payload cannot be decoded
+    |   |-- MalformedPayload
+    |   |-- PayloadTooLarge
+    |   `-- ModelMismatch      made by other weights
+    |-- ImageError             a picture cannot be read
+    |   `-- UnsupportedPicture
+    |-- AuthError
+    |-- LinkError              the server cannot be asked; the edge falls back
+    `-- ServeError
+        |-- Overloaded
+        |-- NotReady
+        |-- DeadlineExceeded
+        `-- InferenceFailed    the cause is logged, not sent
+
+``code`` is ours and stable: it travels in gRPC's trailing metadata and in JSON bodies, since
+gRPC's own codes are ambiguous. ``retryable`` says whether the same request may succeed later.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SplitFerError(Exception):
+    """Root of the tree; ``str(error)`` is one readable line that says what to do."""
+
+    code: ClassVar[str] = "internal"
+    retryable: ClassVar[bool] = False
+
+
+class ConfigError(SplitFerError):
+    """A setting is wrong; the message names its key."""
+
+    code = "config"
+
+
+class SourceError(SplitFerError):
+    """A picture source cannot be opened or read."""
+
+    code = "source"
+    retryable = True
+
+
+class WeightsError(SplitFerError):
+    """Weights are missing, altered, or give wrong numbers on this machine."""
+
+    code = "weights"
+
+
+class CodecError(SplitFerError):
+    """A payload cannot be decoded."""
+
+    code = "malformed_payload"
+
+
+class MalformedPayload(CodecError):
+    """Not a payload: wrong size, unknown codec, wrong checksum."""
+
+
+class PayloadTooLarge(CodecError):
+    """A message, body or picture is over a limit; the message names the limit."""
+
+    code = "too_large"
+
+
+class ModelMismatch(CodecError):
+    """The latent was made by other weights than the ones that would read it."""
+
+    code = "model_mismatch"
+
+
+class ImageError(SplitFerError):
+    """Bytes that ought to be a picture are damaged or empty."""
+
+    code = "bad_picture"
+
+
+class UnsupportedPicture(ImageError):
+    """A picture of a kind that is not read: other format, animated, 16-bit."""
+
+    code = "unsupported_picture"
+
+
+class AuthError(SplitFerError):
+    """The caller may not ask this."""
+
+    code = "unauthorised"
+
+
+class LinkError(SplitFerError):
+    """The server cannot be reached."""
+
+    code = "link_down"
+    retryable = True
+
+
+class ServeError(SplitFerError):
+    """The server is at fault, or too busy."""
+
+
+class Overloaded(ServeError):
+    """Refused because the queue is full."""
+
+    code = "overloaded"
+    retryable = True
+
+
+class NotReady(ServeError):
+    """Starting or draining."""
+
+    code = "not_ready"
+    retryable = True
+
+
+class DeadlineExceeded(ServeError):
+    """The answer could not be given in time; no work was spent on it."""
+
+    code = "deadline"
+
+
+class InferenceFailed(ServeError):
+    """The model failed on this input; the cause is in the server's log."""
+
+    code = "inference_failed"

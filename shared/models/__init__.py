@@ -1,0 +1,1 @@
+"""The networks, in torch. Nothing that is deployed imports this package: it is exported to ONNX."""

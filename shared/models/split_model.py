@@ -1,0 +1,122 @@
+"""One head, two tails: the whole network as the edge and the cloud share it.
+
+    crop (N,1,224,224) -> Head -> features (N,116,28,28) -> LocalTail -> logits     path "local"
+                               \\-> latent   (N,  8,28,28) -> CloudTail -> logits     path "cloud"
+
+`image` is Head and CloudTail on one machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from shared.models.asp import ASP, parse_directions
+from shared.models.bottleneck import Decoder, Encoder, dequantise, quantise, straight_through
+from shared.models.sfp import SFP
+from shared.models.shufflenet_v2 import STAGE2_CHANNELS, Stem, Trunk
+
+MODULES = ("none", "asp", "sfp", "asp+sfp", "sfp+asp")
+PIXEL_MEAN, PIXEL_STD = 127.5, 63.75
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """Options of one split model.
+
+    Raises:
+        ValueError: the modules, directions, wavelet or level are not offered.
+    """
+
+    classes: int = 7
+    modules: str = "asp+sfp"
+    directions: str = "H+V+FD+BD"
+    wavelet: str = "db2"
+    level: int = 3
+
+    def __post_init__(self) -> None:
+        if self.modules not in MODULES:
+            raise ValueError(f"modules are one of {', '.join(MODULES)}, not {self.modules!r}")
+        parse_directions(self.directions)
+
+
+def attention(config: SplitConfig) -> nn.Sequential:
+    """The attention modules in their order (paper 001, Table 2); empty for ``none``."""
+    make = {
+        "asp": lambda: ASP(STAGE2_CHANNELS, parse_directions(config.directions)),
+        "sfp": lambda: SFP(STAGE2_CHANNELS, config.wavelet, config.level),
+    }
+    names = [] if config.modules == "none" else config.modules.split("+")
+    return nn.Sequential(*(make[name]() for name in names))
+
+
+class Head(nn.Module):
+    """What the edge runs first: crop -> (features, z).
+
+    The crop is grey ``(N, 1, H, W)``, uint8 or float in 0..255, replicated to three channels.
+    Returns the uncut features ``(N, 116, H/8, W/8)`` and ``z`` ``(N, 8, H/8, W/8)``, the latent
+    before rounding.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = Stem()
+        self.encoder = Encoder(STAGE2_CHANNELS)
+
+    def features(self, crop: Tensor) -> Tensor:
+        """``(N, 1, H, W)`` grey 0..255 -> ``(N, 116, H/8, W/8)``."""
+        grey = (crop.to(self.encoder.conv.weight.dtype) - PIXEL_MEAN) / PIXEL_STD
+        features: Tensor = self.stem(grey.expand(-1, 3, -1, -1))
+        return features
+
+    def forward(self, crop: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.features(crop)
+        return features, self.encoder(features)
+
+
+class LocalTail(Trunk):
+    """Backbone only: features ``(N, 116, H, W)`` -> logits ``(N, 7)``."""
+
+
+class CloudTail(nn.Module):
+    """Decoder, attention, trunk: ``y_hat`` ``(N, 8, H, W)`` -> logits ``(N, 7)``."""
+
+    def __init__(self, config: SplitConfig) -> None:
+        super().__init__()
+        self.decoder = Decoder(STAGE2_CHANNELS)
+        self.attention = attention(config)
+        self.trunk = Trunk(config.classes)
+
+    def forward(self, y_hat: Tensor) -> Tensor:
+        logits: Tensor = self.trunk(self.attention(self.decoder(y_hat)))
+        return logits
+
+
+class SplitModel(nn.Module):
+    """Head, local tail and cloud tail, trained and exported together."""
+
+    def __init__(self, config: SplitConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or SplitConfig()
+        self.head = Head()
+        self.local_tail = LocalTail(self.config.classes)
+        self.cloud_tail = CloudTail(self.config)
+
+    def local(self, crop: Tensor) -> Tensor:
+        """Logits ``(N, 7)`` by path `local`."""
+        logits: Tensor = self.local_tail(self.head.features(crop))
+        return logits
+
+    def cloud(self, crop: Tensor) -> Tensor:
+        """Logits ``(N, 7)`` by paths `cloud` and `image`, with the quantiser in the loop."""
+        z = self.head(crop)[1]
+        y_hat = straight_through(z) if self.training else dequantise(quantise(z))
+        logits: Tensor = self.cloud_tail(y_hat)
+        return logits
+
+    def forward(self, crop: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of both paths, `local` and `cloud`, from one run of the head."""
+        features, z = self.head(crop)
+        y_hat = straight_through(z) if self.training else dequantise(quantise(z))
+        return self.local_tail(features), self.cloud_tail(y_hat)

@@ -1,0 +1,62 @@
+"""Encoded pictures to arrays, with everything that a peer controls checked first."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from shared.errors import ImageError, PayloadTooLarge, UnsupportedPicture
+
+FORMATS = ("JPEG", "PNG", "WEBP")
+_PNG_BIT_DEPTH_AT = 24
+
+
+def decode_picture(data: bytes, most_pixels: int) -> NDArray[np.uint8]:
+    """JPEG, PNG or WebP -> RGB uint8 ``(H, W, 3)``, turned as its EXIF says.
+
+    CMYK and palette pictures are converted. The size is checked before a pixel is decoded.
+
+    Raises:
+        ImageError: empty, damaged or cut short.
+        UnsupportedPicture: another format, animated, or 16 bits a channel.
+        PayloadTooLarge: more pixels than ``most_pixels``.
+    """
+    if not data:
+        raise ImageError("the picture is empty: send the bytes of a JPEG, PNG or WebP file")
+    try:
+        with warnings.catch_warnings():
+            # The size is checked below, against our own limit.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            _check(image, data, most_pixels)
+            image.load()
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except UnidentifiedImageError as error:
+        raise UnsupportedPicture("not a picture that is read here: JPEG, PNG or WebP") from error
+    except Image.DecompressionBombError as error:
+        raise PayloadTooLarge(f"the picture has more than {most_pixels} pixels") from error
+    except (OSError, ValueError, SyntaxError, struct.error, EOFError) as error:
+        raise ImageError(f"the picture is damaged or cut short: {error}") from error
+
+
+def _check(image: Image.Image, data: bytes, most_pixels: int) -> None:
+    width, height = image.size
+    if width * height > most_pixels:
+        raise PayloadTooLarge(f"the picture is {width}x{height}; at most {most_pixels} pixels")
+    if getattr(image, "n_frames", 1) > 1:
+        raise UnsupportedPicture("animated pictures are not read: send one frame")
+    # Pillow narrows 16-bit colour to 8 bits without a word, so the file itself is asked.
+    if image.format == "PNG" and data[_PNG_BIT_DEPTH_AT] > 8:
+        raise UnsupportedPicture("16-bit pictures are not read: send 8 bits a channel")
+
+
+def encode_jpeg(rgb: NDArray[np.uint8], quality: int) -> bytes:
+    """RGB uint8 ``(H, W, 3)`` -> the bytes of a JPEG file."""
+    out = io.BytesIO()
+    Image.fromarray(rgb).save(out, "JPEG", quality=quality)
+    return out.getvalue()

@@ -1,0 +1,139 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class GetModelRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Model(_message.Message):
+    __slots__ = ("schema_version", "server_version", "fingerprint", "labels", "tails", "codecs", "limits")
+    SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SERVER_VERSION_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    TAILS_FIELD_NUMBER: _ClassVar[int]
+    CODECS_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    schema_version: int
+    server_version: str
+    fingerprint: str
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    tails: _containers.RepeatedScalarFieldContainer[str]
+    codecs: _containers.RepeatedScalarFieldContainer[str]
+    limits: Limits
+    def __init__(self, schema_version: _Optional[int] = ..., server_version: _Optional[str] = ..., fingerprint: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., tails: _Optional[_Iterable[str]] = ..., codecs: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
+
+class Limits(_message.Message):
+    __slots__ = ("faces_per_frame", "smallest_face_px", "body_bytes", "picture_pixels", "infer_message_bytes")
+    FACES_PER_FRAME_FIELD_NUMBER: _ClassVar[int]
+    SMALLEST_FACE_PX_FIELD_NUMBER: _ClassVar[int]
+    BODY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PICTURE_PIXELS_FIELD_NUMBER: _ClassVar[int]
+    INFER_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    faces_per_frame: int
+    smallest_face_px: int
+    body_bytes: int
+    picture_pixels: int
+    infer_message_bytes: int
+    def __init__(self, faces_per_frame: _Optional[int] = ..., smallest_face_px: _Optional[int] = ..., body_bytes: _Optional[int] = ..., picture_pixels: _Optional[int] = ..., infer_message_bytes: _Optional[int] = ...) -> None: ...
+
+class InferRequest(_message.Message):
+    __slots__ = ("fingerprint", "tail", "payloads")
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    TAIL_FIELD_NUMBER: _ClassVar[int]
+    PAYLOADS_FIELD_NUMBER: _ClassVar[int]
+    fingerprint: str
+    tail: str
+    payloads: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, fingerprint: _Optional[str] = ..., tail: _Optional[str] = ..., payloads: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class InferResponse(_message.Message):
+    __slots__ = ("results", "time")
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[FaceResult]
+    time: ServerTime
+    def __init__(self, results: _Optional[_Iterable[_Union[FaceResult, _Mapping]]] = ..., time: _Optional[_Union[ServerTime, _Mapping]] = ...) -> None: ...
+
+class FaceResult(_message.Message):
+    __slots__ = ("answer", "error")
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    answer: Answer
+    error: Error
+    def __init__(self, answer: _Optional[_Union[Answer, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ...) -> None: ...
+
+class Answer(_message.Message):
+    __slots__ = ("probabilities", "model")
+    PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    probabilities: _containers.RepeatedScalarFieldContainer[float]
+    model: str
+    def __init__(self, probabilities: _Optional[_Iterable[float]] = ..., model: _Optional[str] = ...) -> None: ...
+
+class Error(_message.Message):
+    __slots__ = ("code", "message", "retryable")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    RETRYABLE_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    message: str
+    retryable: bool
+    def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., retryable: _Optional[bool] = ...) -> None: ...
+
+class ServerTime(_message.Message):
+    __slots__ = ("total_ms", "tail_ms", "detect_ms", "head_ms")
+    TOTAL_MS_FIELD_NUMBER: _ClassVar[int]
+    TAIL_MS_FIELD_NUMBER: _ClassVar[int]
+    DETECT_MS_FIELD_NUMBER: _ClassVar[int]
+    HEAD_MS_FIELD_NUMBER: _ClassVar[int]
+    total_ms: float
+    tail_ms: float
+    detect_ms: float
+    head_ms: float
+    def __init__(self, total_ms: _Optional[float] = ..., tail_ms: _Optional[float] = ..., detect_ms: _Optional[float] = ..., head_ms: _Optional[float] = ...) -> None: ...
+
+class ClassifyRequest(_message.Message):
+    __slots__ = ("picture", "tail")
+    PICTURE_FIELD_NUMBER: _ClassVar[int]
+    TAIL_FIELD_NUMBER: _ClassVar[int]
+    picture: bytes
+    tail: str
+    def __init__(self, picture: _Optional[bytes] = ..., tail: _Optional[str] = ...) -> None: ...
+
+class ClassifyResponse(_message.Message):
+    __slots__ = ("width", "height", "faces", "time")
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    FACES_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    width: int
+    height: int
+    faces: _containers.RepeatedCompositeFieldContainer[DetectedFace]
+    time: ServerTime
+    def __init__(self, width: _Optional[int] = ..., height: _Optional[int] = ..., faces: _Optional[_Iterable[_Union[DetectedFace, _Mapping]]] = ..., time: _Optional[_Union[ServerTime, _Mapping]] = ...) -> None: ...
+
+class DetectedFace(_message.Message):
+    __slots__ = ("box", "result")
+    BOX_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    box: Box
+    result: FaceResult
+    def __init__(self, box: _Optional[_Union[Box, _Mapping]] = ..., result: _Optional[_Union[FaceResult, _Mapping]] = ...) -> None: ...
+
+class Box(_message.Message):
+    __slots__ = ("x", "y", "w", "h")
+    X_FIELD_NUMBER: _ClassVar[int]
+    Y_FIELD_NUMBER: _ClassVar[int]
+    W_FIELD_NUMBER: _ClassVar[int]
+    H_FIELD_NUMBER: _ClassVar[int]
+    x: int
+    y: int
+    w: int
+    h: int
+    def __init__(self, x: _Optional[int] = ..., y: _Optional[int] = ..., w: _Optional[int] = ..., h: _Optional[int] = ...) -> None: ...

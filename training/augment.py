@@ -1,0 +1,69 @@
+"""Random views of a batch of faces, made on the tensor at once.
+
+One ``grid_sample`` does flip, rotation, scale, shift and the enlargement from 48 px to the
+network's input together, so a view is interpolated once and costs the same at every size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+ROTATION_DEG = 15.0
+SCALE = 0.15
+SHIFT = 0.08
+CONTRAST = 0.25
+BRIGHTNESS = 25.0
+ERASE_PROBABILITY = 0.25
+
+
+def enlarge(pictures: Tensor, size: int) -> Tensor:
+    """Plain views: ``(N, 48, 48)`` uint8 -> float ``(N, 1, size, size)`` in 0..255."""
+    return F.interpolate(pictures.unsqueeze(1).float(), size=size, mode="bilinear")
+
+
+def random_views(pictures: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """One random view each: ``(N, 48, 48)`` uint8 -> float ``(N, 1, size, size)`` in 0..255.
+
+    Draws come from ``generator`` (on the CPU) alone, so a view can be made again.
+    """
+    n, device = len(pictures), pictures.device
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return (torch.rand(n, *shape, generator=generator) * (high - low) + low).to(device)
+
+    angle = uniform(-ROTATION_DEG, ROTATION_DEG) * (math.pi / 180)
+    scale = uniform(1 - SCALE, 1 + SCALE)
+    flip = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
+    shift = uniform(-2 * SHIFT, 2 * SHIFT, 2)
+    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
+    theta = torch.stack(
+        (
+            torch.stack((cos * flip, -sin, shift[:, 0]), dim=1),
+            torch.stack((sin * flip, cos, shift[:, 1]), dim=1),
+        ),
+        dim=1,
+    )
+    grid = F.affine_grid(theta, [n, 1, size, size], align_corners=False)
+    source = pictures.unsqueeze(1).float()
+    views = F.grid_sample(source, grid, padding_mode="border", align_corners=False)
+
+    contrast, brightness = uniform(1 - CONTRAST, 1 + CONTRAST, 1, 1, 1), uniform(-1, 1, 1, 1, 1)
+    mean = views.mean(dim=(1, 2, 3), keepdim=True)
+    views = ((views - mean) * contrast + mean + brightness * BRIGHTNESS).clamp(0, 255)
+    return torch.where(_erased(uniform, size, device), uniform(0, 255, 1, 1, 1), views)
+
+
+def _erased(uniform: Callable[..., Tensor], size: int, device: torch.device) -> Tensor:
+    """Which pixels a rectangle covers, bool ``(N, 1, size, size)``; none for most faces."""
+    height, width = uniform(0.1, 0.4), uniform(0.1, 0.4)
+    top, left = uniform(0, 1) * (1 - height), uniform(0, 1) * (1 - width)
+    chosen = uniform(0, 1) < ERASE_PROBABILITY
+    line = (torch.arange(size, device=device) + 0.5) / size
+    rows = (line >= top[:, None]) & (line < (top + height)[:, None]) & chosen[:, None]
+    columns = (line >= left[:, None]) & (line < (left + width)[:, None])
+    return (rows[:, :, None] & columns[:, None, :]).unsqueeze(1)

@@ -1,0 +1,141 @@
+"""FER2013 in the three forms people have it in, as arrays.
+
+* Kaggle's ``fer2013.csv`` (columns emotion, pixels, Usage);
+* a folder, or a zip of it, of ``train/<label>/Training_<id>.<ext>`` and
+  ``test/<label>/PublicTest_<id>.<ext>``, pictures 48x48 grey as WebP, PNG or JPEG.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from shared.labels import LABELS
+
+DATA_VARIABLE = "SPLITFER_DATA"
+SIDE = 48
+# Kaggle numbers the classes in this order; ours is alphabetical.
+KAGGLE_ORDER = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+_MEMBER = re.compile(
+    r"(?:^|/)(?P<label>[a-z]+)/(?P<usage>[A-Za-z]+)_(?P<id>\d+)\.(?:webp|png|jpe?g)$", re.I
+)
+
+
+class DataError(Exception):
+    """The data set is missing or is not FER2013 in a form that is read here."""
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Pictures and labels of one part of FER2013, ordered by id.
+
+    ``pictures`` uint8 ``(N, 48, 48)``, ``labels`` int64 ``(N,)`` (index into ``LABELS``),
+    ``ids`` int64 ``(N,)``.
+    """
+
+    pictures: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    ids: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, chosen: NDArray[np.bool_]) -> Faces:
+        """The faces where ``chosen`` ``(N,)`` is true."""
+        return Faces(self.pictures[chosen], self.labels[chosen], self.ids[chosen])
+
+
+def data_path(argument: str | None) -> Path:
+    """The data set named on the command line, else by ``SPLITFER_DATA``.
+
+    Raises:
+        DataError: neither names one, or it does not exist.
+    """
+    name = argument or os.environ.get(DATA_VARIABLE)
+    if not name:
+        raise DataError(f"no data set: pass --data PATH or set {DATA_VARIABLE}")
+    path = Path(name)
+    if not path.exists():
+        raise DataError(f"no data set at {path}")
+    return path
+
+
+def load_fer2013(path: Path, usage: str) -> Faces:
+    """One part (``Training``, ``PublicTest``, ``PrivateTest``) of FER2013.
+
+    Raises:
+        DataError: the part is not there, or a row or picture is not as FER2013's are.
+    """
+    rows = sorted(_rows(path, usage), key=lambda row: row[0])
+    if not rows:
+        raise DataError(f"{path} holds no pictures of usage {usage!r}")
+    ids, labels, pictures = zip(*rows, strict=True)
+    return Faces(np.stack(pictures), np.asarray(labels), np.asarray(ids))
+
+
+def split_off(faces: Faces, share: float, seed: int = 0) -> tuple[Faces, Faces]:
+    """``(rest, part)``: ``part`` is a fixed random ``share`` of ``faces``."""
+    chosen = np.random.default_rng(seed).random(len(faces)) < share
+    return faces.subset(~chosen), faces.subset(chosen)
+
+
+_Row = tuple[int, int, NDArray[np.uint8]]
+
+
+def _rows(path: Path, usage: str) -> Iterator[_Row]:
+    if path.suffix == ".csv":
+        yield from _csv_rows(path, usage)
+    elif path.suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                if found := _member(name, usage):
+                    yield (*found, _picture(archive.read(name), name))
+    elif path.is_dir():
+        for file in path.rglob("*_*.*"):
+            if found := _member(file.as_posix(), usage):
+                yield (*found, _picture(file.read_bytes(), str(file)))
+    else:
+        raise DataError(f"{path} is neither a .csv, a .zip nor a folder")
+
+
+def _member(name: str, usage: str) -> tuple[int, int] | None:
+    """``(id, label index)`` of a picture's file name, or None where it is not of ``usage``."""
+    found = _MEMBER.search(name)
+    if found is None or found["usage"] != usage:
+        return None
+    if found["label"].lower() not in LABELS:
+        raise DataError(f"{name}: the folder is none of {', '.join(LABELS)}")
+    return int(found["id"]), LABELS.index(found["label"].lower())
+
+
+def _picture(data: bytes, name: str) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(data)) as image:
+        pixels = np.asarray(image.convert("L"))
+    if pixels.shape != (SIDE, SIDE):
+        raise DataError(f"{name} is {pixels.shape[1]}x{pixels.shape[0]}, not {SIDE}x{SIDE}")
+    return pixels
+
+
+def _csv_rows(path: Path, usage: str) -> Iterator[_Row]:
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        if not {"emotion", "pixels", "Usage"} <= set(reader.fieldnames or ()):
+            raise DataError(f"{path} has no columns emotion, pixels, Usage")
+        for number, row in enumerate(reader):
+            if row["Usage"] != usage:
+                continue
+            pixels = np.array(row["pixels"].split(), dtype=np.uint8)
+            if pixels.size != SIDE * SIDE:
+                raise DataError(f"{path}, row {number}: {pixels.size} pixels, not {SIDE * SIDE}")
+            label = LABELS.index(KAGGLE_ORDER[int(row["emotion"])])
+            yield number, label, pixels.reshape(SIDE, SIDE)

@@ -1,0 +1,63 @@
+"""A recipe: the stages of one training run, read from TOML."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shared.models.split_model import SplitConfig
+
+PARTS = ("stem", "encoder", "local", "cloud")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Some epochs at one input size, with a learning rate that moves linearly.
+
+    ``parts`` are trained; the others are frozen, batch statistics included, and a tail that is
+    not named is not run. ``bf16`` runs under autocast. ``start_cloud`` first makes the bottleneck from the principal components
+    of the features and the cloud's trunk from the local tail's weights.
+    """
+
+    size: int
+    epochs: int
+    lr_first: float
+    lr_last: float
+    parts: tuple[str, ...]
+    warm_up_steps: int = 0
+    bf16: bool = True
+    start_cloud: bool = False
+    refit_statistics: bool = False
+
+    def __post_init__(self) -> None:
+        if self.size % 32 or not set(self.parts) <= set(PARTS):
+            raise ValueError(f"a stage needs a size in steps of 32 and parts of {PARTS}: {self}")
+        if not {"local", "cloud"} & set(self.parts):
+            raise ValueError(f"a stage trains at least one tail: {self}")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One run: seed, batch, optimiser (AdamW), model options and stages."""
+
+    stages: tuple[Stage, ...]
+    seed: int = 0
+    batch: int = 128
+    weight_decay: float = 0.05
+    label_smoothing: float = 0.1
+    model: SplitConfig = field(default_factory=SplitConfig)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in a TOML file.
+
+    Raises:
+        ValueError: a key is unknown or a value is not offered.
+    """
+    table = tomllib.loads(path.read_text())
+    try:
+        stages = tuple(Stage(**{**s, "parts": tuple(s["parts"])}) for s in table.pop("stage"))
+        return Recipe(stages=stages, model=SplitConfig(**table.pop("model", {})), **table)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from error

@@ -1,0 +1,40 @@
+"""A good first cloud tail from a trained local path, so that training does not start over."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from shared.models.bottleneck import LATENT_CHANNELS
+from shared.models.split_model import SplitModel
+
+# Four standard deviations of each component fill the quantiser's range of +-127 steps.
+STEPS_PER_DEVIATION = 127 / 4
+
+
+@torch.no_grad()
+def start_cloud(model: SplitModel, crops: Tensor) -> None:
+    """Set encoder and decoder to the features' 8 principal components and copy the trunk.
+
+    ``crops`` ``(N, 1, H, W)`` are plain views to fit on. The best linear bottleneck in the mean
+    square is the one of the principal components.
+    """
+    model.head.eval()
+    features = model.head.features(crops).float()
+    flat = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1]).double()
+    mean = flat.mean(dim=0)
+    values, vectors = torch.linalg.eigh(torch.cov((flat - mean).T))
+    basis = vectors[:, -LATENT_CHANNELS:]
+    step = STEPS_PER_DEVIATION / values[-LATENT_CHANNELS:].clamp(min=1e-12).sqrt()
+
+    encoder, decoder = model.head.encoder.conv, model.cloud_tail.decoder.conv
+    encoder.weight.copy_((basis * step).T[:, :, None, None])
+    _bias(encoder).copy_(-(basis * step).T @ mean)
+    decoder.weight.copy_((basis / step)[:, :, None, None])
+    _bias(decoder).copy_(mean)
+    model.cloud_tail.trunk.load_state_dict(model.local_tail.state_dict())
+
+
+def _bias(conv: nn.Conv2d) -> Tensor:
+    assert conv.bias is not None
+    return conv.bias

@@ -1,0 +1,265 @@
+"""Train the split model by a recipe: ``python -m training.train --data PATH --run NAME``.
+
+A run can be killed at any moment and started again with the same command: it goes on from its
+last checkpoint with the same order and the same views. The log stands in
+``training/runs/NAME/log.jsonl``, checkpoints in ``.checkpoints/NAME`` (not committed).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from shared.models.split_model import SplitModel
+from training.augment import enlarge, random_views
+from training.datasets import Faces, data_path, load_fer2013, split_off
+from training.recipe import Recipe, Stage, read_recipe
+from training.start_cloud import start_cloud
+
+HOLDOUT_SHARE = 0.04
+CHECKPOINT_S = 60.0
+STATISTICS_BATCHES = 40
+
+
+class Trainer:
+    """One run: its model, optimiser, place in the recipe, log and checkpoints."""
+
+    def __init__(self, recipe: Recipe, run: Path, checkpoints: Path, device: torch.device) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.device = recipe, device
+        self.model = SplitModel(recipe.model).to(device, memory_format=torch.channels_last)
+        self.optimiser = torch.optim.AdamW(_groups(self.model, recipe.weight_decay), lr=0.0)
+        self.log, self.checkpoint = run / "log.jsonl", checkpoints / "last.pt"
+        self.stage, self.epoch, self.step = 0, 0, 0
+        self.loss_sum, self.seconds = 0.0, 0.0
+        run.mkdir(parents=True, exist_ok=True)
+        checkpoints.mkdir(parents=True, exist_ok=True)
+
+    # -- state ---------------------------------------------------------------------------------
+
+    PLACE = ("stage", "epoch", "step", "loss_sum", "seconds")
+
+    def save(self) -> None:
+        """Write the checkpoint so that a kill in the middle leaves the one before."""
+        state = {name: getattr(self, name) for name in self.PLACE}
+        state |= {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
+        temporary = self.checkpoint.with_suffix(".tmp")
+        torch.save(state, temporary)
+        os.replace(temporary, self.checkpoint)
+
+    def resume(self) -> bool:
+        """Go on from the last checkpoint; false where there is none."""
+        if not self.checkpoint.exists():
+            return False
+        state: dict[str, Any] = torch.load(self.checkpoint, map_location=self.device)
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        for name in self.PLACE:
+            setattr(self, name, state[name])
+        return True
+
+    # -- training ------------------------------------------------------------------------------
+
+    def fit(self, train: Faces, held_out: dict[str, Faces]) -> None:
+        """Run what is left of the recipe."""
+        pictures = torch.from_numpy(train.pictures).to(self.device)
+        labels = torch.from_numpy(train.labels).to(self.device)
+        while self.stage < len(self.recipe.stages):
+            stage = self.recipe.stages[self.stage]
+            if self.epoch == 0 and self.step == 0:
+                self._enter(stage, pictures)
+            while self.epoch < stage.epochs:
+                self._one_epoch(stage, pictures, labels)
+                self._report(stage, held_out)
+                self.epoch, self.step, self.loss_sum, self.seconds = self.epoch + 1, 0, 0.0, 0.0
+                self.save()
+            self.stage, self.epoch = self.stage + 1, 0
+            self.save()
+
+    def _enter(self, stage: Stage, pictures: Tensor) -> None:
+        order = self._order(len(pictures), "enter")
+        if stage.start_cloud:
+            start_cloud(self.model, enlarge(pictures[order[:256]], stage.size))
+        if stage.refit_statistics:
+            self._refit_statistics(stage, pictures, order)
+
+    @torch.no_grad()
+    def _refit_statistics(self, stage: Stage, pictures: Tensor, order: Tensor) -> None:
+        """Batch statistics at this stage's size: they are not the ones of smaller pictures."""
+        norms = [m for m in self.model.modules() if isinstance(m, nn.BatchNorm2d)]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None
+        self.model.train()
+        batches = order[: STATISTICS_BATCHES * self.recipe.batch].split(self.recipe.batch)
+        for index, chosen in enumerate(tqdm(batches, desc="statistics", unit="batch")):
+            views = random_views(pictures[chosen], stage.size, self._generator("enter", index))
+            with self._autocast():
+                self.model(views.to(memory_format=torch.channels_last))
+        for norm in norms:
+            norm.momentum = 0.1
+
+    def _one_epoch(self, stage: Stage, pictures: Tensor, labels: Tensor) -> None:
+        _freeze(self.model, stage)
+        batches = self._order(len(pictures), self.stage, self.epoch).split(self.recipe.batch)
+        if len(batches[-1]) < self.recipe.batch:
+            batches = batches[:-1]
+        total = stage.epochs * len(batches)
+        name = f"stage {self.stage + 1}, {stage.size} px, epoch {self.epoch + 1}/{stage.epochs}"
+        bar = tqdm(batches, desc=name, unit="batch", initial=self.step, mininterval=5)
+        started, saved = time.monotonic() - self.seconds, time.monotonic()
+        for chosen in batches[self.step :]:
+            done = self.epoch * len(batches) + self.step
+            for group in self.optimiser.param_groups:
+                group["lr"] = _learning_rate(stage, done, total)
+            generator = self._generator(self.stage, self.epoch, self.step)
+            views = random_views(pictures[chosen], stage.size, generator)
+            self.loss_sum += self._one_step(stage, views, labels[chosen])
+            self.step += 1
+            self.seconds = time.monotonic() - started
+            bar.set_postfix(loss=f"{self.loss_sum / self.step:.3f}", refresh=False)
+            bar.update()
+            if time.monotonic() - saved > CHECKPOINT_S:
+                self.save()
+                saved = time.monotonic()
+        bar.close()
+
+    def _one_step(self, stage: Stage, views: Tensor, labels: Tensor) -> float:
+        views = views.contiguous(memory_format=torch.channels_last)
+        with self._autocast():
+            logits = _run(self.model, stage, views)
+        smoothing = self.recipe.label_smoothing
+        losses = [F.cross_entropy(x.float(), labels, label_smoothing=smoothing) for x in logits]
+        loss = torch.stack(losses).sum()
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        return loss.item() / len(losses)
+
+    def _report(self, stage: Stage, held_out: dict[str, Faces]) -> None:
+        row: dict[str, Any] = {
+            "stage": self.stage, "epoch": self.epoch, "size": stage.size,
+            "loss": self.loss_sum / max(self.step, 1), "seconds": round(self.seconds, 1),
+            "lr": self.optimiser.param_groups[0]["lr"],
+        }  # fmt: skip
+        for name, faces in held_out.items():
+            row[name] = self.accuracy(stage, faces)
+        with self.log.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        tqdm.write(json.dumps(row))
+
+    @torch.no_grad()
+    def accuracy(self, stage: Stage, faces: Faces) -> dict[str, float]:
+        """Share of right answers per trained tail, single view, at the stage's size."""
+        self.model.eval()
+        right: dict[str, int] = {}
+        for start in range(0, len(faces), 256):
+            pictures = torch.from_numpy(faces.pictures[start : start + 256]).to(self.device)
+            labels = torch.from_numpy(faces.labels[start : start + 256]).to(self.device)
+            views = enlarge(pictures, stage.size).contiguous(memory_format=torch.channels_last)
+            with self._autocast():
+                logits = _run(self.model, stage, views)
+            for tail, x in zip(_tails(stage), logits, strict=True):
+                right[tail] = right.get(tail, 0) + int((x.argmax(1) == labels).sum())
+        return {tail: round(count / len(faces), 5) for tail, count in right.items()}
+
+    def _autocast(self) -> torch.autocast:
+        enabled = self.recipe.stages[self.stage].bf16
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+
+    def _generator(self, *place: int | str) -> torch.Generator:
+        """Draws that depend on the seed and the place in the run alone."""
+        words = [self.recipe.seed, *(p if isinstance(p, int) else 10**6 for p in place)]
+        seed = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
+        return torch.Generator().manual_seed(seed)
+
+    def _order(self, n: int, *place: int | str) -> Tensor:
+        order = torch.randperm(n, generator=self._generator(*place, 10**6 + 1))
+        return order.to(self.device)
+
+
+def _tails(stage: Stage) -> list[str]:
+    return [tail for tail in ("local", "cloud") if tail in stage.parts]
+
+
+def _run(model: SplitModel, stage: Stage, views: Tensor) -> tuple[Tensor, ...]:
+    """Logits of the stage's tails, `local` before `cloud`."""
+    tails = _tails(stage)
+    if tails == ["local", "cloud"]:
+        both: tuple[Tensor, Tensor] = model(views)
+        return both
+    return (model.local(views) if tails == ["local"] else model.cloud(views),)
+
+
+def _freeze(model: SplitModel, stage: Stage) -> None:
+    """Train mode and gradients for the stage's parts alone."""
+    modules: dict[str, nn.Module] = {
+        "stem": model.head.stem, "encoder": model.head.encoder,
+        "local": model.local_tail, "cloud": model.cloud_tail,
+    }  # fmt: skip
+    model.train()
+    for name, module in modules.items():
+        module.train(name in stage.parts)
+        module.requires_grad_(name in stage.parts)
+
+
+def _groups(model: nn.Module, weight_decay: float) -> Iterator[dict[str, Any]]:
+    """Decay for weights of convolutions and the classifier; none for biases and norms."""
+    parameters = list(model.parameters())
+    yield {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay}
+    yield {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0}
+
+
+def _learning_rate(stage: Stage, done: int, total: int) -> float:
+    if done < stage.warm_up_steps:
+        return stage.lr_first * (done + 1) / stage.warm_up_steps
+    share = (done - stage.warm_up_steps) / max(total - stage.warm_up_steps, 1)
+    return stage.lr_first + (stage.lr_last - stage.lr_first) * share
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
+    parser.add_argument("--recipe", type=Path, default=Path("training/recipes/base.toml"))
+    parser.add_argument("--run", default="base", help="name of the run")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    arguments = parser.parse_args()
+
+    torch.set_num_threads(arguments.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    data = data_path(arguments.data)
+    train, calibration = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
+    held_out = {"holdout": calibration, "public_test": load_fer2013(data, "PublicTest")}
+
+    run = Path("training/runs") / arguments.run
+    trainer = Trainer(
+        read_recipe(arguments.recipe), run, Path(".checkpoints") / arguments.run, device
+    )
+    shutil.copyfile(arguments.recipe, run / "recipe.toml")
+    resumed = trainer.resume()
+    start = {
+        "resumed": resumed, "device": str(device), "machine": platform.processor() or "unknown",
+        "torch": torch.__version__, "train": len(train),
+        "command": f"python -m training.train --recipe {arguments.recipe} --run {arguments.run}",
+    }  # fmt: skip
+    with trainer.log.open("a") as file:
+        file.write(json.dumps(start) + "\n")
+    trainer.fit(train, held_out)
+
+
+if __name__ == "__main__":
+    main()
