@@ -1,0 +1,75 @@
+"""What most tests need: weights that were exported by the real exporter, and a face."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from shared.models.split_model import SplitModel
+from shared.preprocess import enlarge_crop
+
+OTHER_FINGERPRINT = "0123456789abcdef"
+
+
+@pytest.fixture(scope="session")
+def split_model() -> SplitModel:
+    """An untrained model whose batch statistics and latents have a sane range."""
+    import torch
+
+    from training.start_cloud import start_cloud
+
+    torch.manual_seed(0)
+    model = SplitModel()
+    rng = np.random.default_rng(0)
+    crops = np.stack([enlarge_crop(p) for p in rng.integers(0, 256, (8, 48, 48), dtype=np.uint8)])
+    pictures = torch.from_numpy(crops)[:, None].float()
+    norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    with torch.no_grad():
+        for _ in range(2):  # the second time with the bottleneck and trunk that start_cloud made
+            for norm in norms:
+                norm.reset_running_stats()
+                norm.momentum = None
+            model.train()
+            model(pictures)
+            start_cloud(model, pictures[:4])
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def weights_folder(split_model: SplitModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of weights as ``training.export`` writes it; read only, it is shared."""
+    from training.export import write_weights
+
+    return write_weights(split_model, tmp_path_factory.mktemp("weights"), {"data": "none"})
+
+
+@pytest.fixture(scope="session")
+def other_weights_folder(weights_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same weights under another fingerprint."""
+    folder = tmp_path_factory.mktemp("other") / OTHER_FINGERPRINT
+    shutil.copytree(weights_folder, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["fingerprint"] = OTHER_FINGERPRINT
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.fixture
+def weights_copy(weights_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the weights that a test may damage."""
+    return Path(shutil.copytree(weights_folder, tmp_path / weights_folder.name))
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> NDArray[np.uint8]:
+    """A photograph with one face: RGB uint8 ``(512, 512, 3)``. Copy it before writing to it."""
+    import skimage.data
+
+    picture = np.asarray(skimage.data.astronaut(), dtype=np.uint8)
+    picture.flags.writeable = False
+    return picture
