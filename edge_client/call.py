@@ -1,0 +1,78 @@
+"""One call to the server, under way in the background."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import grpc
+
+from edge_client.reasons import reason_of_call
+from shared.contracts import Reason
+
+T = TypeVar("T")
+# From gRPC's length prefix; HTTP/2 and TCP add more, which no client can see.
+FRAMING_BYTES = 5
+
+
+class CallFailed(Exception):
+    """A call brought no answer; ``reason`` says why the edge answers alone."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class Call(Generic[T]):
+    """A call that was sent: wait for it, ask for its result, or leave it.
+
+    ``on_end`` is told once, from gRPC's thread, whether it was answered or why not.
+    ``done_s`` is the monotonic instant of its end.
+    """
+
+    def __init__(
+        self, future: grpc.Future[T], sent_bytes: int, on_end: Callable[[Call[T]], None]
+    ) -> None:
+        self.sent_s = time.monotonic()
+        self.sent_bytes = sent_bytes
+        self.done_s: float | None = None
+        self.abandoned = False
+        self._future: Any = future
+        self._ended = threading.Event()
+        self._on_end = on_end
+        future.add_done_callback(self._end)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether the call ended within ``seconds``."""
+        return self._ended.wait(max(0.0, seconds))
+
+    def abandon(self) -> None:
+        """Nobody waits any more; the answer is counted when it comes, and thrown away."""
+        self.abandoned = True
+
+    def failure(self) -> CallFailed | None:
+        """Why an ended call failed; None where it was answered."""
+        if self._future.cancelled():
+            return CallFailed(Reason.LINK_DOWN, "the connection was closed")
+        error = self._future.exception()
+        if error is None:
+            return None
+        return CallFailed(reason_of_call(error), error.details() or str(error.code()))
+
+    def result(self) -> T:
+        """The reply of an ended call.
+
+        Raises:
+            CallFailed: there is none.
+        """
+        if failure := self.failure():
+            raise failure
+        reply: T = self._future.result()
+        return reply
+
+    def _end(self, _: object) -> None:
+        self.done_s = time.monotonic()
+        self._on_end(self)
+        self._ended.set()

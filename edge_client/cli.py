@@ -1,0 +1,247 @@
+"""``edge-client``: answer a stream of frames, or single pictures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from edge_client import pipeline
+from edge_client.config import EdgeConfig, load_config
+from edge_client.feed import Feed
+from edge_client.frame import Frame
+from edge_client.ledger import Ledger
+from edge_client.recognizer import PICTURE_DEADLINE_MS, Recognizer
+from edge_client.sinks.json_lines import JsonLines
+from edge_client.sinks.sink import Sink
+from edge_client.sources import Source, open_source
+from shared.contracts import FaceAnswer
+from shared.contracts import Path as AnswerPath
+from shared.errors import (
+    ConfigError,
+    ImageError,
+    PayloadTooLarge,
+    SourceError,
+    SplitFerError,
+    WeightsError,
+)
+from shared.settings import printable
+
+OK, LOST, USAGE, SOURCE, WEIGHTS, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; gives the exit code (see ``edge-client --help``)."""
+    arguments = _parser().parse_args(argv)
+    try:
+        config = load_config(arguments.config, _flags(arguments))
+        if arguments.print_config:
+            print(printable(config))
+            return OK
+        logging.basicConfig(
+            level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        )
+        code: int = arguments.command(arguments, config)
+        return code
+    except SplitFerError as error:
+        if arguments.debug:
+            raise
+        print(f"edge-client: {error}", file=sys.stderr)
+        return _exit_code(error)
+    except BrokenPipeError:
+        # The reader of our output left; Python would complain once more while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return INTERRUPTED
+
+
+def _exit_code(error: SplitFerError) -> int:
+    if isinstance(error, ConfigError):
+        return USAGE
+    return WEIGHTS if isinstance(error, WeightsError) else SOURCE
+
+
+# -- run ---------------------------------------------------------------------------------------
+
+
+def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
+    with ExitStack() as stack:
+        source = stack.enter_context(open_source(arguments.source, arguments.realtime))
+        recognizer = stack.enter_context(Recognizer.from_config(config))
+        sinks = _sinks(arguments, source)
+        feed = Feed(source, live=source.live or arguments.realtime)
+        stopped = stack.enter_context(_stops(feed))
+        ledger = Ledger()
+        try:
+            with _progress(source) as on_frame:
+                pipeline.run(feed, recognizer, sinks, ledger, on_frame(ledger))
+        finally:
+            feed.close()
+            for sink in sinks:
+                sink.close()
+            summary = ledger.summary(feed.dropped, recognizer.link_counts.wire_bytes)
+            if arguments.summary:
+                arguments.summary.write_text(json.dumps(summary, indent=2) + "\n")
+            print(_one_line(summary), file=sys.stderr)
+        if not ledger.balanced(feed.captured, feed.dropped):
+            print(
+                f"edge-client: {feed.captured} frames captured, but {ledger.frames} processed and "
+                f"{feed.dropped} dropped: please report this", file=sys.stderr,
+            )  # fmt: skip
+            return LOST
+    if stopped:
+        return INTERRUPTED
+    return LOST if ledger.lost_frames else OK
+
+
+def _sinks(arguments: argparse.Namespace, source: Source) -> list[Sink]:
+    sinks: list[Sink] = [JsonLines(arguments.output)]
+    if arguments.annotate:
+        from edge_client.sinks.video import AnnotatedVideo
+
+        sinks.append(AnnotatedVideo(arguments.annotate, source.fps))
+    if arguments.contact_sheet:
+        from edge_client.sinks.contact_sheet import ContactSheet
+
+        sinks.append(ContactSheet(arguments.contact_sheet))
+    return sinks
+
+
+@contextmanager
+def _stops(feed: Feed) -> Iterator[list[int]]:
+    """The first Ctrl-C or SIGTERM ends the feed, so that the frame in hand is still answered and
+    the summary is whole; a second one interrupts at once. Holds the signals that came."""
+    came: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        if came:
+            raise KeyboardInterrupt
+        came.append(number)
+        feed.close()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _progress(source: Source) -> Iterator[Any]:
+    """A progress line on a terminal: frames, faces, answers by path."""
+    bar = tqdm(total=source.frames_total, unit="frame", desc=source.name, disable=None)
+
+    def on_frame(ledger: Ledger) -> Any:
+        def show(_: Frame, __: Sequence[FaceAnswer]) -> None:
+            by_path = ledger.answers_by_path()
+            bar.set_postfix({"faces": ledger.faces, **by_path}, refresh=False)
+            bar.update()
+
+        return show
+
+    with bar:
+        yield on_frame
+
+
+def _one_line(summary: dict[str, Any]) -> str:
+    paths = ", ".join(f"{path} {n}" for path, n in summary["by_path"].items() if n)
+    return (
+        f"{summary['frames']} frames ({summary['dropped_frames']} dropped), {summary['faces']} "
+        f"faces, {summary['answered']} answered ({paths or 'none'}), {summary['failed']} failed, "
+        f"{summary['seconds']:.1f} s"
+    )
+
+
+# -- classify ----------------------------------------------------------------------------------
+
+
+def _classify(arguments: argparse.Namespace, config: EdgeConfig) -> int:
+    sink = JsonLines(arguments.output)
+    bad: SplitFerError | None = None
+    with Recognizer.from_config(config) as recognizer:
+        for image in arguments.images:
+            try:
+                with open_source(image) as source:
+                    for frame in source:
+                        faces = recognizer.answer(frame.rgb, frame.decoded_s)
+                        sink.write(frame, faces)
+                        if not faces:
+                            print(f"edge-client: {frame.source}: no face found", file=sys.stderr)
+            except (SourceError, ImageError, PayloadTooLarge) as error:
+                print(f"edge-client: {error}", file=sys.stderr)
+                bad = error
+    sink.close()
+    return _exit_code(bad) if bad else OK
+
+
+# -- arguments ---------------------------------------------------------------------------------
+
+_FLAGS = ("server", "policy", "deadline_ms", "threads", "weights", "server_ca", "log_level")
+
+
+def _flags(arguments: argparse.Namespace) -> dict[str, Any]:
+    flags = {name: getattr(arguments, name) for name in _FLAGS}
+    if arguments.command is _classify and flags["deadline_ms"] is None:
+        flags["deadline_ms"] = PICTURE_DEADLINE_MS
+    return flags
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="edge-client",
+        description="Name the expression of every face in a stream or a picture.",
+        epilog="exit codes: 0 done, 1 something was lost, 2 usage or config, 3 source, 4 weights, "
+        "130 interrupted (the summary is written)",
+    )
+    parser.add_argument("--version", action="version", version=version("splitfer"))
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="answer every frame of a source")
+    run.set_defaults(command=_run)
+    run.add_argument(
+        "--source", required=True, metavar="S",
+        help="an image, a folder of images, a video file, a device index, an RTSP or HTTP URL, "
+        "or 'demo'",
+    )  # fmt: skip
+    run.add_argument(
+        "--realtime", action="store_true",
+        help="read a file at its own frame rate, dropping frames like a live source",
+    )  # fmt: skip
+    run.add_argument("--annotate", type=Path, metavar="OUT.mp4", help="write the frames with boxes")
+    run.add_argument("--contact-sheet", type=Path, metavar="OUT.png", help="a picture of the run")
+    run.add_argument("--summary", type=Path, metavar="FILE.json", help="write the run's figures")
+    _common(run)
+
+    classify = commands.add_parser("classify", help="answer single pictures")
+    classify.set_defaults(command=_classify)
+    classify.add_argument("images", nargs="+", metavar="IMAGE")
+    _common(classify)
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", default="-", metavar="-|FILE.jsonl", help="one line per face")
+    parser.add_argument("--server", metavar="HOST:PORT", help="without one, answers are local")
+    parser.add_argument("--policy", choices=[path.value for path in AnswerPath])
+    parser.add_argument("--deadline-ms", type=float, metavar="MS", help="per frame, detection too")
+    parser.add_argument("--threads", type=int, help="of ONNX Runtime")
+    parser.add_argument("--weights", type=Path, metavar="FOLDER")
+    parser.add_argument("--server-ca", type=Path, metavar="PEM", help="use TLS and trust these")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings, YAML or TOML")
+    parser.add_argument("--print-config", action="store_true", help="print the settings and stop")
+    parser.add_argument("--log-level", choices=["debug", "info", "warning", "error"])
+    parser.add_argument("--debug", action="store_true", help="show the whole of an error")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""The device's own part of the work: find faces, cut them out, run the head, run the local tail."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_client.config import EdgeConfig
+from shared.contracts import Answer, Box
+from shared.detection import FaceDetector
+from shared.preprocess import crop_face, to_grey
+from shared.weights import Weights, default_folder
+from shared.weights.manifest import LOCAL_TAIL
+
+
+@dataclass(frozen=True)
+class FoundFaces:
+    """The faces of one frame: boxes, features ``(N, 116, 28, 28)``, latents ``(N, 8, 28, 28)``,
+    and what it took. Without faces the arrays are None and the head did not run."""
+
+    boxes: tuple[Box, ...]
+    features: NDArray[np.float32] | None
+    latents: NDArray[np.uint8] | None
+    detect_ms: float | None
+    head_ms: float | None
+
+
+class Device:
+    """Detector, head and local tail. Belongs to one thread at a time.
+
+    Raises:
+        WeightsError: the weights are missing, altered, or give wrong numbers here.
+    """
+
+    def __init__(self, config: EdgeConfig) -> None:
+        weights = Weights(config.weights or default_folder())
+        self.fingerprint = weights.manifest.fingerprint
+        self.model = f"{self.fingerprint}/{LOCAL_TAIL}"
+        self._geometry = weights.manifest.crop
+        self._detector = FaceDetector(
+            config.search_side_px, config.smallest_face_px, config.faces_per_frame
+        )
+        self._head = weights.head(config.threads)
+        self._tail = weights.tail(LOCAL_TAIL, config.threads)
+        self.tail_ms_per_face = RecentTimes()
+        self.find_ms = RecentTimes()
+        self._warm_up(weights.golden.crops)
+
+    def find(self, rgb: NDArray[np.uint8]) -> FoundFaces:
+        """Faces of a frame uint8 ``(H, W, 3)``, with their features and latents."""
+        start = time.monotonic()
+        grey = to_grey(rgb)
+        boxes = tuple(self._detector.detect(grey))
+        detect_ms = since_ms(start)
+        if not boxes:
+            return FoundFaces((), None, None, detect_ms, None)
+        found = self.look(grey, boxes, detect_ms)
+        self.find_ms.add(since_ms(start))
+        return found
+
+    def look(
+        self, grey: NDArray[np.uint8], boxes: tuple[Box, ...], detect_ms: float | None = None
+    ) -> FoundFaces:
+        """Features and latents of boxes in a grey frame uint8 ``(H, W)``."""
+        start = time.monotonic()
+        crops = np.stack([crop_face(grey, box, self._geometry) for box in boxes])
+        features, latents = self._head.run(crops)
+        return FoundFaces(boxes, features, latents, detect_ms, since_ms(start))
+
+    def local_answers(self, features: NDArray[np.float32]) -> tuple[list[Answer], float]:
+        """Answers of the backbone alone for features ``(N, 116, 28, 28)``, and milliseconds."""
+        start = time.monotonic()
+        rows = self._tail.run(features)
+        tail_ms = since_ms(start)
+        self.tail_ms_per_face.add(tail_ms / len(features))
+        return [Answer(tuple(map(float, row)), self.model) for row in rows], tail_ms
+
+    def _warm_up(self, crops: NDArray[np.uint8]) -> None:
+        """The first runs are slow and would be taken for the device's speed."""
+        features, _ = self._head.run(crops)
+        for _ in range(3):
+            self.local_answers(features)
+        self.tail_ms_per_face = RecentTimes(self.tail_ms_per_face.p95_ms)
+
+
+class RecentTimes:
+    """The 95th percentile of the last hundred times, in ms: what a late start must allow for."""
+
+    def __init__(self, first_ms: float = 0.0) -> None:
+        self._times_ms: deque[float] = deque([first_ms] if first_ms else [], maxlen=100)
+
+    def add(self, milliseconds: float) -> None:
+        """One more measurement."""
+        self._times_ms.append(milliseconds)
+
+    @property
+    def p95_ms(self) -> float:
+        """0 while nothing was measured."""
+        ordered = sorted(self._times_ms)
+        return ordered[int(0.95 * (len(ordered) - 1) + 0.5)] if ordered else 0.0
+
+
+def since_ms(start_s: float) -> float:
+    """Milliseconds since a monotonic instant."""
+    return (time.monotonic() - start_s) * 1000

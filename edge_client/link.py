@@ -1,0 +1,229 @@
+"""The link to one server: handshake, calls, and the state that says whether to use it.
+
+A thread of its own keeps the link: it makes the handshake, and after an outage tries again on a
+new channel, so that neither a half-open connection nor an old address lives on.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.protobuf.message import Message
+
+from edge_client import breaker as machine
+from edge_client.breaker import Breaker, LinkState
+from edge_client.call import FRAMING_BYTES, Call, CallFailed
+from edge_client.reasons import reason_of_call
+from shared.codec.payload import RAW
+from shared.contracts import SCHEMA_VERSION, Reason
+from shared.deadline import Deadline
+from shared.labels import LABELS
+from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from shared.stubs.splitfer.v1.splitfer_pb2_grpc import SplitFerStub
+
+HANDSHAKE_TIMEOUT_S = 1.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class LinkCounts:
+    """What crossed the link. ``wire_bytes``: messages both ways with gRPC's framing."""
+
+    calls: int = 0
+    failed_calls: int = 0
+    late_answers: int = 0
+    wire_bytes: int = 0
+
+
+class Link:
+    """A server, by way of channels from ``open_channel``. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        open_channel: Callable[[], grpc.Channel],
+        fingerprint: str,
+        token: str | None = None,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self.counts = LinkCounts()
+        self._open_channel, self._fingerprint, self._draw = open_channel, fingerprint, draw
+        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        self._breaker = Breaker()
+        self._changed = threading.Condition()
+        self._channel: grpc.Channel | None = None
+        self._stub: SplitFerStub | None = None
+        self._closing = False
+        self._said = ""
+        self._keeper = threading.Thread(target=self._keep, name="link", daemon=True)
+        self._keeper.start()
+
+    # -- for the frames ------------------------------------------------------------------------
+
+    @property
+    def state(self) -> LinkState:
+        """Where the link stands."""
+        return self._breaker.state
+
+    @property
+    def refusal(self) -> Reason | None:
+        """Why nothing can be sent now; None where it can."""
+        return self._breaker.refusal
+
+    def wait_for_handshake(self, seconds: float) -> bool:
+        """Wait until the first handshake ended either way; whether the link is ready."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._breaker.state is LinkState.READY or self._breaker.probes > 0, seconds
+            )
+            return self._breaker.state is LinkState.READY
+
+    def infer(self, payloads: Sequence[bytes], deadline: Deadline) -> Call[pb.InferResponse]:
+        """Send one frame's payloads.
+
+        Raises:
+            CallFailed: the link is not ready.
+        """
+        request = pb.InferRequest(fingerprint=self._fingerprint, payloads=payloads)
+        return self._send(lambda stub: stub.Infer, request, deadline)
+
+    def classify(self, picture: bytes, deadline: Deadline) -> Call[pb.ClassifyResponse]:
+        """Send a whole picture.
+
+        Raises:
+            CallFailed: the link is not ready.
+        """
+        return self._send(lambda stub: stub.Classify, pb.ClassifyRequest(picture=picture), deadline)
+
+    def close(self) -> None:
+        """Hang up and end the keeper."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._hang_up()  # ends a handshake under way
+        self._keeper.join()
+        self._hang_up()
+
+    # -- calls ---------------------------------------------------------------------------------
+
+    def _send(
+        self, method: Callable[[SplitFerStub], Any], request: Message, deadline: Deadline
+    ) -> Call[Any]:
+        with self._changed:
+            stub, refusal = self._stub, self._breaker.refusal
+        if stub is None or refusal is not None:
+            raise CallFailed(refusal or Reason.LINK_DOWN, "the link is not ready")
+        timeout_s = max(0.001, deadline.remaining_ms() / 1000)
+        sent_bytes = request.ByteSize() + FRAMING_BYTES
+        try:
+            future = method(stub).future(request, timeout=timeout_s, metadata=self._metadata)
+        except ValueError as error:  # the keeper closed the channel just now
+            raise CallFailed(Reason.LINK_DOWN, str(error)) from error
+        with self._changed:
+            self.counts.calls += 1
+            self.counts.wire_bytes += sent_bytes
+        return Call(future, sent_bytes, self._call_ended)
+
+    def _call_ended(self, call: Call[Any]) -> None:
+        failure = call.failure()
+        with self._changed:
+            if failure is None:
+                self.counts.wire_bytes += call.result().ByteSize() + FRAMING_BYTES
+                self.counts.late_answers += call.abandoned
+                self._move(machine.call_succeeded(self._breaker))
+                return
+            self.counts.failed_calls += 1
+            now_s = time.monotonic()
+            self._move(machine.call_failed(self._breaker, failure.reason, now_s, self._draw()))
+        _log.debug("call failed: %s (%s)", failure.reason, failure)
+
+    # -- the keeper ----------------------------------------------------------------------------
+
+    def _move(self, after: Breaker) -> None:
+        before, self._breaker = self._breaker, after
+        if before.state is not after.state:
+            _log.info("link %s -> %s", before.state.value, after.state.value)
+        self._changed.notify_all()
+
+    def _keep(self) -> None:
+        while True:
+            with self._changed:
+                while not self._closing and not self._breaker.probe_due(time.monotonic()):
+                    self._changed.wait(self._until_probe_s())
+                if self._closing:
+                    return
+                self._move(machine.probe_started(self._breaker))
+            failure = self._handshake()
+            with self._changed:
+                if failure is None:
+                    self._say("the server has the same weights; the link is ready", logging.INFO)
+                    self._move(machine.handshake_succeeded(self._breaker))
+                    continue
+                if failure.reason in (Reason.MODEL_MISMATCH, Reason.UNAUTHORISED):
+                    self._say(str(failure), logging.WARNING)
+                now_s, jitter = time.monotonic(), self._draw()
+                self._move(machine.handshake_failed(self._breaker, failure.reason, now_s, jitter))
+
+    def _until_probe_s(self) -> float | None:
+        """Seconds until the next probe; None where there is none to come."""
+        if self._breaker.state in (LinkState.CONNECTING, LinkState.OPEN):
+            return max(0.0, self._breaker.probe_at_s - time.monotonic())
+        return None
+
+    def _handshake(self) -> CallFailed | None:
+        """Open a new channel and compare weights; None where all is well."""
+        self._hang_up()
+        channel = self._open_channel()
+        stub = SplitFerStub(channel)  # type: ignore[no-untyped-call]  # generated code
+        with self._changed:
+            self._channel = channel
+        try:
+            model = stub.GetModel(
+                pb.GetModelRequest(), timeout=HANDSHAKE_TIMEOUT_S, metadata=self._metadata,
+            )  # fmt: skip
+        except grpc.RpcError as error:
+            return CallFailed(reason_of_call(error), f"handshake: {error.details()}")
+        except ValueError as error:  # closed under us
+            return CallFailed(Reason.LINK_DOWN, str(error))
+        if difference := _difference(model, self._fingerprint):
+            return CallFailed(Reason.MODEL_MISMATCH, difference)
+        with self._changed:
+            self._stub = stub
+        return None
+
+    def _hang_up(self) -> None:
+        with self._changed:
+            channel, self._channel, self._stub = self._channel, None, None
+        if channel is not None:
+            channel.close()
+
+    def _say(self, text: str, level: int) -> None:
+        """Log ``text`` unless it was the last thing said: a state is told once, not per probe."""
+        if text != self._said:
+            _log.log(level, text)
+            self._said = text
+
+
+def _difference(model: pb.Model, fingerprint: str) -> str:
+    """What keeps this edge from using the server's model; empty where nothing does."""
+    if model.schema_version != SCHEMA_VERSION:
+        return (
+            f"the server speaks schema {model.schema_version}, this device {SCHEMA_VERSION}: "
+            "answering locally; install the same version on both"
+        )
+    if model.fingerprint != fingerprint:
+        return (
+            f"the server has weights {model.fingerprint}, this device {fingerprint}: "
+            "answering locally; give both the same weights"
+        )
+    if tuple(model.labels) != LABELS:
+        return f"the server's labels are {list(model.labels)}, this device's {list(LABELS)}"
+    if RAW.name not in model.codecs:
+        return f"the server reads codecs {list(model.codecs)}, this device writes {RAW.name}"
+    return ""

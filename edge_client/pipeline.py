@@ -1,0 +1,48 @@
+"""Frames to answers to sinks, until the source ends or somebody says stop.
+
+    source -> feed -> offload -> ledger, sinks
+
+One frame is answered at a time, so nothing piles up: a live source drops its oldest waiting frame
+and counts it, a file waits.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from edge_client.feed import Feed
+from edge_client.frame import Frame
+from edge_client.ledger import Ledger
+from edge_client.offload import FrameLost
+from edge_client.recognizer import Recognizer
+from edge_client.sinks.sink import Sink
+from shared.contracts import FaceAnswer
+
+_log = logging.getLogger(__name__)
+
+
+def run(
+    feed: Feed,
+    recognizer: Recognizer,
+    sinks: Sequence[Sink],
+    ledger: Ledger,
+    on_frame: Callable[[Frame, Sequence[FaceAnswer]], None],
+) -> None:
+    """Answer every frame of ``feed``. Returns when it ends or is closed.
+
+    Raises:
+        SourceError: the source broke for good; what was answered until then is in the ledger.
+        OSError: a sink cannot be written.
+    """
+    for frame in feed:
+        try:
+            faces = recognizer.answer(frame.rgb, frame.decoded_s)
+        except FrameLost as error:
+            ledger.frame_failed(error.faces)
+            _log.exception("frame %d of %s is lost", frame.index, frame.source)
+            continue
+        ledger.frame_answered(faces)
+        for sink in sinks:
+            sink.write(frame, faces)
+        on_frame(frame, faces)

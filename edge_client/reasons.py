@@ -1,0 +1,40 @@
+"""The one table from what a call says to why the edge answered alone."""
+
+from __future__ import annotations
+
+import grpc
+
+from shared.contracts import Reason
+
+CODE_KEY = "splitfer-code"
+
+# Our own code decides where there is one, since gRPC's are ambiguous.
+_BY_CODE = {
+    "model_mismatch": Reason.MODEL_MISMATCH,
+    "overloaded": Reason.OVERLOADED,
+    "not_ready": Reason.NOT_READY,
+    "deadline": Reason.DEADLINE,
+    "unauthorised": Reason.UNAUTHORISED,
+}
+# Without our code, something between us and the server spoke, or nobody did.
+_BY_STATUS = {
+    grpc.StatusCode.UNAVAILABLE: Reason.LINK_DOWN,
+    grpc.StatusCode.CANCELLED: Reason.LINK_DOWN,
+    grpc.StatusCode.UNKNOWN: Reason.LINK_DOWN,
+    grpc.StatusCode.DEADLINE_EXCEEDED: Reason.DEADLINE,
+    grpc.StatusCode.UNAUTHENTICATED: Reason.UNAUTHORISED,
+    grpc.StatusCode.PERMISSION_DENIED: Reason.UNAUTHORISED,
+}
+
+
+def reason_of_code(code: str) -> Reason:
+    """The reason for a face's own error code."""
+    return _BY_CODE.get(code, Reason.SERVER_ERROR)
+
+
+def reason_of_call(error: grpc.RpcError) -> Reason:
+    """The reason for a failed call."""
+    for key, value in error.trailing_metadata() or ():
+        if key == CODE_KEY:
+            return reason_of_code(str(value))
+    return _BY_STATUS.get(error.code(), Reason.SERVER_ERROR)

@@ -1,0 +1,130 @@
+"""SplitFER in two lines of Python.
+
+with Recognizer(server="192.0.2.7:50051") as recognizer:
+    for face in recognizer.faces("portrait.jpg"):
+        print(face.label, face.confidence, face.box, face.path)
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_client.channel import open_channel
+from edge_client.config import EdgeConfig, load_config
+from edge_client.head import Device
+from edge_client.link import Link, LinkCounts
+from edge_client.offload import Offload
+from shared.contracts import FaceAnswer
+from shared.errors import ConfigError, ImageError, SourceError
+from shared.picture import decode_picture
+
+# Long enough for a handshake across a slow link; a server that is down refuses at once.
+CONNECT_WAIT_S = 1.0
+# A single picture is not a frame of a stream: nobody waits for the next one.
+PICTURE_DEADLINE_MS = 1000.0
+
+Picture = str | os.PathLike[str] | bytes | NDArray[np.uint8]
+
+
+class Recognizer:
+    """Finds faces in pictures and names their expression. Thread-safe; a context manager.
+
+    With ``server`` the wanted path is `cloud` and the device answers where the server cannot;
+    without one every answer is `local`. Further ``settings`` are those of ``EdgeConfig``.
+
+    Raises:
+        ConfigError: a setting is wrong; the message names it.
+        WeightsError: the weights are missing, altered, or give wrong numbers on this machine.
+    """
+
+    def __init__(self, server: str | None = None, **settings: Any) -> None:
+        flags = {"server": server, "deadline_ms": PICTURE_DEADLINE_MS, **settings}
+        self._open(load_config(None, flags))
+
+    @classmethod
+    def from_config(cls, config: EdgeConfig) -> Recognizer:
+        """A recognizer with settings that were loaded already."""
+        recognizer = cls.__new__(cls)
+        recognizer._open(config)
+        return recognizer
+
+    def _open(self, config: EdgeConfig) -> None:
+        self._config = config
+        device = Device(config)
+        self.fingerprint = device.fingerprint
+        self._link: Link | None = None
+        if config.server is not None:
+            token = config.token.get_secret_value() if config.token else None
+            try:
+                opener = partial(open_channel, config.server, _read_ca(config.server_ca))
+                self._link = Link(opener, device.fingerprint, token)
+            except OSError as error:
+                raise ConfigError(f"server_ca: {error}") from error
+            self._link.wait_for_handshake(CONNECT_WAIT_S)
+        self._offload = Offload(
+            device, self._link, config.wanted_path, config.deadline_ms, config.jpeg_quality
+        )
+        # dlib's detector and the deadline's measurements belong to one frame at a time.
+        self._one_frame = threading.Lock()
+
+    def faces(self, image: Picture) -> list[FaceAnswer]:
+        """The faces of a picture, the largest first, each with one answer; often none.
+
+        ``image`` is a path, the bytes of a JPEG, PNG or WebP file, or RGB uint8 ``(H, W, 3)``.
+
+        Raises:
+            SourceError: the path cannot be read.
+            ImageError, PayloadTooLarge: the bytes are not a picture that is read here.
+            ValueError: the array is not RGB uint8 ``(H, W, 3)``.
+        """
+        rgb = self._rgb(image)
+        return self.answer(rgb, time.monotonic())
+
+    def answer(self, rgb: NDArray[np.uint8], decoded_s: float) -> list[FaceAnswer]:
+        """The faces of RGB uint8 ``(H, W, 3)`` decoded at the monotonic instant ``decoded_s``."""
+        with self._one_frame:
+            return self._offload.answer(rgb, decoded_s)
+
+    @property
+    def link_counts(self) -> LinkCounts:
+        """What crossed the link so far."""
+        return self._link.counts if self._link else LinkCounts()
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._link is not None:
+            self._link.close()
+
+    def __enter__(self) -> Recognizer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _rgb(self, image: Picture) -> NDArray[np.uint8]:
+        if isinstance(image, np.ndarray):
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+                raise ValueError(f"expected RGB uint8 (H, W, 3), not {image.dtype} {image.shape}")
+            return image
+        if isinstance(image, bytes):
+            return decode_picture(image, self._config.picture_pixels)
+        try:
+            data = Path(image).read_bytes()
+        except OSError as error:
+            raise SourceError(f"cannot read {os.fspath(image)}: {error.strerror}") from error
+        try:
+            return decode_picture(data, self._config.picture_pixels)
+        except ImageError as error:
+            raise type(error)(f"{os.fspath(image)}: {error}") from error
+
+
+def _read_ca(path: Path | None) -> bytes | None:
+    return path.read_bytes() if path else None

@@ -1,0 +1,87 @@
+"""What a call brought, checked: a server's word is not taken for granted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from edge_client.call import Call, CallFailed
+from edge_client.reasons import reason_of_code
+from shared.contracts import Answer, Box, LatencyMs, Path, Reason
+from shared.labels import LABELS
+from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+
+
+@dataclass(frozen=True)
+class ServerFaces:
+    """Per face an answer or why there is none; or one ``reason`` why there is no reply at all.
+
+    ``times`` holds what the server and the link took, ``ended_s`` the monotonic instant at which
+    the reply was there.
+    """
+
+    path: Path
+    boxes: tuple[Box, ...] = ()
+    results: tuple[Answer | Reason, ...] = ()
+    reason: Reason | None = None
+    times: LatencyMs = field(default_factory=LatencyMs)
+    ended_s: float = 0.0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every face has an answer."""
+        return self.reason is None and all(isinstance(one, Answer) for one in self.results)
+
+
+def read_infer(call: Call[pb.InferResponse], boxes: tuple[Box, ...]) -> ServerFaces:
+    """The reply of an ended ``Infer`` for the faces in ``boxes``."""
+    try:
+        reply = call.result()
+    except CallFailed as error:
+        return ServerFaces(Path.CLOUD, reason=error.reason)
+    if len(reply.results) != len(boxes):
+        return ServerFaces(Path.CLOUD, reason=Reason.SERVER_ERROR)
+    results = tuple(_read_result(result) for result in reply.results)
+    times = _times(call, reply.time)
+    return ServerFaces(Path.CLOUD, boxes, results, None, times, _ended_s(call))
+
+
+def read_classify(call: Call[pb.ClassifyResponse]) -> ServerFaces:
+    """The reply of an ended ``Classify``."""
+    try:
+        reply = call.result()
+    except CallFailed as error:
+        return ServerFaces(Path.IMAGE, reason=error.reason)
+    boxes = tuple(Box(f.box.x, f.box.y, f.box.w, f.box.h) for f in reply.faces)
+    if any(min(box.w, box.h) < 1 for box in boxes):
+        return ServerFaces(Path.IMAGE, reason=Reason.SERVER_ERROR)
+    results = tuple(_read_result(face.result) for face in reply.faces)
+    times = _times(call, reply.time)
+    return ServerFaces(Path.IMAGE, boxes, results, None, times, _ended_s(call))
+
+
+def _read_result(result: pb.FaceResult) -> Answer | Reason:
+    if result.WhichOneof("result") == "error":
+        return reason_of_code(result.error.code)
+    probabilities = tuple(result.answer.probabilities)
+    sane = len(probabilities) == len(LABELS) and all(0 <= p <= 1 for p in probabilities)
+    if not sane or not math.isclose(sum(probabilities), 1, abs_tol=1e-3):
+        return Reason.SERVER_ERROR
+    return Answer(probabilities, result.answer.model)
+
+
+def _times(
+    call: Call[pb.InferResponse] | Call[pb.ClassifyResponse], time: pb.ServerTime
+) -> LatencyMs:
+    round_trip_ms = (_ended_s(call) - call.sent_s) * 1000
+    return LatencyMs(
+        detect=time.detect_ms if time.HasField("detect_ms") else None,
+        head=time.head_ms if time.HasField("head_ms") else None,
+        link=max(0.0, round_trip_ms - time.total_ms),
+        tail=time.tail_ms,
+    )
+
+
+def _ended_s(call: Call[pb.InferResponse] | Call[pb.ClassifyResponse]) -> float:
+    assert call.done_s is not None
+    return call.done_s
