@@ -1,0 +1,97 @@
+"""``cloud-server``: the command line."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cloud_server.config import PREFIX, CloudConfig
+from shared.errors import ConfigError, SplitFerError, WeightsError
+from shared.settings import load_settings, printable
+
+DONE, FAILED, USAGE, WEIGHTS = 0, 1, 2, 4
+_NOT_SETTINGS = ("command", "config", "print_config", "debug")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command and exit with its code."""
+    sys.exit(run(argv))
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run the command; gives 0 done, 2 usage or config, 4 weights."""
+    arguments = _parser().parse_args(argv)
+    flags: dict[str, Any] = {
+        name: value for name, value in vars(arguments).items() if name not in _NOT_SETTINGS
+    }
+    try:
+        config = load_settings(CloudConfig, PREFIX, arguments.config, flags)
+        if arguments.print_config:
+            print(printable(config))
+            return DONE
+        logging.basicConfig(
+            level=config.log_level.upper(),
+            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+            stream=sys.stderr,
+        )
+        # uvicorn narrates every step at this level.
+        logging.getLogger("uvicorn").setLevel(
+            logging.DEBUG if config.log_level == "debug" else logging.WARNING
+        )
+        # Imported only now: --version and --print-config need no network and no gRPC.
+        from cloud_server.server import serve
+
+        asyncio.run(serve(config))
+    except SplitFerError as error:
+        if arguments.debug:
+            raise
+        print(f"cloud-server: {error}", file=sys.stderr)
+        if isinstance(error, ConfigError):
+            return USAGE
+        return WEIGHTS if isinstance(error, WeightsError) else FAILED
+    return DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cloud-server", description="The cloud side of SplitFER: gRPC and REST."
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="serve")
+    serve = commands.add_parser(
+        "serve",
+        help="listen and answer",
+        description="Listen on gRPC and HTTP and answer until SIGTERM or SIGINT, then drain. "
+        f"Settings come from --config, then {PREFIX}* variables, then these flags; "
+        "--print-config shows every setting.",
+    )
+    serve.add_argument("--config", type=Path, metavar="FILE", help="settings, YAML or TOML")
+    serve.add_argument("--host", help="address to listen on (127.0.0.1)")
+    serve.add_argument("--grpc-port", type=int, metavar="PORT", help="50051; 0 for a free one")
+    serve.add_argument("--http-port", type=int, metavar="PORT", help="8080; 0 for a free one")
+    serve.add_argument("--weights", type=Path, metavar="FOLDER", help="weights to serve")
+    serve.add_argument("--tail", metavar="ID", help="default tail (the manifest's)")
+    serve.add_argument("--threads", type=int, metavar="N", help="threads of each network (1)")
+    serve.add_argument("--log-level", choices=["debug", "info", "warning", "error"])
+    serve.add_argument("--print-config", action="store_true", help="show the settings and exit")
+    serve.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+class _Version(argparse.Action):
+    """Looks the version up only where it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from cloud_server.service import server_version
+
+        print(f"cloud-server {server_version()}")
+        parser.exit(DONE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The server's settings."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import fields
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from shared.contracts import Limits
+from shared.settings import Settings
+
+PREFIX = "SPLITFER_CLOUD_"
+
+
+class CloudConfig(Settings):
+    """Every setting of ``cloud-server``; ``shared.settings`` says where values come from."""
+
+    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
+    grpc_port: int = Field(50051, ge=0, le=65535, description="0 takes any free port")
+    http_port: int = Field(8080, ge=0, le=65535, description="0 takes any free port")
+
+    weights: Path | None = Field(None, description="folder; the shipped weights where none")
+    tail: str | None = Field(None, description="default tail; the manifest's where none")
+
+    threads: int = Field(1, ge=1, description="threads of each network")
+    batch_max: int = Field(16, ge=1, description="faces in one run of a tail")
+    batch_wait_ms: float = Field(
+        0, ge=0, le=1000, description="wait for more faces; 0 takes what is queued"
+    )
+    queue_max: int = Field(256, ge=1, description="faces that wait for a tail")
+    picture_threads: int = Field(2, ge=1, description="pictures worked on at once")
+    pictures_max: int = Field(16, ge=1, description="pictures worked on or waiting")
+    search_side_px: int = Field(640, ge=80, description="longer side of the searched picture")
+    limits: Limits = Limits()
+
+    deadline_ms: float = Field(
+        30_000, gt=0, le=3_600_000, description="for callers that name no deadline"
+    )
+    drain_s: float = Field(
+        10, ge=0, le=3600, description="how long a stop waits for work in flight"
+    )
+
+    tls_cert: Path | None = Field(None, description="PEM certificate chain, for gRPC and REST")
+    tls_key: Path | None = Field(None, description="PEM private key")
+    token: SecretStr | None = Field(None, description="bearer token that callers must send")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("limits")
+    @classmethod
+    def _positive(cls, limits: Limits) -> Limits:
+        for field in fields(limits):
+            if getattr(limits, field.name) <= 0:
+                raise ValueError(f"{field.name} is more than 0")
+        return limits
+
+    @field_validator("token")
+    @classmethod
+    def _not_empty(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and not token.get_secret_value().strip():
+            raise ValueError("an empty token protects nothing; leave it out or set one")
+        return token
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key go together: set both or none")
+        return self
+
+    @property
+    def tls(self) -> bool:
+        """Whether callers must use TLS."""
+        return self.tls_cert is not None
+
+    @property
+    def beyond_loopback(self) -> bool:
+        """Whether other machines may reach the server."""
+        try:
+            return not ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host != "localhost"

@@ -1,0 +1,81 @@
+"""Our errors as gRPC and HTTP say them. Nothing else in the server knows these numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from shared.errors import (
+    AuthError,
+    DeadlineExceeded,
+    ImageError,
+    InferenceFailed,
+    MalformedPayload,
+    ModelMismatch,
+    NotReady,
+    Overloaded,
+    PayloadTooLarge,
+    SplitFerError,
+    UnsupportedPicture,
+)
+
+CODE_KEY = "splitfer-code"
+RETRYABLE_KEY = "splitfer-retryable"
+RETRY_AFTER_S = 1
+
+Status = grpc.StatusCode
+
+
+@dataclass(frozen=True)
+class Codes:
+    """What one error is called on each protocol."""
+
+    http: int
+    grpc: grpc.StatusCode
+
+
+_CODES: dict[type[SplitFerError], Codes] = {
+    MalformedPayload: Codes(400, Status.INVALID_ARGUMENT),
+    PayloadTooLarge: Codes(413, Status.RESOURCE_EXHAUSTED),
+    ModelMismatch: Codes(409, Status.FAILED_PRECONDITION),
+    UnsupportedPicture: Codes(415, Status.INVALID_ARGUMENT),
+    ImageError: Codes(422, Status.INVALID_ARGUMENT),
+    AuthError: Codes(401, Status.UNAUTHENTICATED),
+    Overloaded: Codes(503, Status.RESOURCE_EXHAUSTED),
+    NotReady: Codes(503, Status.UNAVAILABLE),
+    DeadlineExceeded: Codes(504, Status.DEADLINE_EXCEEDED),
+    InferenceFailed: Codes(500, Status.INTERNAL),
+    SplitFerError: Codes(500, Status.INTERNAL),
+}
+
+
+def codes_of(error: SplitFerError) -> Codes:
+    """The codes of an error's nearest class."""
+    return next(_CODES[kind] for kind in type(error).__mro__ if kind in _CODES)
+
+
+def trailing_metadata(error: SplitFerError) -> tuple[tuple[str, str], ...]:
+    """What decides at the caller, gRPC's own status being ambiguous."""
+    return ((CODE_KEY, error.code), (RETRYABLE_KEY, "true" if error.retryable else "false"))
+
+
+def json_body(code: str, message: str, retryable: bool) -> dict[str, Any]:
+    """The one shape of every error body."""
+    return {"error": {"code": code, "message": message, "retryable": retryable}}
+
+
+def http_headers(error: SplitFerError) -> Mapping[str, str]:
+    """Headers that go with an error."""
+    if codes_of(error).http == 503:
+        return {"Retry-After": str(RETRY_AFTER_S)}
+    if isinstance(error, AuthError):
+        return {"WWW-Authenticate": "Bearer"}
+    return {}
+
+
+def unexpected() -> SplitFerError:
+    """What a caller is told of an error that was not raised on purpose; the log has the cause."""
+    return SplitFerError("the server failed on this request; its log says why")

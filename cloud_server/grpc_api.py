@@ -1,0 +1,215 @@
+"""gRPC around the service: ``splitfer.v1``, ``grpc.health.v1`` and reflection."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from cloud_server.auth import check_bearer
+from cloud_server.config import CloudConfig
+from cloud_server.error_map import codes_of, trailing_metadata, unexpected
+from cloud_server.service import FaceResult, Service
+from shared.contracts import LatencyMs
+from shared.deadline import Deadline
+from shared.errors import ConfigError, SplitFerError
+from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
+
+SERVICE = pb.DESCRIPTOR.services_by_name["SplitFer"].full_name
+# Room for a message's own fields, and so that a body which is a little too large gets our error
+# with its code instead of gRPC's bare RESOURCE_EXHAUSTED.
+_SLACK_BYTES = 64 * 2**10
+# Clients ping every 10 s, also without calls; gRPC's default allows one in five minutes and then
+# closes the connection with "too_many_pings".
+_SHORTEST_PING_MS = 5_000
+
+log = logging.getLogger(__name__)
+Context = grpc.aio.ServicerContext[Any, Any]
+Reply = TypeVar("Reply")
+
+
+class SplitFerServicer(pb_grpc.SplitFerServicer):
+    """``splitfer.v1.SplitFer``: messages to values, values to messages."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.Model:
+        """The handshake."""
+
+        async def work(_: Deadline) -> pb.Model:
+            model = self._service.model()
+            limits = model.limits
+            return pb.Model(
+                schema_version=model.schema_version,
+                server_version=model.server_version,
+                fingerprint=model.fingerprint,
+                labels=model.labels,
+                tails=model.tails,
+                codecs=model.codecs,
+                limits=pb.Limits(
+                    faces_per_frame=limits.faces_per_frame,
+                    smallest_face_px=limits.smallest_face_px,
+                    body_bytes=limits.body_bytes,
+                    picture_pixels=limits.picture_pixels,
+                    infer_message_bytes=limits.infer_message_bytes,
+                ),
+            )
+
+        return await self._reply(context, work)
+
+    async def Infer(self, request: pb.InferRequest, context: Context) -> pb.InferResponse:
+        """One frame's latents -> a result per face."""
+
+        async def work(deadline: Deadline) -> pb.InferResponse:
+            inferred = await self._service.infer(
+                request.fingerprint, request.tail, request.payloads, deadline
+            )
+            results = [_result(result) for result in inferred.results]
+            return pb.InferResponse(results=results, time=_time(inferred.latency_ms))
+
+        return await self._reply(context, work)
+
+    async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
+        """A whole picture -> its faces and their results."""
+
+        async def work(deadline: Deadline) -> pb.ClassifyResponse:
+            seen = await self._service.classify(request.picture, request.tail, deadline)
+            faces = [
+                pb.DetectedFace(
+                    box=pb.Box(x=box.x, y=box.y, w=box.w, h=box.h), result=_result(result)
+                )
+                for box, result in seen.faces
+            ]
+            return pb.ClassifyResponse(
+                width=seen.width, height=seen.height, faces=faces, time=_time(seen.latency_ms)
+            )
+
+        return await self._reply(context, work)
+
+    async def _reply(self, context: Context, work: Callable[[Deadline], Awaitable[Reply]]) -> Reply:
+        service = self._service
+        try:
+            check_bearer(service.config.token, _authorization(context))
+            left_s = context.time_remaining()
+            left_ms = service.config.deadline_ms if left_s is None else left_s * 1000
+            with service.health.request():
+                reply = await work(Deadline.after_ms(left_ms))
+        except SplitFerError as raised:
+            error = raised
+        except Exception:
+            log.exception("a call failed")
+            error = unexpected()
+        else:
+            service.metrics.requests["ok"] += 1
+            return reply
+        service.metrics.requests[error.code] += 1
+        await context.abort(
+            codes_of(error).grpc, str(error), trailing_metadata=trailing_metadata(error)
+        )
+        raise AssertionError("abort raises")
+
+
+class GrpcServer:
+    """The listening server. ``port`` is the one that was got, also where 0 was asked."""
+
+    def __init__(self, service: Service) -> None:
+        config = service.config
+        self._server = grpc.aio.server(options=_options(config))
+        add = pb_grpc.add_SplitFerServicer_to_server
+        add(SplitFerServicer(service), self._server)  # type: ignore[no-untyped-call]  # generated
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        self.address = f"{host}:{config.grpc_port}"
+        try:
+            if credentials := _credentials(config):
+                port = self._server.add_secure_port(self.address, credentials)
+            else:
+                port = self._server.add_insecure_port(self.address)
+        except RuntimeError as error:
+            raise ConfigError(
+                f"grpc_port: cannot listen on {self.address}; is the port taken?"
+            ) from error
+        self.address = f"{host}:{port}"
+
+    async def start(self) -> None:
+        """Listen; health says NOT_SERVING until ``serve``."""
+        await self._set(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._server.start()
+
+    async def serve(self) -> None:
+        """Health says SERVING."""
+        await self._set(health_pb2.HealthCheckResponse.SERVING)
+
+    async def drain(self) -> None:
+        """Health says NOT_SERVING for good; those that watch it are told."""
+        await self._health.enter_graceful_shutdown()
+
+    async def stop(self, grace_s: float) -> None:
+        """Close, after calls in flight have ended or ``grace_s`` has passed."""
+        await self._server.stop(grace_s)
+
+    async def _set(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+        for name in ("", SERVICE):
+            await self._health.set(name, status)
+
+
+def _options(config: CloudConfig) -> list[tuple[str, int]]:
+    limits = config.limits
+    most = max(limits.body_bytes, limits.infer_message_bytes) + _SLACK_BYTES
+    return [
+        ("grpc.max_receive_message_length", most),
+        ("grpc.max_send_message_length", most),
+        ("grpc.http2.min_ping_interval_without_data_ms", _SHORTEST_PING_MS),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", _SHORTEST_PING_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # The server pings too, so that peers which vanished do not hold connections.
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        # Else a second server would share the port without a word.
+        ("grpc.so_reuseport", 0),
+    ]
+
+
+def _credentials(config: CloudConfig) -> grpc.ServerCredentials | None:
+    if config.tls_cert is None or config.tls_key is None:
+        return None
+    pems = []
+    for name, path in (("tls_key", config.tls_key), ("tls_cert", config.tls_cert)):
+        try:
+            pems.append(path.read_bytes())
+        except OSError as error:
+            raise ConfigError(f"{name}: cannot read {path}: {error.strerror}") from error
+    return grpc.ssl_server_credentials([(pems[0], pems[1])])
+
+
+def _authorization(context: Context) -> str | None:
+    for key, value in context.invocation_metadata() or ():
+        if key == "authorization":
+            return value if isinstance(value, str) else value.decode("latin-1")
+    return None
+
+
+def _result(result: FaceResult) -> pb.FaceResult:
+    if isinstance(result, SplitFerError):
+        return pb.FaceResult(
+            error=pb.Error(code=result.code, message=str(result), retryable=result.retryable)
+        )
+    return pb.FaceResult(answer=pb.Answer(probabilities=result.probabilities, model=result.model))
+
+
+def _time(latency_ms: LatencyMs) -> pb.ServerTime:
+    return pb.ServerTime(
+        total_ms=latency_ms.total,
+        tail_ms=latency_ms.tail,
+        detect_ms=latency_ms.detect,
+        head_ms=latency_ms.head,
+    )

@@ -1,0 +1,60 @@
+"""Whether the server takes work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum, auto
+
+from shared.errors import NotReady
+
+
+class Phase(Enum):
+    """A server starts, serves, and drains; there is no way back."""
+
+    STARTING = auto()
+    SERVING = auto()
+    DRAINING = auto()
+
+
+class Health:
+    """The phase, and the requests that were let in."""
+
+    def __init__(self) -> None:
+        self.phase = Phase.STARTING
+        self._in_flight = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests are let in."""
+        return self.phase is Phase.SERVING
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no request is in flight."""
+        return self._in_flight == 0
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """A request, from its arrival to its answer.
+
+        Raises:
+            NotReady: starting or draining.
+        """
+        if not self.ready:
+            raise NotReady(f"the server is {self.phase.name.lower()}")
+        self._in_flight += 1
+        self._empty.clear()
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._empty.set()
+
+    async def empty(self) -> None:
+        """Return once no request is in flight."""
+        await self._empty.wait()

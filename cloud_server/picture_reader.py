@@ -1,0 +1,115 @@
+"""Whole pictures to latents: decode, detect, crop, head; in worker threads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud_server.config import CloudConfig
+from cloud_server.registry import ServedWeights
+from shared.contracts import Box
+from shared.deadline import Deadline
+from shared.detection import FaceDetector
+from shared.errors import DeadlineExceeded, InferenceFailed, Overloaded, SplitFerError
+from shared.picture import decode_picture
+from shared.preprocess import crop_face, to_grey
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ReadPicture:
+    """A picture's size, its faces, largest first, and their latents uint8 ``(N, 8, 28, 28)``."""
+
+    width: int
+    height: int
+    boxes: list[Box]
+    latents: NDArray[np.uint8]
+    detect_ms: float
+    head_ms: float | None
+
+
+class PictureReader:
+    """A bounded number of pictures at once. Pillow, dlib and ONNX Runtime release the GIL.
+
+    A dlib detector belongs to one thread, so each worker has its own.
+    """
+
+    def __init__(self, config: CloudConfig) -> None:
+        self._limits = config.limits
+        self._search_side_px = config.search_side_px
+        self._workers = ThreadPoolExecutor(config.picture_threads, thread_name_prefix="picture")
+        self._own = threading.local()
+        self._pictures_max = config.pictures_max
+        self._places = threading.BoundedSemaphore(config.pictures_max)
+
+    async def read(self, data: bytes, weights: ServedWeights, deadline: Deadline) -> ReadPicture:
+        """The bytes of a JPEG, PNG or WebP -> its faces.
+
+        Raises:
+            ImageError: damaged, or a kind that is not read.
+            PayloadTooLarge: too many pixels.
+            Overloaded: as many pictures as may wait are waiting.
+            DeadlineExceeded: no time was left when its turn came.
+            InferenceFailed: the detector or the head failed.
+        """
+        if not self._places.acquire(blocking=False):
+            raise Overloaded(f"{self._pictures_max} pictures are waiting already")
+        job = self._workers.submit(self._read, data, weights, deadline)
+        job.add_done_callback(self._leave)
+        return await asyncio.wrap_future(job)
+
+    def close(self) -> None:
+        """Stop; pictures that no worker has begun are cancelled."""
+        self._workers.shutdown(wait=False, cancel_futures=True)
+
+    def _leave(self, _: Future[ReadPicture]) -> None:
+        # Not when the caller gives up: a worker that has begun still holds its picture.
+        self._places.release()
+
+    def _read(self, data: bytes, weights: ServedWeights, deadline: Deadline) -> ReadPicture:
+        try:
+            return self._stages(data, weights, deadline)
+        except SplitFerError:
+            raise
+        except Exception as error:
+            log.exception("a picture failed in the detector or the head")
+            raise InferenceFailed("the server failed on this picture") from error
+
+    def _stages(self, data: bytes, weights: ServedWeights, deadline: Deadline) -> ReadPicture:
+        _in_time(deadline)
+        rgb = decode_picture(data, self._limits.picture_pixels)
+        _in_time(deadline)
+        start = time.perf_counter()
+        grey = to_grey(rgb)
+        boxes = self._detector().detect(grey)
+        detected = time.perf_counter()
+        latents, head_ms = np.empty((0, 0), np.uint8), None
+        if boxes:
+            _in_time(deadline)
+            crops = np.stack([crop_face(grey, box, weights.crop) for box in boxes])
+            cropped = time.perf_counter()
+            latents = weights.head.run(crops)[1]
+            head_ms = (time.perf_counter() - cropped) * 1000
+        height, width = grey.shape
+        return ReadPicture(width, height, boxes, latents, (detected - start) * 1000, head_ms)
+
+    def _detector(self) -> FaceDetector:
+        if not hasattr(self._own, "detector"):
+            self._own.detector = FaceDetector(
+                self._search_side_px, self._limits.smallest_face_px, self._limits.faces_per_frame
+            )
+        detector: FaceDetector = self._own.detector
+        return detector
+
+
+def _in_time(deadline: Deadline) -> None:
+    if deadline.expired():
+        raise DeadlineExceeded("the deadline passed before the picture was read")

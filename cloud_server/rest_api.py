@@ -1,0 +1,177 @@
+"""REST around the service: a picture in, faces and answers out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Header, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from cloud_server.auth import check_bearer
+from cloud_server.error_map import codes_of, http_headers, json_body, unexpected
+from cloud_server.rest_body import FIELD, MULTIPART, BodyLimit, read_picture
+from cloud_server.rest_schema import (
+    ErrorBody,
+    FacesBody,
+    HealthBody,
+    ModelBody,
+    faces_body,
+    model_body,
+)
+from cloud_server.service import Service, server_version
+from shared.deadline import Deadline
+from shared.errors import DeadlineExceeded, NotReady, SplitFerError
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_PICTURE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "A JPEG, PNG or WebP picture: 8 bits a channel, not animated.",
+        "content": {
+            "image/jpeg": _BINARY,
+            "image/png": _BINARY,
+            "image/webp": _BINARY,
+            "application/octet-stream": _BINARY,
+            MULTIPART: {
+                "schema": {
+                    "type": "object",
+                    "required": [FIELD],
+                    "properties": {FIELD: {"type": "string", "format": "binary"}},
+                }
+            },
+        },
+    }
+}
+_MEANINGS = {
+    400: "The request or its multipart body cannot be read.",
+    401: "The bearer token is missing or wrong.",
+    409: "No such tail is served here.",
+    413: "The body or the picture is over a limit.",
+    415: "Not a kind of picture that is read here.",
+    422: "The picture is damaged, or a parameter is wrong.",
+    500: "The server failed; its log says why.",
+    503: "Overloaded, starting or draining; try again after Retry-After.",
+    504: "The deadline passed.",
+}
+# Our one error body, instead of FastAPI's own, for what the framework itself refuses.
+_FRAMEWORK_CODES = {404: "not_found", 405: "method_not_allowed"}
+DEADLINE_HEADER = "X-SplitFER-Deadline-Ms"
+
+
+def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {s: {"model": ErrorBody, "description": _MEANINGS[s]} for s in statuses}
+
+
+def build_app(service: Service) -> FastAPI:
+    """The application; ``service`` must be started on the same event loop."""
+    app = FastAPI(
+        title="SplitFER",
+        version=server_version(),
+        summary="Facial expressions in a picture.",
+        description="Expressions are what a face shows, not what a person feels.",
+        redoc_url=None,
+    )
+    app.add_middleware(BodyLimit, body_bytes=service.config.limits.body_bytes)
+    _answer_errors(app, service)
+
+    @app.post(
+        "/v1/faces",
+        response_model=FacesBody,
+        summary="Find and classify the faces in a picture",
+        responses=_errors(*_MEANINGS),
+        openapi_extra=_PICTURE_BODY,
+    )
+    async def faces(
+        request: Request,
+        tail: Annotated[str, Query(description="id of a tail; empty for the default")] = "",
+        deadline_ms: Annotated[
+            float | None,
+            Header(
+                alias=DEADLINE_HEADER,
+                description="milliseconds, from arrival, in which the answer is of use",
+                gt=0,
+                le=3_600_000,
+            ),
+        ] = None,
+    ) -> FacesBody:
+        start = time.perf_counter()
+        check_bearer(service.config.token, request.headers.get("authorization"))
+        deadline = Deadline.after_ms(deadline_ms or service.config.deadline_ms)
+        with service.health.request():
+            try:
+                # So that a caller which sends slowly, or stops, does not hold its place.
+                async with asyncio.timeout(deadline.remaining_ms() / 1000):
+                    picture = await read_picture(request, service.config.limits.body_bytes)
+            except TimeoutError:
+                raise DeadlineExceeded("the deadline passed while the body was read") from None
+            body = faces_body(await service.classify(picture, tail, deadline))
+        body.latency_ms.total = round((time.perf_counter() - start) * 1000, 3)
+        service.metrics.requests["ok"] += 1
+        return body
+
+    @app.get(
+        "/v1/model",
+        response_model=ModelBody,
+        summary="What answers here, and its limits",
+        responses=_errors(401, 503),
+    )
+    async def model(request: Request) -> ModelBody:
+        check_bearer(service.config.token, request.headers.get("authorization"))
+        with service.health.request():
+            return model_body(service.model())
+
+    @app.get("/healthz", response_model=HealthBody, summary="The process is alive")
+    async def healthz() -> HealthBody:
+        return HealthBody(status="ok")
+
+    @app.get(
+        "/readyz",
+        response_model=HealthBody,
+        summary="The server takes work",
+        responses=_errors(503),
+    )
+    async def readyz() -> HealthBody:
+        if not service.health.ready:
+            raise NotReady(f"the server is {service.health.phase.name.lower()}")
+        return HealthBody(status="ready")
+
+    return app
+
+
+def _answer_errors(app: FastAPI, service: Service) -> None:
+    """Every error in the one shape, whoever raised it."""
+
+    def reply(error: SplitFerError) -> JSONResponse:
+        return JSONResponse(
+            json_body(error.code, str(error), error.retryable),
+            codes_of(error).http,
+            http_headers(error),
+        )
+
+    @app.exception_handler(SplitFerError)
+    async def ours(request: Request, error: SplitFerError) -> JSONResponse:
+        if request.url.path != "/readyz":
+            service.metrics.requests[error.code] += 1
+        return reply(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def parameters(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        message = f"{first['loc'][-1]}: {first['msg']}"
+        return JSONResponse(json_body("bad_request", message, False), 422)
+
+    @app.exception_handler(HTTPException)
+    async def framework(request: Request, error: HTTPException) -> JSONResponse:
+        code = _FRAMEWORK_CODES.get(error.status_code, "bad_request")
+        message = f"{request.method} {request.url.path}: {error.detail}"
+        return JSONResponse(json_body(code, message, False), error.status_code, error.headers)
+
+    @app.exception_handler(Exception)
+    async def anything(_: Request, error: Exception) -> JSONResponse:
+        # Starlette raises it again after this reply, and uvicorn logs it.
+        service.metrics.requests[unexpected().code] += 1
+        return reply(unexpected())

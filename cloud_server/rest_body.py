@@ -1,0 +1,95 @@
+"""The body of a REST request: bounded, and a picture out of it."""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cloud_server.service import too_large
+from shared.errors import ImageError, MalformedPayload, UnsupportedPicture
+
+FIELD = "picture"
+MULTIPART = "multipart/form-data"
+# Of a multipart body, around the picture.
+_ENVELOPE_BYTES = 64 * 2**10
+_RAW_TYPES = ("image/", "application/octet-stream")
+_HOW = (
+    "send the picture as the body with Content-Type image/jpeg, image/png, image/webp or "
+    f"application/octet-stream, or as {MULTIPART} in the field '{FIELD}'"
+)
+
+
+class BodyLimit:
+    """ASGI middleware: a body over the limit is refused by its Content-Length before a byte is
+    read, a chunked one as soon as it passes the limit."""
+
+    def __init__(self, app: ASGIApp, body_bytes: int) -> None:
+        self._app = app
+        self._picture_bytes = body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        headers = Headers(scope=scope)
+        multipart = headers.get("content-type", "").lower().startswith(MULTIPART)
+        most = self._picture_bytes + (_ENVELOPE_BYTES if multipart else 0)
+        announced = headers.get("content-length", "")
+        seen = 0
+
+        async def counted() -> Message:
+            nonlocal seen
+            # The announcement is judged here, where an endpoint asks for the body, so that the
+            # refusal goes the way of every other error.
+            if announced.isdecimal() and int(announced) > most:
+                raise too_large(self._picture_bytes)
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > most:
+                raise too_large(self._picture_bytes)
+            return message
+
+        await self._app(scope, counted, send)
+
+
+async def read_picture(request: Request, body_bytes: int) -> bytes:
+    """The bytes of the picture in a request, raw or multipart.
+
+    Raises:
+        PayloadTooLarge: over ``body_bytes``.
+        UnsupportedPicture: a Content-Type that holds no picture.
+        MalformedPayload: a multipart body that cannot be read or has no such field.
+    """
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind == MULTIPART:
+        return await _from_multipart(request, body_bytes)
+    if kind and not kind.startswith(_RAW_TYPES):
+        raise UnsupportedPicture(f"Content-Type {kind} is not read: {_HOW}")
+    picture = bytearray()
+    async for chunk in request.stream():
+        picture += chunk
+    if not picture:
+        raise ImageError(f"the body is empty: {_HOW}")
+    return bytes(picture)
+
+
+async def _from_multipart(request: Request, body_bytes: int) -> bytes:
+    parser = MultiPartParser(request.headers, request.stream(), max_files=1, max_fields=16)
+    # Pictures are personal data: they stay in memory and never touch the disk.
+    parser.spool_max_size = body_bytes + _ENVELOPE_BYTES + 1
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise MalformedPayload(f"the multipart body cannot be read: {error.message}") from error
+    picture = form.get(FIELD)
+    try:
+        if not isinstance(picture, UploadFile):
+            raise MalformedPayload(f"the multipart body has no file '{FIELD}': {_HOW}")
+        data = await picture.read()
+    finally:
+        await form.close()
+    if len(data) > body_bytes:
+        raise too_large(body_bytes)
+    return data

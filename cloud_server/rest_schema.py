@@ -1,0 +1,131 @@
+"""The JSON bodies of the REST API, as OpenAPI documents them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from cloud_server.service import Classified, FaceResult, ServedModel
+from shared.contracts import SCHEMA_VERSION, Box
+from shared.errors import SplitFerError
+from shared.labels import LABELS
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong."""
+
+    code: str = Field(examples=["bad_picture"], description="stable; decide by this")
+    message: str = Field(description="one readable line")
+    retryable: bool = Field(description="whether the same request may succeed later")
+
+
+class ErrorBody(BaseModel):
+    """The body of every error."""
+
+    error: ErrorDetail
+
+
+class FaceAnswer(BaseModel):
+    """A face that was recognised."""
+
+    box: list[int] = Field(description="[x, y, w, h] in pixels", examples=[[170, 80, 108, 108]])
+    label: str = Field(examples=["happy"])
+    confidence: float = Field(description="probability of the label")
+    probabilities: dict[str, float]
+    model: str = Field(description="<fingerprint>/<tail>")
+
+
+class FaceError(BaseModel):
+    """A face that was found and could not be answered."""
+
+    box: list[int]
+    error: ErrorDetail
+
+
+class LatencyBody(BaseModel):
+    """Milliseconds; null where a stage did not run."""
+
+    detect: float | None
+    head: float | None
+    encode: float | None
+    link: float | None
+    tail: float | None
+    total: float | None
+
+
+class FacesBody(BaseModel):
+    """A picture's faces, largest first; an empty list where there is none."""
+
+    schema_version: int
+    width: int = Field(description="after the EXIF rotation; boxes are in these pixels")
+    height: int
+    faces: list[FaceAnswer | FaceError]
+    latency_ms: LatencyBody
+
+
+class LimitsBody(BaseModel):
+    """Bounds on what may be asked."""
+
+    faces_per_frame: int
+    smallest_face_px: int
+    body_bytes: int
+    picture_pixels: int
+    infer_message_bytes: int
+
+
+class ModelBody(BaseModel):
+    """What answers here."""
+
+    schema_version: int
+    server_version: str
+    fingerprint: str
+    labels: list[str]
+    tails: list[str] = Field(description="the first is the default")
+    codecs: list[str]
+    limits: LimitsBody
+
+
+class HealthBody(BaseModel):
+    """State of the process."""
+
+    status: str
+
+
+def faces_body(seen: Classified) -> FacesBody:
+    """The reply of ``POST /v1/faces``."""
+    return FacesBody(
+        schema_version=SCHEMA_VERSION,
+        width=seen.width,
+        height=seen.height,
+        faces=[_face(box, result) for box, result in seen.faces],
+        latency_ms=LatencyBody(**_rounded(vars(seen.latency_ms))),
+    )
+
+
+def model_body(model: ServedModel) -> ModelBody:
+    """The reply of ``GET /v1/model``."""
+    return ModelBody.model_validate({**vars(model), "limits": vars(model.limits)})
+
+
+def error_detail(error: SplitFerError) -> ErrorDetail:
+    """An error as JSON says it."""
+    return ErrorDetail(code=error.code, message=str(error), retryable=error.retryable)
+
+
+def _face(box: Box, result: FaceResult) -> FaceAnswer | FaceError:
+    if isinstance(result, SplitFerError):
+        return FaceError(box=box.as_list(), error=error_detail(result))
+    probabilities = dict(zip(LABELS, result.probabilities, strict=True))
+    label = max(probabilities, key=probabilities.__getitem__)
+    return FaceAnswer(
+        box=box.as_list(),
+        label=label,
+        confidence=probabilities[label],
+        probabilities=probabilities,
+        model=result.model,
+    )
+
+
+def _rounded(times: dict[str, Any]) -> dict[str, Any]:
+    return {name: None if ms is None else round(ms, 3) for name, ms in times.items()}

@@ -1,0 +1,168 @@
+"""gRPC and HTTP in one process and one event loop, from start to drained."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import signal
+import socket
+import time
+from collections.abc import Iterator
+
+import uvicorn
+
+from cloud_server.config import CloudConfig
+from cloud_server.grpc_api import GrpcServer
+from cloud_server.health import Phase
+from cloud_server.registry import Registry
+from cloud_server.rest_api import build_app
+from cloud_server.service import Service
+from shared.errors import ConfigError
+
+log = logging.getLogger("cloud_server")
+# For replies that are written when the drain's time is up.
+_LAST_WORDS_S = 0.5
+
+
+class _HttpServer(uvicorn.Server):
+    """uvicorn on a socket of ours; signals are the process's, not its own."""
+
+    def __init__(self, service: Service) -> None:
+        config = service.config
+        self._socket = _listen(config)
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        self.address = f"{host}:{self._socket.getsockname()[1]}"
+        self.listening = asyncio.Event()
+        try:
+            super().__init__(_http_config(service))
+        except OSError as error:
+            raise ConfigError(f"tls_cert, tls_key: {error}") from error
+
+    async def run_here(self) -> None:
+        """Serve until ``should_exit``."""
+        try:
+            await self.serve(sockets=[self._socket])
+        finally:
+            self._socket.close()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen."""
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave them alone."""
+        yield
+
+
+async def serve(config: CloudConfig) -> None:
+    """Load, listen, and answer until SIGTERM or SIGINT; then drain. A second signal cuts it short.
+
+    Raises:
+        ConfigError: a port is taken, or a setting does not fit the weights.
+        WeightsError: the weights cannot be used.
+    """
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lambda: hurry.set() if stop.is_set() else stop.set())
+
+    service = Service(config, Registry.load(config))
+    http = _HttpServer(service)
+    grpc_server = GrpcServer(service)
+    service.start()
+    await grpc_server.start()
+    http_task = asyncio.create_task(http.run_here(), name="http")
+    listening = asyncio.create_task(http.listening.wait())
+    await asyncio.wait((http_task, listening), return_when=asyncio.FIRST_COMPLETED)
+    if not listening.done():
+        listening.cancel()
+        await http_task
+
+    service.health.phase = Phase.SERVING
+    await grpc_server.serve()
+    model = service.model()
+    if config.beyond_loopback and not config.tls:
+        log.warning(
+            "listening on %s without TLS: faces and answers can be read on the way; set tls_cert "
+            "and tls_key, or put a proxy in front",
+            config.host,
+        )
+    log.info(
+        "serving %s (tail %s) on grpc %s, http %s",
+        model.fingerprint, model.tails[0], grpc_server.address, http.address,
+    )  # fmt: skip
+
+    waits = [asyncio.create_task(stop.wait()), http_task]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    waits[0].cancel()
+    await _drain(service, grpc_server, http, http_task, hurry)
+    log.info("stopped; %s", service.metrics.summary())
+
+
+async def _drain(
+    service: Service,
+    grpc_server: GrpcServer,
+    http: _HttpServer,
+    http_task: asyncio.Task[None],
+    hurry: asyncio.Event,
+) -> None:
+    """New work is refused, work in flight ends or its time does, then the listeners close."""
+    until = time.monotonic() + service.config.drain_s
+    service.health.phase = Phase.DRAINING
+    await grpc_server.drain()
+    log.info("draining")
+    # The listeners stay open meanwhile, so that probes see it and callers get our refusal.
+    waits = [asyncio.create_task(service.health.empty()), asyncio.create_task(hurry.wait())]
+    _, pending = await asyncio.wait(
+        waits, timeout=service.config.drain_s, return_when=asyncio.FIRST_COMPLETED
+    )
+    for task in pending:
+        task.cancel()
+    left_s = 0.0 if hurry.is_set() else max(0.0, until - time.monotonic())
+    if not service.health.is_empty:
+        # Its waiting faces get their refusal while there is still a connection to send it on.
+        log.warning("stopping with requests in flight")
+        await service.close()
+    http.should_exit = True
+    await asyncio.gather(grpc_server.stop(max(left_s, _LAST_WORDS_S)), http_task)
+    await service.close()
+
+
+def _http_config(service: Service) -> uvicorn.Config:
+    config = service.config
+    http = uvicorn.Config(
+        build_app(service),
+        log_config=None,
+        access_log=config.log_level == "debug",
+        lifespan="off",
+        server_header=False,
+        ws="none",
+        timeout_graceful_shutdown=max(1, math.ceil(_LAST_WORDS_S)),
+        ssl_certfile=config.tls_cert,
+        ssl_keyfile=config.tls_key,
+    )
+    http.load()
+    return http
+
+
+def _listen(config: CloudConfig) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            config.host, config.http_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ConfigError(f"host: cannot listen on {config.host}: {error.strerror}") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"http_port: cannot listen on {config.host}:{config.http_port}: {error.strerror}"
+        ) from error
+    return listener

@@ -1,0 +1,67 @@
+"""One cloud tail being served: latents in, answers out, batched across requests."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud_server.batcher import Batcher
+from cloud_server.config import CloudConfig
+from shared.contracts import Answer
+from shared.deadline import Deadline
+from shared.runtime import Tail
+
+Latent = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class TailAnswer:
+    """An answer, and how long the run took that made it (queueing not counted)."""
+
+    answer: Answer
+    tail_ms: float
+
+
+class ServedTail:
+    """A tail with its batcher and its one thread. ``model`` is ``<fingerprint>/<tail id>``."""
+
+    def __init__(self, model: str, tail: Tail, config: CloudConfig) -> None:
+        self.model = model
+        self._tail = tail
+        # ONNX Runtime releases the GIL, so the event loop goes on while this thread works.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tail")
+        self._batcher: Batcher[Latent, TailAnswer] = Batcher(
+            self._run_in_thread,
+            batch_max=config.batch_max,
+            queue_max=config.queue_max,
+            wait_ms=config.batch_wait_ms,
+        )
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._batcher.start()
+
+    def submit(self, latent: Latent, deadline: Deadline) -> asyncio.Future[TailAnswer]:
+        """Queue one latent uint8 ``(8, 28, 28)``; see ``Batcher.submit`` for what is raised."""
+        return self._batcher.submit(latent, deadline)
+
+    async def close(self) -> None:
+        """Stop; what has no answer yet raises ``NotReady``."""
+        await self._batcher.close()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _run_in_thread(self, latents: list[Latent]) -> list[TailAnswer]:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, latents)
+
+    def _run(self, latents: list[Latent]) -> list[TailAnswer]:
+        start = time.perf_counter()
+        rows = self._tail.run(np.stack(latents))
+        if not np.isfinite(rows).all():
+            raise ValueError("the tail gave probabilities that are not numbers")
+        tail_ms = (time.perf_counter() - start) * 1000
+        return [TailAnswer(Answer(tuple(map(float, row)), self.model), tail_ms) for row in rows]
