@@ -1,0 +1,93 @@
+"""Sources that have an end: pictures, and videos of known length."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from edge_client.frame import Frame
+from edge_client.source import Source
+from edge_client.video_decoder import VideoDecoder
+from shared.contracts import Limits
+from shared.errors import ImageError, PayloadTooLarge, SourceError
+from shared.picture import decode_picture
+
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+FOLDER_FPS = 1.0
+"""A folder has no rate of its own: its pictures stand a second apart."""
+
+_log = logging.getLogger(__name__)
+
+
+class Pictures(Source):
+    """Picture files, one frame each; a frame's ``source`` is the file's own path.
+
+    Of several, a damaged one is left out with a warning and counted in ``skipped``.
+    """
+
+    def __init__(self, paths: list[Path], name: str, live: bool) -> None:
+        super().__init__(name, live, self_paced=False)
+        self.frames_total = len(paths)
+        self.fps = FOLDER_FPS
+        self.skipped = 0
+        self._paths = paths
+
+    def __iter__(self) -> Iterator[Frame]:
+        """One frame a picture, in the order given.
+
+        Raises:
+            SourceError: none of them can be read.
+        """
+        for index, path in enumerate(self._paths):
+            if self._closed.is_set():
+                return
+            try:
+                rgb = decode_picture(path.read_bytes(), Limits().picture_pixels)
+            except (ImageError, PayloadTooLarge, OSError) as error:
+                why = error.strerror if isinstance(error, OSError) else error
+                self.skipped += 1
+                if self.skipped == len(self._paths):
+                    raise SourceError(f"{path}: {why}") from error
+                _log.warning("%s is left out: %s", path, why)
+                continue
+            yield Frame(str(path), index, index / FOLDER_FPS, rgb, time.monotonic())
+
+
+class VideoFile(Source):
+    """A video with an end. ``laps`` plays it several times over, in one line of time."""
+
+    def __init__(self, decoder: VideoDecoder, live: bool, laps: int = 1) -> None:
+        super().__init__(decoder.name, live, self_paced=False)
+        self.fps = decoder.fps
+        if decoder.frames_total is not None:
+            self.frames_total = decoder.frames_total * laps
+        self._decoder = decoder
+        self._laps = laps
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The frames at the times that the file gives them, the first at 0.
+
+        Raises:
+            SourceError: not one frame can be decoded, or reading broke off.
+        """
+        index, lap_start_s = 0, 0.0
+        for lap in range(self._laps):
+            if lap:
+                self._decoder = self._decoder.again()
+            time_s = gap_s = 0.0
+            for picture in self._decoder.pictures(self._closed):
+                time_s, gap_s = picture.time_s, picture.time_s - time_s
+                yield Frame(self.name, index, lap_start_s + time_s, picture.rgb, time.monotonic())
+                index += 1
+            if self._closed.is_set():
+                return
+            lap_start_s += time_s + (1 / self.fps if self.fps else gap_s)
+        if index == 0:
+            raise SourceError(f"{self.name}: no picture in it can be decoded")
+
+    def close(self) -> None:
+        """End the iteration and close the file. From any thread; a second time does nothing."""
+        super().close()
+        self._decoder.close()

@@ -1,0 +1,100 @@
+"""From what a person typed to an opened source of frames."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from edge_client.file_sources import PICTURE_SUFFIXES, Pictures, VideoFile
+from edge_client.source import Source
+from edge_client.stream_source import Stream
+from edge_client.video_decoder import VideoDecoder
+from shared.errors import SourceError
+
+__all__ = ["Source", "open_source"]
+
+_DEMO = re.compile(r"demo(?:\*([1-9]\d?))?")
+_PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
+_KINDS = (
+    "a picture, a folder of pictures, a video file, a camera's number, "
+    "an rtsp:// or http(s):// address, or demo"
+)
+_CAMERA_HINT = "is the camera plugged in and not in use, and may this user read it (group video)?"
+_STREAM_HINT = "does the address play in another player from this machine?"
+
+
+def open_source(spec: str, realtime: bool = False) -> Source:
+    """Open ``spec``: a picture, a folder of pictures, a video file, a camera's number (``0`` is
+    ``/dev/video0``), an ``rtsp://`` or ``http(s)://`` address, ``demo`` (the bundled clip) or
+    ``demo*3`` (the clip three times over).
+
+    With ``realtime`` a file is ``live`` too: it is to be read at its own rate. An address that
+    serves a video of known length counts as a file; every other address is live and is opened
+    again when it breaks.
+
+    Raises:
+        SourceError: nothing is there, or it cannot be read; the message says what to do.
+    """
+    if repeat := _DEMO.fullmatch(spec):
+        clip = resources.files("edge_client.assets").joinpath("demo.mp4")
+        return VideoFile(VideoDecoder(str(clip), spec), realtime, laps=int(repeat[1] or 1))
+    if spec.isascii() and spec.isdigit():
+        return _camera(f"/dev/video{spec}")
+    if spec.startswith("/dev/video"):
+        return _camera(spec)
+    if "://" in spec:
+        return _address(spec, realtime)
+    return _path(Path(spec), realtime)
+
+
+def without_secrets(address: str) -> str:
+    """An address fit for logs and answers: no user, no password, no query."""
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _camera(device: str) -> Source:
+    def opened() -> VideoDecoder:
+        return VideoDecoder(device, device, hint=_CAMERA_HINT, format="v4l2")
+
+    return Stream(device, opened)
+
+
+def _address(spec: str, realtime: bool) -> Source:
+    name = without_secrets(spec)
+    scheme = urlsplit(spec).scheme.lower()
+    if scheme not in {"rtsp", "rtsps", "http", "https"}:
+        raise SourceError(f"{name}: {scheme}:// is not read; name {_KINDS}")
+    # Over UDP a router that drops packets shows as a torn picture, and torn pictures as faces.
+    options = {"rtsp_transport": "tcp"} if scheme.startswith("rtsp") else {}
+
+    def opened() -> VideoDecoder:
+        return VideoDecoder(spec, name, hint=_STREAM_HINT, options=options)
+
+    first = opened()
+    if first.duration_s is not None and not scheme.startswith("rtsp"):
+        return VideoFile(first, realtime)
+    return Stream(name, opened, first)
+
+
+def _path(path: Path, realtime: bool) -> Source:
+    try:
+        if path.is_dir():
+            pictures = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+            if not pictures:
+                raise SourceError(f"{path}: no JPEG, PNG or WebP picture in this folder")
+            return Pictures(pictures, str(path), realtime)
+        with path.open("rb") as file:
+            start = file.read(12)
+    except FileNotFoundError as error:
+        raise SourceError(f"{path}: no such file; name {_KINDS}") from error
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
+    if not start:
+        raise SourceError(f"{path}: the file is empty")
+    webp = start.startswith(b"RIFF") and start.endswith(b"WEBP")
+    if webp or start.startswith(_PICTURE_STARTS):
+        return Pictures([path], str(path), realtime)
+    return VideoFile(VideoDecoder(str(path), str(path)), realtime)

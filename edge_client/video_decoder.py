@@ -1,0 +1,158 @@
+"""One opened video: packets in, upright RGB pictures out. The only file that reads with PyAV."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from shared.errors import SourceError
+
+OPEN_TIMEOUT_S = 10.0
+READ_TIMEOUT_S = 5.0
+
+# A container's header can claim any rate; beyond this it is a clock's rate and not a camera's.
+_MOST_FPS = 240.0
+# In a row: a demuxer that fails on every call must not spin for ever.
+_MOST_DAMAGED = 10_000
+# A lock that close() waits for no longer than this: the reader closes the file then.
+_CLOSE_WAIT_S = 0.2
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """``rgb`` uint8 ``(H, W, 3)``, turned upright; ``time_s`` counts from the first picture."""
+
+    rgb: NDArray[np.uint8]
+    time_s: float
+
+
+class VideoDecoder:
+    """The first picture stream of a file, a camera or an address; good for one reading.
+
+    ``name`` and ``hint`` (what to look at) are for the error. ``format`` and ``options`` are
+    FFmpeg's (``v4l2``, ``rtsp_transport``). A network or a device that keeps silent for
+    ``READ_TIMEOUT_S`` counts as broken.
+
+    Raises:
+        SourceError: it cannot be opened, or has no picture stream.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        name: str,
+        *,
+        hint: str = "is it a picture or a video that FFmpeg plays?",
+        format: str | None = None,
+        options: dict[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self.again = partial(VideoDecoder, address, name, hint=hint, format=format, options=options)
+        """The same opened anew."""
+        self._lock = threading.Lock()
+        try:
+            self._container: InputContainer = av.open(
+                address, "r", format=format, options=options,
+                timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S),
+            )  # fmt: skip
+        except (av.FFmpegError, OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            raise SourceError(f"{name}: {why[:1].lower() + why[1:]}; {hint}") from error
+        # FFmpeg draws text files as if they were a terminal's screen.
+        if not self._container.streams.video or self._container.format.name == "tty":
+            self._container.close()
+            raise SourceError(f"{name}: there is no picture in it; {hint}")
+        self._stream: VideoStream = self._container.streams.video[0]
+        self.fps: float | None = _sane_rate(self._stream)
+        self.duration_s: float | None = (
+            self._container.duration / av.time_base if self._container.duration else None
+        )
+        self.frames_total: int | None = self._stream.frames or None
+        if self.frames_total is None and self.duration_s and self.fps:
+            self.frames_total = round(self.duration_s * self.fps)
+
+    def pictures(self, stop: threading.Event) -> Iterator[Picture]:
+        """Decode until the end or until ``stop`` is set, then close. Once per decoder.
+
+        Packets that cannot be decoded are left out.
+
+        Raises:
+            SourceError: reading broke off (a cable, a network, a disk).
+        """
+        frames = self._frames()
+        start_s: float | None = None
+        index = 0
+        try:
+            while True:
+                with self._lock:
+                    frame = None if stop.is_set() else next(frames, None)
+                    if frame is None:
+                        return
+                    rgb = _upright(frame)
+                own_s: float | None = frame.time  # the stub forgets that it may be None
+                if own_s is None:
+                    own_s = (start_s or 0.0) + index / (self.fps or 25.0)
+                start_s = own_s if start_s is None else start_s
+                yield Picture(rgb, max(0.0, own_s - start_s))
+                index += 1
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Close the file, unless another thread is reading from it, which then does it."""
+        if self._lock.acquire(timeout=_CLOSE_WAIT_S):
+            try:
+                self._container.close()
+            finally:
+                self._lock.release()
+
+    def _frames(self) -> Iterator[VideoFrame]:
+        damaged_in_a_row = 0
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+                if packet is None:
+                    return
+                frames = packet.decode()
+            except av.EOFError:
+                return
+            except av.InvalidDataError as error:
+                damaged_in_a_row += 1
+                if damaged_in_a_row == 1:
+                    _log.warning("%s: a damaged packet is left out", self.name)
+                if damaged_in_a_row == _MOST_DAMAGED:
+                    raise SourceError(f"{self.name}: nothing but damaged packets") from error
+                # The iterator is over once it has raised; the container reads on.
+                packets = self._container.demux(self._stream)
+            except (av.FFmpegError, OSError) as error:
+                raise SourceError(f"{self.name}: reading broke off: {error.strerror}") from error
+            else:
+                damaged_in_a_row = 0 if frames else damaged_in_a_row
+                yield from frames
+
+
+def _sane_rate(stream: VideoStream) -> float | None:
+    rate = stream.average_rate or stream.guessed_rate
+    fps = float(rate) if rate else 0.0
+    return fps if math.isfinite(fps) and 0 < fps <= _MOST_FPS else None
+
+
+def _upright(frame: VideoFrame) -> NDArray[np.uint8]:
+    """RGB, turned by the quarter turns that a phone wrote down instead of turning the picture."""
+    rgb = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
+    quarters = round(frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(rgb, quarters)) if quarters else rgb
