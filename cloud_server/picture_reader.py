@@ -17,7 +17,7 @@ from cloud_server.registry import ServedWeights
 from shared.contracts import Box
 from shared.deadline import Deadline
 from shared.detection import FaceDetector
-from shared.errors import DeadlineExceeded, InferenceFailed, Overloaded, SplitFerError
+from shared.errors import DeadlineExceeded, InferenceFailed, NotReady, Overloaded, SplitFerError
 from shared.picture import decode_picture
 from shared.preprocess import crop_face, to_grey
 
@@ -49,6 +49,8 @@ class PictureReader:
         self._own = threading.local()
         self._pictures_max = config.pictures_max
         self._places = threading.BoundedSemaphore(config.pictures_max)
+        self._closed = False
+        self._warm_up(config.picture_threads)
 
     async def read(self, data: bytes, weights: ServedWeights, deadline: Deadline) -> ReadPicture:
         """The bytes of a JPEG, PNG or WebP -> its faces.
@@ -59,15 +61,25 @@ class PictureReader:
             Overloaded: as many pictures as may wait are waiting.
             DeadlineExceeded: no time was left when its turn came.
             InferenceFailed: the detector or the head failed.
+            NotReady: closed, before or meanwhile.
         """
+        if self._closed:
+            raise NotReady("the server is stopping")
         if not self._places.acquire(blocking=False):
             raise Overloaded(f"{self._pictures_max} pictures are waiting already")
         job = self._workers.submit(self._read, data, weights, deadline)
         job.add_done_callback(self._leave)
-        return await asyncio.wrap_future(job)
+        try:
+            return await asyncio.wrap_future(job)
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if self._closed and caller is not None and not caller.cancelling():
+                raise NotReady("the server is stopping") from None
+            raise
 
     def close(self) -> None:
-        """Stop; pictures that no worker has begun are cancelled."""
+        """Stop; pictures that no worker has begun raise ``NotReady``."""
+        self._closed = True
         self._workers.shutdown(wait=False, cancel_futures=True)
 
     def _leave(self, _: Future[ReadPicture]) -> None:
@@ -100,6 +112,18 @@ class PictureReader:
             head_ms = (time.perf_counter() - cropped) * 1000
         height, width = grey.shape
         return ReadPicture(width, height, boxes, latents, (detected - start) * 1000, head_ms)
+
+    def _warm_up(self, threads: int) -> None:
+        # Making a detector takes a quarter of a second, which the first callers would pay. The
+        # barrier keeps each thread busy until all of them have begun.
+        together = threading.Barrier(threads)
+
+        def begin() -> None:
+            together.wait()
+            self._detector()
+
+        for job in [self._workers.submit(begin) for _ in range(threads)]:
+            job.result()
 
     def _detector(self) -> FaceDetector:
         if not hasattr(self._own, "detector"):

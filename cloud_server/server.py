@@ -8,7 +8,6 @@ import logging
 import math
 import signal
 import socket
-import time
 from collections.abc import Iterator
 
 import uvicorn
@@ -22,7 +21,7 @@ from cloud_server.service import Service
 from shared.errors import ConfigError
 
 log = logging.getLogger("cloud_server")
-# For replies that are written when the drain's time is up.
+# For replies that are being written. Not longer: a health watch is a call that never ends.
 _LAST_WORDS_S = 0.5
 
 
@@ -111,24 +110,21 @@ async def _drain(
     hurry: asyncio.Event,
 ) -> None:
     """New work is refused, work in flight ends or its time does, then the listeners close."""
-    until = time.monotonic() + service.config.drain_s
     service.health.phase = Phase.DRAINING
     await grpc_server.drain()
     log.info("draining")
     # The listeners stay open meanwhile, so that probes see it and callers get our refusal.
     waits = [asyncio.create_task(service.health.empty()), asyncio.create_task(hurry.wait())]
-    _, pending = await asyncio.wait(
-        waits, timeout=service.config.drain_s, return_when=asyncio.FIRST_COMPLETED
-    )
-    for task in pending:
+    drain_s = service.config.drain_s
+    await asyncio.wait(waits, timeout=drain_s, return_when=asyncio.FIRST_COMPLETED)
+    for task in waits:
         task.cancel()
-    left_s = 0.0 if hurry.is_set() else max(0.0, until - time.monotonic())
     if not service.health.is_empty:
         # Its waiting faces get their refusal while there is still a connection to send it on.
         log.warning("stopping with requests in flight")
         await service.close()
     http.should_exit = True
-    await asyncio.gather(grpc_server.stop(max(left_s, _LAST_WORDS_S)), http_task)
+    await asyncio.gather(grpc_server.stop(_LAST_WORDS_S), http_task)
     await service.close()
 
 
