@@ -28,15 +28,14 @@ class CallFailed(Exception):
 class Call(Generic[T]):
     """A call that was sent: wait for it, ask for its result, or leave it.
 
-    ``on_end`` is told once, from gRPC's thread, whether it was answered or why not.
+    ``sent_s`` is the monotonic instant at which it was sent. ``on_end`` is told once, from gRPC's thread, whether it was answered or why not.
     ``done_s`` is the monotonic instant of its end.
     """
 
     def __init__(
-        self, future: grpc.Future[T], sent_bytes: int, on_end: Callable[[Call[T]], None]
+        self, future: grpc.Future[T], sent_s: float, on_end: Callable[[Call[T]], None]
     ) -> None:
-        self.sent_s = time.monotonic()
-        self.sent_bytes = sent_bytes
+        self.sent_s = sent_s
         self.done_s: float | None = None
         self.abandoned = False
         self._future: Any = future

@@ -121,6 +121,7 @@ class Link:
             raise CallFailed(refusal or Reason.LINK_DOWN, "the link is not ready")
         timeout_s = max(0.001, deadline.remaining_ms() / 1000)
         sent_bytes = request.ByteSize() + FRAMING_BYTES
+        sent_s = time.monotonic()
         try:
             future = method(stub).future(request, timeout=timeout_s, metadata=self._metadata)
         except ValueError as error:  # the keeper closed the channel just now
@@ -128,7 +129,7 @@ class Link:
         with self._changed:
             self.counts.calls += 1
             self.counts.wire_bytes += sent_bytes
-        return Call(future, sent_bytes, self._call_ended)
+        return Call(future, sent_s, self._call_ended)
 
     def _call_ended(self, call: Call[Any]) -> None:
         failure = call.failure()

@@ -34,7 +34,7 @@ def reason_of_code(code: str) -> Reason:
 
 def reason_of_call(error: grpc.RpcError) -> Reason:
     """The reason for a failed call."""
-    for key, value in error.trailing_metadata() or ():
-        if key == CODE_KEY:
-            return reason_of_code(str(value))
+    for entry in error.trailing_metadata() or ():
+        if entry.key == CODE_KEY:
+            return reason_of_code(str(entry.value))
     return _BY_STATUS.get(error.code(), Reason.SERVER_ERROR)

@@ -1,0 +1,133 @@
+"""Real servers and edges as processes, for the tests that break them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+PATIENCE_S = 60.0
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
+    """The condition's value once it is true; fails naming ``what`` after ``patience_s``."""
+    end_s = time.monotonic() + patience_s
+    tick = threading.Event()
+    while not (value := condition()):
+        assert time.monotonic() < end_s, f"waited {patience_s:.0f} s for {what}"
+        tick.wait(0.02)
+    return value
+
+
+class Server:
+    """A cloud server that can be killed, paused and started again on the same port."""
+
+    def __init__(self, weights: Path, log: Path, port: int | None = None) -> None:
+        self.port = port or free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        self._weights, self._log = weights, log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        before = len(self._lines())
+        command = [
+            sys.executable, "-m", "cloud_server.cli", "serve", "--host", "127.0.0.1",
+            "--grpc-port", str(self.port), "--http-port", "0", "--weights", str(self._weights),
+        ]  # fmt: skip
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        wait_until(
+            lambda: any("serving " in line for line in self._lines()[before:]) or self._ended(),
+            "the server to serve",
+        )
+        assert not self._ended(), self._log.read_text()
+        return self
+
+    def _ended(self) -> bool:
+        return self._process is not None and self._process.poll() is not None
+
+    def _lines(self) -> list[str]:
+        return self._log.read_text().splitlines() if self._log.exists() else []
+
+    def signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """As if the machine had lost its power."""
+        self.signal(signal.SIGKILL)
+        assert self._process is not None
+        self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.kill()
+            self._process.wait()
+
+
+class Edge:
+    """An ``edge-client run`` over the demo clip, and what it wrote."""
+
+    def __init__(self, folder: Path, weights: Path, *flags: str) -> None:
+        self.answers_file, self.summary_file = folder / "answers.jsonl", folder / "summary.json"
+        self.log_file = folder / "edge.log"
+        command = [
+            sys.executable, "-m", "edge_client.cli", "run", "--source", "demo",
+            "--weights", str(weights), "--output", str(self.answers_file),
+            "--summary", str(self.summary_file), "--log-level", "info", *flags,
+        ]  # fmt: skip
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("SPLITFER_")}
+        with self.log_file.open("wb") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+
+    def answers(self) -> list[dict[str, Any]]:
+        """The lines written so far."""
+        if not self.answers_file.exists():
+            return []
+        text = self.answers_file.read_text()
+        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+
+    def wait_for(self, condition: Callable[[list[dict[str, Any]]], Any], what: str) -> None:
+        """Until the answers so far meet ``condition``."""
+        wait_until(lambda: condition(self.answers()) or self._process.poll() is not None, what)
+        assert condition(self.answers()), f"the edge ended before {what}: {self.log()}"
+
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def finish(self) -> tuple[int, dict[str, Any]]:
+        """The exit code and the summary."""
+        code = self._process.wait(PATIENCE_S)
+        assert self.summary_file.exists(), self.log()
+        return code, json.loads(self.summary_file.read_text())
+
+    def log(self) -> str:
+        return self.log_file.read_text()

@@ -1,0 +1,250 @@
+"""Who answers a face, and what is said about it, with the device and the link played."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_client.call import CallFailed
+from edge_client.head import FoundFaces, RecentTimes
+from edge_client.offload import FrameLost, Offload
+from shared.codec.payload import MAX_PAYLOAD_BYTES, decode_payload
+from shared.contracts import Answer, Box, Path, Reason
+from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+
+DEADLINE_MS = 100.0
+LOCAL = Answer((0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1), "f/local")
+REMOTE = [0.1, 0.1, 0.1, 0.4, 0.1, 0.1, 0.1]
+FRAME = np.zeros((60, 80, 3), np.uint8)
+
+
+class PlayedDevice:
+    """Finds ``faces`` faces and answers them, taking ``tail_s``."""
+
+    def __init__(self, faces: int = 2, tail_s: float = 0.0, before_tail: Any = None) -> None:
+        self.tail_ms_per_face, self.find_ms = RecentTimes(1.0), RecentTimes(1.0)
+        self.faces, self.local_runs, self._before_tail = faces, 0, before_tail
+
+    def find(self, rgb: Any) -> FoundFaces:
+        return self.look(rgb, tuple(Box(10 * i, 0, 8, 8) for i in range(self.faces)), 3.0)
+
+    def look(self, grey: Any, boxes: tuple[Box, ...], detect_ms: float | None = None) -> FoundFaces:
+        if not boxes:
+            return FoundFaces((), None, None, detect_ms, None)
+        latents = np.arange(len(boxes), dtype=np.uint8)[:, None, None, None]
+        latents = np.broadcast_to(latents, (len(boxes), 8, 28, 28)).copy()
+        features = np.zeros((len(boxes), 116, 28, 28), np.float32)
+        return FoundFaces(boxes, features, latents, detect_ms, 1.0)
+
+    def local_answers(self, features: Any) -> tuple[list[Answer], float]:
+        self.local_runs += 1
+        if self._before_tail:
+            self._before_tail()
+        return [LOCAL] * len(features), 2.0
+
+
+class PlayedCall:
+    """A call that ends when the play says so."""
+
+    def __init__(self, reply: Any = None, failure: Reason | None = None, ended: bool = True) -> None:
+        self.reply, self.reason, self.abandoned = reply, failure, False
+        self.sent_s, self.done_s = time.monotonic(), time.monotonic() if ended else None
+        self.waited_s: list[float] = []
+
+    def end(self) -> None:
+        self.done_s = time.monotonic()
+
+    def wait(self, seconds: float) -> bool:
+        self.waited_s.append(seconds)
+        return self.done_s is not None
+
+    def failure(self) -> CallFailed | None:
+        return CallFailed(self.reason, "") if self.reason else None
+
+    def result(self) -> Any:
+        if self.reason:
+            raise CallFailed(self.reason, "")
+        return self.reply
+
+    def abandon(self) -> None:
+        self.abandoned = True
+
+
+class PlayedLink:
+    """Gives out one played call."""
+
+    def __init__(self, call: PlayedCall | None = None, refusal: Reason | None = None) -> None:
+        self.call, self.refusal, self.sent = call, refusal, []  # type: ignore[var-annotated]
+
+    def infer(self, payloads: Any, deadline: Any) -> Any:
+        self.sent.append(payloads)
+        return self.call
+
+    def classify(self, picture: bytes, deadline: Any) -> Any:
+        self.sent.append(picture)
+        return self.call
+
+
+def result(error: str | None = None, probabilities: list[float] | None = None) -> pb.FaceResult:
+    if error:
+        return pb.FaceResult(error=pb.Error(code=error))
+    return pb.FaceResult(answer=pb.Answer(probabilities=probabilities or REMOTE, model="f/cloud"))
+
+
+def infer_reply(*results: pb.FaceResult) -> pb.InferResponse:
+    return pb.InferResponse(results=results, time=pb.ServerTime(total_ms=1, tail_ms=0.5))
+
+
+def answer(
+    device: Any, link: Any, wanted: Path = Path.CLOUD, decoded_s: float | None = None
+) -> list[Any]:
+    offload = Offload(device, link, wanted, DEADLINE_MS, jpeg_quality=85)
+    return offload.answer(FRAME, time.monotonic() if decoded_s is None else decoded_s)
+
+
+def test_the_server_answers_every_face_in_order_with_the_frames_one_call() -> None:
+    device, link = PlayedDevice(3), PlayedLink(PlayedCall(infer_reply(*[result()] * 3)))
+    faces = answer(device, link)
+    assert [(f.path, f.reason, f.label) for f in faces] == [(Path.CLOUD, None, "happy")] * 3
+    assert [f.box.x for f in faces] == [0, 10, 20]
+    assert device.local_runs == 0
+    (payloads,) = link.sent
+    assert [int(decode_payload(p).max()) for p in payloads] == [0, 1, 2]
+    assert faces[0].sent_bytes == MAX_PAYLOAD_BYTES
+    times = faces[0].latency_ms
+    assert (times.detect, times.head, times.tail) == (3.0, 1.0, 0.5)
+    assert times.encode is not None
+    assert times.link is not None
+    assert times.total is not None
+
+
+def test_without_faces_nothing_is_sent() -> None:
+    link = PlayedLink(PlayedCall(infer_reply()))
+    assert answer(PlayedDevice(0), link) == []
+    assert link.sent == []
+
+
+@pytest.mark.parametrize("refusal", [Reason.LINK_DOWN, Reason.BREAKER_OPEN, Reason.MODEL_MISMATCH])
+def test_a_link_that_refuses_is_not_asked(refusal: Reason) -> None:
+    link = PlayedLink(refusal=refusal)
+    faces = answer(PlayedDevice(), link)
+    assert [(f.path, f.reason, f.sent_bytes) for f in faces] == [(Path.LOCAL, refusal, 0)] * 2
+    assert link.sent == []
+
+
+def test_a_failed_call_gives_its_reason_and_what_was_sent_is_counted() -> None:
+    faces = answer(PlayedDevice(), PlayedLink(PlayedCall(failure=Reason.OVERLOADED)))
+    assert [(f.path, f.reason) for f in faces] == [(Path.LOCAL, Reason.OVERLOADED)] * 2
+    assert faces[0].sent_bytes == MAX_PAYLOAD_BYTES
+
+
+def test_the_timer_wins_and_the_call_is_left_behind() -> None:
+    call = PlayedCall(ended=False)
+    faces = answer(PlayedDevice(), PlayedLink(call))
+    assert [(f.path, f.reason) for f in faces] == [(Path.LOCAL, Reason.DEADLINE)] * 2
+    assert call.abandoned
+    assert 0 < call.waited_s[0] <= 0.6 * DEADLINE_MS / 1000
+
+
+def test_a_slow_device_starts_earlier_in_proportion_to_its_faces() -> None:
+    device, call = PlayedDevice(faces=3), PlayedCall(ended=False)
+    device.tail_ms_per_face = RecentTimes(20.0)
+    answer(device, PlayedLink(call))
+    assert call.waited_s[0] <= (DEADLINE_MS - 3 * 20) / 1000
+
+
+def test_a_reply_that_comes_while_the_device_computes_is_given() -> None:
+    call = PlayedCall(infer_reply(result(), result()), ended=False)
+    faces = answer(PlayedDevice(before_tail=call.end), PlayedLink(call))
+    assert [(f.path, f.reason) for f in faces] == [(Path.CLOUD, None)] * 2
+    assert not call.abandoned
+
+
+def test_one_bad_face_is_answered_here_and_its_neighbour_there() -> None:
+    reply = infer_reply(result(), result(error="malformed_payload"))
+    faces = answer(PlayedDevice(), PlayedLink(PlayedCall(reply)))
+    assert [(f.path, f.reason) for f in faces] == [
+        (Path.CLOUD, None), (Path.LOCAL, Reason.SERVER_ERROR),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        infer_reply(result()),
+        infer_reply(result(), result(), result()),
+        infer_reply(result(probabilities=[0.5, 0.5]), result(probabilities=[float("nan")] * 7)),
+        infer_reply(result(probabilities=[0.9] * 7), pb.FaceResult()),
+    ],
+    ids=["too few", "too many", "not seven", "no sum"],
+)
+def test_a_reply_that_makes_no_sense_is_a_server_error(reply: pb.InferResponse) -> None:
+    faces = answer(PlayedDevice(), PlayedLink(PlayedCall(reply)))
+    assert [(f.path, f.reason) for f in faces] == [(Path.LOCAL, Reason.SERVER_ERROR)] * 2
+
+
+def test_what_is_late_already_is_not_sent() -> None:
+    link = PlayedLink(PlayedCall(infer_reply(result(), result())))
+    faces = answer(PlayedDevice(), link, decoded_s=time.monotonic() - 1)
+    assert [(f.path, f.reason) for f in faces] == [(Path.LOCAL, Reason.DEADLINE)] * 2
+    assert link.sent == []
+
+
+def test_local_was_chosen_so_there_is_no_reason() -> None:
+    faces = answer(PlayedDevice(), None, Path.LOCAL)
+    assert [(f.path, f.reason) for f in faces] == [(Path.LOCAL, None)] * 2
+
+
+def classify_reply(*results: pb.FaceResult) -> pb.ClassifyResponse:
+    faces = [pb.DetectedFace(box=pb.Box(x=5, y=5, w=50, h=50), result=r) for r in results]
+    times = pb.ServerTime(total_ms=9, tail_ms=1, detect_ms=6, head_ms=1)
+    return pb.ClassifyResponse(width=80, height=60, faces=faces, time=times)
+
+
+def test_image_gives_the_servers_faces() -> None:
+    device, call = PlayedDevice(), PlayedCall(classify_reply(result()))
+    link = PlayedLink(call)
+    (face,) = answer(device, link, Path.IMAGE)
+    assert (face.path, face.reason, face.box) == (Path.IMAGE, None, Box(5, 5, 50, 50))
+    assert face.sent_bytes == len(link.sent[0])
+    assert (face.latency_ms.detect, face.latency_ms.tail) == (6.0, 1.0)
+    assert device.local_runs == 0
+
+
+def test_image_without_faces_is_an_answer() -> None:
+    device = PlayedDevice()
+    assert answer(device, PlayedLink(PlayedCall(classify_reply())), Path.IMAGE) == []
+    assert device.local_runs == 0
+
+
+@pytest.mark.parametrize(
+    ("link", "reason"),
+    [
+        (PlayedLink(PlayedCall(ended=False)), Reason.DEADLINE),
+        (PlayedLink(PlayedCall(failure=Reason.LINK_DOWN)), Reason.LINK_DOWN),
+        (PlayedLink(refusal=Reason.BREAKER_OPEN), Reason.BREAKER_OPEN),
+    ],
+)
+def test_image_falls_back_to_the_devices_own_faces(link: PlayedLink, reason: Reason) -> None:
+    faces = answer(PlayedDevice(), link, Path.IMAGE)
+    assert [(f.path, f.reason, f.box.w) for f in faces] == [(Path.LOCAL, reason, 8)] * 2
+
+
+def test_image_with_one_bad_face_answers_that_box_here() -> None:
+    reply = classify_reply(result(), result(error="inference_failed"))
+    faces = answer(PlayedDevice(), PlayedLink(PlayedCall(reply)), Path.IMAGE)
+    assert [(f.path, f.reason, f.box.w) for f in faces] == [
+        (Path.IMAGE, None, 50), (Path.LOCAL, Reason.SERVER_ERROR, 50),
+    ]  # fmt: skip
+
+
+def test_a_device_that_fails_says_how_many_faces_are_lost() -> None:
+    def explode() -> None:
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(FrameLost) as lost:
+        answer(PlayedDevice(faces=2, before_tail=explode), None, Path.LOCAL)
+    assert lost.value.faces == 2
