@@ -1,1 +1,1 @@
-"""What the edge and the cloud must agree on: contracts, preprocessing, codec, models and weights."""
+"""What edge and cloud must agree on: contracts, preprocessing, codec, models and weights."""

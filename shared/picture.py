@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import io
-import struct
 import warnings
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from shared.errors import ImageError, PayloadTooLarge, UnsupportedPicture
+from shared.errors import ImageError, PayloadTooLarge, SplitFerError, UnsupportedPicture
 
 FORMATS = ("JPEG", "PNG", "WEBP")
+# PNG's first chunk has to be IHDR: its name stands here, its bit depth behind width and height.
+_PNG_FIRST_CHUNK = slice(12, 16)
 _PNG_BIT_DEPTH_AT = 24
 
 
@@ -30,17 +31,20 @@ def decode_picture(data: bytes, most_pixels: int) -> NDArray[np.uint8]:
         raise ImageError("the picture is empty: send the bytes of a JPEG, PNG or WebP file")
     try:
         with warnings.catch_warnings():
-            # The size is checked below, against our own limit.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # The size is checked below, against our own limit; the rest of what Pillow warns of
+            # (damaged EXIF, palette transparency) is not the operator's to act on.
+            warnings.filterwarnings("ignore", module=r"PIL\.")
             image = Image.open(io.BytesIO(data), formats=FORMATS)
             _check(image, data, most_pixels)
             image.load()
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except SplitFerError:
+        raise
     except UnidentifiedImageError as error:
         raise UnsupportedPicture("not a picture that is read here: JPEG, PNG or WebP") from error
     except Image.DecompressionBombError as error:
         raise PayloadTooLarge(f"the picture has more than {most_pixels} pixels") from error
-    except (OSError, ValueError, SyntaxError, struct.error, EOFError) as error:
+    except Exception as error:  # Pillow's parsers let almost any class out on hostile bytes
         raise ImageError(f"the picture is damaged or cut short: {error}") from error
 
 
@@ -48,9 +52,12 @@ def _check(image: Image.Image, data: bytes, most_pixels: int) -> None:
     width, height = image.size
     if width * height > most_pixels:
         raise PayloadTooLarge(f"the picture is {width}x{height}; at most {most_pixels} pixels")
-    if getattr(image, "n_frames", 1) > 1:
+    # A JPEG with further pictures behind it (MPO, as many telephones write) is a still picture.
+    if image.format in ("PNG", "WEBP") and getattr(image, "n_frames", 1) > 1:
         raise UnsupportedPicture("animated pictures are not read: send one frame")
     # Pillow narrows 16-bit colour to 8 bits without a word, so the file itself is asked.
+    if image.format == "PNG" and data[_PNG_FIRST_CHUNK] != b"IHDR":
+        raise ImageError("the picture is damaged: a PNG has to start with its header")
     if image.format == "PNG" and data[_PNG_BIT_DEPTH_AT] > 8:
         raise UnsupportedPicture("16-bit pictures are not read: send 8 bits a channel")
 

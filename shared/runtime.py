@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from numpy.typing import NDArray
 
 from shared.errors import WeightsError
-from shared.stubs.onnx_subset.external_data_pb2 import ModelProto
+from shared.stubs.onnx_subset.external_data_pb2 import ModelProto, TensorProto
 
 _EXTERNAL = 1
 
@@ -20,6 +20,7 @@ class Head:
 
     def __init__(self, model: bytes, threads: int) -> None:
         self._session = session(model, threads)
+        _check_names(self._session, "a head", ["crop"], ["features", "latent"])
 
     def run(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """uint8 ``(N, 224, 224)`` -> features float32 ``(N, 116, 28, 28)``, latents uint8
@@ -33,7 +34,9 @@ class Tail:
 
     def __init__(self, model: bytes, threads: int, temperature: float) -> None:
         self._session = session(model, threads)
-        self._input = self._session.get_inputs()[0].name
+        self._input = next((i.name for i in self._session.get_inputs()), "")
+        takes = "features" if self._input == "features" else "latent"
+        _check_names(self._session, "a tail", [takes], ["logits"])
         self._temperature = temperature
 
     def logits(self, batch: NDArray[np.float32] | NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -69,6 +72,14 @@ def session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
         raise WeightsError(f"ONNX Runtime cannot load the model: {error}") from error
 
 
+def _check_names(
+    loaded: onnxruntime.InferenceSession, kind: str, inputs: list[str], outputs: list[str]
+) -> None:
+    found = [i.name for i in loaded.get_inputs()], [o.name for o in loaded.get_outputs()]
+    if found != (inputs, outputs):
+        raise WeightsError(f"the ONNX model is not {kind}: it takes {found[0]}, gives {found[1]}")
+
+
 def refuse_external_data(model: bytes) -> None:
     """Fail where any tensor's data lies outside the file: a hash of the file would not cover it.
 
@@ -76,12 +87,12 @@ def refuse_external_data(model: bytes) -> None:
         WeightsError: it does, or the bytes are not an ONNX model.
     """
     try:
-        todo = [ModelProto.FromString(model)]
+        todo: list[Message] = [ModelProto.FromString(model)]
     except DecodeError as error:
         raise WeightsError("not an ONNX model") from error
     while todo:
         message = todo.pop()
-        if message.DESCRIPTOR.name == "TensorProto" and (
+        if isinstance(message, TensorProto) and (
             message.data_location == _EXTERNAL or message.external_data
         ):
             raise WeightsError("the ONNX model keeps data outside its file; export it as one file")

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from shared.models.split_model import SplitModel
 from shared.preprocess import enlarge_crop
+
+# The networks here are small; threads that wait for each other only slow a busy machine down.
+torch.set_num_threads(1)
 
 OTHER_FINGERPRINT = "0123456789abcdef"
 
@@ -19,8 +24,6 @@ OTHER_FINGERPRINT = "0123456789abcdef"
 @pytest.fixture(scope="session")
 def split_model() -> SplitModel:
     """An untrained model whose batch statistics and latents have a sane range."""
-    import torch
-
     from training.start_cloud import start_cloud
 
     torch.manual_seed(0)
@@ -45,7 +48,12 @@ def weights_folder(split_model: SplitModel, tmp_path_factory: pytest.TempPathFac
     """A folder of weights as ``training.export`` writes it; read only, it is shared."""
     from training.export import write_weights
 
-    return write_weights(split_model, tmp_path_factory.mktemp("weights"), {"data": "none"})
+    # torch's exporter logs thousands of lines, which would bury a failing test's own.
+    logging.disable(logging.WARNING)
+    try:
+        return write_weights(split_model, tmp_path_factory.mktemp("weights"), {"data": "none"})
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

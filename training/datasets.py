@@ -12,6 +12,7 @@ import io
 import os
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,10 +97,13 @@ def _rows(path: Path, usage: str) -> Iterator[_Row]:
     if path.suffix == ".csv":
         yield from _csv_rows(path, usage)
     elif path.suffix == ".zip":
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                if found := _member(name, usage):
-                    yield (*found, _picture(archive.read(name), name))
+        try:
+            with zipfile.ZipFile(path) as archive:
+                for name in archive.namelist():
+                    if found := _member(name, usage):
+                        yield (*found, _picture(archive.read(name), name))
+        except (zipfile.BadZipFile, zlib.error) as error:
+            raise DataError(f"{path} is damaged: {error}") from error
     elif path.is_dir():
         for file in path.rglob("*_*.*"):
             if found := _member(file.as_posix(), usage):
@@ -119,8 +123,11 @@ def _member(name: str, usage: str) -> tuple[int, int] | None:
 
 
 def _picture(data: bytes, name: str) -> NDArray[np.uint8]:
-    with Image.open(io.BytesIO(data)) as image:
-        pixels = np.asarray(image.convert("L"))
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            pixels = np.asarray(image.convert("L"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{name} is not a picture: {error}") from error
     if pixels.shape != (SIDE, SIDE):
         raise DataError(f"{name} is {pixels.shape[1]}x{pixels.shape[0]}, not {SIDE}x{SIDE}")
     return pixels
@@ -134,8 +141,19 @@ def _csv_rows(path: Path, usage: str) -> Iterator[_Row]:
         for number, row in enumerate(reader):
             if row["Usage"] != usage:
                 continue
-            pixels = np.array(row["pixels"].split(), dtype=np.uint8)
+            try:
+                label = LABELS.index(KAGGLE_ORDER[_index(row["emotion"])])
+                pixels = np.array([int(p) for p in row["pixels"].split()], dtype=np.uint8)
+            except (ValueError, OverflowError, AttributeError, TypeError) as error:
+                raise DataError(f"{path}, row {number}: {error}") from error
             if pixels.size != SIDE * SIDE:
                 raise DataError(f"{path}, row {number}: {pixels.size} pixels, not {SIDE * SIDE}")
-            label = LABELS.index(KAGGLE_ORDER[int(row["emotion"])])
             yield number, label, pixels.reshape(SIDE, SIDE)
+
+
+def _index(emotion: str) -> int:
+    """Kaggle's number of a class; a negative one would quietly count from the end."""
+    number = int(emotion)
+    if not 0 <= number < len(KAGGLE_ORDER):
+        raise ValueError(f"emotion {number} is not in 0..{len(KAGGLE_ORDER) - 1}")
+    return number

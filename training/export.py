@@ -37,7 +37,7 @@ CROP = CropGeometry(scale=1.2444, shift_x=0.0, shift_y=-0.1111)
 
 
 def golden_crops() -> NDArray[np.uint8]:
-    """Inputs that reach every part of the range: smooth waves and noise, uint8 ``(2, 224, 224)``."""
+    """Inputs that reach the whole range: smooth waves and noise, uint8 ``(2, 224, 224)``."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[0:CROP_SIDE, 0:CROP_SIDE] / CROP_SIDE
     waves = 127.5 + 60 * np.sin(9 * x + 4 * np.sin(5 * y)) + 60 * np.cos(7 * y - 3 * x)

@@ -27,6 +27,7 @@ class ExportedHead(nn.Module):
         self.head = head
 
     def forward(self, crop: Tensor) -> tuple[Tensor, Tensor]:
+        """Features and symbols."""
         features, z = self.head(crop.float())
         return features, quantise(z).to(torch.uint8)
 
@@ -39,13 +40,15 @@ class ExportedCloudTail(nn.Module):
         self.tail = tail
 
     def forward(self, latent: Tensor) -> Tensor:
+        """Logits of symbols."""
         logits: Tensor = self.tail(dequantise(latent.float()))
         return logits
 
 
 def export_model(model: SplitModel) -> dict[str, bytes]:
     """``head``, ``local`` and ``cloud`` as ONNX bytes, batch dimension dynamic, data inside."""
-    model = model.float().eval().to(memory_format=torch.contiguous_format)
+    # torch's stub of Module.to knows no memory_format.
+    model = model.float().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     crop = torch.zeros(2, 1, CROP_SIDE, CROP_SIDE, dtype=torch.uint8)
     features, latent = torch.zeros(2, *FEATURES_SHAPE), torch.zeros(2, *LATENT_SHAPE).byte()
     return {

@@ -16,8 +16,12 @@ class Stage:
     """Some epochs at one input size, with a learning rate that moves linearly.
 
     ``parts`` are trained; the others are frozen, batch statistics included, and a tail that is
-    not named is not run. ``bf16`` runs under autocast. ``start_cloud`` first makes the bottleneck from the principal components
-    of the features and the cloud's trunk from the local tail's weights.
+    not named is not run. ``bf16`` runs under autocast. ``start_cloud`` first makes the bottleneck
+    from the principal components of the features and the cloud's trunk from the local tail's
+    weights; ``refit_statistics`` first measures every batch statistic anew at this size.
+
+    Raises:
+        ValueError: a value is not offered; the message names it.
     """
 
     size: int
@@ -31,8 +35,10 @@ class Stage:
     refit_statistics: bool = False
 
     def __post_init__(self) -> None:
-        if self.size % 32 or not set(self.parts) <= set(PARTS):
-            raise ValueError(f"a stage needs a size in steps of 32 and parts of {PARTS}: {self}")
+        if self.size < 32 or self.size % 32 or self.epochs < 1 or not set(self.parts) <= set(PARTS):
+            raise ValueError(
+                f"a stage needs a size in steps of 32, epochs and parts of {PARTS}: {self}"
+            )
         if not {"local", "cloud"} & set(self.parts):
             raise ValueError(f"a stage trains at least one tail: {self}")
 
@@ -55,9 +61,11 @@ def read_recipe(path: Path) -> Recipe:
     Raises:
         ValueError: a key is unknown or a value is not offered.
     """
-    table = tomllib.loads(path.read_text())
     try:
+        table = tomllib.loads(path.read_text())
         stages = tuple(Stage(**{**s, "parts": tuple(s["parts"])}) for s in table.pop("stage"))
         return Recipe(stages=stages, model=SplitConfig(**table.pop("model", {})), **table)
-    except (KeyError, TypeError) as error:
+    except KeyError as error:
+        raise ValueError(f"{path}: the key {error} is missing") from error
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error

@@ -40,7 +40,10 @@ class Trainer:
     def __init__(self, recipe: Recipe, run: Path, checkpoints: Path, device: torch.device) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.device = recipe, device
-        self.model = SplitModel(recipe.model).to(device, memory_format=torch.channels_last)
+        model = SplitModel(recipe.model)
+        # torch's stub of Module.to knows no memory_format.
+        model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = model
         self.optimiser = torch.optim.AdamW(_groups(self.model, recipe.weight_decay), lr=0.0)
         self.log, self.checkpoint = run / "log.jsonl", checkpoints / "last.pt"
         self.stage, self.epoch, self.step = 0, 0, 0
@@ -104,7 +107,7 @@ class Trainer:
             norm.reset_running_stats()
             norm.momentum = None
         self.model.train()
-        batches = order[: STATISTICS_BATCHES * self.recipe.batch].split(self.recipe.batch)
+        batches = torch.split(order[: STATISTICS_BATCHES * self.recipe.batch], self.recipe.batch)
         for index, chosen in enumerate(tqdm(batches, desc="statistics", unit="batch")):
             views = random_views(pictures[chosen], stage.size, self._generator("enter", index))
             with self._autocast():
@@ -114,7 +117,8 @@ class Trainer:
 
     def _one_epoch(self, stage: Stage, pictures: Tensor, labels: Tensor) -> None:
         _freeze(self.model, stage)
-        batches = self._order(len(pictures), self.stage, self.epoch).split(self.recipe.batch)
+        order = self._order(len(pictures), self.stage, self.epoch)
+        batches = torch.split(order, self.recipe.batch)
         if len(batches[-1]) < self.recipe.batch:
             batches = batches[:-1]
         total = stage.epochs * len(batches)
@@ -127,6 +131,8 @@ class Trainer:
                 group["lr"] = _learning_rate(stage, done, total)
             generator = self._generator(self.stage, self.epoch, self.step)
             views = random_views(pictures[chosen], stage.size, generator)
+            # Dropout draws from the global generator, which a resumed run has to find as it was.
+            torch.manual_seed(self._generator(self.stage, self.epoch, self.step, 1).initial_seed())
             self.loss_sum += self._one_step(stage, views, labels[chosen])
             self.step += 1
             self.seconds = time.monotonic() - started

@@ -63,9 +63,9 @@ def decode_payload(payload: bytes) -> NDArray[np.uint8]:
         MalformedPayload: too short, unknown codec, wrong checksum or wrong size.
     """
     if len(payload) > MAX_PAYLOAD_BYTES:
-        raise PayloadTooLarge(f"a payload has at most {MAX_PAYLOAD_BYTES} bytes, not {len(payload)}")
+        raise PayloadTooLarge(f"a payload is {len(payload)} bytes; at most {MAX_PAYLOAD_BYTES}")
     if len(payload) < HEADER_BYTES:
-        raise MalformedPayload(f"a payload has at least {HEADER_BYTES} bytes, not {len(payload)}")
+        raise MalformedPayload(f"a payload is {len(payload)} bytes; at least {HEADER_BYTES}")
     codec_id, checksum = _HEADER.unpack_from(payload)
     if codec_id not in CODECS:
         known = ", ".join(f"{codec.id} ({codec.name})" for codec in CODECS.values())

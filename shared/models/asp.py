@@ -50,7 +50,7 @@ def line_means(direction: str, height: int, width: int) -> NDArray[np.float32]:
     """The matrix that takes a flat map to the means of its lines: float32 ``(H * W, lines)``."""
     index = line_index(direction, height, width)
     onehot = np.eye(index.max() + 1, dtype=np.float64)[index]
-    return (onehot / onehot.sum(axis=0)).astype(np.float32)
+    return np.asarray(onehot / onehot.sum(axis=0), dtype=np.float32)
 
 
 class ASP(nn.Module):
@@ -58,11 +58,14 @@ class ASP(nn.Module):
 
     One projection is shared by rows and columns, one by the two diagonals, as in the paper.
     The attention lies in (0, 1) per pixel and is the same for every channel.
+
+    Raises:
+        ValueError: a direction is unknown or repeated, or none is given.
     """
 
     def __init__(self, channels: int, directions: tuple[str, ...] = DIRECTIONS) -> None:
         super().__init__()
-        self.directions = directions
+        self.directions = parse_directions("+".join(directions))
         self.straight = nn.Conv2d(channels, 1, 1) if {"H", "V"} & set(directions) else None
         self.diagonal = nn.Conv2d(channels, 1, 1) if {"FD", "BD"} & set(directions) else None
 
@@ -83,4 +86,5 @@ class ASP(nn.Module):
         return weight.view(n, 1, h, w)
 
     def forward(self, x: Tensor) -> Tensor:
+        """``x`` weighted by its attention."""
         return x * self.attention(x)

@@ -37,6 +37,7 @@ class Encoder(nn.Module):
         self.conv = nn.Conv2d(channels, latent_channels, 1)
 
     def forward(self, features: Tensor) -> Tensor:
+        """``z`` of the features, not rounded."""
         z: Tensor = self.conv(features)
         return z
 
@@ -49,6 +50,7 @@ class Decoder(nn.Module):
         self.conv = nn.Conv2d(latent_channels, channels, 1)
 
     def forward(self, y_hat: Tensor) -> Tensor:
+        """The features that ``y_hat`` stands for."""
         features: Tensor = self.conv(y_hat)
         return features
 

@@ -25,6 +25,18 @@ WAVELETS = ("haar", "db2", "db4", "sym4")
 LEVELS = (1, 2, 3, 4)
 
 
+def check_transform(wavelet: str, level: int) -> None:
+    """Fail where the wavelet or the number of levels is not offered.
+
+    Raises:
+        ValueError: and says what is.
+    """
+    if wavelet not in WAVELETS or level not in LEVELS:
+        raise ValueError(
+            f"SFP offers {', '.join(WAVELETS)} at levels 1 to 4, not {wavelet!r} at {level!r}"
+        )
+
+
 @cache
 def axis_mask(wavelet: str, level: int, size: int) -> NDArray[np.float64]:
     """Weights ``(size,)`` whose dot product with a signal is the mean of its ``level``-th LL.
@@ -55,10 +67,7 @@ class SFP(nn.Module):
 
     def __init__(self, channels: int, wavelet: str = "db2", level: int = 3) -> None:
         super().__init__()
-        if wavelet not in WAVELETS or level not in LEVELS:
-            raise ValueError(
-                f"SFP offers {', '.join(WAVELETS)} at levels 1 to 4, not {wavelet!r} at {level!r}"
-            )
+        check_transform(wavelet, level)
         self.wavelet = wavelet
         groups = torch.arange(channels).chunk(level)
         self.levels = [i for i, group in enumerate(groups, start=1) for _ in group]
@@ -71,4 +80,5 @@ class SFP(nn.Module):
         return (x * torch.from_numpy(np.stack(masks)).to(x)).sum(dim=(2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
+        """``x`` with each channel scaled by its attention."""
         return x * torch.sigmoid(self.fc(self.pool(x)))[:, :, None, None]

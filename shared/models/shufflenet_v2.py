@@ -64,6 +64,7 @@ class ShuffleUnit(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Both halves, shuffled together."""
         kept, changed = (x, x) if self.stride == 2 else x.chunk(2, dim=1)
         return channel_shuffle(torch.cat((self.shortcut(kept), self.branch(changed)), dim=1))
 
@@ -84,6 +85,7 @@ class Stem(nn.Module):
         self.stage2 = stage(STEM_CHANNELS, STAGE2_CHANNELS, 4)
 
     def forward(self, picture: Tensor) -> Tensor:
+        """The features at the split point."""
         out: Tensor = self.stage2(self.pool(self.conv1(picture)))
         return out
 
@@ -102,6 +104,7 @@ class Trunk(nn.Module):
         self.classifier = nn.Linear(CONV5_CHANNELS, classes)
 
     def forward(self, features: Tensor) -> Tensor:
+        """Logits ``(N, classes)``."""
         pooled = self.conv5(self.stage4(self.stage3(features))).mean(dim=(2, 3))
         logits: Tensor = self.classifier(self.dropout(pooled))
         return logits

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from shared.models.asp import ASP, parse_directions
 from shared.models.bottleneck import Decoder, Encoder, dequantise, quantise, straight_through
-from shared.models.sfp import SFP
+from shared.models.sfp import SFP, check_transform
 from shared.models.shufflenet_v2 import STAGE2_CHANNELS, Stem, Trunk
 
 MODULES = ("none", "asp", "sfp", "asp+sfp", "sfp+asp")
@@ -39,16 +39,18 @@ class SplitConfig:
         if self.modules not in MODULES:
             raise ValueError(f"modules are one of {', '.join(MODULES)}, not {self.modules!r}")
         parse_directions(self.directions)
+        check_transform(self.wavelet, self.level)
 
 
 def attention(config: SplitConfig) -> nn.Sequential:
     """The attention modules in their order (paper 001, Table 2); empty for ``none``."""
-    make = {
-        "asp": lambda: ASP(STAGE2_CHANNELS, parse_directions(config.directions)),
-        "sfp": lambda: SFP(STAGE2_CHANNELS, config.wavelet, config.level),
-    }
-    names = [] if config.modules == "none" else config.modules.split("+")
-    return nn.Sequential(*(make[name]() for name in names))
+    modules: list[nn.Module] = []
+    for name in config.modules.split("+"):
+        if name == "asp":
+            modules.append(ASP(STAGE2_CHANNELS, parse_directions(config.directions)))
+        elif name == "sfp":
+            modules.append(SFP(STAGE2_CHANNELS, config.wavelet, config.level))
+    return nn.Sequential(*modules)
 
 
 class Head(nn.Module):
@@ -71,6 +73,7 @@ class Head(nn.Module):
         return features
 
     def forward(self, crop: Tensor) -> tuple[Tensor, Tensor]:
+        """``(features, z)`` of the crop."""
         features = self.features(crop)
         return features, self.encoder(features)
 
@@ -89,6 +92,7 @@ class CloudTail(nn.Module):
         self.trunk = Trunk(config.classes)
 
     def forward(self, y_hat: Tensor) -> Tensor:
+        """Logits ``(N, 7)``."""
         logits: Tensor = self.trunk(self.attention(self.decoder(y_hat)))
         return logits
 

@@ -42,7 +42,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = Field(default=SCHEMA_VERSION, ge=1, le=SCHEMA_VERSION)
     fingerprint: str = Field(pattern=r"^[0-9a-f]{16}$")
     labels: tuple[str, ...]
     crop: CropGeometry

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from shared.contracts import LATENT_SHAPE
 from shared.errors import WeightsError
 from shared.labels import LABELS
 from shared.runtime import Head, Tail, read_model
@@ -94,15 +96,25 @@ class Weights:
             logits = tail.logits(golden.latents)
         off = np.abs(logits - golden.logits[name]).max()
         if not off <= LOGIT_TOLERANCE * max(1.0, float(np.abs(golden.logits[name]).max())):
-            raise WeightsError(f"tail {name!r} gives wrong logits on this machine, off by {off:.2g}")
+            raise WeightsError(f"tail {name!r} gives wrong logits here, off by {off:.2g}")
         return tail
 
     @cached_property
     def golden(self) -> Golden:
         """The golden input and its outputs."""
-        with np.load(io.BytesIO(self._read(self.manifest.golden)), allow_pickle=False) as arrays:
-            logits = {name: arrays[f"logits_{name}"] for name in self.manifest.tails}
-            return Golden(arrays["crops"], arrays["latents"], logits)
+        data = io.BytesIO(self._read(self.manifest.golden))
+        try:
+            with np.load(data, allow_pickle=False) as arrays:
+                logits = {name: arrays[f"logits_{name}"] for name in self.manifest.tails}
+                golden = Golden(arrays["crops"], arrays["latents"], logits)
+        except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
+            raise WeightsError(f"{self.folder}: the golden file cannot be read: {error}") from error
+        n = len(golden.crops)
+        if golden.latents.shape != (n, *LATENT_SHAPE) or any(
+            rows.shape != (n, len(LABELS)) for rows in logits.values()
+        ):
+            raise WeightsError(f"{self.folder}: the golden arrays have the wrong shapes")
+        return golden
 
     def _read(self, entry: FileEntry) -> bytes:
         path = self.folder / entry.file

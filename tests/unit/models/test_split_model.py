@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from shared.models.asp import ASP
+from shared.models.sfp import SFP
+from shared.models.split_model import MODULES, SplitConfig, SplitModel, attention
+from shared.preprocess import enlarge_crop
+from shared.runtime import Head, Tail
+from training.onnx_models import torch_outputs
+
+
+@pytest.mark.parametrize("modules", MODULES)
+def test_every_choice_of_modules_runs(modules: str) -> None:
+    model = SplitModel(SplitConfig(modules=modules)).eval()
+    kinds = {"asp": ASP, "sfp": SFP}
+    expected = [] if modules == "none" else [kinds[name] for name in modules.split("+")]
+    assert [type(m) for m in model.cloud_tail.attention] == expected
+    with torch.no_grad():
+        local, cloud = model(torch.randint(0, 256, (1, 1, 64, 64), dtype=torch.uint8))
+    assert local.shape == cloud.shape == (1, 7)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"modules": "sfp+sfp"}, "modules are one of none, asp, sfp, .* not 'sfp\\+sfp'"),
+        ({"modules": ""}, "modules are one of"),
+        ({"directions": "H+Z"}, "ASP directions are a subset of .* not 'H\\+Z'"),
+        ({"wavelet": "db3"}, "SFP offers .* not 'db3'"),
+        ({"level": 5}, "SFP offers .* levels 1 to 4, not 'db2' at 5"),
+        ({"modules": "none", "level": 0}, "SFP offers"),
+    ],
+)
+def test_other_options_are_refused(option: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SplitConfig(**option)  # type: ignore[arg-type]
+
+
+def test_options_reach_the_modules() -> None:
+    asp, sfp = attention(SplitConfig(directions="V+BD", wavelet="haar", level=2))
+    assert isinstance(asp, ASP)
+    assert asp.directions == ("V", "BD")
+    assert isinstance(sfp, SFP)
+    assert (sfp.wavelet, max(sfp.levels)) == ("haar", 2)
+
+
+def test_both_tails_share_one_head(split_model: SplitModel) -> None:
+    crop = torch.from_numpy(_crops(2))[:, None]
+    calls = []
+    hook = split_model.head.stem.register_forward_hook(lambda *_: calls.append(1))
+    with torch.no_grad():
+        local, cloud = split_model(crop)
+    assert len(calls) == 1
+    with torch.no_grad():
+        torch.testing.assert_close(split_model.local(crop), local)
+        torch.testing.assert_close(split_model.cloud(crop), cloud)
+    hook.remove()
+
+
+def test_the_gradient_passes_the_quantiser() -> None:
+    torch.manual_seed(0)
+    model = SplitModel().train()
+    model.cloud(torch.randint(0, 256, (2, 1, 32, 32)).float()).sum().backward()
+    weight = model.head.encoder.conv.weight
+    assert weight.grad is not None
+    assert weight.grad.abs().sum() > 0
+
+
+def _crops(n: int) -> NDArray[np.uint8]:
+    rng = np.random.default_rng(n)
+    return np.stack([enlarge_crop(p) for p in rng.integers(0, 256, (n, 48, 48), dtype=np.uint8)])
+
+
+@pytest.mark.parametrize("n", [1, 3, 8])
+def test_onnx_runtime_gives_torchs_numbers(
+    split_model: SplitModel, weights_folder: Path, n: int
+) -> None:
+    crops = _crops(n)
+    expected = torch_outputs(split_model, crops)
+    features, latents = Head((weights_folder / "head.onnx").read_bytes(), 1).run(crops)
+    assert (features.dtype, latents.dtype) == (np.float32, np.uint8)
+    assert np.ptp(latents) > 100, "the latents of this test ought to use the range"
+    steps = np.abs(latents.astype(int) - expected["latent"].astype(int))
+    assert steps.max() <= 1
+    assert np.count_nonzero(steps) <= max(1, 1e-4 * steps.size)
+    np.testing.assert_allclose(features, expected["features"], rtol=1e-4, atol=1e-4)
+
+    local = Tail((weights_folder / "local.onnx").read_bytes(), 1, 1.0).logits(features)
+    np.testing.assert_allclose(local, expected["local"], rtol=0, atol=1e-4)
+    cloud = Tail((weights_folder / "cloud.onnx").read_bytes(), 1, 1.0)
+    same_symbols = np.asarray(expected["latent"], dtype=np.uint8)
+    np.testing.assert_allclose(cloud.logits(same_symbols), expected["cloud"], rtol=0, atol=1e-4)
+    probabilities = cloud.run(same_symbols)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_an_answer_does_not_depend_on_its_batch(weights_folder: Path) -> None:
+    crops = _crops(3)
+    head = Head((weights_folder / "head.onnx").read_bytes(), 1)
+    tail = Tail((weights_folder / "cloud.onnx").read_bytes(), 1, 1.0)
+    latents = head.run(crops)[1]
+    one_by_one = np.concatenate([tail.logits(latent[None]) for latent in latents])
+    np.testing.assert_allclose(tail.logits(latents), one_by_one, rtol=0, atol=1e-4)
