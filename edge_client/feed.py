@@ -20,6 +20,8 @@ from shared.deadline import Clock
 
 # A camera that hangs in its driver must not hold up the end of the program.
 _JOIN_S = 1.0
+# A signal handler may close the feed in the very thread that is about to wait; it wakes nobody.
+_LOOK_AGAIN_S = 0.5
 
 
 class Feed:
@@ -102,7 +104,7 @@ class Feed:
                 self._reader = threading.Thread(target=self._read, name="feed", daemon=True)
                 self._reader.start()
             while self._newest is None and not self._ended and not self._closed.is_set():
-                self._changed.wait()
+                self._changed.wait(_LOOK_AGAIN_S)
             if self._newest is not None:
                 frame, self._newest = self._newest, None
                 return frame

@@ -1,0 +1,21 @@
+"""Where answers go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from edge_client.frame import Frame
+from shared.contracts import FaceAnswer
+
+
+class Sink(Protocol):
+    """Takes every frame that was worked on, in order, with the answers of its faces."""
+
+    def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> None:
+        """Take one frame; ``faces`` is empty where nobody was found."""
+        ...
+
+    def close(self) -> None:
+        """Finish what was begun; a second time does nothing."""
+        ...

@@ -1,0 +1,28 @@
+"""Frames and answers for the tests of what draws them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge_client.frame import Frame
+from shared.contracts import Answer, Box, FaceAnswer, Path, Reason
+
+
+def frame(
+    index: int = 0,
+    *,
+    time_s: float | None = None,
+    size: tuple[int, int] = (160, 120),
+    grey: int = 90,
+) -> Frame:
+    rgb = np.full((size[1], size[0], 3), grey, np.uint8)
+    return Frame("film", index, index / 20 if time_s is None else time_s, rgb, decoded_s=0.0)
+
+
+def face(
+    path: Path = Path.CLOUD,
+    reason: Reason | None = None,
+    box: tuple[int, int, int, int] = (60, 50, 40, 40),
+) -> FaceAnswer:
+    answer = Answer((0.01, 0.01, 0.01, 0.93, 0.02, 0.01, 0.01), "model")
+    return FaceAnswer(Box(*box), answer, path, reason)
