@@ -1,0 +1,198 @@
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from cloud_server.batcher import Batcher
+from shared.deadline import Deadline
+from shared.errors import DeadlineExceeded, InferenceFailed, NotReady, Overloaded
+
+LATER = Deadline.after_ms(60_000)
+
+
+class Network:
+    """Doubles numbers; fails on ``poison``; each run waits for the gate."""
+
+    def __init__(self, poison: Sequence[int] = (), gate_open: bool = True) -> None:
+        self.poison = poison
+        self.runs: list[list[int]] = []
+        self.started = asyncio.Event()
+        self.gate = asyncio.Event()
+        if gate_open:
+            self.gate.set()
+
+    async def __call__(self, items: list[int]) -> list[int]:
+        self.runs.append(items)
+        self.started.set()
+        await self.gate.wait()
+        if set(items) & set(self.poison):
+            raise ValueError("poison")
+        return [2 * item for item in items]
+
+
+@asynccontextmanager
+async def batching(run: Any, **options: Any) -> AsyncIterator[Batcher[int, int]]:
+    batcher: Batcher[int, int] = Batcher(run, **{"batch_max": 4, "queue_max": 100, **options})
+    batcher.start()
+    try:
+        yield batcher
+    finally:
+        await batcher.close()
+
+
+async def test_queued_items_run_together_the_most_urgent_first() -> None:
+    network = Network()
+    async with batching(network) as batcher:
+        futures = [batcher.submit(n, Deadline(LATER.at_s - n)) for n in range(6)]
+        assert await asyncio.gather(*futures) == [0, 2, 4, 6, 8, 10]
+    assert network.runs == [[5, 4, 3, 2], [1, 0]]
+
+
+async def test_items_that_come_during_a_run_make_the_next_batch() -> None:
+    network = Network(gate_open=False)
+    async with batching(network) as batcher:
+        first = batcher.submit(1, LATER)
+        await network.started.wait()
+        rest = [batcher.submit(n, LATER) for n in (2, 3)]
+        network.gate.set()
+        assert await asyncio.gather(first, *rest) == [2, 4, 6]
+    assert network.runs == [[1], [2, 3]]
+
+
+async def test_a_poisoned_item_fails_alone(caplog: pytest.LogCaptureFixture) -> None:
+    network = Network(poison=[2])
+    async with batching(network) as batcher:
+        futures = [batcher.submit(n, LATER) for n in (1, 2, 3)]
+        results = await asyncio.gather(*futures, return_exceptions=True)
+        assert results[::2] == [2, 6]
+        assert isinstance(results[1], InferenceFailed)
+        assert "poison" not in str(results[1])  # the cause is for the log, not for the caller
+        assert await batcher.submit(4, LATER) == 8
+    assert "poison" in caplog.text
+
+
+@pytest.mark.parametrize("failure", [asyncio.CancelledError, TimeoutError, KeyError])
+async def test_a_run_that_gives_up_by_itself_does_not_stop_the_loop(
+    failure: type[BaseException],
+) -> None:
+    async def run(items: list[int]) -> list[int]:
+        if 0 in items:
+            raise failure
+        return items
+
+    async with batching(run) as batcher:
+        with pytest.raises(InferenceFailed):
+            await batcher.submit(0, LATER)
+        assert await batcher.submit(1, LATER) == 1
+
+
+async def test_too_few_results_are_a_failure() -> None:
+    async def run(items: list[int]) -> list[int]:
+        return items[1:]
+
+    async with batching(run) as batcher:
+        with pytest.raises(InferenceFailed):
+            await batcher.submit(0, LATER)
+
+
+async def test_expired_items_cost_no_work() -> None:
+    now = 0.0
+    network = Network(gate_open=False)
+    async with batching(network, clock=lambda: now) as batcher:
+        first = batcher.submit(1, Deadline(10))
+        await network.started.wait()
+        late, fine = batcher.submit(2, Deadline(5)), batcher.submit(3, Deadline(10))
+        now = 6.0
+        network.gate.set()
+        assert await first == 2
+        assert await fine == 6
+        with pytest.raises(DeadlineExceeded):
+            await late
+    assert network.runs == [[1], [3]]
+
+
+async def test_withdrawn_items_cost_no_work_and_disturb_nobody() -> None:
+    network = Network(gate_open=False)
+    async with batching(network) as batcher:
+        running, beside = batcher.submit(1, LATER), batcher.submit(2, LATER)
+        await network.started.wait()
+        waiting, fine = batcher.submit(3, LATER), batcher.submit(4, LATER)
+        running.cancel()
+        waiting.cancel()
+        network.gate.set()
+        assert await asyncio.gather(beside, fine) == [4, 8]
+    assert network.runs == [[1, 2], [4]]
+
+
+async def test_a_cancelled_caller_sees_its_cancellation() -> None:
+    network = Network(gate_open=False)
+    async with batching(network) as batcher:
+
+        async def call() -> int:
+            return await batcher.submit(1, LATER)
+
+        caller = asyncio.create_task(call())
+        await network.started.wait()
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+
+
+async def test_a_full_queue_refuses_and_settled_items_make_room() -> None:
+    now = 0.0
+    network = Network(gate_open=False)
+    async with batching(network, queue_max=2, clock=lambda: now) as batcher:
+        running = batcher.submit(1, Deadline(100))
+        await network.started.wait()
+        expiring, leaving = batcher.submit(2, Deadline(5)), batcher.submit(3, Deadline(100))
+        with pytest.raises(Overloaded):
+            batcher.submit(4, Deadline(100))
+        now = 6.0
+        leaving.cancel()
+        more = [batcher.submit(5, Deadline(100)), batcher.submit(6, Deadline(100))]
+        with pytest.raises(DeadlineExceeded):
+            await expiring
+        with pytest.raises(Overloaded):
+            batcher.submit(7, Deadline(100))
+        network.gate.set()
+        assert await asyncio.gather(running, *more) == [2, 10, 12]
+
+
+async def test_waiting_for_more_ends_when_the_batch_is_full() -> None:
+    network = Network()
+    async with batching(network, wait_ms=3_600_000, batch_max=2) as batcher:
+        first = batcher.submit(1, Deadline.after_ms(36_000_000))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert network.runs == []
+        assert await asyncio.gather(first, batcher.submit(2, LATER)) == [2, 4]
+    assert len(network.runs) == 1
+
+
+async def test_waiting_for_more_leaves_the_urgent_time_to_run() -> None:
+    network = Network()
+    async with batching(network, wait_ms=3_600_000) as batcher:
+        assert await batcher.submit(1, Deadline.after_ms(200)) == 2
+
+
+async def test_closing_settles_what_runs_and_what_waits() -> None:
+    network = Network(gate_open=False)
+    async with batching(network, batch_max=1) as batcher:
+        futures = [batcher.submit(n, LATER) for n in range(3)]
+        await network.started.wait()
+        await batcher.close()
+        results = await asyncio.gather(*futures, return_exceptions=True)
+        assert [type(result) for result in results] == [NotReady] * 3
+        with pytest.raises(NotReady):
+            batcher.submit(9, LATER)
+
+
+async def test_closing_before_the_first_turn_of_the_loop_settles_too() -> None:
+    batcher: Batcher[int, int] = Batcher(Network(), batch_max=1, queue_max=1)
+    batcher.start()
+    future = batcher.submit(1, LATER)
+    await batcher.close()
+    with pytest.raises(NotReady):
+        await future
