@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from shared.labels import LABELS
+
 SCHEMA_VERSION = 1
 
 LATENT_SHAPE = (8, 28, 28)
@@ -54,6 +56,20 @@ class Answer:
     probabilities: tuple[float, ...]
     model: str
 
+    @property
+    def label(self) -> str:
+        """The most probable class."""
+        return LABELS[self.probabilities.index(max(self.probabilities))]
+
+    @property
+    def confidence(self) -> float:
+        """The probability of ``label``."""
+        return max(self.probabilities)
+
+    def by_label(self) -> dict[str, float]:
+        """``{label: probability}``, rounded to a ten-thousandth for print."""
+        return {k: round(p, 4) for k, p in zip(LABELS, self.probabilities, strict=True)}
+
 
 @dataclass(frozen=True)
 class LatencyMs:
@@ -81,6 +97,16 @@ class FaceAnswer:
     reason: Reason | None = None
     latency_ms: LatencyMs = field(default_factory=LatencyMs)
     sent_bytes: int = 0
+
+    @property
+    def label(self) -> str:
+        """The most probable class."""
+        return self.answer.label
+
+    @property
+    def confidence(self) -> float:
+        """The probability of ``label``."""
+        return self.answer.confidence
 
 
 @dataclass(frozen=True)

@@ -26,20 +26,23 @@ def enlarge(pictures: Tensor, size: int) -> Tensor:
     return F.interpolate(pictures.unsqueeze(1).float(), size=size, mode="bilinear")
 
 
-def random_views(pictures: Tensor, size: int, generator: torch.Generator) -> Tensor:
+def random_views(
+    pictures: Tensor, size: int, generator: torch.Generator, strength: float = 1.0
+) -> Tensor:
     """One random view each: ``(N, 48, 48)`` uint8 -> float ``(N, 1, size, size)`` in 0..255.
 
-    Draws come from ``generator`` (on the CPU) alone, so a view can be made again.
+    ``strength`` scales every range and the share of erased views; 0 gives plain views, flipped or
+    not. Draws come from ``generator`` (on the CPU) alone, so a view can be made again.
     """
     n, device = len(pictures), pictures.device
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         return (torch.rand(n, *shape, generator=generator) * (high - low) + low).to(device)
 
-    angle = uniform(-ROTATION_DEG, ROTATION_DEG) * (math.pi / 180)
-    scale = uniform(1 - SCALE, 1 + SCALE)
+    angle = uniform(-ROTATION_DEG, ROTATION_DEG) * (math.pi / 180 * strength)
+    scale = 1 + uniform(-SCALE, SCALE) * strength
     flip = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
-    shift = uniform(-2 * SHIFT, 2 * SHIFT, 2)
+    shift = uniform(-2 * SHIFT, 2 * SHIFT, 2) * strength
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
     theta = torch.stack(
         (
@@ -52,17 +55,20 @@ def random_views(pictures: Tensor, size: int, generator: torch.Generator) -> Ten
     source = pictures.unsqueeze(1).float()
     views = F.grid_sample(source, grid, padding_mode="border", align_corners=False)
 
-    contrast, brightness = uniform(1 - CONTRAST, 1 + CONTRAST, 1, 1, 1), uniform(-1, 1, 1, 1, 1)
+    contrast = 1 + uniform(-CONTRAST, CONTRAST, 1, 1, 1) * strength
+    brightness = uniform(-BRIGHTNESS, BRIGHTNESS, 1, 1, 1) * strength
     mean = views.mean(dim=(1, 2, 3), keepdim=True)
-    views = ((views - mean) * contrast + mean + brightness * BRIGHTNESS).clamp(0, 255)
-    return torch.where(_erased(uniform, size, device), uniform(0, 255, 1, 1, 1), views)
+    views = ((views - mean) * contrast + mean + brightness).clamp(0, 255)
+    return torch.where(_erased(uniform, size, device, strength), uniform(0, 255, 1, 1, 1), views)
 
 
-def _erased(uniform: Callable[..., Tensor], size: int, device: torch.device) -> Tensor:
+def _erased(
+    uniform: Callable[..., Tensor], size: int, device: torch.device, strength: float
+) -> Tensor:
     """Which pixels a rectangle covers, bool ``(N, 1, size, size)``; none for most faces."""
     height, width = uniform(0.1, 0.4), uniform(0.1, 0.4)
     top, left = uniform(0, 1) * (1 - height), uniform(0, 1) * (1 - width)
-    chosen = uniform(0, 1) < ERASE_PROBABILITY
+    chosen = uniform(0, 1) < ERASE_PROBABILITY * strength
     line = (torch.arange(size, device=device) + 0.5) / size
     rows = (line >= top[:, None]) & (line < (top + height)[:, None]) & chosen[:, None]
     columns = (line >= left[:, None]) & (line < (left + width)[:, None])

@@ -16,9 +16,10 @@ class Stage:
     """Some epochs at one input size, with a learning rate that moves linearly.
 
     ``parts`` are trained; the others are frozen, batch statistics included, and a tail that is
-    not named is not run. ``bf16`` runs under autocast. ``start_cloud`` first makes the bottleneck
-    from the principal components of the features and the cloud's trunk from the local tail's
-    weights; ``refit_statistics`` first measures every batch statistic anew at this size.
+    not named is not run. ``bf16`` runs under autocast; ``augment`` is the strength of the random
+    views. ``start_cloud`` first makes the bottleneck from the principal components of the features
+    and the cloud's trunk from the local tail's weights;
+    ``refit_statistics`` first measures every batch statistic anew at this size.
 
     Raises:
         ValueError: a value is not offered; the message names it.
@@ -31,6 +32,7 @@ class Stage:
     parts: tuple[str, ...]
     warm_up_steps: int = 0
     bf16: bool = True
+    augment: float = 1.0
     start_cloud: bool = False
     refit_statistics: bool = False
 

@@ -130,7 +130,7 @@ class Trainer:
             for group in self.optimiser.param_groups:
                 group["lr"] = _learning_rate(stage, done, total)
             generator = self._generator(self.stage, self.epoch, self.step)
-            views = random_views(pictures[chosen], stage.size, generator)
+            views = random_views(pictures[chosen], stage.size, generator, stage.augment)
             # Dropout draws from the global generator, which a resumed run has to find as it was.
             torch.manual_seed(self._generator(self.stage, self.epoch, self.step, 1).initial_seed())
             self.loss_sum += self._one_step(stage, views, labels[chosen])
