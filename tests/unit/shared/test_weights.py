@@ -1,16 +1,57 @@
 from __future__ import annotations
 
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from shared.weights import Weights
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from shared.errors import WeightsError
+from shared.labels import LABELS
+from shared.preprocess import CropGeometry
+from shared.weights import Weights, default_folder, store
+from shared.weights.manifest import fingerprint
+
+CROP = CropGeometry(1.2, 0.0, -0.1)
 
 
-def test_exported_weights_load_and_pass_their_golden_checks(weights_folder: Path) -> None:
-    weights = Weights(weights_folder)
-    assert weights.manifest.fingerprint == weights_folder.name
+def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    change(manifest)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def replace_golden(folder: Path, **changed: NDArray[Any] | None) -> None:
+    """Write other golden arrays and the hash that fits them."""
+    with np.load(folder / "golden.npz") as old:
+        arrays = {name: old[name] for name in old.files} | changed
+    out = io.BytesIO()
+    np.savez_compressed(out, **{k: v for k, v in arrays.items() if v is not None})
+    replace_file(folder, "golden", out.getvalue())
+
+
+def replace_file(folder: Path, key: str, data: bytes) -> None:
+    entry = json.loads((folder / "manifest.json").read_text())[key]
+    (folder / entry["file"]).write_bytes(data)
+    edit(folder, lambda m: m[key].update(sha256=hashlib.sha256(data).hexdigest()))
+
+
+def open_all(folder: Path) -> None:
+    weights = Weights(folder)
     weights.head(1)
     for name in weights.manifest.tails:
         weights.tail(name, 1)
+
+
+def test_exported_weights_load_and_pass_their_golden_checks(weights_folder: Path) -> None:
+    open_all(weights_folder)
+    assert Weights(weights_folder).manifest.fingerprint == weights_folder.name
 
 
 def test_other_weights_have_another_fingerprint(
@@ -19,3 +60,175 @@ def test_other_weights_have_another_fingerprint(
     theirs = Weights(other_weights_folder).manifest.fingerprint
     assert theirs == other_weights_folder.name
     assert theirs != Weights(weights_folder).manifest.fingerprint
+
+
+@pytest.mark.parametrize("name", ["head.onnx", "local.onnx", "cloud.onnx", "golden.npz"])
+def test_one_altered_byte_is_found(weights_copy: Path, name: str) -> None:
+    data = bytearray((weights_copy / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (weights_copy / name).write_bytes(data)
+    with pytest.raises(WeightsError, match=rf"{name} is not the file .* \(sha256 differs\)"):
+        open_all(weights_copy)
+
+
+@pytest.mark.parametrize("name", ["head.onnx", "local.onnx", "cloud.onnx", "golden.npz"])
+def test_a_missing_file_is_named(weights_copy: Path, name: str) -> None:
+    (weights_copy / name).unlink()
+    with pytest.raises(WeightsError, match=rf"cannot read .*{name}"):
+        open_all(weights_copy)
+
+
+def test_no_folder_and_no_manifest(tmp_path: Path) -> None:
+    for folder in (tmp_path / "none", tmp_path):
+        with pytest.raises(WeightsError, match="no weights in"):
+            Weights(folder)
+
+
+def test_other_labels_are_refused(weights_copy: Path) -> None:
+    edit(weights_copy, lambda m: m.update(labels=sorted(LABELS, reverse=True)))
+    with pytest.raises(WeightsError, match="has labels"):
+        Weights(weights_copy)
+
+
+def test_an_unknown_tail_names_those_there_are(weights_folder: Path) -> None:
+    with pytest.raises(WeightsError, match=r"no tail 'vgg' .* there are local, cloud"):
+        Weights(weights_folder).tail("vgg", 1)
+
+
+def test_a_default_that_is_not_there(weights_copy: Path) -> None:
+    edit(weights_copy, lambda m: m.update(default_tail="vgg"))
+    with pytest.raises(WeightsError, match="names no tail 'vgg'"):
+        Weights(weights_copy)
+
+
+def test_no_local_tail(weights_copy: Path) -> None:
+    edit(weights_copy, lambda m: m["tails"].pop("local"))
+    with pytest.raises(WeightsError, match="names no tail 'local'"):
+        Weights(weights_copy)
+
+
+@pytest.mark.parametrize(
+    ("place", "change"),
+    [
+        ("fingerprint", lambda m: m.update(fingerprint="../../etc")),
+        ("head.sha256", lambda m: m["head"].update(sha256="abc")),
+        ("colour", lambda m: m.update(colour="red")),
+        ("golden.colour", lambda m: m["golden"].update(colour="red")),
+        ("crop.scale", lambda m: m["crop"].update(scale="large")),
+        ("tails.cloud.temperature", lambda m: m["tails"]["cloud"].update(temperature=0)),
+        ("tails.cloud.path", lambda m: m["tails"]["cloud"].update(path="moon")),
+        ("default_tail", lambda m: m.pop("default_tail")),
+        ("schema_version", lambda m: m.update(schema_version=99)),
+    ],
+)
+def test_a_bad_manifest_names_the_key(
+    weights_copy: Path, place: str, change: Callable[[dict[str, Any]], object]
+) -> None:
+    edit(weights_copy, change)
+    with pytest.raises(WeightsError, match=rf"manifest\.json: {place}: "):
+        Weights(weights_copy)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe", b"[]"])
+def test_a_manifest_that_is_not_json(weights_copy: Path, data: bytes) -> None:
+    (weights_copy / "manifest.json").write_bytes(data)
+    with pytest.raises(WeightsError, match=r"manifest\.json"):
+        Weights(weights_copy)
+
+
+@pytest.mark.parametrize(
+    "name", ["../other/head.onnx", "/etc/passwd", "a/b", "..\\head.onnx", "", "head.onnx\n"]
+)
+def test_file_names_do_not_leave_the_folder(weights_copy: Path, name: str) -> None:
+    edit(weights_copy, lambda m: m["head"].update(file=name))
+    with pytest.raises(WeightsError, match=r"head\.file"):
+        Weights(weights_copy)
+
+
+def test_a_folder_in_place_of_a_file(weights_copy: Path) -> None:
+    edit(weights_copy, lambda m: m["head"].update(file=".."))
+    with pytest.raises(WeightsError, match="cannot read"):
+        Weights(weights_copy).head(1)
+
+
+def test_wrong_latents_are_found(weights_copy: Path) -> None:
+    with np.load(weights_copy / "golden.npz") as golden:
+        latents = golden["latents"]
+    one_step = latents.copy()
+    one_step.flat[0] += 1 if one_step.flat[0] < 255 else -1
+    replace_golden(weights_copy, latents=one_step)
+    Weights(weights_copy).head(1)  # a single step is within the tolerance
+
+    many = latents.copy()
+    many.flat[:20] ^= 1
+    replace_golden(weights_copy, latents=many)
+    with pytest.raises(WeightsError, match=r"wrong latents .* 20 of 12544 symbols .* up to 1"):
+        Weights(weights_copy).head(1)
+
+    far = latents.copy()
+    far.flat[0] ^= 64
+    replace_golden(weights_copy, latents=far)
+    with pytest.raises(WeightsError, match="by up to 64"):
+        Weights(weights_copy).head(1)
+
+
+@pytest.mark.parametrize("tail", ["local", "cloud"])
+@pytest.mark.parametrize("off", [0.01, float("nan")])
+def test_wrong_logits_are_found(weights_copy: Path, tail: str, off: float) -> None:
+    with np.load(weights_copy / "golden.npz") as golden:
+        logits = golden[f"logits_{tail}"]
+    logits[0, 3] += off
+    replace_golden(weights_copy, **{f"logits_{tail}": logits})
+    with pytest.raises(WeightsError, match=f"tail '{tail}' gives wrong logits"):
+        Weights(weights_copy).tail(tail, 1)
+
+
+def test_golden_arrays_that_are_missing_or_of_another_shape(weights_copy: Path) -> None:
+    replace_golden(weights_copy, logits_local=np.zeros((2, 6), np.float32))
+    with pytest.raises(WeightsError, match="wrong shapes"):
+        Weights(weights_copy).head(1)
+    replace_golden(weights_copy, logits_local=None)
+    with pytest.raises(WeightsError, match="golden file cannot be read"):
+        Weights(weights_copy).head(1)
+    replace_file(weights_copy, "golden", b"not an archive")
+    with pytest.raises(WeightsError, match="golden file cannot be read"):
+        Weights(weights_copy).head(1)
+
+
+def test_a_tail_in_the_heads_place_is_refused(weights_copy: Path) -> None:
+    replace_file(weights_copy, "head", (weights_copy / "cloud.onnx").read_bytes())
+    with pytest.raises(WeightsError, match="not a head"):
+        Weights(weights_copy).head(1)
+
+
+def test_a_model_that_is_none(weights_copy: Path) -> None:
+    replace_file(weights_copy, "head", b"not an ONNX file")
+    with pytest.raises(WeightsError):
+        Weights(weights_copy).head(1)
+
+
+def test_the_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(store, "_HERE", tmp_path)
+    with pytest.raises(WeightsError, match="no default weights"):
+        default_folder()
+    (tmp_path / "DEFAULT").write_text("0123456789abcdef\n")
+    assert default_folder() == tmp_path / "0123456789abcdef"
+
+
+def test_a_folder_with_a_space_in_its_name(weights_folder: Path, tmp_path: Path) -> None:
+    open_all(Path(shutil.copytree(weights_folder, tmp_path / "some weights")))
+
+
+def test_the_fingerprint_follows_what_a_latent_means() -> None:
+    tensors = {"a": np.zeros(3, np.float32), "b": np.ones(2, np.float32)}
+    same = fingerprint(dict(reversed(tensors.items())), LABELS, CROP)
+    assert same == fingerprint(tensors, LABELS, CROP)
+    others = {
+        fingerprint(tensors | {"a": np.full(3, 1e-7, np.float32)}, LABELS, CROP),
+        fingerprint(tensors | {"a": np.zeros(3, np.float64)}, LABELS, CROP),
+        fingerprint(tensors | {"a": np.zeros((3, 1), np.float32)}, LABELS, CROP),
+        fingerprint({"a": tensors["a"], "c": tensors["b"]}, LABELS, CROP),
+        fingerprint(tensors, LABELS[::-1], CROP),
+        fingerprint(tensors, LABELS, CropGeometry(1.2, 0.0, -0.2)),
+    }
+    assert len(others | {same}) == 7

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.unit.training.faces import made_faces
+from training import augment
+from training.augment import enlarge, random_views
+
+PICTURES = torch.from_numpy(made_faces(16).pictures)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ROTATION_DEG", "SCALE", "SHIFT", "CONTRAST", "BRIGHTNESS", "ERASE_PROBABILITY"):
+        monkeypatch.setattr(augment, name, 0.0)
+
+
+@pytest.mark.parametrize("size", [32, 96])
+def test_shape_and_range(size: int) -> None:
+    for views in (enlarge(PICTURES, size), random_views(PICTURES, size, generator())):
+        assert views.shape == (16, 1, size, size)
+        assert views.dtype == torch.float32
+        assert views.min() >= 0
+        assert views.max() <= 255
+
+
+def test_the_same_generator_gives_the_same_views() -> None:
+    views = random_views(PICTURES, 64, generator(3))
+    torch.manual_seed(99)  # the global generator has no say
+    assert torch.equal(views, random_views(PICTURES, 64, generator(3)))
+    assert not torch.equal(views, random_views(PICTURES, 64, generator(4)))
+
+
+def test_faces_of_a_batch_are_seen_differently() -> None:
+    views = random_views(PICTURES[:1].repeat(8, 1, 1), 48, generator())
+    assert len({float(view.sum()) for view in views}) == 8
+
+
+@pytest.mark.usefixtures("still")
+@pytest.mark.parametrize("size", [32, 96])
+def test_with_nothing_to_change_a_view_is_the_picture_or_its_mirror(size: int) -> None:
+    plain = enlarge(PICTURES, size)
+    views = random_views(PICTURES, size, generator())
+    mirrored = 0
+    for view, picture in zip(views, plain, strict=True):
+        if (view - picture).abs().max() > 0.01:
+            mirrored += 1
+            torch.testing.assert_close(view, picture.flip(2), rtol=0, atol=0.01)
+    assert 0 < mirrored < 16
+
+
+@pytest.mark.usefixtures("still")
+def test_erasing_covers_a_rectangle_with_one_grey(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(augment, "ERASE_PROBABILITY", 1.0)
+    plain = enlarge(PICTURES, 96)
+    for view, picture in zip(random_views(PICTURES, 96, generator()), plain, strict=True):
+        best = min((view - picture).abs(), (view - picture.flip(2)).abs(), key=torch.count_nonzero)
+        erased = (best > 0.01)[0]
+        share = erased.float().mean().item()
+        assert 0.005 < share < 0.2
+        grey = view[0][erased]
+        assert grey.std() < 1e-3

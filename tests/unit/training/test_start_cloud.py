@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from shared.models.bottleneck import LATENT_CHANNELS, dequantise, quantise
+from shared.models.split_model import SplitModel
+from tests.unit.training.faces import made_faces
+from training.augment import enlarge
+from training.start_cloud import start_cloud
+
+
+def test_the_bottleneck_is_that_of_the_principal_components() -> None:
+    torch.manual_seed(0)
+    model = SplitModel()
+    crops = enlarge(torch.from_numpy(made_faces(12).pictures), 64)
+    start_cloud(model, crops)
+    model.eval()
+    with torch.no_grad():
+        features = model.head.features(crops)
+        z = model.head.encoder(features)
+        rebuilt = model.cloud_tail.decoder(z)
+        rounded = model.cloud_tail.decoder(dequantise(quantise(z)))
+
+    flat = features.permute(0, 2, 3, 1).reshape(-1, 116).double().numpy()
+    centred = flat - flat.mean(axis=0)
+    singular = np.linalg.svd(centred, compute_uv=False)
+    by_pca = float((singular[LATENT_CHANNELS:] ** 2).sum())
+    by_bottleneck = float((rebuilt - features).double().square().sum())
+    assert abs(by_bottleneck - by_pca) <= 1e-4 * by_pca
+
+    # Four deviations fill the range, so rounding adds next to nothing.
+    assert 30 < z.std(dim=(0, 2, 3)).mean().item() < 34
+    assert float((rounded - features).double().square().sum()) < 1.02 * by_pca
+
+
+def test_the_trunk_is_a_copy_of_the_local_tail() -> None:
+    torch.manual_seed(0)
+    model = SplitModel()
+    start_cloud(model, enlarge(torch.from_numpy(made_faces(4).pictures), 32))
+    copied = model.cloud_tail.trunk.state_dict()
+    for name, tensor in model.local_tail.state_dict().items():
+        assert torch.equal(tensor, copied[name])
+        assert tensor.data_ptr() != copied[name].data_ptr()

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.unit.training.faces import made_faces
+from training import train
+from training.recipe import Recipe, Stage
+from training.train import Trainer
+
+RECIPE = Recipe(
+    stages=(
+        Stage(32, 2, 1e-3, 5e-4, ("stem", "local"), warm_up_steps=2, bf16=False),
+        Stage(32, 2, 5e-4, 1e-4, ("stem", "encoder", "local", "cloud"), bf16=False,
+              start_cloud=True, refit_statistics=True),
+    ),
+    batch=8,
+)  # fmt: skip
+FACES = made_faces(28)  # three steps an epoch, and a rest that is left out
+STEPS = 4 * 3
+
+
+class Killed(BaseException):
+    """Stands for a signal: nothing in the trainer may catch it."""
+
+
+def trainer(folder: Path) -> Trainer:
+    return Trainer(RECIPE, folder / "run", folder / "checkpoints", torch.device("cpu"))
+
+
+def fit(one: Trainer) -> dict[str, torch.Tensor]:
+    one.fit(FACES, {"holdout": made_faces(10, 1)})
+    return {name: tensor.clone() for name, tensor in one.model.state_dict().items()}
+
+
+def rows(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (folder / "run/log.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    torch.save(fit(trainer(folder)), folder / "final.pt")
+    return folder
+
+
+def killed_after(steps: int, step: Callable[..., float]) -> Callable[..., float]:
+    done = 0
+
+    def until_killed(*arguments: object) -> float:
+        nonlocal done
+        if done == steps:
+            raise Killed
+        done += 1
+        return step(*arguments)
+
+    return until_killed
+
+
+# After 3, 6 and 9 steps an epoch ends, after 6 the stage; 0 dies before the first checkpoint.
+@pytest.mark.parametrize("steps", [0, 2, 3, 6, 7, STEPS - 1])
+def test_a_killed_run_ends_as_if_it_had_not_been(
+    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    monkeypatch.setattr(train, "CHECKPOINT_S", -1.0)  # a checkpoint after each step
+    first = trainer(tmp_path)
+    first._one_step = killed_after(steps, first._one_step)  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        fit(first)
+
+    torch.manual_seed(12345)  # the second process starts with another state
+    torch.rand(7)
+    second = trainer(tmp_path)
+    assert second.resume() == (steps > 0)
+    torch.rand(3)
+    final = fit(second)
+    expected = torch.load(uninterrupted / "final.pt")
+    assert final.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(final[name], tensor), name
+
+    kept = ("stage", "epoch", "size", "loss", "lr", "holdout")
+    got = [{key: row[key] for key in kept} for row in rows(tmp_path)]
+    assert got == [{key: row[key] for key in kept} for row in rows(uninterrupted)]
+
+
+def test_the_log_has_a_row_per_epoch(uninterrupted: Path) -> None:
+    logged = rows(uninterrupted)
+    assert [(row["stage"], row["epoch"]) for row in logged] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert set(logged[0]["holdout"]) == {"local"}  # type: ignore[call-overload]
+    assert set(logged[3]["holdout"]) == {"local", "cloud"}  # type: ignore[call-overload]
+
+
+def test_a_finished_run_does_nothing_more(uninterrupted: Path) -> None:
+    again = trainer(uninterrupted)
+    assert again.resume()
+    before = len(rows(uninterrupted))
+    final = fit(again)
+    assert len(rows(uninterrupted)) == before
+    expected = torch.load(uninterrupted / "final.pt")
+    assert all(torch.equal(final[name], expected[name]) for name in expected)
+
+
+def test_parts_that_a_stage_does_not_name_stand_still(tmp_path: Path) -> None:
+    frozen = Stage(32, 1, 1e-3, 1e-3, ("encoder", "cloud"), bf16=True)
+    one = Trainer(Recipe((frozen,), batch=8), tmp_path / "r", tmp_path / "c", torch.device("cpu"))
+    before = {name: tensor.clone() for name, tensor in one.model.state_dict().items()}
+    after = fit(one)
+    for name in before:
+        still = name.startswith(("head.stem", "local_tail"))
+        if still:
+            assert torch.equal(before[name], after[name]), name
+    assert not torch.equal(before["head.encoder.conv.weight"], after["head.encoder.conv.weight"])
+    trunk = "cloud_tail.trunk.classifier.weight"
+    assert not torch.equal(before[trunk], after[trunk])
+
+
+def test_a_kill_while_writing_leaves_the_checkpoint_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = trainer(tmp_path)
+    one.step = 3
+    one.save()
+    one.step = 4
+
+    def half_written(state: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", half_written)
+        with pytest.raises(Killed):
+            one.save()
+    other = trainer(tmp_path)
+    assert other.resume()
+    assert other.step == 3
+
+
+def test_the_checkpoint_names_its_place(tmp_path: Path) -> None:
+    one = trainer(tmp_path)
+    one.save()
+    state = torch.load(one.checkpoint)
+    assert set(state) == {
+        "stage", "epoch", "step", "loss_sum", "seconds", "model", "optimiser",
+    }  # fmt: skip
