@@ -1,0 +1,277 @@
+"""The whole path on the bundled clip: ``python -m benchmarks.demo --out demo-out``.
+
+A server on loopback, an edge client that plays the clip at its own pace, and an outage: the server
+is stopped a third of the way in and started again at two thirds. Exit code 0 says that every face
+was answered exactly once, on both paths, and that the cloud came back.
+
+The clip is played more than once where it must be: a server that needs seconds to start would else
+come back when the clip is over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.demo_table import table
+from benchmarks.demo_verdict import failed_conditions
+from edge_client.sources import open_source
+
+HOST = "127.0.0.1"
+START_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 15.0
+# A second start may be slower than the first: the edge works beside it.
+START_SLACK = 1.25
+# What the edge may take to notice that the server is back, and the clip's end without a face.
+NOTICE_S = 2.3
+FACELESS_END_S = 0.7
+MOST_LAPS = 9
+
+_ROOT = Path(__file__).resolve().parent.parent
+_POLL_S = 0.02
+_OUTPUTS = ("answers.jsonl", "annotated.mp4", "contact-sheet.png", "summary.json", "server.log")
+
+
+class DemoFailed(Exception):
+    """The demo could not be carried out; one line says why."""
+
+
+class Server:
+    """The cloud server as a process, on the same ports each time it is started."""
+
+    def __init__(self, log: Path) -> None:
+        self.grpc_port, self._http_port = _free_ports(2)
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and do not wait."""
+        command = [
+            "cloud_server.cli", "serve", "--host", HOST,
+            "--grpc-port", str(self.grpc_port), "--http-port", str(self._http_port),
+        ]  # fmt: skip
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", *command],
+                cwd=_ROOT, env=_environment(), stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def wait_until_ready(self) -> None:
+        """Wait for ``/readyz``.
+
+        Raises:
+            DemoFailed: it ended, or is not ready after ``START_TIMEOUT_S``.
+        """
+        until_s = time.monotonic() + START_TIMEOUT_S
+        while not self._ready():
+            if self._process is None or self._process.poll() is not None:
+                raise DemoFailed(f"the server did not start: {self._last_words()}")
+            if time.monotonic() > until_s:
+                raise DemoFailed(f"the server is not ready after {START_TIMEOUT_S:.0f} s")
+            time.sleep(_POLL_S)
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL where that does not help; nothing where it does not run."""
+        if self._process is not None:
+            _end(self._process)
+            self._process = None
+
+    def _ready(self) -> bool:
+        # Not urllib: a proxy of the environment is none of loopback's business.
+        connection = http.client.HTTPConnection(HOST, self._http_port, timeout=1)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def _last_words(self) -> str:
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        return f"{lines[-1] if lines else 'it said nothing'} (see {self._log})"
+
+
+class Answers:
+    """The edge's answers as they are written, and the clip's time that they tell."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._start_s: float | None = None
+
+    def read(self) -> list[dict[str, Any]]:
+        """Every whole line so far."""
+        if not self._path.exists():
+            return []
+        whole = self._path.read_text().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def clip_time_s(self) -> float:
+        """Where the clip is now; 0 until its first face was answered."""
+        if self._start_s is None:
+            first = next(iter(self.read()), None)
+            if first is None:
+                return 0.0
+            late_s = (first["latency_ms"]["total"] or 0.0) / 1000
+            self._start_s = time.monotonic() - late_s - first["time_s"]
+        return time.monotonic() - self._start_s
+
+
+def main() -> int:
+    """Run the demo; gives 0, 1 where a condition failed, 130 where it was interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.demo", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("demo-out"), help="folder for results")
+    out: Path = parser.parse_args().out.resolve()
+    # A SIGTERM must end the children as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return _demo(out)
+    except DemoFailed as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ndemo: interrupted", file=sys.stderr)
+        return 130
+
+
+def laps_needed(start_s: float, clip_s: float) -> int:
+    """How often to play the clip so that its last third is longer than a restart takes."""
+    back_s = START_SLACK * start_s + NOTICE_S + FACELESS_END_S
+    return min(MOST_LAPS, max(1, math.ceil(3 * back_s / clip_s)))
+
+
+def _demo(out: Path) -> int:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name in _OUTPUTS:
+            (out / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise DemoFailed(f"--out {out}: {error.strerror}") from error
+    server = Server(out / "server.log")
+    try:
+        began_s = time.monotonic()
+        server.start()
+        server.wait_until_ready()
+        start_s = time.monotonic() - began_s
+        clip_s = _clip_s()
+        laps = laps_needed(start_s, clip_s)
+        _say(f"the server is ready on {HOST}:{server.grpc_port}, after {start_s:.1f} s")
+        times = "once" if laps == 1 else f"{laps} times, so that a restart fits in"
+        _say(f"playing the clip ({clip_s:.1f} s) {times}")
+        with _edge(out, server.grpc_port, laps) as edge:
+            restart_s = _outage(edge, server, Answers(out / "answers.jsonl"), clip_s * laps)
+            edge_exit = edge.wait()
+    finally:
+        server.stop()
+    return _report(out, edge_exit, restart_s)
+
+
+def _outage(
+    edge: subprocess.Popen[bytes], server: Server, answers: Answers, total_s: float
+) -> float:
+    """Stop and start the server at the thirds of the clip; gives the clip's time at the restart."""
+
+    def wait_for(clip_s: float) -> float:
+        while (now_s := answers.clip_time_s()) < clip_s and edge.poll() is None:
+            time.sleep(_POLL_S)
+        return now_s
+
+    stopped_s = wait_for(total_s / 3)
+    if edge.poll() is None:
+        _say(f"{stopped_s:5.1f} s: the server is stopped")
+        server.stop()
+    restart_s = wait_for(total_s * 2 / 3)
+    if edge.poll() is None:
+        _say(f"{restart_s:5.1f} s: the server is started again")
+        server.start()
+    return max(restart_s, total_s * 2 / 3)
+
+
+def _report(out: Path, edge_exit: int, restart_s: float) -> int:
+    summary = None
+    if (out / "summary.json").exists():
+        summary = json.loads((out / "summary.json").read_text())
+        print(f"\n{table(summary)}\n")
+    answers = Answers(out / "answers.jsonl").read()
+    for name, path in (("video", "annotated.mp4"), ("contact sheet", "contact-sheet.png")):
+        print(f"{name + ':':<15} {out / path}")
+    failed = failed_conditions(edge_exit, summary, answers, restart_s)
+    for condition in failed:
+        print(f"FAILED: {condition}")
+    if not failed:
+        print("every face was answered exactly once; the cloud was lost and came back")
+    return 1 if failed else 0
+
+
+@contextmanager
+def _edge(out: Path, port: int, laps: int) -> Iterator[subprocess.Popen[bytes]]:
+    command = [
+        "edge_client.cli", "run", "--source", "demo" if laps == 1 else f"demo*{laps}",
+        "--realtime", "--server", f"{HOST}:{port}", "--log-level", "warning",
+        "--output", str(out / "answers.jsonl"), "--summary", str(out / "summary.json"),
+        "--annotate", str(out / "annotated.mp4"),
+        "--contact-sheet", str(out / "contact-sheet.png"),
+    ]  # fmt: skip
+    process = subprocess.Popen([sys.executable, "-m", *command], cwd=_ROOT, env=_environment())
+    try:
+        yield process
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """The environment without settings for other runs, and without a proxy for loopback."""
+    kept = {k: v for k, v in os.environ.items() if not k.upper().startswith("SPLITFER_")}
+    for name in ("no_proxy", "NO_PROXY"):
+        kept[name] = ",".join(filter(None, (kept.get(name), HOST)))
+    return kept
+
+
+def _clip_s() -> float:
+    with open_source("demo") as clip:
+        assert clip.frames_total is not None
+        assert clip.fps is not None
+        return clip.frames_total / clip.fps
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind((HOST, 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def _say(text: str) -> None:
+    # Over the edge's progress line, which is drawn anew below.
+    start = "\r\x1b[K" if sys.stderr.isatty() else ""
+    print(f"{start}demo: {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
