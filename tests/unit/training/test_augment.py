@@ -41,17 +41,31 @@ def test_faces_of_a_batch_are_seen_differently() -> None:
     assert len({float(view.sum()) for view in views}) == 8
 
 
-@pytest.mark.usefixtures("still")
 @pytest.mark.parametrize("size", [32, 96])
-def test_with_nothing_to_change_a_view_is_the_picture_or_its_mirror(size: int) -> None:
+def test_without_strength_a_view_is_the_picture_or_its_mirror(size: int) -> None:
     plain = enlarge(PICTURES, size)
-    views = random_views(PICTURES, size, generator())
+    views = random_views(PICTURES, size, generator(), strength=0.0)
     mirrored = 0
     for view, picture in zip(views, plain, strict=True):
         if (view - picture).abs().max() > 0.01:
             mirrored += 1
             torch.testing.assert_close(view, picture.flip(2), rtol=0, atol=0.01)
     assert 0 < mirrored < 16
+
+
+@pytest.mark.usefixtures("still")
+@pytest.mark.parametrize("strength", [0.0, 1.0])
+def test_with_every_constant_zero_too(strength: float) -> None:
+    views = random_views(PICTURES, 48, generator(), strength)
+    torch.testing.assert_close(
+        views, random_views(PICTURES, 48, generator(), 0.0), rtol=0, atol=0.01
+    )
+
+
+def test_strength_is_how_far_a_view_moves() -> None:
+    plain = random_views(PICTURES, 48, generator(), 0.0)
+    weak, full = (random_views(PICTURES, 48, generator(), s) for s in (0.2, 1.0))
+    assert 0 < (weak - plain).abs().mean() < (full - plain).abs().mean()
 
 
 @pytest.mark.usefixtures("still")
