@@ -100,9 +100,7 @@ def test_paused(server: Server, weights_folder: Path, tmp_path: Path) -> None:
     assert {"deadline", "breaker_open"} <= reasons <= {"deadline", "breaker_open", "link_down"}
 
 
-def test_other_weights(
-    other_weights_folder: Path, weights_folder: Path, tmp_path: Path
-) -> None:
+def test_other_weights(other_weights_folder: Path, weights_folder: Path, tmp_path: Path) -> None:
     with (
         Server(other_weights_folder, tmp_path / "server.log").start() as server,
         run_edge(tmp_path, weights_folder, server) as edge,

@@ -49,7 +49,9 @@ class PlayedDevice:
 class PlayedCall:
     """A call that ends when the play says so."""
 
-    def __init__(self, reply: Any = None, failure: Reason | None = None, ended: bool = True) -> None:
+    def __init__(
+        self, reply: Any = None, failure: Reason | None = None, ended: bool = True
+    ) -> None:
         self.reply, self.reason, self.abandoned = reply, failure, False
         self.sent_s, self.done_s = time.monotonic(), time.monotonic() if ended else None
         self.waited_s: list[float] = []
