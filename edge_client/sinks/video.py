@@ -101,5 +101,5 @@ class AnnotatedVideo:
         stream.codec_context.time_base = _TIME_BASE
         # The encoder shares a small processor with the detector: few threads, little thought.
         stream.thread_count = 1
-        stream.options = {"preset": "veryfast", "crf": "26", "tune": "zerolatency"}
+        stream.options = {"preset": "superfast", "crf": "26", "tune": "zerolatency"}
         return stream
