@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def run(argv: Sequence[str] | None = None) -> int:
         asyncio.run(serve(config))
     except SplitFerError as error:
         if arguments.debug:
-            raise
+            traceback.print_exc()
         print(f"cloud-server: {error}", file=sys.stderr)
         if isinstance(error, ConfigError):
             return USAGE

@@ -77,11 +77,16 @@ class Registry:
         if fingerprint not in self._served:
             here = ", ".join(self._served)
             raise ModelMismatch(
-                f"the latents were made by weights {fingerprint or '(not named)'}; served: {here}"
+                f"the latents were made by weights {_quoted(fingerprint)}; served: {here}"
             )
         tails = self._served[fingerprint].tails
         if not name:
             return next(iter(tails.values()))
         if name not in tails:
-            raise ModelMismatch(f"no tail {name!r} is served here; there are {', '.join(tails)}")
+            raise ModelMismatch(f"no tail {_quoted(name)} here; there are {', '.join(tails)}")
         return tails[name]
+
+
+def _quoted(peers: str) -> str:
+    # A peer's word may be megabytes; the message travels in a header.
+    return repr(peers[:40])

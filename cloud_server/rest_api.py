@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from cloud_server.auth import check_bearer
 from cloud_server.error_map import codes_of, http_headers, json_body, unexpected
@@ -169,6 +170,12 @@ def _answer_errors(app: FastAPI, service: Service) -> None:
         code = _FRAMEWORK_CODES.get(error.status_code, "bad_request")
         message = f"{request.method} {request.url.path}: {error.detail}"
         return JSONResponse(json_body(code, message, False), error.status_code, error.headers)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_: Request, __: ClientDisconnect) -> Response:
+        # Nobody reads it; without it the log would show a traceback for a caller that hung up.
+        service.metrics.requests["hung_up"] += 1
+        return Response(status_code=400)
 
     @app.exception_handler(Exception)
     async def anything(_: Request, error: Exception) -> JSONResponse:

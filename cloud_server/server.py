@@ -28,11 +28,11 @@ _LAST_WORDS_S = 0.5
 class _HttpServer(uvicorn.Server):
     """uvicorn on a socket of ours; signals are the process's, not its own."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, listener: socket.socket) -> None:
         config = service.config
-        self._socket = _listen(config)
+        self._listener = listener
         host = f"[{config.host}]" if ":" in config.host else config.host
-        self.address = f"{host}:{self._socket.getsockname()[1]}"
+        self.address = f"{host}:{listener.getsockname()[1]}"
         self.listening = asyncio.Event()
         try:
             super().__init__(_http_config(service))
@@ -41,10 +41,7 @@ class _HttpServer(uvicorn.Server):
 
     async def run_here(self) -> None:
         """Serve until ``should_exit``."""
-        try:
-            await self.serve(sockets=[self._socket])
-        finally:
-            self._socket.close()
+        await self.serve(sockets=[self._listener])
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen."""
@@ -69,8 +66,20 @@ async def serve(config: CloudConfig) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lambda: hurry.set() if stop.is_set() else stop.set())
 
-    service = Service(config, Registry.load(config))
-    http = _HttpServer(service)
+    with contextlib.closing(_bind(config)) as listener:
+        service = Service(config, Registry.load(config))
+        try:
+            await _serve(service, listener, stop, hurry)
+        finally:
+            await service.close()
+    log.info("stopped; %s", service.metrics.summary())
+
+
+async def _serve(
+    service: Service, listener: socket.socket, stop: asyncio.Event, hurry: asyncio.Event
+) -> None:
+    config = service.config
+    http = _HttpServer(service, listener)
     grpc_server = GrpcServer(service)
     service.start()
     await grpc_server.start()
@@ -99,7 +108,6 @@ async def serve(config: CloudConfig) -> None:
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     waits[0].cancel()
     await _drain(service, grpc_server, http, http_task, hurry)
-    log.info("stopped; %s", service.metrics.summary())
 
 
 async def _drain(
@@ -125,7 +133,6 @@ async def _drain(
         await service.close()
     http.should_exit = True
     await asyncio.gather(grpc_server.stop(_LAST_WORDS_S), http_task)
-    await service.close()
 
 
 def _http_config(service: Service) -> uvicorn.Config:
@@ -145,7 +152,7 @@ def _http_config(service: Service) -> uvicorn.Config:
     return http
 
 
-def _listen(config: CloudConfig) -> socket.socket:
+def _bind(config: CloudConfig) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             config.host, config.http_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

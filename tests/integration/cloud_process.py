@@ -1,0 +1,99 @@
+"""The server as a process of its own, on free ports of loopback."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Self
+
+import grpc
+
+from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
+
+PATIENCE_S = 60
+SERVING = re.compile(
+    r"serving (?P<fingerprint>\w+) \(tail (?P<tail>\w+)\) on grpc (?P<grpc>\S+), http (?P<http>\S+)"
+)
+
+
+def clean_environment(**extra: str) -> dict[str, str]:
+    """Ours without the settings of whoever runs the tests."""
+    kept = {k: v for k, v in os.environ.items() if not k.upper().startswith("SPLITFER_")}
+    return {**kept, **extra}
+
+
+class CloudProcess:
+    """A running server; leaving the context kills it where it has not ended by itself."""
+
+    def __init__(self, weights: Path, *flags: str, python: tuple[str, ...] = ()) -> None:
+        self._process = subprocess.Popen(
+            [
+                sys.executable, *python, "-m", "cloud_server.cli", "serve", "--grpc-port", "0",
+                "--http-port", "0", "--weights", str(weights), *flags,
+            ],
+            stderr=subprocess.PIPE, text=True, env=clean_environment(),
+        )  # fmt: skip
+        self._lines: list[str] = []
+        self._news = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        ports = SERVING.search(self.wait_for_line(SERVING.pattern))
+        assert ports
+        self.fingerprint = ports["fingerprint"]
+        self.grpc, self.http = ports["grpc"], ports["http"]
+
+    def _read(self) -> None:
+        assert self._process.stderr
+        for line in self._process.stderr:
+            with self._news:
+                self._lines.append(line)
+                self._news.notify_all()
+        with self._news:
+            self._lines.append("(end)")
+            self._news.notify_all()
+
+    def wait_for_line(self, pattern: str) -> str:
+        """The first log line that matches."""
+
+        def found() -> str | None:
+            return next((line for line in self._lines if re.search(pattern, line)), None)
+
+        with self._news:
+            self._news.wait_for(lambda: found() or "(end)" in self._lines, PATIENCE_S)
+            line = found()
+        assert line, f"no line {pattern!r} in:\n{self.log}"
+        return line
+
+    @property
+    def log(self) -> str:
+        with self._news:
+            return "".join(self._lines)
+
+    def channel(self) -> grpc.Channel:
+        return grpc.insecure_channel(self.grpc, [("grpc.use_local_subchannel_pool", 1)])
+
+    def stub(self) -> pb_grpc.SplitFerStub:
+        return pb_grpc.SplitFerStub(self.channel())
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def exit_code(self) -> int:
+        code = self._process.wait(PATIENCE_S)
+        self._reader.join(PATIENCE_S)
+        return code
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self.exit_code()
+        assert self._process.stderr
+        self._process.stderr.close()

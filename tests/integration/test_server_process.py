@@ -1,0 +1,185 @@
+"""The server's life as a process: start, refuse to start, drain, stop."""
+
+import json
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import httpx
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from shared.codec.payload import encode_payload
+from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
+from tests.integration.cloud_process import PATIENCE_S, CloudProcess, clean_environment
+from tests.unit.cloud_server.pictures import encoded, grey
+
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+PICTURE = encoded(grey(100))
+
+
+@contextmanager
+def upload(server: CloudProcess) -> Iterator[socket.socket]:
+    """A request that the server has let in and whose body is not complete."""
+    host, port = server.http.split(":")
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as connection:
+        head = f"POST /v1/faces HTTP/1.1\r\nHost: x\r\nContent-Length: {len(PICTURE)}\r\n"
+        connection.sendall(head.encode() + b"Expect: 100-continue\r\n\r\n")
+        # The server asks for the body once the request is in its hands.
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(PICTURE[:10])
+        yield connection
+
+
+def test_it_starts_answers_and_ends_without_torch(weights_folder: Path) -> None:
+    with CloudProcess(weights_folder, python=("-X", "importtime")) as server:
+        with httpx.Client(base_url=f"http://{server.http}", trust_env=False) as client:
+            assert client.post("/v1/faces", content=PICTURE).status_code == 200
+        server.signal(signal.SIGTERM)
+        assert server.exit_code() == 0
+        imported = {line.split("|")[-1].strip() for line in server.log.splitlines()}
+    assert "onnxruntime" in imported
+    assert not {name for name in imported if name.split(".")[0] == "torch"}
+    assert not {name for name in imported if name.startswith(("shared.models", "training"))}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains(weights_folder: Path, number: signal.Signals) -> None:
+    with CloudProcess(weights_folder) as server, server.channel() as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        watch = health.Watch(health_pb2.HealthCheckRequest(), timeout=PATIENCE_S)
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        with (
+            upload(server) as connection,
+            httpx.Client(base_url=f"http://{server.http}", trust_env=False) as client,
+        ):
+            server.signal(number)
+            assert next(watch).status == NOT_SERVING
+
+            # Alive, not ready, and new work is refused with our code.
+            assert client.get("/healthz").status_code == 200
+            for refused in (client.get("/readyz"), client.post("/v1/faces", content=PICTURE)):
+                assert refused.status_code == 503
+                assert refused.json()["error"]["code"] == "not_ready"
+                assert refused.json()["error"]["retryable"] is True
+                assert int(refused.headers["retry-after"]) > 0
+            with pytest.raises(grpc.RpcError) as raised:
+                pb_grpc.SplitFerStub(channel).GetModel(pb.GetModelRequest(), timeout=PATIENCE_S)
+            assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+            assert ("splitfer-code", "not_ready") in raised.value.trailing_metadata()
+
+            # What was let in before is answered.
+            connection.sendall(PICTURE[10:])
+            assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+        assert server.exit_code() == 0
+        assert "in flight" not in server.log
+        assert "Traceback" not in server.log
+
+
+def test_a_drain_ends_when_its_time_is_up(weights_folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "cloud.yaml"
+    file.write_text("drain_s: 0.1\n")
+    with CloudProcess(weights_folder, "--config", str(file)) as server, upload(server):
+        server.signal(signal.SIGTERM)
+        server.wait_for_line("stopping with requests in flight")
+        assert server.exit_code() == 0
+
+
+def test_a_second_signal_cuts_the_drain_short(weights_folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "cloud.yaml"
+    file.write_text("drain_s: 3600\n")
+    with CloudProcess(weights_folder, "--config", str(file)) as server, upload(server):
+        server.signal(signal.SIGINT)
+        server.wait_for_line("draining")
+        server.signal(signal.SIGINT)
+        assert server.exit_code() == 0
+
+
+def test_a_token_is_asked_for_on_both_protocols(
+    weights_folder: Path, tmp_path: Path
+) -> None:  # fmt: skip
+    file = tmp_path / "cloud.yaml"
+    file.write_text("token: s3cret\n")
+    with CloudProcess(weights_folder, "--config", str(file)) as server:
+        right = {"authorization": "Bearer s3cret"}
+        with httpx.Client(base_url=f"http://{server.http}", trust_env=False) as client:
+            assert client.get("/healthz").status_code == 200
+            for method, path in (("GET", "/v1/model"), ("POST", "/v1/faces")):
+                refused = client.request(method, path)
+                assert refused.status_code == 401
+                assert refused.json()["error"]["code"] == "unauthorised"
+                assert refused.headers["www-authenticate"] == "Bearer"
+            assert client.get("/v1/model", headers=right).status_code == 200
+        with server.channel() as channel:
+            stub = pb_grpc.SplitFerStub(channel)
+            with pytest.raises(grpc.RpcError) as raised:
+                stub.GetModel(pb.GetModelRequest(), timeout=PATIENCE_S)
+            assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
+            assert ("splitfer-code", "unauthorised") in raised.value.trailing_metadata()
+            metadata = tuple(right.items())
+            assert stub.GetModel(pb.GetModelRequest(), timeout=PATIENCE_S, metadata=metadata).tails
+        assert "s3cret" not in server.log
+
+
+def test_tls_on_both_protocols(weights_folder: Path, tmp_path: Path) -> None:
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subprocess.run(
+        [
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+            "-nodes", "-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=localhost",
+            "-addext", "subjectAltName=IP:127.0.0.1",
+        ],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    file = tmp_path / "cloud.yaml"
+    file.write_text(f"tls_key: {json.dumps(str(key))}\ntls_cert: {json.dumps(str(cert))}\n")
+    with CloudProcess(weights_folder, "--config", str(file)) as server:
+        trust = ssl.create_default_context(cafile=str(cert))
+        with httpx.Client(
+            base_url=f"https://{server.http}", verify=trust, trust_env=False
+        ) as client:
+            assert client.get("/readyz").status_code == 200
+        credentials = grpc.ssl_channel_credentials(cert.read_bytes())
+        with grpc.secure_channel(server.grpc, credentials) as channel:
+            payload = encode_payload(np.zeros((8, 28, 28), np.uint8))
+            request = pb.InferRequest(fingerprint=server.fingerprint, payloads=[payload])
+            reply = pb_grpc.SplitFerStub(channel).Infer(request, timeout=PATIENCE_S)
+            assert reply.results[0].answer.model
+
+
+def test_other_machines_without_tls_are_warned_of(weights_folder: Path) -> None:
+    with CloudProcess(weights_folder, "--host", "0.0.0.0") as server:
+        assert "without TLS" in server.log
+        assert "WARNING" in server.log
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "names"),
+    [
+        (["--config", "cloud.toml"], 2, "cloud.toml: No such file"),
+        (["--tail", "local"], 2, "tail: 'local'"),
+        (["--threads", "0"], 2, "--threads"),
+        (["--weights", "."], 4, "no weights in ."),
+    ],
+)
+def test_it_refuses_to_start_in_one_line(
+    flags: list[str], code: int, names: str, weights_folder: Path
+) -> None:
+    ports = ["--grpc-port", "0", "--http-port", "0"]
+    command = [sys.executable, "-m", "cloud_server.cli", "serve", *ports]
+    weights = [] if "--weights" in flags else ["--weights", str(weights_folder)]
+    done = subprocess.run(
+        [*command, *weights, *flags], capture_output=True, text=True, timeout=PATIENCE_S,
+        env=clean_environment(), check=False,
+    )  # fmt: skip
+    assert done.returncode == code
+    assert names in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,69 @@
+import socket
+from pathlib import Path
+
+import pytest
+
+from cloud_server.cli import run
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in list(os.environ):
+        if name.upper().startswith("SPLITFER_"):
+            monkeypatch.delenv(name)
+
+
+def test_print_config_shows_every_setting_and_no_secret(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPLITFER_CLOUD_TOKEN", "s3cret")
+    assert run(["serve", "--grpc-port", "7", "--print-config"]) == 0
+    out = capsys.readouterr().out
+    assert "grpc_port: 7" in out
+    assert "faces_per_frame: 32" in out
+    assert "s3cret" not in out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        run(["--version"])
+    assert raised.value.code == 0
+    assert capsys.readouterr().out.startswith("cloud-server ")
+
+
+@pytest.mark.parametrize("argv", [[], ["serve", "--nope"], ["serve", "--grpc-port", "x"]])
+def test_usage_errors(argv: list[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        run(argv)
+    assert raised.value.code == 2
+
+
+def test_config_errors_are_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPLITFER_CLOUD_GRPC_PRT", "1")
+    assert run(["serve"]) == 2
+    err = capsys.readouterr().err
+    assert "SPLITFER_CLOUD_GRPC_PRT" in err
+    assert len(err.splitlines()) == 1
+    assert run(["serve", "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_weights_errors(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert run(["serve", "--weights", str(tmp_path)]) == 4
+    assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_a_taken_port_is_named(capsys: pytest.CaptureFixture[str], weights_folder: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        common = ["serve", "--weights", str(weights_folder)]
+        assert run([*common, "--http-port", port, "--grpc-port", "0"]) == 2
+        assert "http_port" in capsys.readouterr().err
+        assert run([*common, "--grpc-port", port, "--http-port", "0"]) == 2
+        assert "grpc_port" in capsys.readouterr().err

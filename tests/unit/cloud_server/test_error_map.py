@@ -1,0 +1,39 @@
+import pytest
+
+from cloud_server.error_map import codes_of, http_headers, trailing_metadata
+from shared import errors
+
+
+@pytest.mark.parametrize(
+    ("kind", "http", "grpc"),
+    [
+        (errors.MalformedPayload, 400, "INVALID_ARGUMENT"),
+        (errors.PayloadTooLarge, 413, "RESOURCE_EXHAUSTED"),
+        (errors.ModelMismatch, 409, "FAILED_PRECONDITION"),
+        (errors.ImageError, 422, "INVALID_ARGUMENT"),
+        (errors.UnsupportedPicture, 415, "INVALID_ARGUMENT"),
+        (errors.AuthError, 401, "UNAUTHENTICATED"),
+        (errors.Overloaded, 503, "RESOURCE_EXHAUSTED"),
+        (errors.NotReady, 503, "UNAVAILABLE"),
+        (errors.DeadlineExceeded, 504, "DEADLINE_EXCEEDED"),
+        (errors.InferenceFailed, 500, "INTERNAL"),
+        (errors.SplitFerError, 500, "INTERNAL"),
+    ],
+)
+def test_codes(kind: type[errors.SplitFerError], http: int, grpc: str) -> None:
+    codes = codes_of(kind("what"))
+    assert (codes.http, codes.grpc.name) == (http, grpc)
+
+
+def test_what_is_ambiguous_in_grpc_is_told_apart_by_our_code() -> None:
+    busy, large = errors.Overloaded("x"), errors.PayloadTooLarge("x")
+    assert codes_of(busy).grpc is codes_of(large).grpc
+    assert dict(trailing_metadata(busy)) == {
+        "splitfer-code": "overloaded", "splitfer-retryable": "true",
+    }  # fmt: skip
+    assert dict(trailing_metadata(large))["splitfer-retryable"] == "false"
+
+
+def test_a_later_try_is_offered_where_it_helps() -> None:
+    assert "Retry-After" in http_headers(errors.Overloaded("x"))
+    assert "Retry-After" not in http_headers(errors.InferenceFailed("x"))

@@ -1,0 +1,336 @@
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cloud_server.config import CloudConfig
+from cloud_server.registry import Registry, ServedWeights
+from cloud_server.service import Service
+from cloud_server.tail import ServedTail
+from shared.codec.payload import encode_payload
+from shared.contracts import SCHEMA_VERSION, Answer, Limits
+from shared.deadline import Deadline
+from shared.errors import (
+    ConfigError,
+    DeadlineExceeded,
+    InferenceFailed,
+    ModelMismatch,
+    NotReady,
+    Overloaded,
+    PayloadTooLarge,
+    SplitFerError,
+    WeightsError,
+)
+from shared.labels import LABELS
+from shared.weights import Weights
+from tests.unit.cloud_server.pictures import BAD, encoded, grey
+
+LATENTS = np.random.default_rng(0).integers(100, 156, (5, 8, 28, 28), dtype=np.uint8)
+PAYLOADS = [encode_payload(latent) for latent in LATENTS]
+
+
+def soon() -> Deadline:
+    return Deadline.after_ms(30_000)
+
+
+class StuckTail:
+    """A tail that answers when it is let go, and fails on latents that begin with 255."""
+
+    def __init__(self) -> None:
+        self.go, self.begun, self.runs = threading.Event(), threading.Event(), 0
+
+    def run(self, latents: np.ndarray) -> np.ndarray:
+        self.runs += 1
+        self.begun.set()
+        assert self.go.wait(60)
+        rows = np.full((len(latents), 7), 1 / 7, np.float32)
+        rows[latents[:, 0, 0, 0] == 255] = np.nan
+        return rows
+
+
+def config_of(weights_folder: Path, **settings: Any) -> CloudConfig:
+    # Each picture thread makes a detector, which takes a quarter of a second.
+    return CloudConfig(weights=weights_folder, **{"picture_threads": 1, **settings})
+
+
+def with_tail(weights_folder: Path, tail: Any, **settings: Any) -> Service:
+    config = config_of(weights_folder, **settings)
+    real = Registry.load(config).default
+    served = ServedTail(f"{real.fingerprint}/cloud", tail, config)
+    weights = ServedWeights(real.fingerprint, real.head, real.crop, {"cloud": served})
+    return Service(config, Registry([weights]))
+
+
+@pytest.fixture
+async def service(weights_folder: Path) -> AsyncIterator[Service]:
+    config = config_of(weights_folder)
+    service = Service(config, Registry.load(config))
+    service.start()
+    yield service
+    await service.close()
+
+
+@pytest.fixture
+async def stuck(weights_folder: Path) -> AsyncIterator[tuple[Service, StuckTail]]:
+    tail = StuckTail()
+    service = with_tail(weights_folder, tail)
+    service.start()
+    yield service, tail
+    tail.go.set()
+    await service.close()
+
+
+async def infer(service: Service, *payloads: bytes, deadline: Deadline | None = None) -> list[Any]:
+    fingerprint = service.model().fingerprint
+    return (await service.infer(fingerprint, "", payloads, deadline or soon())).results
+
+
+async def assert_fine(service: Service) -> None:
+    """Nothing that happened before disturbs a good request."""
+    (result,) = await infer(service, PAYLOADS[0])
+    assert isinstance(result, Answer)
+
+
+async def begun(tail: StuckTail) -> None:
+    assert await asyncio.to_thread(tail.begun.wait, 60)
+
+
+async def test_answers_are_the_tails_in_order(service: Service, weights_folder: Path) -> None:
+    weights = Weights(weights_folder)
+    expected = weights.tail("cloud", 1).run(LATENTS)
+    inferred = await service.infer(weights.manifest.fingerprint, "cloud", PAYLOADS, soon())
+    for result, row in zip(inferred.results, expected, strict=True):
+        assert isinstance(result, Answer)
+        assert result.model == f"{weights.manifest.fingerprint}/cloud"
+        np.testing.assert_allclose(result.probabilities, row, atol=1e-5)
+    times = inferred.latency_ms
+    assert times.tail is not None
+    assert times.total is not None
+    assert 0 < times.tail <= times.total
+    assert times.detect is times.head is None
+
+
+@pytest.mark.parametrize(
+    ("payload", "code"),
+    [
+        (b"", "malformed_payload"),
+        (PAYLOADS[1][:-1], "malformed_payload"),
+        (PAYLOADS[1] + b"x", "too_large"),
+        (b"\xee" + PAYLOADS[1][1:], "malformed_payload"),
+        (PAYLOADS[1][:1] + b"0000" + PAYLOADS[1][5:], "malformed_payload"),
+    ],
+    ids=["empty", "truncated", "too long", "unknown codec", "wrong checksum"],
+)
+async def test_one_bad_payload_never_fails_its_frame(
+    service: Service, payload: bytes, code: str
+) -> None:
+    good, bad, also_good = await infer(service, PAYLOADS[0], payload, PAYLOADS[2])
+    assert isinstance(bad, SplitFerError)
+    assert bad.code == code
+    alone = await infer(service, PAYLOADS[0]) + await infer(service, PAYLOADS[2])
+    for got, expected in zip((good, also_good), alone, strict=True):
+        np.testing.assert_allclose(got.probabilities, expected.probabilities, atol=1e-5)
+
+
+async def test_a_frame_without_faces_has_no_results(service: Service) -> None:
+    assert await infer(service) == []
+
+
+async def test_requests_that_are_wrong_as_a_whole(service: Service) -> None:
+    fingerprint = service.model().fingerprint
+    with pytest.raises(PayloadTooLarge, match="33 faces in one frame; at most 32"):
+        await infer(service, *[b""] * 33)
+    with pytest.raises(PayloadTooLarge, match="at most 262144"):
+        await infer(service, bytes(262145))
+    with pytest.raises(ModelMismatch, match=f"weights '0000'; served: {fingerprint}"):
+        await service.infer("0000", "", PAYLOADS, soon())
+    with pytest.raises(ModelMismatch) as raised:
+        await service.infer("x" * 100_000, "", PAYLOADS, soon())
+    assert len(str(raised.value)) < 200  # it travels in a header
+    with pytest.raises(ModelMismatch, match="no tail 'local'"):
+        await service.infer(fingerprint, "local", PAYLOADS, soon())
+    with pytest.raises(DeadlineExceeded):
+        await infer(service, PAYLOADS[0], deadline=Deadline.after_ms(-1))
+    await assert_fine(service)
+
+
+async def test_the_handshake_says_what_is_served(service: Service, weights_folder: Path) -> None:
+    model = service.model()
+    assert model.schema_version == SCHEMA_VERSION
+    assert model.fingerprint == weights_folder.name
+    assert model.labels == LABELS
+    assert model.tails == ("cloud",)
+    assert "raw" in model.codecs
+    assert model.limits == Limits()
+
+
+async def test_a_late_answer_is_given_up_and_the_next_comes(stuck: Any) -> None:
+    service, tail = stuck
+    late = asyncio.create_task(infer(service, *PAYLOADS[:2], deadline=Deadline.after_ms(50)))
+    assert [type(result) for result in await late] == [DeadlineExceeded] * 2
+    tail.go.set()
+    await assert_fine(service)
+
+
+async def test_a_caller_that_gives_up_frees_its_faces(stuck: Any) -> None:
+    service, tail = stuck
+    first = asyncio.create_task(infer(service, PAYLOADS[0]))
+    await begun(tail)
+    waiting = asyncio.create_task(infer(service, PAYLOADS[1]))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    tail.go.set()
+    assert isinstance((await first)[0], Answer)
+    assert tail.runs == 1
+
+
+async def test_a_face_that_poisons_the_tail_fails_alone(stuck: Any) -> None:
+    service, tail = stuck
+    tail.go.set()
+    poison = encode_payload(np.full((8, 28, 28), 255, np.uint8))
+    good, bad, also_good = await infer(service, PAYLOADS[0], poison, PAYLOADS[1])
+    assert isinstance(bad, InferenceFailed)
+    assert isinstance(good, Answer)
+    assert isinstance(also_good, Answer)
+
+
+async def test_faces_beyond_the_queue_are_refused_each(weights_folder: Path) -> None:
+    tail = StuckTail()
+    service = with_tail(weights_folder, tail, queue_max=2, batch_max=1)
+    service.start()
+    running = asyncio.create_task(infer(service, PAYLOADS[0]))
+    await begun(tail)
+    more = asyncio.create_task(infer(service, *PAYLOADS[1:4]))
+    await asyncio.sleep(0)
+    tail.go.set()
+    assert isinstance((await running)[0], Answer)
+    assert [type(result) for result in await more] == [Answer, Answer, Overloaded]
+    await service.close()
+
+
+async def test_closing_settles_every_request(stuck: Any) -> None:
+    service, tail = stuck
+    running = asyncio.create_task(infer(service, *PAYLOADS[:2]))
+    await begun(tail)
+    await service.close()
+    assert [type(result) for result in await running] == [NotReady] * 2
+
+
+async def test_a_picture_with_a_face(service: Service, astronaut: np.ndarray) -> None:
+    seen = await service.classify(encoded(astronaut, "PNG"), "", soon())
+    assert (seen.width, seen.height) == (512, 512)
+    ((box, result),) = seen.faces
+    assert 150 < box.x < 230
+    assert 50 < box.y < 130
+    assert isinstance(result, Answer)
+    times = seen.latency_ms
+    assert None not in (times.detect, times.head, times.tail, times.total)
+    assert times.encode is times.link is None
+
+
+async def test_boxes_are_in_the_turned_picture(service: Service, astronaut: np.ndarray) -> None:
+    from PIL import Image
+
+    wide = np.pad(astronaut, ((0, 0), (100, 0), (0, 0)))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to view
+    turned = encoded(np.ascontiguousarray(np.rot90(wide)), "JPEG", quality=95, exif=exif)
+    seen = await service.classify(turned, "", soon())
+    assert (seen.width, seen.height) == (612, 512)
+    assert any(250 < box.x < 330 and 50 < box.y < 130 for box, _ in seen.faces)
+
+
+async def test_no_face_is_a_result(service: Service) -> None:
+    seen = await service.classify(encoded(grey(300)), "", soon())
+    assert seen.faces == []
+    assert seen.latency_ms.detect is not None
+    assert seen.latency_ms.head is seen.latency_ms.tail is None
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_bad_pictures(service: Service, name: str) -> None:
+    data, code = BAD[name]
+    with pytest.raises(SplitFerError) as raised:
+        await service.classify(data, "", soon())
+    assert raised.value.code == code
+    assert "\n" not in str(raised.value)
+    await assert_fine(service)
+
+
+async def test_a_picture_over_the_body_limit(weights_folder: Path) -> None:
+    config = config_of(weights_folder, limits=replace(Limits(), body_bytes=100))
+    service = Service(config, Registry.load(config))
+    with pytest.raises(PayloadTooLarge, match="larger than 100 bytes"):
+        await service.classify(bytes(101), "", soon())
+    await service.close()
+
+
+async def test_pictures_wait_in_bounds(
+    weights_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(weights_folder, pictures_max=2, picture_threads=1)
+    service = Service(config, Registry.load(config))
+    service.start()
+    go, begun = threading.Event(), threading.Event()
+
+    def decode(*_: Any) -> np.ndarray:
+        begun.set()
+        assert go.wait(60)
+        return grey(100)
+
+    monkeypatch.setattr("cloud_server.picture_reader.decode_picture", decode)
+    running = asyncio.create_task(service.classify(b"1", "", soon()))
+    assert await asyncio.to_thread(begun.wait, 60)
+    waiting = asyncio.create_task(service.classify(b"2", "", soon()))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded, match="2 pictures"):
+        await service.classify(b"3", "", soon())
+    # One that gives up before its turn makes room.
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    late = asyncio.create_task(service.classify(b"4", "", Deadline.after_ms(30)))
+    with pytest.raises(DeadlineExceeded):
+        await late
+    stopped = asyncio.create_task(service.classify(b"5", "", soon()))
+    await asyncio.sleep(0)
+    await service.close()
+    with pytest.raises(NotReady):
+        await stopped
+    go.set()
+    assert (await running).faces == []
+    with pytest.raises(NotReady):
+        await service.classify(b"6", "", soon())
+
+
+async def test_a_picture_that_breaks_the_detector_fails_alone(
+    service: Service, astronaut: np.ndarray, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    def broken(*_: Any) -> None:
+        raise RuntimeError("a secret cause")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cloud_server.picture_reader.to_grey", broken)
+        with pytest.raises(InferenceFailed) as raised:
+            await service.classify(encoded(astronaut), "", soon())
+    assert "secret" not in str(raised.value)
+    assert "a secret cause" in caplog.text
+    assert (await service.classify(encoded(astronaut), "", soon())).faces
+
+
+def test_weights_that_cannot_be_served(weights_copy: Path) -> None:
+    with pytest.raises(ConfigError, match="'local' is no cloud tail here; there are cloud"):
+        Registry.load(config_of(weights_copy, tail="local"))
+    (weights_copy / "cloud.onnx").write_bytes(b"altered")
+    with pytest.raises(WeightsError, match="sha256"):
+        Registry.load(config_of(weights_copy))
+    with pytest.raises(WeightsError, match="no weights"):
+        Registry.load(config_of(weights_copy / "none"))
