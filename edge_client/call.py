@@ -28,7 +28,8 @@ class CallFailed(Exception):
 class Call(Generic[T]):
     """A call that was sent: wait for it, ask for its result, or leave it.
 
-    ``sent_s`` is the monotonic instant at which it was sent. ``on_end`` is told once, from gRPC's thread, whether it was answered or why not.
+    ``sent_s`` is the monotonic instant at which it was sent. ``on_end`` is told once, from gRPC's
+    thread, that it ended.
     ``done_s`` is the monotonic instant of its end.
     """
 

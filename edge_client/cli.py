@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -37,6 +37,7 @@ from shared.errors import (
 )
 from shared.settings import printable
 
+OnFrame = Callable[[Frame, Sequence[FaceAnswer]], None]
 OK, LOST, USAGE, SOURCE, WEIGHTS, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
@@ -78,16 +79,17 @@ def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
         source = stack.enter_context(open_source(arguments.source, arguments.realtime))
         recognizer = stack.enter_context(Recognizer.from_config(config))
         sinks = _sinks(arguments, source)
-        feed = Feed(source, live=source.live or arguments.realtime)
+        feed = stack.enter_context(Feed(source, live=source.live or arguments.realtime))
         stopped = stack.enter_context(_stops(feed))
         ledger = Ledger()
         try:
-            with _progress(source) as on_frame:
-                pipeline.run(feed, recognizer, sinks, ledger, on_frame(ledger))
+            with ExitStack() as closing:
+                for sink in sinks:
+                    closing.callback(sink.close)
+                with _progress(source, ledger) as on_frame:
+                    pipeline.run(feed, recognizer, sinks, ledger, on_frame)
         finally:
             feed.close()
-            for sink in sinks:
-                sink.close()
             summary = ledger.summary(feed.dropped, recognizer.link_counts.wire_bytes)
             if arguments.summary:
                 arguments.summary.write_text(json.dumps(summary, indent=2) + "\n")
@@ -137,20 +139,16 @@ def _stops(feed: Feed) -> Iterator[list[int]]:
 
 
 @contextmanager
-def _progress(source: Source) -> Iterator[Any]:
-    """A progress line on a terminal: frames, faces, answers by path."""
+def _progress(source: Source, ledger: Ledger) -> Iterator[OnFrame]:
+    """A progress line on a terminal: frames (dropped ones too), faces, answers by path."""
     bar = tqdm(total=source.frames_total, unit="frame", desc=source.name, disable=None)
 
-    def on_frame(ledger: Ledger) -> Any:
-        def show(_: Frame, __: Sequence[FaceAnswer]) -> None:
-            by_path = ledger.answers_by_path()
-            bar.set_postfix({"faces": ledger.faces, **by_path}, refresh=False)
-            bar.update()
-
-        return show
+    def show(frame: Frame, _: Sequence[FaceAnswer]) -> None:
+        bar.set_postfix({"faces": ledger.faces, **ledger.answers_by_path()}, refresh=False)
+        bar.update(frame.index + 1 - bar.n)
 
     with bar:
-        yield on_frame
+        yield show
 
 
 def _one_line(summary: dict[str, Any]) -> str:
