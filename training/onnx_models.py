@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 
 import numpy as np
@@ -50,12 +51,18 @@ def export_model(model: SplitModel) -> dict[str, bytes]:
     # torch's stub of Module.to knows no memory_format.
     model = model.float().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     crop = torch.zeros(2, 1, CROP_SIDE, CROP_SIDE, dtype=torch.uint8)
-    features, latent = torch.zeros(2, *FEATURES_SHAPE), torch.zeros(2, *LATENT_SHAPE).byte()
+    features = torch.zeros(2, *FEATURES_SHAPE)
     return {
         "head": _export(ExportedHead(model.head), crop, "crop", ["features", "latent"]),
         "local": _export(model.local_tail, features, "features", ["logits"]),
-        "cloud": _export(ExportedCloudTail(model.cloud_tail), latent, "latent", ["logits"]),
+        "cloud": export_cloud_tail(model.cloud_tail),
     }
+
+
+def export_cloud_tail(tail: CloudTail) -> bytes:
+    """One cloud tail as ONNX bytes."""
+    latent = torch.zeros(2, *LATENT_SHAPE).byte()
+    return _export(ExportedCloudTail(tail), latent, "latent", ["logits"])
 
 
 @torch.no_grad()
@@ -70,6 +77,9 @@ def torch_outputs(model: SplitModel, crops: NDArray[np.uint8]) -> dict[str, NDAr
 
 def _export(module: nn.Module, example: Tensor, source: str, outputs: list[str]) -> bytes:
     buffer = io.BytesIO()
+    exporter_log = logging.getLogger("torch.onnx")
+    level = exporter_log.level
+    exporter_log.setLevel(logging.ERROR)  # it says of torchvision that it is not there
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's exporter warns of its own internals
         program = torch.onnx.export(
@@ -77,6 +87,7 @@ def _export(module: nn.Module, example: Tensor, source: str, outputs: list[str])
             dynamic_shapes=({0: torch.export.Dim("N", min=1, max=4096)},),
             opset_version=OPSET, dynamo=True, optimize=True, verbose=False,
         )  # fmt: skip
+    exporter_log.setLevel(level)
     assert program is not None
     model = program.model_proto
     for node in model.graph.node:

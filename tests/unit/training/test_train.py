@@ -14,11 +14,11 @@ from training.train import Trainer
 
 RECIPE = Recipe(
     stages=(
-        Stage(32, 2, 1e-3, 5e-4, ("stem", "local"), warm_up_steps=2, bf16=False),
-        Stage(32, 2, 5e-4, 1e-4, ("stem", "encoder", "local", "cloud"), bf16=False,
+        Stage(32, 2, 1e-3, 5e-4, ("stem", "local"), batch=8, warm_up_steps=2,
+              bf16=False),
+        Stage(32, 2, 5e-4, 1e-4, ("stem", "encoder", "local", "cloud"), batch=8, bf16=False,
               start_cloud=True, refit_statistics=True),
     ),
-    batch=8,
 )  # fmt: skip
 FACES = made_faces(28)  # three steps an epoch, and a rest that is left out
 STEPS = 4 * 3
@@ -106,8 +106,8 @@ def test_a_finished_run_does_nothing_more(uninterrupted: Path) -> None:
 
 
 def test_parts_that_a_stage_does_not_name_stand_still(tmp_path: Path) -> None:
-    frozen = Stage(32, 1, 1e-3, 1e-3, ("encoder", "cloud"), bf16=True)
-    one = Trainer(Recipe((frozen,), batch=8), tmp_path / "r", tmp_path / "c", torch.device("cpu"))
+    frozen = Stage(32, 1, 1e-3, 1e-3, ("encoder", "cloud"), batch=8, bf16=True)
+    one = Trainer(Recipe((frozen,)), tmp_path / "r", tmp_path / "c", torch.device("cpu"))
     before = {name: tensor.clone() for name, tensor in one.model.state_dict().items()}
     after = fit(one)
     for name in before:

@@ -1,0 +1,259 @@
+"""What each stage costs on this device: ``python -m benchmarks.edge``.
+
+Detection, crop, head, payload, local tail and the full model on one face of a 640x480 frame. What
+is compared is interleaved: every round runs each once, in a new order, so that a clock that slows
+down or a busy neighbour meets all of them alike. Where torch is installed, it stands next to
+ONNX Runtime, and a cloud tail without attention next to one with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from benchmarks.face_frame import face_frame
+from benchmarks.machine import describe_machine, machine_line
+from edge_client.config import EdgeConfig
+from shared.codec.payload import encode_payload
+from shared.contracts import Limits
+from shared.detection import FaceDetector
+from shared.errors import SourceError, SplitFerError
+from shared.preprocess import crop_face, to_grey
+from shared.runtime import Head, Tail
+from shared.weights import Weights, default_folder
+from shared.weights.manifest import LOCAL_TAIL
+
+EXIT_SOURCE, EXIT_WEIGHTS = 3, 4
+NO_TORCH = "torch is not installed: pip install torch and the extra splitfer[train]"
+Stage = Callable[[], object]
+
+
+def run_rounds(stages: dict[str, Stage], rounds: int, warm_up: int) -> dict[str, list[float]]:
+    """Milliseconds per stage and round; the first ``warm_up`` rounds are not kept."""
+    rng, names = random.Random(0), list(stages)
+    times: dict[str, list[float]] = {name: [] for name in stages}
+    for index in tqdm(range(warm_up + rounds), desc="rounds", unit="round", disable=None):
+        rng.shuffle(names)
+        for name in names:
+            start = time.perf_counter()
+            stages[name]()
+            spent_ms = (time.perf_counter() - start) * 1000
+            if index >= warm_up:
+                times[name].append(spent_ms)
+    return times
+
+
+def spread(times_ms: list[float]) -> dict[str, float]:
+    """Median and how far the rest lies from it."""
+    p5, p50, p95 = np.percentile(times_ms, (5, 50, 95))
+    return {"p50_ms": _round(p50), "p95_ms": _round(p95), "p5_ms": _round(p5)}
+
+
+def attention_share(with_ms: list[float], without_ms: list[float]) -> dict[str, float]:
+    """The share of a tail's time that attention takes, from rounds in which both ran."""
+    a, b = np.asarray(with_ms), np.asarray(without_ms)
+    low, high = np.percentile((a - b) / a, (25, 75))
+    return {
+        "share": _round(1 - np.median(b) / np.median(a)),
+        "by_round_p25": _round(low), "by_round_p75": _round(high),
+        "with_p50_ms": _round(np.median(a)), "without_p50_ms": _round(np.median(b)),
+    }  # fmt: skip
+
+
+def _round(value: float) -> float:
+    return round(float(value), 4)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """One face on its way through the stages."""
+
+    crops: NDArray[np.uint8]
+    features: NDArray[np.float32]
+    latents: NDArray[np.uint8]
+
+
+def device_stages(
+    weights: Weights, threads: int, search_side_px: int, rgb: NDArray[np.uint8]
+) -> tuple[dict[str, Stage], Inputs]:
+    """The stages as the edge runs them, by ONNX Runtime, and what they work on."""
+    limits = Limits()
+    at_side, at_full = (
+        FaceDetector(side, limits.smallest_face_px, limits.faces_per_frame)
+        for side in (search_side_px, max(rgb.shape))
+    )
+    grey, geometry = to_grey(rgb), weights.manifest.crop
+    boxes = at_full.detect(grey)
+    if not boxes:
+        raise SourceError("no face is found in the benchmark's own frame")
+    crops = crop_face(grey, boxes[0], geometry)[None]
+    head = weights.head(threads)
+    local = weights.tail(LOCAL_TAIL, threads)
+    cloud = weights.tail(weights.manifest.default_tail, threads)
+    features, latents = head.run(crops)
+    stages: dict[str, Stage] = {
+        "detect": lambda: at_side.detect(to_grey(rgb)),
+        "detect_full_frame": lambda: at_full.detect(to_grey(rgb)),
+        "crop": lambda: crop_face(grey, boxes[0], geometry),
+        "head": lambda: head.run(crops),
+        "encode": lambda: encode_payload(latents[0]),
+        "local_tail": lambda: local.run(features),
+        "cloud_tail": lambda: cloud.run(latents),
+        "full_model": lambda: _full_model(head, cloud, crops),
+    }
+    return stages, Inputs(crops, features, latents)
+
+
+def _full_model(head: Head, cloud: Tail, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return cloud.run(head.run(crops)[1])
+
+
+def torch_stages(inputs: Inputs, threads: int) -> dict[str, Stage]:
+    """The same networks in torch, and a cloud tail with and without attention in ONNX Runtime.
+
+    Their weights are random: time does not depend on them.
+    """
+    import torch
+
+    from shared.models.split_model import SplitConfig, SplitModel
+    from training.onnx_models import ExportedCloudTail, ExportedHead, export_cloud_tail
+
+    torch.set_num_threads(threads)
+    model = SplitModel().eval()
+    head, cloud = ExportedHead(model.head), ExportedCloudTail(model.cloud_tail)
+    crops, features, latents = (
+        torch.from_numpy(array.copy())
+        for array in (inputs.crops[:, None], inputs.features, inputs.latents)
+    )
+
+    def stage(module: torch.nn.Module, given: torch.Tensor) -> Stage:
+        def run() -> object:
+            with torch.inference_mode():
+                return module(given)
+
+        return run
+
+    plain = SplitModel(SplitConfig(modules="none"))
+    tails = {
+        "with_attention": Tail(export_cloud_tail(model.cloud_tail), threads, 1.0),
+        "without_attention": Tail(export_cloud_tail(plain.cloud_tail), threads, 1.0),
+    }
+    return {
+        "torch_head": stage(head, crops),
+        "torch_local_tail": stage(model.local_tail, features),
+        "torch_cloud_tail": stage(cloud, latents),
+        "with_attention": lambda: tails["with_attention"].logits(inputs.latents),
+        "without_attention": lambda: tails["without_attention"].logits(inputs.latents),
+    }
+
+
+def report(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The whole measurement that the command line asks for."""
+    weights = Weights(arguments.weights or default_folder())
+    rgb, frame = face_frame()
+    stages, inputs = device_stages(weights, arguments.threads, arguments.search_side, rgb)
+    has_torch = not arguments.without_torch and all(map(find_spec, ("torch", "onnx")))
+    extra = torch_stages(inputs, arguments.threads) if has_torch else {}
+    times = run_rounds(stages | extra, arguments.rounds, arguments.warm_up)
+    result: dict[str, Any] = {
+        "threads": arguments.threads, "rounds": arguments.rounds, "frame": frame,
+        "search_side_px": arguments.search_side, "fingerprint": weights.manifest.fingerprint,
+        "stages": {name: spread(times[name]) for name in stages},
+        "attention": None, "torch": None, "note": None, "machine": describe_machine(),
+    }  # fmt: skip
+    if has_torch:
+        shares = attention_share(times["with_attention"], times["without_attention"])
+        result["attention"] = shares
+        result["torch"] = {
+            part: {
+                "torch_p50_ms": spread(times[f"torch_{part}"])["p50_ms"],
+                "onnxruntime_p50_ms": result["stages"][part]["p50_ms"],
+                "ratio": _round(np.median(times[f"torch_{part}"]) / np.median(times[part])),
+            }
+            for part in ("head", "local_tail", "cloud_tail")
+        }
+    else:
+        result["note"] = "left out by --without-torch" if arguments.without_torch else NO_TORCH
+    return result
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result as text."""
+    lines = [
+        f"One face of a {result['frame']}, weights {result['fingerprint']}",
+        f"{result['threads']} thread(s), {result['rounds']} rounds",
+        "",
+        f"{'stage, ms':<22}{'p50':>9}{'p95':>9}{'p5':>9}",
+    ]
+    notes = {"detect": f"detect ({result['search_side_px']} px)", "full_model": "full model"}
+    for name, row in result["stages"].items():
+        title = notes.get(name, name.replace("_", " "))
+        numbers = "".join(f"{row[key]:>9.3f}" for key in ("p50_ms", "p95_ms", "p5_ms"))
+        lines.append(f"{title:<22}{numbers}")
+    if result["attention"]:
+        lines += ["", f"{'p50, ms':<22}{'torch':>9}{'ONNX RT':>9}{'ratio':>9}"]
+        for name, row in result["torch"].items():
+            lines.append(
+                f"{name.replace('_', ' '):<22}{row['torch_p50_ms']:>9.3f}"
+                f"{row['onnxruntime_p50_ms']:>9.3f}{row['ratio']:>9.2f}"
+            )
+        shares = result["attention"]
+        lines.append(
+            f"\nASP and SFP take {shares['share']:.1%} of the cloud tail's time "
+            f"({shares['with_p50_ms']:.3f} ms with, {shares['without_p50_ms']:.3f} ms without; "
+            f"half of the rounds lie in {shares['by_round_p25']:.1%} to "
+            f"{shares['by_round_p75']:.1%})"
+        )
+    else:
+        lines += ["", f"torch and the cost of ASP and SFP: {result['note']}"]
+    return "\n".join([*lines, "", machine_line(result["machine"])])
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"at least {least}")
+        return value
+
+    return number
+
+
+def main() -> int:
+    """Command line; gives the exit code."""
+    configured = EdgeConfig.model_fields["search_side_px"].default
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--threads", type=_at_least(1), default=1)
+    parser.add_argument("--rounds", type=_at_least(1), default=200)
+    parser.add_argument("--warm-up", type=_at_least(0), default=20)
+    parser.add_argument("--search-side", type=_at_least(80), default=configured, help="pixels")
+    parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
+    parser.add_argument("--without-torch", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args()
+    try:
+        result = report(arguments)
+    except SourceError as error:
+        print(f"edge: {error}", file=sys.stderr)
+        return EXIT_SOURCE
+    except SplitFerError as error:
+        print(f"edge: {error}", file=sys.stderr)
+        return EXIT_WEIGHTS
+    print(json.dumps(result) if arguments.json else table(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
