@@ -30,6 +30,7 @@ class Stage:
     lr_first: float
     lr_last: float
     parts: tuple[str, ...]
+    batch: int = 128
     warm_up_steps: int = 0
     bf16: bool = True
     augment: float = 1.0
@@ -47,11 +48,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One run: seed, batch, optimiser (AdamW), model options and stages."""
+    """One run: seed, optimiser (AdamW), model options and stages."""
 
     stages: tuple[Stage, ...]
     seed: int = 0
-    batch: int = 128
     weight_decay: float = 0.05
     label_smoothing: float = 0.1
     model: SplitConfig = field(default_factory=SplitConfig)

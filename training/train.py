@@ -107,7 +107,7 @@ class Trainer:
             norm.reset_running_stats()
             norm.momentum = None
         self.model.train()
-        batches = torch.split(order[: STATISTICS_BATCHES * self.recipe.batch], self.recipe.batch)
+        batches = torch.split(order[: STATISTICS_BATCHES * stage.batch], stage.batch)
         for index, chosen in enumerate(tqdm(batches, desc="statistics", unit="batch")):
             views = random_views(pictures[chosen], stage.size, self._generator("enter", index))
             with self._autocast():
@@ -118,8 +118,8 @@ class Trainer:
     def _one_epoch(self, stage: Stage, pictures: Tensor, labels: Tensor) -> None:
         _freeze(self.model, stage)
         order = self._order(len(pictures), self.stage, self.epoch)
-        batches = torch.split(order, self.recipe.batch)
-        if len(batches[-1]) < self.recipe.batch:
+        batches = torch.split(order, stage.batch)
+        if len(batches[-1]) < stage.batch:
             batches = batches[:-1]
         total = stage.epochs * len(batches)
         name = f"stage {self.stage + 1}, {stage.size} px, epoch {self.epoch + 1}/{stage.epochs}"
