@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pytest_asyncio
 
 from cloud_server.config import CloudConfig
 from cloud_server.registry import Registry, ServedWeights
@@ -29,6 +30,8 @@ from shared.errors import (
 from shared.labels import LABELS
 from shared.weights import Weights
 from tests.unit.cloud_server.pictures import BAD, encoded, grey
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LATENTS = np.random.default_rng(0).integers(100, 156, (5, 8, 28, 28), dtype=np.uint8)
 PAYLOADS = [encode_payload(latent) for latent in LATENTS]
@@ -66,7 +69,7 @@ def with_tail(weights_folder: Path, tail: Any, **settings: Any) -> Service:
     return Service(config, Registry([weights]))
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def service(weights_folder: Path) -> AsyncIterator[Service]:
     config = config_of(weights_folder)
     service = Service(config, Registry.load(config))
@@ -75,7 +78,7 @@ async def service(weights_folder: Path) -> AsyncIterator[Service]:
     await service.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def stuck(weights_folder: Path) -> AsyncIterator[tuple[Service, StuckTail]]:
     tail = StuckTail()
     service = with_tail(weights_folder, tail)
@@ -326,7 +329,7 @@ async def test_a_picture_that_breaks_the_detector_fails_alone(
     assert (await service.classify(encoded(astronaut), "", soon())).faces
 
 
-def test_weights_that_cannot_be_served(weights_copy: Path) -> None:
+async def test_weights_that_cannot_be_served(weights_copy: Path) -> None:
     with pytest.raises(ConfigError, match="'local' is no cloud tail here; there are cloud"):
         Registry.load(config_of(weights_copy, tail="local"))
     (weights_copy / "cloud.onnx").write_bytes(b"altered")
