@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from shared.contracts import Box
 from shared.detection import FaceDetector
-from training.datasets import Faces, data_path, load_fer2013
+from training.datasets import DataError, Faces, data_path, load_fer2013
 
 ENLARGED_PX = 224
 # Half a picture of repeated border around it lets boxes reach over the picture's edge.
@@ -33,6 +33,8 @@ def measure(faces: Faces) -> dict[str, float]:
         boxes = detector.detect(np.pad(large, PADDING_PX, mode="edge"))
         if len(boxes) == 1:
             rows.append(_relation(boxes[0]))
+    if not rows:
+        raise DataError("no face was found in any of the pictures")
     scale, shift_x, shift_y = np.array(rows).T
     result = {"n": len(faces), "found": len(rows), "found_share": len(rows) / len(faces)}
     for name, values in (("scale", scale), ("shift_x", shift_x), ("shift_y", shift_y)):

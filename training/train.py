@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +26,7 @@ from tqdm import tqdm
 
 from shared.models.split_model import SplitModel
 from training.augment import enlarge, random_views
-from training.datasets import Faces, data_path, load_fer2013, split_off
+from training.datasets import DataError, Faces, data_path, load_fer2013, split_off
 from training.recipe import Recipe, Stage, read_recipe
 from training.start_cloud import start_cloud
 
@@ -236,8 +237,8 @@ def _learning_rate(stage: Stage, done: int, total: int) -> float:
     return stage.lr_first + (stage.lr_last - stage.lr_first) * share
 
 
-def main() -> None:
-    """Command line."""
+def main() -> int:
+    """Command line; gives the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
     parser.add_argument("--recipe", type=Path, default=Path("training/recipes/base.toml"))
@@ -245,6 +246,22 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
 
+    try:
+        recipe = read_recipe(arguments.recipe)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    try:
+        _train(arguments, recipe)
+    except DataError as error:
+        print(f"train: {error}", file=sys.stderr)
+        return 3
+    except KeyboardInterrupt:
+        print("train: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _train(arguments: argparse.Namespace, recipe: Recipe) -> None:
     torch.set_num_threads(arguments.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     data = data_path(arguments.data)
@@ -252,10 +269,9 @@ def main() -> None:
     held_out = {"holdout": calibration, "public_test": load_fer2013(data, "PublicTest")}
 
     run = Path("training/runs") / arguments.run
-    trainer = Trainer(
-        read_recipe(arguments.recipe), run, Path(".checkpoints") / arguments.run, device
-    )
-    shutil.copyfile(arguments.recipe, run / "recipe.toml")
+    trainer = Trainer(recipe, run, Path(".checkpoints") / arguments.run, device)
+    if arguments.recipe.resolve() != (run / "recipe.toml").resolve():
+        shutil.copyfile(arguments.recipe, run / "recipe.toml")
     resumed = trainer.resume()
     start = {
         "resumed": resumed, "device": str(device), "machine": platform.processor() or "unknown",
@@ -268,4 +284,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
