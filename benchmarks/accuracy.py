@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import math
 import sys
 from collections.abc import Callable
@@ -24,21 +23,21 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from benchmarks.command import finish
 from benchmarks.machine import describe_machine, machine_line
 from shared.codec.payload import decode_payload, encode_payload
 from shared.contracts import Limits
 from shared.contracts import Path as AnswerPath
-from shared.errors import SplitFerError, WeightsError
+from shared.errors import WeightsError
 from shared.picture import decode_picture
 from shared.preprocess import enlarge_crop, to_grey
 from shared.runtime import Head, Tail
 from shared.weights import Weights, default_folder
 from shared.weights.manifest import LOCAL_TAIL
-from training.datasets import DataError, Faces, data_path, load_fer2013
+from training.datasets import Faces, data_path, load_fer2013
 
 BATCH = 32
 USAGES = ("PublicTest", "PrivateTest", "Training")
-EXIT_SOURCE, EXIT_WEIGHTS = 3, 4
 PictureCodec = Callable[[NDArray[np.uint8]], bytes]
 
 
@@ -194,16 +193,7 @@ def main() -> int:
     parser.add_argument("--threads", type=_positive, default=2)
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
-    try:
-        result = report(arguments)
-    except DataError as error:
-        print(f"accuracy: {error}", file=sys.stderr)
-        return EXIT_SOURCE
-    except SplitFerError as error:
-        print(f"accuracy: {error}", file=sys.stderr)
-        return EXIT_WEIGHTS
-    print(json.dumps(result) if arguments.json else table(result))
-    return 0
+    return finish(arguments, report, table)
 
 
 if __name__ == "__main__":

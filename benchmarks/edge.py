@@ -9,7 +9,6 @@ ONNX Runtime, and a cloud tail without attention next to one with it.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 import time
@@ -23,19 +22,19 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from benchmarks.command import finish
 from benchmarks.face_frame import face_frame
 from benchmarks.machine import describe_machine, machine_line
 from edge_client.config import EdgeConfig
 from shared.codec.payload import encode_payload
 from shared.contracts import Limits
 from shared.detection import FaceDetector
-from shared.errors import SourceError, SplitFerError
+from shared.errors import SourceError
 from shared.preprocess import crop_face, to_grey
 from shared.runtime import Head, Tail
 from shared.weights import Weights, default_folder
 from shared.weights.manifest import LOCAL_TAIL
 
-EXIT_SOURCE, EXIT_WEIGHTS = 3, 4
 NO_TORCH = "torch is not installed: pip install torch and the extra splitfer[train]"
 Stage = Callable[[], object]
 
@@ -243,16 +242,7 @@ def main() -> int:
     parser.add_argument("--without-torch", action="store_true")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
-    try:
-        result = report(arguments)
-    except SourceError as error:
-        print(f"edge: {error}", file=sys.stderr)
-        return EXIT_SOURCE
-    except SplitFerError as error:
-        print(f"edge: {error}", file=sys.stderr)
-        return EXIT_WEIGHTS
-    print(json.dumps(result) if arguments.json else table(result))
-    return 0
+    return finish(arguments, report, table)
 
 
 if __name__ == "__main__":

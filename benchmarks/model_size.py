@@ -7,7 +7,6 @@ into the convolution before it), biases and activations none.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks.command import finish
 from benchmarks.machine import describe_machine, machine_line
 from shared.contracts import CROP_SIDE, FEATURES_SHAPE, LATENT_SHAPE
 from shared.models.asp import ASP, line_means
@@ -155,9 +155,7 @@ def main() -> int:
     parser.add_argument("--modules", choices=MODULES, default=SplitConfig.modules)
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
-    result = measure(SplitConfig(modules=arguments.modules))
-    print(json.dumps(result) if arguments.json else table(result))
-    return 0
+    return finish(arguments, lambda given: measure(SplitConfig(modules=given.modules)), table)
 
 
 if __name__ == "__main__":
