@@ -84,4 +84,4 @@ def test_no_weights_is_one_line(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["edge", "--weights", str(tmp_path)])
     assert edge.main() == 4
-    assert capsys.readouterr().err.startswith("edge: no weights in")
+    assert capsys.readouterr().err.startswith("benchmark: no weights in")
