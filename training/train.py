@@ -110,7 +110,8 @@ class Trainer:
         self.model.train()
         batches = torch.split(order[: STATISTICS_BATCHES * stage.batch], stage.batch)
         for index, chosen in enumerate(tqdm(batches, desc="statistics", unit="batch")):
-            views = random_views(pictures[chosen], stage.size, self._generator("enter", index))
+            generator = self._generator("enter", index)
+            views = random_views(pictures[chosen], stage.size, generator, stage.augment)
             with self._autocast():
                 self.model(views.to(memory_format=torch.channels_last))
         for norm in norms:
