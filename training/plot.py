@@ -74,8 +74,11 @@ def draw(rows: list[dict[str, Any]], title: str, target: Path) -> None:
             for axes in (top, bottom):
                 axes.axvline(index + 0.5, color="black", linewidth=0.8, alpha=0.4)
             text = f"stage {row['stage'] + 1}: {row['size']} px"
-            place = (index + 0.6, 0.98)
-            bottom.text(*place, text, transform=bottom.get_xaxis_transform(), va="top", fontsize=9)
+            # Upright: a stage may be two epochs wide.
+            bottom.text(
+                index + 0.6, 0.35, text, transform=bottom.get_xaxis_transform(),
+                rotation=90, va="bottom", fontsize=8,
+            )  # fmt: skip
     figure.savefig(target, dpi=120)
     plt.close(figure)
 
