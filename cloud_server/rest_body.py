@@ -14,7 +14,8 @@ FIELD = "picture"
 MULTIPART = "multipart/form-data"
 # Of a multipart body, around the picture.
 _ENVELOPE_BYTES = 64 * 2**10
-_RAW_TYPES = ("image/", "application/octet-stream")
+# The last is what `curl --data-binary` says of any body; the decoder knows better.
+_RAW_TYPES = ("image/", "application/octet-stream", "application/x-www-form-urlencoded")
 _HOW = (
     "send the picture as the body with Content-Type image/jpeg, image/png, image/webp or "
     f"application/octet-stream, or as {MULTIPART} in the field '{FIELD}'"

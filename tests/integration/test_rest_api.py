@@ -85,7 +85,10 @@ def test_a_raw_body(client: httpx.Client, server: CloudProcess, portrait: bytes)
     assert times["total"] >= times["detect"] > 0
 
 
-@pytest.mark.parametrize("kind", [None, "application/octet-stream", "IMAGE/JPEG; x=y"])
+@pytest.mark.parametrize(
+    "kind",
+    [None, "application/octet-stream", "application/x-www-form-urlencoded", "IMAGE/JPEG; x=y"],
+)
 def test_other_raw_types(client: httpx.Client, portrait: bytes, kind: str | None) -> None:
     assert post(client, portrait, kind).status_code == 200
 
