@@ -11,13 +11,14 @@ import grpc
 
 from edge_client.reasons import reason_of_call
 from shared.contracts import Reason
+from shared.errors import LinkError
 
 T = TypeVar("T")
 # From gRPC's length prefix; HTTP/2 and TCP add more, which no client can see.
 FRAMING_BYTES = 5
 
 
-class CallFailed(Exception):
+class CallFailed(LinkError):
     """A call brought no answer; ``reason`` says why the edge answers alone."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
@@ -29,8 +30,7 @@ class Call(Generic[T]):
     """A call that was sent: wait for it, ask for its result, or leave it.
 
     ``sent_s`` is the monotonic instant at which it was sent. ``on_end`` is told once, from gRPC's
-    thread, that it ended.
-    ``done_s`` is the monotonic instant of its end.
+    thread, that it ended; ``done_s`` is the monotonic instant of its end.
     """
 
     def __init__(

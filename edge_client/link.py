@@ -109,6 +109,11 @@ class Link:
         self._hang_up()  # ends a handshake under way
         self._keeper.join()
         self._hang_up()
+        counts = self.counts
+        _log.info(
+            "link closed: %d calls, %d failed, %d answered too late",
+            counts.calls, counts.failed_calls, counts.late_answers,
+        )  # fmt: skip
 
     # -- calls ---------------------------------------------------------------------------------
 
