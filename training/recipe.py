@@ -48,12 +48,19 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One run: seed, optimiser (AdamW), model options and stages."""
+    """One run: seed, optimiser (AdamW), model options and stages.
+
+    ``start_from`` names the run whose last weights this one starts with. ``average`` is the decay
+    per step of the exponential moving average of the weights, which is what is measured and
+    exported; 0 measures the weights themselves.
+    """
 
     stages: tuple[Stage, ...]
     seed: int = 0
     weight_decay: float = 0.05
     label_smoothing: float = 0.1
+    start_from: str = ""
+    average: float = 0.0
     model: SplitConfig = field(default_factory=SplitConfig)
 
 

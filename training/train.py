@@ -25,12 +25,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from shared.models.split_model import SplitModel
+from training.average import Average
 from training.augment import enlarge, random_views
 from training.datasets import DataError, Faces, data_path, load_fer2013, split_off
 from training.recipe import Recipe, Stage, read_recipe
 from training.start_cloud import start_cloud
 
 HOLDOUT_SHARE = 0.04
+CHECKPOINT = "last.pt"
 CHECKPOINT_S = 60.0
 STATISTICS_BATCHES = 40
 
@@ -45,8 +47,11 @@ class Trainer:
         # torch's stub of Module.to knows no memory_format.
         model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = model
+        if recipe.start_from:
+            load_weights(model, checkpoints.parent / recipe.start_from / CHECKPOINT)
+        self.average = Average(model, recipe.average)
         self.optimiser = torch.optim.AdamW(_groups(self.model, recipe.weight_decay), lr=0.0)
-        self.log, self.checkpoint = run / "log.jsonl", checkpoints / "last.pt"
+        self.log, self.checkpoint = run / "log.jsonl", checkpoints / CHECKPOINT
         self.stage, self.epoch, self.step = 0, 0, 0
         self.loss_sum, self.seconds = 0.0, 0.0
         run.mkdir(parents=True, exist_ok=True)
@@ -60,6 +65,7 @@ class Trainer:
         """Write the checkpoint so that a kill in the middle leaves the one before."""
         state = {name: getattr(self, name) for name in self.PLACE}
         state |= {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
+        state["average"] = self.average.state()
         temporary = self.checkpoint.with_suffix(".tmp")
         torch.save(state, temporary)
         os.replace(temporary, self.checkpoint)
@@ -71,6 +77,7 @@ class Trainer:
         state: dict[str, Any] = torch.load(self.checkpoint, map_location=self.device)
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
+        self.average.restore(state["average"])
         for name in self.PLACE:
             setattr(self, name, state[name])
         return True
@@ -99,6 +106,7 @@ class Trainer:
             start_cloud(self.model, enlarge(pictures[order[:256]], stage.size))
         if stage.refit_statistics:
             self._refit_statistics(stage, pictures, order)
+        self.average = Average(self.model, self.recipe.average)
 
     @torch.no_grad()
     def _refit_statistics(self, stage: Stage, pictures: Tensor, order: Tensor) -> None:
@@ -155,6 +163,7 @@ class Trainer:
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
+        self.average.follow(self.model)
         return loss.item() / len(losses)
 
     def _report(self, stage: Stage, held_out: dict[str, Faces]) -> None:
@@ -163,8 +172,9 @@ class Trainer:
             "loss": self.loss_sum / max(self.step, 1), "seconds": round(self.seconds, 1),
             "lr": self.optimiser.param_groups[0]["lr"],
         }  # fmt: skip
-        for name, faces in held_out.items():
-            row[name] = self.accuracy(stage, faces)
+        with self.average.in_place(self.model):
+            for name, faces in held_out.items():
+                row[name] = self.accuracy(stage, faces)
         with self.log.open("a") as file:
             file.write(json.dumps(row) + "\n")
         tqdm.write(json.dumps(row))
@@ -197,6 +207,21 @@ class Trainer:
     def _order(self, n: int, *place: int | str) -> Tensor:
         order = torch.randperm(n, generator=self._generator(*place, 10**6 + 1))
         return order.to(self.device)
+
+
+def load_weights(model: SplitModel, checkpoint: Path) -> None:
+    """Give ``model`` the averaged weights of a checkpoint; parts it does not have stay as they are.
+
+    Raises:
+        ValueError: there is no checkpoint, or it holds a tensor that the model lacks.
+    """
+    if not checkpoint.exists():
+        raise ValueError(f"no checkpoint at {checkpoint}: train that run first")
+    state: dict[str, Any] = torch.load(checkpoint, map_location="cpu")
+    weights = state["average"]["weights"] if "average" in state else state["model"]
+    unknown = model.load_state_dict(weights, strict=False)[1]
+    if unknown:
+        raise ValueError(f"{checkpoint} is of another model: it has {', '.join(unknown[:3])}")
 
 
 def _tails(stage: Stage) -> list[str]:
