@@ -25,10 +25,10 @@ from tqdm import tqdm
 
 from benchmarks.command import finish
 from benchmarks.machine import describe_machine, machine_line
-from shared.codec.payload import decode_payload, encode_payload
 from shared.contracts import Limits
 from shared.contracts import Path as AnswerPath
 from shared.errors import WeightsError
+from shared.latent import Latent
 from shared.picture import decode_picture
 from shared.preprocess import enlarge_crop, to_grey
 from shared.runtime import Head, Tail
@@ -67,8 +67,13 @@ def picture_codec(name: str) -> PictureCodec:
 class Paths:
     """The three paths over a batch of crops, each giving logits and the bytes it sent per face."""
 
-    def __init__(self, head: Head, local: Tail, cloud: Tail, codec: PictureCodec) -> None:
+    def __init__(
+        self, weights: Weights, head: Head, local: Tail, cloud: Tail, codec: PictureCodec
+    ) -> None:
         self._head, self._local, self._cloud, self._codec = head, local, cloud, codec
+        self._quantiser, self._payloads = weights.quantiser, weights.payload_codec
+        self._rate = weights.rate_index("")
+        self._steps = self._quantiser.steps(self._rate)
 
     def run(
         self, path: AnswerPath, pictures: NDArray[np.uint8]
@@ -78,13 +83,15 @@ class Paths:
             sent = [self._codec(picture) for picture in pictures]
             most = Limits().picture_pixels
             pictures = np.stack([to_grey(decode_picture(data, most)) for data in sent])
-            return self._cloud.logits(self._head.run(_crops(pictures))[1]), [len(s) for s in sent]
-        features, latents = self._head.run(_crops(pictures))
+            symbols = self._quantiser.symbols(self._head.run(_crops(pictures))[1], self._rate)
+            return self._cloud.logits(symbols, self._steps), [len(s) for s in sent]
+        features, z = self._head.run(_crops(pictures))
         if path is AnswerPath.LOCAL:
             return self._local.logits(features), [0] * len(pictures)
-        payloads = [encode_payload(latent) for latent in latents]
-        received = np.stack([decode_payload(payload) for payload in payloads])
-        return self._cloud.logits(received), [len(payload) for payload in payloads]
+        symbols = self._quantiser.symbols(z, self._rate)
+        payloads = [self._payloads.encode(Latent(one, self._rate)) for one in symbols]
+        received = np.stack([self._payloads.decode(payload).symbols for payload in payloads])
+        return self._cloud.logits(received, self._steps), [len(payload) for payload in payloads]
 
 
 def _crops(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -130,7 +137,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     if tail in weights.manifest.tails and weights.manifest.tails[tail].path is AnswerPath.LOCAL:
         raise WeightsError(f"{tail!r} is not a cloud tail")
     paths = Paths(
-        weights.head(arguments.threads), weights.tail(LOCAL_TAIL, arguments.threads),
+        weights, weights.head(arguments.threads), weights.tail(LOCAL_TAIL, arguments.threads),
         weights.tail(tail, arguments.threads), codec,
     )  # fmt: skip
     faces = load_fer2013(data, arguments.usage)

@@ -26,12 +26,12 @@ from benchmarks.command import finish
 from benchmarks.face_frame import face_frame
 from benchmarks.machine import describe_machine, machine_line
 from edge_client.config import EdgeConfig
-from shared.codec.payload import encode_payload
 from shared.contracts import Limits
 from shared.detection import FaceDetector
 from shared.errors import SourceError
+from shared.latent import Latent
 from shared.preprocess import crop_face, to_grey
-from shared.runtime import Head, Tail
+from shared.runtime import Tail
 from shared.weights import Weights, default_folder
 from shared.weights.manifest import LOCAL_TAIL
 
@@ -81,7 +81,8 @@ class Inputs:
 
     crops: NDArray[np.uint8]
     features: NDArray[np.float32]
-    latents: NDArray[np.uint8]
+    symbols: NDArray[np.uint8]
+    steps: NDArray[np.float32]
 
 
 def device_stages(
@@ -101,22 +102,24 @@ def device_stages(
     head = weights.head(threads)
     local = weights.tail(LOCAL_TAIL, threads)
     cloud = weights.tail(weights.manifest.default_tail, threads)
-    features, latents = head.run(crops)
+    features, z = head.run(crops)
+    quantiser, codec, rate = weights.quantiser, weights.payload_codec, weights.rate_index("")
+    symbols, steps = quantiser.symbols(z, rate), quantiser.steps(rate)
+
+    def full_model() -> NDArray[np.float32]:
+        return cloud.run(quantiser.symbols(head.run(crops)[1], rate), steps)
+
     stages: dict[str, Stage] = {
         "detect": lambda: at_side.detect(to_grey(rgb)),
         "detect_full_frame": lambda: at_full.detect(to_grey(rgb)),
         "crop": lambda: crop_face(grey, boxes[0], geometry),
         "head": lambda: head.run(crops),
-        "encode": lambda: encode_payload(latents[0]),
+        "encode": lambda: codec.encode(Latent(quantiser.symbols(z, rate)[0], rate)),
         "local_tail": lambda: local.run(features),
-        "cloud_tail": lambda: cloud.run(latents),
-        "full_model": lambda: _full_model(head, cloud, crops),
+        "cloud_tail": lambda: cloud.run(symbols, steps),
+        "full_model": full_model,
     }
-    return stages, Inputs(crops, features, latents)
-
-
-def _full_model(head: Head, cloud: Tail, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return cloud.run(head.run(crops)[1])
+    return stages, Inputs(crops, features, symbols, steps[None])
 
 
 def torch_stages(inputs: Inputs, threads: int) -> dict[str, Stage]:
@@ -132,15 +135,15 @@ def torch_stages(inputs: Inputs, threads: int) -> dict[str, Stage]:
     torch.set_num_threads(threads)
     model = SplitModel().eval()
     head, cloud = ExportedHead(model.head), ExportedCloudTail(model.cloud_tail)
-    crops, features, latents = (
+    crops, features, symbols, steps = (
         torch.from_numpy(array.copy())
-        for array in (inputs.crops[:, None], inputs.features, inputs.latents)
+        for array in (inputs.crops[:, None], inputs.features, inputs.symbols, inputs.steps)
     )
 
-    def stage(module: torch.nn.Module, given: torch.Tensor) -> Stage:
+    def stage(module: torch.nn.Module, *given: torch.Tensor) -> Stage:
         def run() -> object:
             with torch.inference_mode():
-                return module(given)
+                return module(*given)
 
         return run
 
@@ -152,9 +155,11 @@ def torch_stages(inputs: Inputs, threads: int) -> dict[str, Stage]:
     return {
         "torch_head": stage(head, crops),
         "torch_local_tail": stage(model.local_tail, features),
-        "torch_cloud_tail": stage(cloud, latents),
-        "with_attention": lambda: tails["with_attention"].logits(inputs.latents),
-        "without_attention": lambda: tails["without_attention"].logits(inputs.latents),
+        "torch_cloud_tail": stage(cloud, symbols, steps),
+        "with_attention": lambda: tails["with_attention"].logits(inputs.symbols, inputs.steps),
+        "without_attention": lambda: tails["without_attention"].logits(
+            inputs.symbols, inputs.steps
+        ),
     }
 
 

@@ -10,7 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cloud_server.config import CloudConfig
 from cloud_server.registry import ServedWeights
@@ -18,6 +17,7 @@ from shared.contracts import Box
 from shared.deadline import Deadline
 from shared.detection import FaceDetector
 from shared.errors import DeadlineExceeded, InferenceFailed, NotReady, Overloaded, SplitFerError
+from shared.latent import Latent
 from shared.picture import decode_picture
 from shared.preprocess import crop_face, to_grey
 
@@ -26,12 +26,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ReadPicture:
-    """A picture's size, its faces, largest first, and their latents uint8 ``(N, 8, 28, 28)``."""
+    """A picture's size, its faces, largest first, and their latents at the default rate."""
 
     width: int
     height: int
     boxes: list[Box]
-    latents: NDArray[np.uint8]
+    latents: list[Latent]
     detect_ms: float
     head_ms: float | None
 
@@ -52,7 +52,7 @@ class PictureReader:
         self._closed = False
         self._warm_up(config.picture_threads)
 
-    async def read(self, data: bytes, weights: ServedWeights, deadline: Deadline) -> ReadPicture:
+    async def read(self, data: bytes, served: ServedWeights, deadline: Deadline) -> ReadPicture:
         """The bytes of a JPEG, PNG or WebP -> its faces.
 
         Raises:
@@ -67,7 +67,7 @@ class PictureReader:
             raise NotReady("the server is stopping")
         if not self._places.acquire(blocking=False):
             raise Overloaded(f"{self._pictures_max} pictures are waiting already")
-        job = self._workers.submit(self._read, data, weights, deadline)
+        job = self._workers.submit(self._read, data, served, deadline)
         job.add_done_callback(self._leave)
         try:
             return await asyncio.wrap_future(job)
@@ -86,16 +86,16 @@ class PictureReader:
         # Not when the caller gives up: a worker that has begun still holds its picture.
         self._places.release()
 
-    def _read(self, data: bytes, weights: ServedWeights, deadline: Deadline) -> ReadPicture:
+    def _read(self, data: bytes, served: ServedWeights, deadline: Deadline) -> ReadPicture:
         try:
-            return self._stages(data, weights, deadline)
+            return self._stages(data, served, deadline)
         except SplitFerError:
             raise
         except Exception as error:
             log.exception("a picture failed in the detector or the head")
             raise InferenceFailed("the server failed on this picture") from error
 
-    def _stages(self, data: bytes, weights: ServedWeights, deadline: Deadline) -> ReadPicture:
+    def _stages(self, data: bytes, served: ServedWeights, deadline: Deadline) -> ReadPicture:
         _in_time(deadline)
         rgb = decode_picture(data, self._limits.picture_pixels)
         _in_time(deadline)
@@ -103,12 +103,16 @@ class PictureReader:
         grey = to_grey(rgb)
         boxes = self._detector().detect(grey)
         detected = time.perf_counter()
-        latents, head_ms = np.empty((0, 0), np.uint8), None
+        latents: list[Latent] = []
+        head_ms = None
         if boxes:
             _in_time(deadline)
-            crops = np.stack([crop_face(grey, box, weights.crop) for box in boxes])
+            weights = served.weights
+            crops = np.stack([crop_face(grey, box, weights.manifest.crop) for box in boxes])
             cropped = time.perf_counter()
-            latents = weights.head.run(crops)[1]
+            z = served.head.run(crops)[1]
+            rate = weights.rate_index("")
+            latents = [Latent(symbols, rate) for symbols in weights.quantiser.symbols(z, rate)]
             head_ms = (time.perf_counter() - cropped) * 1000
         height, width = grey.shape
         return ReadPicture(width, height, boxes, latents, (detected - start) * 1000, head_ms)

@@ -4,23 +4,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from cloud_server.config import CloudConfig
-from cloud_server.tail import ServedTail
+from cloud_server.tail import RateTable, ServedTail
 from shared.contracts import Path
 from shared.errors import ConfigError, ModelMismatch
-from shared.preprocess import CropGeometry
 from shared.runtime import Head
 from shared.weights import Weights, default_folder
 
 
 @dataclass(frozen=True)
 class ServedWeights:
-    """One fingerprint: its head, the geometry of its crops, and its tails, the default first."""
+    """One fingerprint: what its folder says, its head, and its cloud tails, the default first."""
 
-    fingerprint: str
+    weights: Weights
     head: Head
-    crop: CropGeometry
     tails: dict[str, ServedTail]
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the weights."""
+        return self.weights.manifest.fingerprint
+
+    def tail(self, name: str) -> ServedTail:
+        """The tail called ``name``; empty means the default.
+
+        Raises:
+            ModelMismatch: it is not served here.
+        """
+        if not name:
+            return next(iter(self.tails.values()))
+        if name not in self.tails:
+            raise ModelMismatch(f"no tail {_quoted(name)} here; there are {', '.join(self.tails)}")
+        return self.tails[name]
 
 
 class Registry:
@@ -49,12 +66,14 @@ class Registry:
         ids.sort(key=lambda name: name != default)  # stable: the default moves to the front
         tails = {
             name: ServedTail(
-                f"{manifest.fingerprint}/{name}", weights.tail(name, config.threads), config
+                f"{manifest.fingerprint}/{name}",
+                weights.tail(name, config.threads),
+                _rate_table(weights, name),
+                config,
             )
             for name in ids
         }
-        head = weights.head(config.threads)
-        return cls([ServedWeights(manifest.fingerprint, head, manifest.crop, tails)])
+        return cls([ServedWeights(weights, weights.head(config.threads), tails)])
 
     def start(self) -> None:
         """Begin to answer."""
@@ -68,23 +87,26 @@ class Registry:
             for tail in weights.tails.values():
                 await tail.close()
 
-    def tail(self, fingerprint: str, name: str) -> ServedTail:
-        """The tail called ``name`` (empty: the default) of the weights with ``fingerprint``.
+    def weights(self, fingerprint: str) -> ServedWeights:
+        """The weights with ``fingerprint``.
 
         Raises:
-            ModelMismatch: these weights or this tail are not served here.
+            ModelMismatch: they are not served here.
         """
         if fingerprint not in self._served:
             here = ", ".join(self._served)
             raise ModelMismatch(
                 f"the latents were made by weights {_quoted(fingerprint)}; served: {here}"
             )
-        tails = self._served[fingerprint].tails
-        if not name:
-            return next(iter(tails.values()))
-        if name not in tails:
-            raise ModelMismatch(f"no tail {_quoted(name)} here; there are {', '.join(tails)}")
-        return tails[name]
+        return self._served[fingerprint]
+
+
+def _rate_table(weights: Weights, tail: str) -> RateTable:
+    rates = range(len(weights.manifest.rates))
+    return RateTable(
+        np.stack([weights.quantiser.steps(rate) for rate in rates]),
+        np.array([weights.temperature(tail, rate) for rate in rates], np.float32),
+    )
 
 
 def _quoted(peers: str) -> str:

@@ -20,12 +20,13 @@ from cloud_server.health import Health
 from cloud_server.metrics import Metrics
 from cloud_server.picture_reader import PictureReader
 from cloud_server.registry import Registry
-from cloud_server.tail import Latent, ServedTail, TailAnswer
-from shared.codec.payload import CODECS, decode_payload
+from cloud_server.tail import ServedTail, TailAnswer
+from shared.codec.payload import PayloadCodec
 from shared.contracts import SCHEMA_VERSION, Answer, Box, LatencyMs, Limits
 from shared.deadline import Deadline
 from shared.errors import DeadlineExceeded, PayloadTooLarge, ServeError, SplitFerError
 from shared.labels import LABELS
+from shared.latent import Latent
 
 FaceResult = Answer | SplitFerError
 
@@ -82,14 +83,14 @@ class Service:
 
     def model(self) -> ServedModel:
         """The handshake."""
-        weights = self._registry.default
+        served = self._registry.default
         return ServedModel(
             schema_version=SCHEMA_VERSION,
             server_version=server_version(),
-            fingerprint=weights.fingerprint,
+            fingerprint=served.fingerprint,
             labels=LABELS,
-            tails=tuple(weights.tails),
-            codecs=tuple(codec.name for codec in CODECS.values()),
+            tails=tuple(served.tails),
+            codecs=served.weights.payload_codec.names,
             limits=self.config.limits,
         )
 
@@ -114,10 +115,13 @@ class Service:
             raise PayloadTooLarge(
                 f"{size} bytes of payloads; at most {limits.infer_message_bytes} in one message"
             )
-        served = self._registry.tail(fingerprint, tail)
+        served = self._registry.weights(fingerprint)
+        served_tail = served.tail(tail)
         if deadline.expired():
             raise DeadlineExceeded("the deadline passed before the request was read")
-        results, tail_ms = await self._answer([_decoded(p) for p in payloads], served, deadline)
+        codec = served.weights.payload_codec
+        latents = [_decoded(payload, codec) for payload in payloads]
+        results, tail_ms = await self._answer(latents, served_tail, deadline)
         return Inferred(results, LatencyMs(tail=tail_ms, total=_since_ms(start)))
 
     async def classify(self, picture: bytes, tail: str, deadline: Deadline) -> Classified:
@@ -133,14 +137,14 @@ class Service:
         start = time.perf_counter()
         if len(picture) > self.config.limits.body_bytes:
             raise too_large(self.config.limits.body_bytes)
-        weights = self._registry.default
-        served = self._registry.tail(weights.fingerprint, tail)
+        served = self._registry.default
+        served_tail = served.tail(tail)
         try:
             async with asyncio.timeout(deadline.remaining_ms() / 1000):
-                read = await self._pictures.read(picture, weights, deadline)
+                read = await self._pictures.read(picture, served, deadline)
         except TimeoutError:
             raise DeadlineExceeded("the deadline passed before the faces were found") from None
-        results, tail_ms = await self._answer(list(read.latents), served, deadline)
+        results, tail_ms = await self._answer(read.latents, served_tail, deadline)
         latency_ms = LatencyMs(
             detect=read.detect_ms, head=read.head_ms, tail=tail_ms, total=_since_ms(start)
         )
@@ -186,9 +190,9 @@ def server_version() -> str:
         return "0+source"  # run from a checkout that was not installed
 
 
-def _decoded(payload: bytes) -> Latent | SplitFerError:
+def _decoded(payload: bytes, codec: PayloadCodec) -> Latent | SplitFerError:
     try:
-        return decode_payload(payload)
+        return codec.decode(payload)
     except SplitFerError as error:
         return error
 

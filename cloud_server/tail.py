@@ -14,9 +14,17 @@ from cloud_server.batcher import Batcher
 from cloud_server.config import CloudConfig
 from shared.contracts import Answer
 from shared.deadline import Deadline
+from shared.latent import Latent
 from shared.runtime import Tail
 
-Latent = NDArray[np.uint8]
+
+@dataclass(frozen=True, eq=False)
+class RateTable:
+    """What a tail needs to know of each rate: ``steps`` float32 ``(R, 8)`` and ``temperatures``
+    float32 ``(R,)``."""
+
+    steps: NDArray[np.float32]
+    temperatures: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -28,11 +36,15 @@ class TailAnswer:
 
 
 class ServedTail:
-    """A tail with its batcher and its one thread. ``model`` is ``<fingerprint>/<tail id>``."""
+    """A tail with its batcher and its one thread. ``model`` is ``<fingerprint>/<tail id>``.
 
-    def __init__(self, model: str, tail: Tail, config: CloudConfig) -> None:
+    Faces of every rate share a batch: each brings its own steps and temperature.
+    """
+
+    def __init__(self, model: str, tail: Tail, rates: RateTable, config: CloudConfig) -> None:
         self.model = model
         self._tail = tail
+        self._rates = rates
         # ONNX Runtime releases the GIL, so the event loop goes on while this thread works.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tail")
         self._batcher: Batcher[Latent, TailAnswer] = Batcher(
@@ -47,7 +59,7 @@ class ServedTail:
         self._batcher.start()
 
     def submit(self, latent: Latent, deadline: Deadline) -> asyncio.Future[TailAnswer]:
-        """Queue one latent uint8 ``(8, 28, 28)``; see ``Batcher.submit`` for what is raised."""
+        """Queue one latent; see ``Batcher.submit`` for what is raised."""
         return self._batcher.submit(latent, deadline)
 
     async def close(self) -> None:
@@ -60,7 +72,9 @@ class ServedTail:
 
     def _run(self, latents: list[Latent]) -> list[TailAnswer]:
         start = time.perf_counter()
-        rows = self._tail.run(np.stack(latents))
+        symbols = np.stack([latent.symbols for latent in latents])
+        rates = [latent.rate for latent in latents]
+        rows = self._tail.run(symbols, self._rates.steps[rates], self._rates.temperatures[rates])
         if not np.isfinite(rows).all():
             raise ValueError("the tail gave probabilities that are not numbers")
         tail_ms = (time.perf_counter() - start) * 1000

@@ -27,6 +27,8 @@ class EdgeConfig(Settings):
     threads: int = Field(default=1, ge=1, le=64)
     # A folder of weights; the shipped ones where none is named.
     weights: Path | None = None
+    # How fine latents are sent, by name; the weights' default where none is named.
+    rate: str = ""
     # Longer side of the picture that faces are searched in: time grows with its square, and a
     # face must be about 80 px wide in it.
     search_side_px: int = Field(default=480, ge=80, le=4096)

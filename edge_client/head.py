@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edge_client.config import EdgeConfig
 from shared.contracts import Answer, Box
 from shared.detection import FaceDetector
+from shared.latent import Latent
 from shared.preprocess import crop_face, to_grey
 from shared.weights import Weights, default_folder
 from shared.weights.manifest import LOCAL_TAIL
@@ -19,28 +20,35 @@ from shared.weights.manifest import LOCAL_TAIL
 
 @dataclass(frozen=True)
 class FoundFaces:
-    """The faces of one frame: boxes, features ``(N, 116, 28, 28)``, latents ``(N, 8, 28, 28)``,
-    and what it took. Without faces the arrays are None and the head did not run."""
+    """The faces of one frame: boxes, features ``(N, 116, 28, 28)``, ``z`` ``(N, 8, 28, 28)``, good
+    for every rate, and what it took. Without faces the arrays are None and the head did not run."""
 
     boxes: tuple[Box, ...]
     features: NDArray[np.float32] | None
-    latents: NDArray[np.uint8] | None
+    z: NDArray[np.float32] | None
     detect_ms: float | None
     head_ms: float | None
 
 
 class Device:
-    """Detector, head and local tail. Belongs to one thread at a time.
+    """Detector, head, quantiser, payload codec and local tail. Belongs to one thread at a time.
+
+    ``rate`` is the index of the configured rate; ``rates`` are all names.
 
     Raises:
         WeightsError: the weights are missing, altered, or give wrong numbers here.
+        ConfigError: they have no rate of that name.
     """
 
     def __init__(self, config: EdgeConfig) -> None:
         weights = Weights(config.weights or default_folder())
         self.fingerprint = weights.manifest.fingerprint
         self.model = f"{self.fingerprint}/{LOCAL_TAIL}"
+        self.rate = weights.rate_index(config.rate)
+        self.rates = tuple(rate.name for rate in weights.manifest.rates)
         self._geometry = weights.manifest.crop
+        self._quantiser, self._codec = weights.quantiser, weights.payload_codec
+        self.codecs = self._codec.names
         self._detector = FaceDetector(
             config.search_side_px, config.smallest_face_px, config.faces_per_frame
         )
@@ -51,7 +59,7 @@ class Device:
         self._warm_up(weights.golden.crops)
 
     def find(self, rgb: NDArray[np.uint8]) -> FoundFaces:
-        """Faces of a frame uint8 ``(H, W, 3)``, with their features and latents."""
+        """Faces of a frame uint8 ``(H, W, 3)``, with their features and ``z``."""
         start = time.monotonic()
         grey = to_grey(rgb)
         boxes = tuple(self._detector.detect(grey))
@@ -65,11 +73,16 @@ class Device:
     def look(
         self, grey: NDArray[np.uint8], boxes: tuple[Box, ...], detect_ms: float | None = None
     ) -> FoundFaces:
-        """Features and latents of boxes in a grey frame uint8 ``(H, W)``."""
+        """Features and ``z`` of boxes in a grey frame uint8 ``(H, W)``."""
         start = time.monotonic()
         crops = np.stack([crop_face(grey, box, self._geometry) for box in boxes])
-        features, latents = self._head.run(crops)
-        return FoundFaces(boxes, features, latents, detect_ms, since_ms(start))
+        features, z = self._head.run(crops)
+        return FoundFaces(boxes, features, z, detect_ms, since_ms(start))
+
+    def payloads(self, z: NDArray[np.float32], rate: int) -> list[bytes]:
+        """``z`` ``(N, 8, 28, 28)`` quantised and encoded at a rate, one payload a face."""
+        symbols = self._quantiser.symbols(z, rate)
+        return [self._codec.encode(Latent(one, rate)) for one in symbols]
 
     def local_answers(self, features: NDArray[np.float32]) -> tuple[list[Answer], float]:
         """Answers of the backbone alone for features ``(N, 116, 28, 28)``, and milliseconds."""

@@ -21,7 +21,6 @@ from edge_client import breaker as machine
 from edge_client.breaker import Breaker, LinkState
 from edge_client.call import FRAMING_BYTES, Call, CallFailed
 from edge_client.reasons import reason_of_call
-from shared.codec.payload import RAW
 from shared.contracts import SCHEMA_VERSION, Reason
 from shared.deadline import Deadline
 from shared.labels import LABELS
@@ -43,17 +42,22 @@ class LinkCounts:
 
 
 class Link:
-    """A server, by way of channels from ``open_channel``. Safe to use from several threads."""
+    """A server, by way of channels from ``open_channel``. Safe to use from several threads.
+
+    ``fingerprint`` and ``codecs`` are of this device's weights.
+    """
 
     def __init__(
         self,
         open_channel: Callable[[], grpc.Channel],
         fingerprint: str,
+        codecs: Sequence[str],
         token: str | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self.counts = LinkCounts()
-        self._open_channel, self._fingerprint, self._draw = open_channel, fingerprint, draw
+        self._open_channel, self._draw = open_channel, draw
+        self._fingerprint, self._codecs = fingerprint, frozenset(codecs)
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
         self._breaker = Breaker()
         self._changed = threading.Condition()
@@ -197,7 +201,7 @@ class Link:
             return CallFailed(reason_of_call(error), f"handshake: {error.details()}")
         except ValueError as error:  # closed under us
             return CallFailed(Reason.LINK_DOWN, str(error))
-        if difference := _difference(model, self._fingerprint):
+        if difference := _difference(model, self._fingerprint, self._codecs):
             return CallFailed(Reason.MODEL_MISMATCH, difference)
         with self._changed:
             self._stub = stub
@@ -216,7 +220,7 @@ class Link:
             self._said = text
 
 
-def _difference(model: pb.Model, fingerprint: str) -> str:
+def _difference(model: pb.Model, fingerprint: str, codecs: frozenset[str]) -> str:
     """What keeps this edge from using the server's model; empty where nothing does."""
     if model.schema_version != SCHEMA_VERSION:
         return (
@@ -230,6 +234,6 @@ def _difference(model: pb.Model, fingerprint: str) -> str:
         )
     if tuple(model.labels) != LABELS:
         return f"the server's labels are {list(model.labels)}, this device's {list(LABELS)}"
-    if RAW.name not in model.codecs:
-        return f"the server reads codecs {list(model.codecs)}, this device writes {RAW.name}"
+    if not codecs <= set(model.codecs):
+        return f"the server reads codecs {list(model.codecs)}, this device writes {sorted(codecs)}"
     return ""

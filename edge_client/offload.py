@@ -22,7 +22,6 @@ from edge_client.call import Call, CallFailed
 from edge_client.head import Device, FoundFaces, since_ms
 from edge_client.link import Link
 from edge_client.replies import ServerFaces, read_classify, read_infer
-from shared.codec.payload import encode_payload
 from shared.contracts import Answer, FaceAnswer, LatencyMs, Path, Reason
 from shared.deadline import Deadline
 from shared.picture import encode_jpeg
@@ -73,14 +72,15 @@ class Offload:
             raise FrameLost(len(found.boxes)) from error
 
     def _by_cloud(self, link: Link, found: FoundFaces, decoded_s: float) -> list[FaceAnswer]:
-        assert found.latents is not None
+        assert found.z is not None
         needs_ms = self._device.tail_ms_per_face.p95_ms * len(found.boxes)
         local_start = self._local_start(decoded_s, needs_ms)
         if refusal := link.refusal or _missed(local_start):
             return self._by_device(found, decoded_s, refusal)
 
         start = time.monotonic()
-        payloads = [encode_payload(latent) for latent in found.latents]
+        rate = self._device.rate
+        payloads = self._device.payloads(found.z, rate)
         encode_ms = since_ms(start)
         try:
             call = link.infer(payloads, self._deadline(decoded_s))
@@ -101,6 +101,7 @@ class Offload:
             replace(
                 face,
                 sent_bytes=len(payload),
+                rate=self._device.rates[rate],
                 latency_ms=replace(
                     face.latency_ms, detect=found.detect_ms, head=found.head_ms, encode=encode_ms
                 ),

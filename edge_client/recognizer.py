@@ -65,7 +65,7 @@ class Recognizer:
             token = config.token.get_secret_value() if config.token else None
             try:
                 opener = partial(open_channel, config.server, _read_ca(config.server_ca))
-                self._link = Link(opener, device.fingerprint, token)
+                self._link = Link(opener, device.fingerprint, device.codecs, token)
             except OSError as error:
                 raise ConfigError(f"server_ca: {error}") from error
             self._link.wait_for_handshake(CONNECT_WAIT_S)

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from shared.labels import LABELS
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 LATENT_SHAPE = (8, 28, 28)
 FEATURES_SHAPE = (116, 28, 28)
@@ -89,7 +89,11 @@ class LatencyMs:
 
 @dataclass(frozen=True)
 class FaceAnswer:
-    """The one answer of one face."""
+    """The one answer of one face.
+
+    ``rate`` and ``sent_bytes`` are of what was sent, whoever answered: the rate of the latent, None
+    where none was sent.
+    """
 
     box: Box
     answer: Answer
@@ -97,6 +101,7 @@ class FaceAnswer:
     reason: Reason | None = None
     latency_ms: LatencyMs = field(default_factory=LatencyMs)
     sent_bytes: int = 0
+    rate: str | None = None
 
     @property
     def label(self) -> str:

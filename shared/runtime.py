@@ -1,4 +1,4 @@
-"""ONNX Runtime with bounded threads, behind the two shapes of network that there are."""
+"""ONNX Runtime with bounded threads, behind the two kinds of network that there are."""
 
 from __future__ import annotations
 
@@ -9,43 +9,89 @@ import onnxruntime
 from google.protobuf.message import DecodeError, Message
 from numpy.typing import NDArray
 
+from shared.contracts import LATENT_SHAPE
 from shared.errors import WeightsError
+from shared.quantiser import ZERO_SYMBOL
 from shared.stubs.onnx_subset.external_data_pb2 import ModelProto, TensorProto
 
 _EXTERNAL = 1
+# Names of a model's inputs and of its outputs.
+Form = tuple[tuple[str, ...], tuple[str, ...]]
+_HEAD: Form = (("crop",), ("features", "z"))
+_ROUNDING_HEAD: Form = (("crop",), ("features", "latent"))
+_LOCAL_TAIL: Form = (("features",), ("logits",))
+_CLOUD_TAIL: Form = (("latent", "step"), ("logits",))
+_ONE_RATE_TAIL: Form = (("latent",), ("logits",))
 
 
 class Head:
-    """Crops to features and latents. Safe to call from several threads."""
+    """Crops to features and ``z``. Safe to call from several threads.
+
+    The first weights' head rounds by itself and gives the symbols; ``z`` is then what they stand
+    for.
+    """
 
     def __init__(self, model: bytes, threads: int) -> None:
         self._session = session(model, threads)
-        _check_names(self._session, "a head", ["crop"], ["features", "latent"])
+        form = _form(self._session, "a head", (_ROUNDING_HEAD, _HEAD))
+        self._rounds = form is _ROUNDING_HEAD
 
-    def run(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """uint8 ``(N, 224, 224)`` -> features float32 ``(N, 116, 28, 28)``, latents uint8
-        ``(N, 8, 28, 28)``."""
-        features, latents = self._session.run(None, {"crop": crops[:, None]})
-        return np.asarray(features), np.asarray(latents)
+    def run(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """uint8 ``(N, 224, 224)`` -> features float32 ``(N, 116, 28, 28)``, ``z`` float32
+        ``(N, 8, 28, 28)``, the latent before its quantiser."""
+        features, z = self._session.run(None, {"crop": crops[:, None]})
+        if self._rounds:
+            z = z.astype(np.float32) - ZERO_SYMBOL
+        return np.asarray(features), np.asarray(z)
 
 
 class Tail:
-    """Features (local tail) or latents (cloud tail) to probabilities. Safe from several threads."""
+    """Features (local tail) or symbols (cloud tail) to probabilities. Safe from several threads.
 
-    def __init__(self, model: bytes, threads: int, temperature: float) -> None:
+    A cloud tail also takes the steps of each face's rate; those of the first weights have one rate
+    and know its step.
+    """
+
+    def __init__(self, model: bytes, threads: int, temperature: float = 1.0) -> None:
         self._session = session(model, threads)
-        self._input = next((i.name for i in self._session.get_inputs()), "")
-        takes = "features" if self._input == "features" else "latent"
-        _check_names(self._session, "a tail", [takes], ["logits"])
+        form = _form(self._session, "a tail", (_LOCAL_TAIL, _ONE_RATE_TAIL, _CLOUD_TAIL))
+        self._inputs = form[0]
         self._temperature = temperature
 
-    def logits(self, batch: NDArray[np.float32] | NDArray[np.uint8]) -> NDArray[np.float32]:
-        """``(N, C, 28, 28)`` -> float32 ``(N, 7)``, not calibrated."""
-        return np.asarray(self._session.run(None, {self._input: batch})[0])
+    def logits(
+        self,
+        batch: NDArray[np.float32] | NDArray[np.uint8],
+        steps: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
+        """``(N, C, 28, 28)`` -> float32 ``(N, 7)``, not calibrated.
 
-    def run(self, batch: NDArray[np.float32] | NDArray[np.uint8]) -> NDArray[np.float32]:
-        """``(N, C, 28, 28)`` -> calibrated probabilities float32 ``(N, 7)``; rows sum to 1."""
-        return softmax(self.logits(batch) / np.float32(self._temperature))
+        ``steps`` float32 ``(N, 8)``, or ``(8,)`` for all alike; a tail that takes none ignores it.
+
+        Raises:
+            ValueError: this tail takes steps, and there are none.
+        """
+        given: dict[str, NDArray[np.generic]] = {self._inputs[0]: batch}
+        if len(self._inputs) > 1:
+            if steps is None:
+                raise ValueError("this tail needs the steps of each face's rate")
+            shape = (len(batch), LATENT_SHAPE[0])
+            given[self._inputs[1]] = np.ascontiguousarray(np.broadcast_to(steps, shape))
+        return np.asarray(self._session.run(None, given)[0])
+
+    def run(
+        self,
+        batch: NDArray[np.float32] | NDArray[np.uint8],
+        steps: NDArray[np.float32] | None = None,
+        temperatures: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
+        """``(N, C, 28, 28)`` -> calibrated probabilities float32 ``(N, 7)``; rows sum to 1.
+
+        ``temperatures`` float32 ``(N,)``, one a face, in place of the tail's own.
+        """
+        logits = self.logits(batch, steps)
+        if temperatures is None:
+            return softmax(logits / np.float32(self._temperature))
+        return softmax(logits / temperatures[:, None])
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -72,12 +118,18 @@ def session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
         raise WeightsError(f"ONNX Runtime cannot load the model: {error}") from error
 
 
-def _check_names(
-    loaded: onnxruntime.InferenceSession, kind: str, inputs: list[str], outputs: list[str]
-) -> None:
-    found = [i.name for i in loaded.get_inputs()], [o.name for o in loaded.get_outputs()]
-    if found != (inputs, outputs):
-        raise WeightsError(f"the ONNX model is not {kind}: it takes {found[0]}, gives {found[1]}")
+def _form(loaded: onnxruntime.InferenceSession, kind: str, forms: tuple[Form, ...]) -> Form:
+    """Which of ``forms`` a model has.
+
+    Raises:
+        WeightsError: none.
+    """
+    inputs = tuple(i.name for i in loaded.get_inputs())
+    outputs = tuple(o.name for o in loaded.get_outputs())
+    for form in forms:
+        if form == (inputs, outputs):
+            return form
+    raise WeightsError(f"the ONNX model is not {kind}: it takes {inputs}, gives {outputs}")
 
 
 def refuse_external_data(model: bytes) -> None:

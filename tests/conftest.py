@@ -7,6 +7,7 @@ import logging
 import shutil
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -17,6 +18,10 @@ from shared.preprocess import enlarge_crop
 
 # The networks here are small; threads that wait for each other only slow a busy machine down.
 torch.set_num_threads(1)
+
+# Nor does a test measure time: on a busy machine any example may take long.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 OTHER_FINGERPRINT = "0123456789abcdef"
 

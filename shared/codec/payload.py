@@ -1,8 +1,8 @@
 """The payload: one latent on the wire.
 
     offset  bytes  field
-    0       1      codec id
-    1       4      CRC-32 of codec id and body, big endian
+    0       1      codec id (low 4 bits), index of the rate (high 4 bits)
+    1       4      CRC-32 of byte 0 and body, big endian
     5       rest   body, as the codec writes it
 
 Any bytes give a latent or a ``CodecError``; nothing is allocated on a peer's word.
@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,60 +20,94 @@ from numpy.typing import NDArray
 from shared.codec import raw
 from shared.contracts import LATENT_SHAPE
 from shared.errors import MalformedPayload, PayloadTooLarge
+from shared.latent import Latent
+
+if TYPE_CHECKING:
+    from shared.codec.entropy import EntropyTables
+
+RAW, ENTROPY = "raw", "entropy"
+# A codec's number on the wire is never used again.
+CODEC_IDS = {RAW: 1, ENTROPY: 2}
+MOST_RATES = 16
 
 _HEADER = struct.Struct(">BI")
 HEADER_BYTES = _HEADER.size
 
-# No codec may make a latent larger than this: the raw one is the worst that is sent.
+# No payload is larger than this: the raw codec is the worst that is sent.
 MAX_PAYLOAD_BYTES = HEADER_BYTES + raw.SIZE_BYTES
 
 
-@dataclass(frozen=True)
-class Codec:
-    """A way to write a latent; ``id`` is its byte on the wire and is never used again."""
+class PayloadCodec:
+    """Writes and reads the payloads of one set of weights.
 
-    id: int
-    name: str
-    encode: Callable[[NDArray[np.uint8]], bytes]
-    decode: Callable[[bytes], NDArray[np.uint8]]
-
-
-RAW = Codec(1, raw.NAME, raw.encode, raw.decode)
-CODECS = {codec.id: codec for codec in (RAW,)}
-
-
-def encode_payload(latent: NDArray[np.uint8], codec: Codec = RAW) -> bytes:
-    """uint8 ``(8, 28, 28)`` -> the bytes of its payload.
-
-    Raises:
-        ValueError: the array is not a latent.
+    ``tables`` are those of its entropy code (None where it has none), ``rates`` how many rates it
+    has. ``names`` are the codecs that it reads; the first is the one it writes.
     """
-    if latent.shape != LATENT_SHAPE or latent.dtype != np.uint8:
-        raise ValueError(f"a latent is uint8 {LATENT_SHAPE}, not {latent.dtype} {latent.shape}")
-    body = codec.encode(latent)
-    return _HEADER.pack(codec.id, _checksum(codec.id, body)) + body
+
+    def __init__(self, tables: EntropyTables | None, rates: int) -> None:
+        self._tables, self._rates = tables, rates
+        self.names = (RAW,) if tables is None else (ENTROPY, RAW)
+
+    def encode(self, latent: Latent, codec: str | None = None) -> bytes:
+        """The bytes of a latent's payload, by ``codec`` or by the one that suits it.
+
+        Raises:
+            ValueError: not a latent of these weights, or no such codec here.
+        """
+        symbols = latent.symbols
+        if symbols.shape != LATENT_SHAPE or symbols.dtype != np.uint8:
+            raise ValueError(
+                f"a latent is uint8 {LATENT_SHAPE}, not {symbols.dtype} {symbols.shape}"
+            )
+        if not 0 <= latent.rate < self._rates:
+            raise ValueError(f"rate {latent.rate} of {self._rates}")
+        name = codec or self.names[0]
+        if name not in self.names:
+            raise ValueError(f"no codec {name!r} here; there are {', '.join(self.names)}")
+        body = self._write(name, latent)
+        if codec is None and len(body) > raw.SIZE_BYTES:  # nothing like what the tables expect
+            name, body = RAW, raw.encode(symbols)
+        first = latent.rate << 4 | CODEC_IDS[name]
+        return _HEADER.pack(first, _checksum(first, body)) + body
+
+    def decode(self, payload: bytes) -> Latent:
+        """The latent of a payload.
+
+        Raises:
+            PayloadTooLarge: longer than any payload can be.
+            MalformedPayload: too short, unknown codec or rate, wrong checksum, wrong body.
+        """
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            raise PayloadTooLarge(f"a payload is {len(payload)} bytes; at most {MAX_PAYLOAD_BYTES}")
+        if len(payload) < HEADER_BYTES:
+            raise MalformedPayload(f"a payload is {len(payload)} bytes; at least {HEADER_BYTES}")
+        first, checksum = _HEADER.unpack_from(payload)
+        codec_id, rate = first & 0xF, first >> 4
+        name = next((name for name in self.names if CODEC_IDS[name] == codec_id), None)
+        if name is None:
+            known = ", ".join(f"{CODEC_IDS[name]} ({name})" for name in self.names)
+            raise MalformedPayload(f"unknown codec {codec_id}; known: {known}")
+        if rate >= self._rates:
+            raise MalformedPayload(f"unknown rate {rate}; these weights have {self._rates}")
+        body = payload[HEADER_BYTES:]
+        if checksum != _checksum(first, body):
+            raise MalformedPayload("wrong checksum: the payload was damaged on its way")
+        return Latent(self._read(name, body, rate), rate)
+
+    def _write(self, name: str, latent: Latent) -> bytes:
+        if name == RAW or self._tables is None:
+            return raw.encode(latent.symbols)
+        from shared.codec.entropy import encode_symbols
+
+        return encode_symbols(latent.symbols, latent.rate, self._tables)
+
+    def _read(self, name: str, body: bytes, rate: int) -> NDArray[np.uint8]:
+        if name == RAW or self._tables is None:
+            return raw.decode(body)
+        from shared.codec.entropy import decode_symbols
+
+        return decode_symbols(body, rate, self._tables)
 
 
-def decode_payload(payload: bytes) -> NDArray[np.uint8]:
-    """The bytes of a payload -> uint8 ``(8, 28, 28)``.
-
-    Raises:
-        PayloadTooLarge: longer than any payload can be.
-        MalformedPayload: too short, unknown codec, wrong checksum or wrong size.
-    """
-    if len(payload) > MAX_PAYLOAD_BYTES:
-        raise PayloadTooLarge(f"a payload is {len(payload)} bytes; at most {MAX_PAYLOAD_BYTES}")
-    if len(payload) < HEADER_BYTES:
-        raise MalformedPayload(f"a payload is {len(payload)} bytes; at least {HEADER_BYTES}")
-    codec_id, checksum = _HEADER.unpack_from(payload)
-    if codec_id not in CODECS:
-        known = ", ".join(f"{codec.id} ({codec.name})" for codec in CODECS.values())
-        raise MalformedPayload(f"unknown codec {codec_id}; known: {known}")
-    body = payload[HEADER_BYTES:]
-    if checksum != _checksum(codec_id, body):
-        raise MalformedPayload("wrong checksum: the payload was damaged on its way")
-    return CODECS[codec_id].decode(body)
-
-
-def _checksum(codec_id: int, body: bytes) -> int:
-    return zlib.crc32(body, zlib.crc32(bytes((codec_id,))))
+def _checksum(first: int, body: bytes) -> int:
+    return zlib.crc32(body, zlib.crc32(bytes((first,))))

@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 from shared.contracts import LATENT_SHAPE
 from shared.errors import MalformedPayload
 
-NAME = "raw"
 SIZE_BYTES = int(np.prod(LATENT_SHAPE))
 
 
-def encode(latent: NDArray[np.uint8]) -> bytes:
+def encode(symbols: NDArray[np.uint8]) -> bytes:
     """uint8 ``(8, 28, 28)`` -> 6,272 bytes."""
-    return latent.tobytes()
+    return symbols.tobytes()
 
 
 def decode(body: bytes) -> NDArray[np.uint8]:

@@ -2,10 +2,10 @@
 
 shared/weights/DEFAULT                 the fingerprint that is used where none is named
 shared/weights/<fingerprint>/
-    manifest.json  head.onnx  local.onnx  cloud.onnx  golden.npz
+    manifest.json  head.onnx  local.onnx  cloud.onnx  golden.npz, and what else the manifest names
 """
 
-from shared.weights.manifest import Manifest, TailEntry
-from shared.weights.store import Weights, default_folder
+from shared.weights.manifest import Manifest, RateEntry, TailEntry
+from shared.weights.store import Weights, default_folder, shipped_folders
 
-__all__ = ["Manifest", "TailEntry", "Weights", "default_folder"]
+__all__ = ["Manifest", "RateEntry", "TailEntry", "Weights", "default_folder", "shipped_folders"]

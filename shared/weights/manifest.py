@@ -5,18 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from shared.contracts import SCHEMA_VERSION, Path
+from shared.codec.payload import MAX_PAYLOAD_BYTES, MOST_RATES
+from shared.contracts import LATENT_SHAPE, SCHEMA_VERSION, Path
 from shared.preprocess import DETAIL_SIDE, CropGeometry
+from shared.quantiser import ZERO_SYMBOL, Quantiser
 
 LOCAL_TAIL = "local"
 _SHA256 = r"^[0-9a-f]{64}$"
 _FILE = r"^[a-z0-9_.-]+$"
+_CHANNELS = LATENT_SHAPE[0]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class FileEntry(BaseModel):
@@ -29,16 +33,38 @@ class FileEntry(BaseModel):
 
 
 class TailEntry(FileEntry):
-    """One tail: the path it answers, its calibration, and what it was measured to do."""
+    """One tail: the path it answers, its calibration, and what it was measured to do.
+
+    Of a cloud tail at the default rate; ``RateEntry`` has the other rates.
+    """
 
     path: Path
-    temperature: float = Field(gt=0)
+    temperature: Positive
     # Share of right answers by data part, such as {"PublicTest": 0.65}.
     accuracy: dict[str, float]
 
 
+class RateEntry(BaseModel):
+    """One rate: how fine the quantiser is, what that costs, and the cloud tails at it, by id."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z0-9_-]+$")
+    # By channel of the latent.
+    gains: tuple[Positive, ...] = Field(min_length=_CHANNELS, max_length=_CHANNELS)
+    # Of a face's payload, with header and checksum.
+    bytes_mean: float = Field(ge=0)
+    temperature: dict[str, Positive] = {}
+    accuracy: dict[str, dict[str, float]] = {}
+
+
+# The one rate of weights that have no choice of it.
+FULL_RATE = RateEntry(name="full", gains=(1.0,) * _CHANNELS, bytes_mean=MAX_PAYLOAD_BYTES)
+
+
 class Manifest(BaseModel):
-    """``manifest.json``. ``tails`` holds ``local`` and one or more cloud tails by id."""
+    """``manifest.json``. ``tails`` holds ``local`` and one or more cloud tails by id, ``rates`` the
+    rates, most bytes first: a payload names one by its place."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -50,25 +76,51 @@ class Manifest(BaseModel):
     tails: dict[str, TailEntry]
     default_tail: str
     golden: FileEntry
+    # Since schema 2; a manifest of schema 1 means these defaults.
+    symbol_limit: int = Field(default=ZERO_SYMBOL, ge=1, le=ZERO_SYMBOL)
+    rates: tuple[RateEntry, ...] = Field(default=(FULL_RATE,), min_length=1, max_length=MOST_RATES)
+    default_rate: str = FULL_RATE.name
+    # Tables of the entropy code; without them payloads are raw.
+    entropy: FileEntry | None = None
     # Where the weights come from: data, recipe, run.
     origin: dict[str, Any]
 
+    @model_validator(mode="after")
+    def _rates_agree(self) -> Self:
+        names = [rate.name for rate in self.rates]
+        if len(set(names)) < len(names):
+            raise ValueError(f"rates: two have the same name among {', '.join(names)}")
+        if self.default_rate not in names:
+            raise ValueError(f"default_rate: {self.default_rate!r} is none of {', '.join(names)}")
+        for rate in self.rates:
+            for tail in (*rate.temperature, *rate.accuracy):
+                if tail not in self.tails:
+                    raise ValueError(f"rates: {rate.name} speaks of a tail {tail!r}; there is none")
+        return self
+
 
 def fingerprint(
-    tensors: Mapping[str, NDArray[np.generic]], labels: tuple[str, ...], crop: CropGeometry
+    tensors: Mapping[str, NDArray[np.generic]],
+    labels: tuple[str, ...],
+    crop: CropGeometry,
+    quantiser: Quantiser | None = None,
+    tables_sha256: str | None = None,
 ) -> str:
     """The 16 hex digits that both sides must agree on.
 
-    Covers the float head's ``tensors`` (by name, type, shape and value), which hold the
-    quantiser's scale, and the rest of what decides a latent's meaning: quantiser, entropy tables
-    (none yet), labels, and the way a crop is made. Never file bytes, never tails.
+    Covers the float head's ``tensors`` (by name, type, shape and value) and the rest of what
+    decides a latent's meaning: quantiser, entropy tables, labels, and the way a crop is made. Never
+    file bytes, never tails. Without a ``quantiser`` it is that of a head which rounds by itself
+    (schema 1).
     """
     digest = hashlib.sha256()
     rest = {
         "labels": labels,
         "crop": [crop.scale, crop.shift_x, crop.shift_y, DETAIL_SIDE],
-        "quantiser": "round half to even, step 1, zero 128, 0..255",
-        "entropy_tables": None,
+        "quantiser": "round half to even, step 1, zero 128, 0..255"
+        if quantiser is None
+        else {"gains": quantiser.gains.tolist(), "limit": quantiser.limit},
+        "entropy_tables": tables_sha256,
     }
     digest.update(json.dumps(rest, sort_keys=True).encode())
     for name in sorted(tensors):

@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from shared.codec.payload import PayloadCodec
 from shared.contracts import LATENT_SHAPE
-from shared.errors import WeightsError
+from shared.errors import ConfigError, WeightsError
 from shared.labels import LABELS
+from shared.quantiser import Quantiser
 from shared.runtime import Head, Tail, read_model
 from shared.weights.manifest import LOCAL_TAIL, FileEntry, Manifest
 
@@ -24,17 +28,20 @@ from shared.weights.manifest import LOCAL_TAIL, FileEntry, Manifest
 SYMBOL_SHARE = 1e-4
 LOGIT_TOLERANCE = 1e-4
 _HERE = Path(__file__).parent
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Golden:
     """Inputs and the outputs that torch gave for them.
 
-    ``crops`` uint8 ``(N, 224, 224)``, ``latents`` uint8 ``(N, 8, 28, 28)``, ``logits`` by tail
-    float32 ``(N, 7)``: of the local tail from the features, of a cloud tail from ``latents``.
+    ``crops`` uint8 ``(N, 224, 224)``, ``latents`` uint8 ``(N, 8, 28, 28)`` at the default rate,
+    ``logits`` by tail float32 ``(N, 7)``: of the local tail from the features, of a cloud tail from
+    ``latents``. ``z`` float32 ``(N, 8, 28, 28)`` is None where the head rounds by itself.
     """
 
     crops: NDArray[np.uint8]
+    z: NDArray[np.float32] | None
     latents: NDArray[np.uint8]
     logits: dict[str, NDArray[np.float32]]
 
@@ -54,28 +61,84 @@ class Weights:
             raise WeightsError(f"no weights in {folder}: {error.strerror}") from error
         except ValidationError as error:
             first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise WeightsError(f"{folder}/manifest.json: {place}: {first['msg']}") from error
+            place = "".join(f"{part}." for part in first["loc"])[:-1]
+            message = first["msg"].removeprefix("Value error, ")
+            what = f"{place}: {message}" if place else message
+            raise WeightsError(f"{folder}/manifest.json: {what}") from error
         if self.manifest.labels != LABELS:
             raise WeightsError(f"{folder} has labels {self.manifest.labels}, not {LABELS}")
         for tail in (LOCAL_TAIL, self.manifest.default_tail):
             if tail not in self.manifest.tails:
                 raise WeightsError(f"{folder}/manifest.json names no tail {tail!r}")
 
+    @cached_property
+    def quantiser(self) -> Quantiser:
+        """The quantiser of every rate."""
+        gains = np.array([rate.gains for rate in self.manifest.rates], np.float32)
+        return Quantiser(gains, self.manifest.symbol_limit)
+
+    @cached_property
+    def payload_codec(self) -> PayloadCodec:
+        """What writes and reads these weights' payloads.
+
+        Raises:
+            WeightsError: the tables of the entropy code are missing, altered or nonsense.
+        """
+        rates, limit = len(self.manifest.rates), self.manifest.symbol_limit
+        if self.manifest.entropy is None:
+            return PayloadCodec(None, rates)
+        from shared.codec.entropy import EntropyTables
+
+        tables = self._load(self.manifest.entropy, EntropyTables.from_bytes)
+        if (tables.rates, tables.limit) != (rates, limit):
+            raise WeightsError(
+                f"{self.folder}: the entropy tables are for {tables.rates} rates of limit "
+                f"{tables.limit}, the manifest has {rates} of {limit}"
+            )
+        return PayloadCodec(tables, rates)
+
+    def rate_index(self, name: str) -> int:
+        """The place of the rate called ``name``; empty means the default.
+
+        Raises:
+            ConfigError: there is none; the message names those there are.
+        """
+        names = [rate.name for rate in self.manifest.rates]
+        try:
+            return names.index(name or self.manifest.default_rate)
+        except ValueError:
+            raise ConfigError(
+                f"rate: weights {self.manifest.fingerprint} have no {name!r}; "
+                f"there are {', '.join(names)}"
+            ) from None
+
+    def temperature(self, tail: str, rate: int) -> float:
+        """The temperature that calibrates ``tail`` on latents of ``rate``, an index."""
+        of_rate = self.manifest.rates[rate].temperature
+        return of_rate.get(tail, self.manifest.tails[tail].temperature)
+
     def head(self, threads: int) -> Head:
-        """The head, checked against the golden latents.
+        """The head, checked against the golden latents of every rate.
 
         Raises:
             WeightsError: its file was altered, or it gives wrong numbers on this machine.
         """
-        head = Head(self._read(self.manifest.head), threads)
-        latents = head.run(self.golden.crops)[1].astype(np.int16)
-        off = np.abs(latents - self.golden.latents.astype(np.int16))
-        if off.max() > 1 or np.count_nonzero(off) > max(1, SYMBOL_SHARE * off.size):
-            raise WeightsError(
-                f"the head gives wrong latents on this machine: {np.count_nonzero(off)} of "
-                f"{off.size} symbols differ from the golden ones, by up to {off.max()}"
-            )
+        head = self._head(threads)
+        golden, default = self.golden, self.rate_index("")
+        z = head.run(golden.crops)[1]
+        for rate in range(len(self.manifest.rates)):
+            if rate == default or golden.z is None:
+                expected = golden.latents
+            else:
+                expected = self.quantiser.symbols(golden.z, rate)
+            symbols = self.quantiser.symbols(z, rate).astype(np.int16)
+            off = np.abs(symbols - expected.astype(np.int16))
+            if off.max() > 1 or np.count_nonzero(off) > max(1, SYMBOL_SHARE * off.size):
+                raise WeightsError(
+                    f"{self.folder}: the head gives wrong latents on this machine: "
+                    f"{np.count_nonzero(off)} of {off.size} symbols differ from the golden ones, "
+                    f"by up to {off.max()}"
+                )
         return head
 
     def tail(self, name: str, threads: int) -> Tail:
@@ -88,15 +151,18 @@ class Weights:
             known = ", ".join(self.manifest.tails)
             raise WeightsError(f"no tail {name!r} in {self.folder}; there are {known}")
         entry = self.manifest.tails[name]
-        tail = Tail(self._read(entry), threads, entry.temperature)
+        tail = self._load(entry, lambda data: Tail(data, threads, entry.temperature))
         golden = self.golden
         if name == LOCAL_TAIL:
-            logits = tail.logits(Head(self._read(self.manifest.head), threads).run(golden.crops)[0])
+            logits = tail.logits(self._head(threads).run(golden.crops)[0])
         else:
-            logits = tail.logits(golden.latents)
+            steps = self.quantiser.steps(self.rate_index(""))
+            logits = tail.logits(golden.latents, steps)
         off = np.abs(logits - golden.logits[name]).max()
         if not off <= LOGIT_TOLERANCE * max(1.0, float(np.abs(golden.logits[name]).max())):
-            raise WeightsError(f"tail {name!r} gives wrong logits here, off by {off:.2g}")
+            raise WeightsError(
+                f"{self.folder}: tail {name!r} gives wrong logits here, off by {off:.2g}"
+            )
         return tail
 
     @cached_property
@@ -106,15 +172,29 @@ class Weights:
         try:
             with np.load(data, allow_pickle=False) as arrays:
                 logits = {name: arrays[f"logits_{name}"] for name in self.manifest.tails}
-                golden = Golden(arrays["crops"], arrays["latents"], logits)
+                z = arrays["z"] if "z" in arrays.files else None
+                golden = Golden(arrays["crops"], z, arrays["latents"], logits)
         except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
             raise WeightsError(f"{self.folder}: the golden file cannot be read: {error}") from error
         n = len(golden.crops)
-        if golden.latents.shape != (n, *LATENT_SHAPE) or any(
+        shapes = (
+            {golden.latents.shape} if golden.z is None else {golden.latents.shape, golden.z.shape}
+        )
+        if shapes != {(n, *LATENT_SHAPE)} or any(
             rows.shape != (n, len(LABELS)) for rows in logits.values()
         ):
             raise WeightsError(f"{self.folder}: the golden arrays have the wrong shapes")
         return golden
+
+    def _head(self, threads: int) -> Head:
+        return self._load(self.manifest.head, lambda data: Head(data, threads))
+
+    def _load(self, entry: FileEntry, make: Callable[[bytes], T]) -> T:
+        data = self._read(entry)
+        try:
+            return make(data)
+        except WeightsError as error:
+            raise WeightsError(f"{self.folder / entry.file}: {error}") from error
 
     def _read(self, entry: FileEntry) -> bytes:
         path = self.folder / entry.file
@@ -122,6 +202,13 @@ class Weights:
         if hashlib.sha256(data).hexdigest() != entry.sha256:
             raise WeightsError(f"{path} is not the file that its manifest names (sha256 differs)")
         return data
+
+
+def shipped_folders() -> tuple[Path, ...]:
+    """Every folder of weights that is shipped, the default first."""
+    default = default_folder()
+    others = sorted(path.parent for path in _HERE.glob("*/manifest.json"))
+    return (default, *(folder for folder in others if folder != default))
 
 
 def default_folder() -> Path:

@@ -13,16 +13,18 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
 
-from shared.codec.payload import encode_payload
+from shared.codec.payload import PayloadCodec
+from shared.contracts import SCHEMA_VERSION
 from shared.labels import LABELS
+from shared.latent import Latent
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
 from shared.weights import Weights
 from tests.integration.cloud_process import CloudProcess
 from tests.unit.cloud_server.pictures import BAD, encoded, grey
 
-LATENTS = np.random.default_rng(1).integers(100, 156, (8, 8, 28, 28), dtype=np.uint8)
-PAYLOADS = [encode_payload(latent) for latent in LATENTS]
+SYMBOLS = np.random.default_rng(1).integers(113, 144, (8, 8, 28, 28), dtype=np.uint8)
+PAYLOADS = [PayloadCodec(None, 1).encode(Latent(symbols, 0)) for symbols in SYMBOLS]
 TIMEOUT_S = 30
 
 
@@ -60,7 +62,7 @@ def refused(call: grpc.UnaryUnaryMultiCallable, request: object) -> tuple[str, s
 
 def test_handshake(stub: pb_grpc.SplitFerStub, weights_folder: Path) -> None:
     model = stub.GetModel(pb.GetModelRequest(), timeout=TIMEOUT_S)
-    assert model.schema_version == 1
+    assert model.schema_version == SCHEMA_VERSION
     assert model.fingerprint == weights_folder.name
     assert tuple(model.labels) == LABELS
     assert list(model.tails) == ["cloud"]
@@ -74,7 +76,9 @@ def test_infer_gives_the_tails_answers(
     server: CloudProcess, stub: pb_grpc.SplitFerStub, weights_folder: Path
 ) -> None:
     reply = stub.Infer(infer_request(server, *PAYLOADS), timeout=TIMEOUT_S)
-    expected = Weights(weights_folder).tail("cloud", 1).run(LATENTS)
+    weights = Weights(weights_folder)
+    temperatures = np.full(len(SYMBOLS), weights.temperature("cloud", 0), np.float32)
+    expected = weights.tail("cloud", 1).run(SYMBOLS, weights.quantiser.steps(0), temperatures)
     got = np.array([result.answer.probabilities for result in reply.results])
     np.testing.assert_allclose(got, expected, atol=1e-5)
     assert {result.answer.model for result in reply.results} == {f"{server.fingerprint}/cloud"}

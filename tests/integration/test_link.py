@@ -70,7 +70,9 @@ class PlayedServer:
             self.server = None
 
     def link(self, token: str | None = None) -> Link:
-        return Link(lambda: open_channel(f"127.0.0.1:{self.port}", None), FINGERPRINT, token)
+        return Link(
+            lambda: open_channel(f"127.0.0.1:{self.port}", None), FINGERPRINT, ["raw"], token
+        )
 
 
 @pytest.fixture
@@ -201,7 +203,7 @@ def test_the_token_is_sent(server: PlayedServer) -> None:
 
 
 def test_closing_is_prompt_whatever_the_server_does() -> None:
-    link = Link(lambda: open_channel("127.0.0.1:9", None), FINGERPRINT)
+    link = Link(lambda: open_channel("127.0.0.1:9", None), FINGERPRINT, ["raw"])
     link.wait_for_handshake(10)
     start_s = time.monotonic()
     link.close()

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from shared.codec.payload import encode_payload
+from shared.codec.payload import PayloadCodec
+from shared.latent import Latent
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess, clean_environment
@@ -149,7 +150,7 @@ def test_tls_on_both_protocols(weights_folder: Path, tmp_path: Path) -> None:
             assert client.get("/readyz").status_code == 200
         credentials = grpc.ssl_channel_credentials(cert.read_bytes())
         with grpc.secure_channel(server.grpc, credentials) as channel:
-            payload = encode_payload(np.zeros((8, 28, 28), np.uint8))
+            payload = PayloadCodec(None, 1).encode(Latent(np.zeros((8, 28, 28), np.uint8), 0))
             request = pb.InferRequest(fingerprint=server.fingerprint, payloads=[payload])
             reply = pb_grpc.SplitFerStub(channel).Infer(request, timeout=PATIENCE_S)
             assert reply.results[0].answer.model

@@ -22,7 +22,8 @@ FACES = made_faces(40, seed=5)
 def paths(weights_folder: Path) -> Paths:
     weights = Weights(weights_folder)
     return Paths(
-        weights.head(1), weights.tail("local", 1), weights.tail("cloud", 1), picture_codec("png")
+        weights, weights.head(1), weights.tail("local", 1), weights.tail("cloud", 1),
+        picture_codec("png"),
     )  # fmt: skip
 
 

@@ -10,10 +10,10 @@ import pytest
 import pytest_asyncio
 
 from cloud_server.config import CloudConfig
-from cloud_server.registry import Registry, ServedWeights
+from cloud_server.registry import Registry
 from cloud_server.service import Service
-from cloud_server.tail import ServedTail
-from shared.codec.payload import encode_payload
+from cloud_server.tail import RateTable, ServedTail
+from shared.codec.payload import PayloadCodec
 from shared.contracts import SCHEMA_VERSION, Answer, Limits
 from shared.deadline import Deadline
 from shared.errors import (
@@ -28,13 +28,14 @@ from shared.errors import (
     WeightsError,
 )
 from shared.labels import LABELS
+from shared.latent import Latent
 from shared.weights import Weights
 from tests.unit.cloud_server.pictures import BAD, encoded, grey
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-LATENTS = np.random.default_rng(0).integers(100, 156, (5, 8, 28, 28), dtype=np.uint8)
-PAYLOADS = [encode_payload(latent) for latent in LATENTS]
+SYMBOLS = np.random.default_rng(0).integers(113, 144, (5, 8, 28, 28), dtype=np.uint8)
+PAYLOADS = [PayloadCodec(None, 1).encode(Latent(symbols, 0)) for symbols in SYMBOLS]
 
 
 def soon() -> Deadline:
@@ -47,12 +48,12 @@ class StuckTail:
     def __init__(self) -> None:
         self.go, self.begun, self.runs = threading.Event(), threading.Event(), 0
 
-    def run(self, latents: np.ndarray) -> np.ndarray:
+    def run(self, symbols: np.ndarray, *_: np.ndarray) -> np.ndarray:
         self.runs += 1
         self.begun.set()
         assert self.go.wait(60)
-        rows = np.full((len(latents), 7), 1 / 7, np.float32)
-        rows[latents[:, 0, 0, 0] == 255] = np.nan
+        rows = np.full((len(symbols), 7), 1 / 7, np.float32)
+        rows[symbols[:, 0, 0, 0] == 255] = np.nan
         return rows
 
 
@@ -64,9 +65,9 @@ def config_of(weights_folder: Path, **settings: Any) -> CloudConfig:
 def with_tail(weights_folder: Path, tail: Any, **settings: Any) -> Service:
     config = config_of(weights_folder, **settings)
     real = Registry.load(config).default
-    served = ServedTail(f"{real.fingerprint}/cloud", tail, config)
-    weights = ServedWeights(real.fingerprint, real.head, real.crop, {"cloud": served})
-    return Service(config, Registry([weights]))
+    rates = RateTable(np.ones((1, 8), np.float32), np.ones(1, np.float32))
+    served = ServedTail(f"{real.fingerprint}/cloud", tail, rates, config)
+    return Service(config, Registry([replace(real, tails={"cloud": served})]))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -105,7 +106,8 @@ async def begun(tail: StuckTail) -> None:
 
 async def test_answers_are_the_tails_in_order(service: Service, weights_folder: Path) -> None:
     weights = Weights(weights_folder)
-    expected = weights.tail("cloud", 1).run(LATENTS)
+    temperatures = np.full(len(SYMBOLS), weights.temperature("cloud", 0), np.float32)
+    expected = weights.tail("cloud", 1).run(SYMBOLS, weights.quantiser.steps(0), temperatures)
     inferred = await service.infer(weights.manifest.fingerprint, "cloud", PAYLOADS, soon())
     for result, row in zip(inferred.results, expected, strict=True):
         assert isinstance(result, Answer)
@@ -197,7 +199,7 @@ async def test_a_caller_that_gives_up_frees_its_faces(stuck: Any) -> None:
 async def test_a_face_that_poisons_the_tail_fails_alone(stuck: Any) -> None:
     service, tail = stuck
     tail.go.set()
-    poison = encode_payload(np.full((8, 28, 28), 255, np.uint8))
+    poison = PayloadCodec(None, 1).encode(Latent(np.full((8, 28, 28), 255, np.uint8), 0))
     good, bad, also_good = await infer(service, PAYLOADS[0], poison, PAYLOADS[1])
     assert isinstance(bad, InferenceFailed)
     assert isinstance(good, Answer)

@@ -27,7 +27,7 @@ def test_the_summary_of_a_small_run() -> None:
     seconds = summary.pop("seconds")
     assert seconds >= 0
     assert summary == {
-        "schema_version": 1, "frames": 7, "frames_without_face": 1, "dropped_frames": 3,
+        "schema_version": 2, "frames": 7, "frames_without_face": 1, "dropped_frames": 3,
         "faces": 5, "answered": 3, "failed": 2,
         "by_path": {"cloud": 2, "local": 1, "image": 0}, "by_reason": {"link_down": 1},
         "latency_ms": dict.fromkeys(("p50", "p95", "p99"), pytest.approx(10, rel=0.01)),

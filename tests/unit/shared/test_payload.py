@@ -1,69 +1,87 @@
 from __future__ import annotations
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shared.codec.payload import (
-    CODECS,
-    HEADER_BYTES,
-    MAX_PAYLOAD_BYTES,
-    decode_payload,
-    encode_payload,
-)
+from shared.codec.payload import CODEC_IDS, HEADER_BYTES, MAX_PAYLOAD_BYTES, PayloadCodec
 from shared.contracts import LATENT_SHAPE, Limits
 from shared.errors import MalformedPayload, PayloadTooLarge
+from shared.latent import Latent
+
+CODEC = PayloadCodec(None, 3)
 
 
-def latent(seed: int = 0) -> NDArray[np.uint8]:
-    return np.random.default_rng(seed).integers(0, 256, LATENT_SHAPE, dtype=np.uint8)
+def latent(rate: int = 0) -> Latent:
+    rng = np.random.default_rng(rate)
+    return Latent(rng.integers(0, 256, LATENT_SHAPE, dtype=np.uint8), rate)
 
 
-def test_round_trip_and_size() -> None:
-    payload = encode_payload(latent())
+@pytest.mark.parametrize("rate", range(3))
+def test_round_trip_and_size(rate: int) -> None:
+    payload = CODEC.encode(latent(rate))
     assert len(payload) == 6272 + HEADER_BYTES == MAX_PAYLOAD_BYTES
-    np.testing.assert_array_equal(decode_payload(payload), latent())
+    back = CODEC.decode(payload)
+    assert back.rate == rate
+    np.testing.assert_array_equal(back.symbols, latent(rate).symbols)
+
+
+def test_payloads_from_before_there_were_rates_are_those_of_rate_0() -> None:
+    body = latent().symbols.tobytes()
+    old = struct.pack(">BI", 1, zlib.crc32(b"\x01" + body)) + body
+    assert CODEC.encode(latent()) == old
+    assert CODEC.decode(old).rate == 0
 
 
 def test_every_flipped_bit_is_refused() -> None:
-    payload = bytearray(encode_payload(latent()))
+    payload = bytearray(CODEC.encode(latent()))
     for bit in range(len(payload) * 8):
         payload[bit // 8] ^= 1 << bit % 8
         with pytest.raises(MalformedPayload):
-            decode_payload(bytes(payload))
+            CODEC.decode(bytes(payload))
         payload[bit // 8] ^= 1 << bit % 8
 
 
 @pytest.mark.parametrize("size", [0, 1, HEADER_BYTES - 1])
 def test_too_short_for_a_header(size: int) -> None:
     with pytest.raises(MalformedPayload, match=f"{size} bytes; at least {HEADER_BYTES}"):
-        decode_payload(bytes(size))
+        CODEC.decode(bytes(size))
 
 
 def test_too_long_is_refused_before_its_checksum_is_read() -> None:
     with pytest.raises(PayloadTooLarge, match=f"at most {MAX_PAYLOAD_BYTES}"):
-        decode_payload(encode_payload(latent()) + b"\0")
+        CODEC.decode(CODEC.encode(latent()) + b"\0")
 
 
 def test_cut_short() -> None:
     with pytest.raises(MalformedPayload, match="checksum"):
-        decode_payload(encode_payload(latent())[:-1])
+        CODEC.decode(CODEC.encode(latent())[:-1])
 
 
 def test_unknown_codec_names_the_known_ones() -> None:
-    payload = encode_payload(latent())
-    with pytest.raises(MalformedPayload, match=r"unknown codec 250; known: 1 \(raw\)"):
-        decode_payload(b"\xfa" + payload[1:])
+    payload = CODEC.encode(latent())
+    with pytest.raises(MalformedPayload, match=r"unknown codec 10; known: 1 \(raw\)"):
+        CODEC.decode(b"\x0a" + payload[1:])
+    with pytest.raises(MalformedPayload, match="unknown codec 2"):
+        CODEC.decode(b"\x02" + payload[1:])  # the entropy code needs tables
+
+
+def test_a_rate_that_these_weights_do_not_have() -> None:
+    payload = PayloadCodec(None, 4).encode(latent(3))
+    with pytest.raises(MalformedPayload, match="unknown rate 3; these weights have 3"):
+        CODEC.decode(payload)
+    with pytest.raises(ValueError, match="rate 3 of 3"):
+        CODEC.encode(latent(3))
 
 
 def test_wrong_size_behind_a_right_checksum() -> None:
-    import struct
-    import zlib
-
     body = bytes(100)
-    payload = struct.pack(">BI", 1, zlib.crc32(body, zlib.crc32(b"\x01"))) + body
+    payload = struct.pack(">BI", 1, zlib.crc32(b"\x01" + body)) + body
     with pytest.raises(MalformedPayload, match="6272 bytes, not 100"):
-        decode_payload(payload)
+        CODEC.decode(payload)
 
 
 @pytest.mark.parametrize(
@@ -76,16 +94,22 @@ def test_wrong_size_behind_a_right_checksum() -> None:
 )
 def test_only_a_latent_is_encoded(wrong: NDArray[np.generic]) -> None:
     with pytest.raises(ValueError, match="a latent is uint8"):
-        encode_payload(wrong)  # type: ignore[arg-type]
+        CODEC.encode(Latent(wrong, 0))  # type: ignore[arg-type]
+
+
+def test_only_by_a_codec_there_is() -> None:
+    assert CODEC.encode(latent(), "raw") == CODEC.encode(latent())
+    with pytest.raises(ValueError, match="no codec 'entropy' here; there are raw"):
+        CODEC.encode(latent(), "entropy")
 
 
 def test_a_latent_that_is_not_contiguous() -> None:
-    turned = latent().transpose(0, 2, 1)
-    np.testing.assert_array_equal(decode_payload(encode_payload(turned)), turned)
+    turned = latent().symbols.transpose(0, 2, 1)
+    np.testing.assert_array_equal(CODEC.decode(CODEC.encode(Latent(turned, 0))).symbols, turned)
 
 
-def test_codec_ids_fit_their_byte() -> None:
-    assert all(codec.id == number and 0 < number < 256 for number, codec in CODECS.items())
+def test_codec_ids_fit_their_four_bits() -> None:
+    assert all(0 < number < 16 for number in CODEC_IDS.values())
 
 
 def test_a_message_holds_a_frame_of_raw_payloads() -> None:

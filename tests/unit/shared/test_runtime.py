@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -90,6 +92,62 @@ def test_a_model_of_another_kind_is_named() -> None:
         Head(model(), 1)
     with pytest.raises(WeightsError, match="not a tail: it takes"):
         Tail(model(source="crop"), 1, 1.0)
+
+
+def network(
+    inputs: dict[str, tuple[int, list[Any]]], nodes: list[Any], outputs: dict[str, int]
+) -> bytes:
+    """A model of ``nodes``; inputs as ``{name: (type, shape)}``, outputs as ``{name: type}``."""
+    graph = helper.make_graph(
+        nodes, "graph",
+        [helper.make_tensor_value_info(name, *of) for name, of in inputs.items()],
+        [helper.make_tensor_value_info(name, of, None) for name, of in outputs.items()],
+    )  # fmt: skip
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    return made.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("second", "kind", "lowest"), [("z", TensorProto.FLOAT, 0), ("latent", TensorProto.UINT8, -128)]
+)
+def test_a_head_gives_z_whether_it_rounds_or_not(second: str, kind: int, lowest: int) -> None:
+    nodes = [
+        helper.make_node("Cast", ["crop"], ["features"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", ["crop"], [second], to=kind),
+    ]
+    data = network(
+        {"crop": (TensorProto.UINT8, ["N", 1, 4, 4])}, nodes,
+        {"features": TensorProto.FLOAT, second: kind},
+    )  # fmt: skip
+    crops = np.arange(32, dtype=np.uint8).reshape(2, 4, 4)
+    z = Head(data, 1).run(crops)[1]
+    assert z.dtype == np.float32
+    np.testing.assert_array_equal(z, crops[:, None].astype(np.float32) + lowest)
+
+
+def stepped_tail() -> Tail:
+    """Gives the steps as its logits."""
+    nodes = [helper.make_node("Identity", ["step"], ["logits"])]
+    inputs = {
+        "latent": (TensorProto.UINT8, ["N", 8, 28, 28]), "step": (TensorProto.FLOAT, ["N", 8]),
+    }  # fmt: skip
+    return Tail(network(inputs, nodes, {"logits": TensorProto.FLOAT}), 1)
+
+
+def test_a_tail_with_steps_takes_one_row_for_all_or_one_a_face() -> None:
+    symbols, each = np.zeros((3, 8, 28, 28), np.uint8), np.arange(24, dtype=np.float32)
+    tail, each = stepped_tail(), each.reshape(3, 8)
+    np.testing.assert_array_equal(tail.logits(symbols, each), each)
+    np.testing.assert_array_equal(tail.logits(symbols, each[1]), each[[1, 1, 1]])
+    with pytest.raises(ValueError, match="needs the steps"):
+        tail.logits(symbols)
+
+
+def test_each_face_has_its_own_temperature() -> None:
+    tail, rows = Tail(model(), 1, 3.0), np.array([[5.0, 1.0]] * 2, np.float32)
+    got = tail.run(rows, None, np.array([0.5, 4.0], np.float32))
+    for row, temperature in zip(got, (0.5, 4.0), strict=True):
+        np.testing.assert_allclose(row, Tail(model(), 1, temperature).run(rows[:1])[0])
 
 
 def test_the_temperature_flattens_the_probabilities() -> None:
