@@ -13,36 +13,35 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shared.contracts import CROP_SIDE, FEATURES_SHAPE, LATENT_SHAPE
-from shared.models.bottleneck import dequantise, quantise
-from shared.models.split_model import CloudTail, Head, SplitModel
+from shared.models.bottleneck import DEFAULT_RATE, LATENT_CHANNELS, dequantise, quantise
+from shared.models.split_model import Head, SplitModel
 
 OPSET = 18
 
 
 class ExportedHead(nn.Module):
-    """uint8 crop ``(N, 1, 224, 224)`` -> features ``(N, 116, 28, 28)``, latent uint8
-    ``(N, 8, 28, 28)``."""
+    """uint8 crop ``(N, 1, 224, 224)`` -> features ``(N, 116, 28, 28)``, z ``(N, 8, 28, 28)``."""
 
     def __init__(self, head: Head) -> None:
         super().__init__()
         self.head = head
 
     def forward(self, crop: Tensor) -> tuple[Tensor, Tensor]:
-        """Features and symbols."""
+        """Features and ``z``, float."""
         features, z = self.head(crop.float())
-        return features, quantise(z).to(torch.uint8)
+        return features, z
 
 
 class ExportedCloudTail(nn.Module):
-    """uint8 latent ``(N, 8, 28, 28)`` -> logits ``(N, 7)``."""
+    """uint8 latent ``(N, 8, 28, 28)``, step ``(N, 8)`` -> logits ``(N, 7)``."""
 
-    def __init__(self, tail: CloudTail) -> None:
+    def __init__(self, tail: nn.Module) -> None:
         super().__init__()
         self.tail = tail
 
-    def forward(self, latent: Tensor) -> Tensor:
+    def forward(self, latent: Tensor, step: Tensor) -> Tensor:
         """Logits of symbols."""
-        logits: Tensor = self.tail(dequantise(latent.float()))
+        logits: Tensor = self.tail(dequantise(latent.float(), step))
         return logits
 
 
@@ -53,38 +52,43 @@ def export_model(model: SplitModel) -> dict[str, bytes]:
     crop = torch.zeros(2, 1, CROP_SIDE, CROP_SIDE, dtype=torch.uint8)
     features = torch.zeros(2, *FEATURES_SHAPE)
     return {
-        "head": _export(ExportedHead(model.head), crop, "crop", ["features", "latent"]),
-        "local": _export(model.local_tail, features, "features", ["logits"]),
+        "head": _export(ExportedHead(model.head), {"crop": crop}, ["features", "z"]),
+        "local": _export(model.local_tail, {"features": features}, ["logits"]),
         "cloud": export_cloud_tail(model.cloud_tail),
     }
 
 
-def export_cloud_tail(tail: CloudTail) -> bytes:
-    """One cloud tail as ONNX bytes."""
-    latent = torch.zeros(2, *LATENT_SHAPE).byte()
-    return _export(ExportedCloudTail(tail), latent, "latent", ["logits"])
+def export_cloud_tail(tail: nn.Module) -> bytes:
+    """One cloud tail, which takes ``y_hat`` ``(N, 8, 28, 28)``, as ONNX bytes."""
+    latent, step = torch.zeros(2, *LATENT_SHAPE).byte(), torch.ones(2, LATENT_CHANNELS)
+    return _export(ExportedCloudTail(tail), {"latent": latent, "step": step}, ["logits"])
 
 
 @torch.no_grad()
 def torch_outputs(model: SplitModel, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.generic]]:
-    """What torch gives for uint8 crops ``(N, 224, 224)``: features, latent, local, cloud."""
+    """What torch gives for uint8 crops ``(N, 224, 224)``: features, z, latent (at the default
+    rate), local, cloud."""
     model = model.float().eval()
-    features, latent = ExportedHead(model.head)(torch.from_numpy(crops)[:, None])
-    local, cloud = model.local_tail(features), ExportedCloudTail(model.cloud_tail)(latent)
-    named = {"features": features, "latent": latent, "local": local, "cloud": cloud}
+    features, z = ExportedHead(model.head)(torch.from_numpy(crops)[:, None])
+    gain = model.gains.gains()[DEFAULT_RATE]
+    latent = quantise(z, gain).to(torch.uint8)
+    local = model.local_tail(features)
+    cloud = ExportedCloudTail(model.cloud_tail)(latent, (1 / gain).expand(len(crops), -1))
+    named = {"features": features, "z": z, "latent": latent, "local": local, "cloud": cloud}
     return {name: tensor.numpy() for name, tensor in named.items()}
 
 
-def _export(module: nn.Module, example: Tensor, source: str, outputs: list[str]) -> bytes:
+def _export(module: nn.Module, examples: dict[str, Tensor], outputs: list[str]) -> bytes:
     buffer = io.BytesIO()
+    batch = torch.export.Dim("N", min=1, max=4096)
     exporter_log = logging.getLogger("torch.onnx")
     level = exporter_log.level
     exporter_log.setLevel(logging.ERROR)  # it says of torchvision that it is not there
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's exporter warns of its own internals
         program = torch.onnx.export(
-            module.eval(), (example,), input_names=[source], output_names=outputs,
-            dynamic_shapes=({0: torch.export.Dim("N", min=1, max=4096)},),
+            module.eval(), tuple(examples.values()), input_names=list(examples),
+            output_names=outputs, dynamic_shapes=tuple({0: batch} for _ in examples),
             opset_version=OPSET, dynamo=True, optimize=True, verbose=False,
         )  # fmt: skip
     exporter_log.setLevel(level)

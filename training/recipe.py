@@ -5,7 +5,9 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from shared.models.bottleneck import RATES
 from shared.models.split_model import SplitConfig
 
 PARTS = ("stem", "encoder", "local", "cloud")
@@ -19,7 +21,9 @@ class Stage:
     not named is not run. ``bf16`` runs under autocast; ``augment`` is the strength of the random
     views. ``start_cloud`` first makes the bottleneck from the principal components of the features
     and the cloud's trunk from the local tail's weights;
-    ``refit_statistics`` first measures every batch statistic anew at this size.
+    ``refit_statistics`` first measures every batch statistic anew at this size. ``latent_bytes``
+    is what a latent may cost by the prior, per rate and at this size: the weight of the rate term
+    is moved until it does. Without it there is no rate term.
 
     Raises:
         ValueError: a value is not offered; the message names it.
@@ -36,6 +40,7 @@ class Stage:
     augment: float = 1.0
     start_cloud: bool = False
     refit_statistics: bool = False
+    latent_bytes: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.size < 32 or self.size % 32 or self.epochs < 1 or not set(self.parts) <= set(PARTS):
@@ -44,13 +49,16 @@ class Stage:
             )
         if not {"local", "cloud"} & set(self.parts):
             raise ValueError(f"a stage trains at least one tail: {self}")
+        if self.latent_bytes and len(self.latent_bytes) != len(RATES):
+            raise ValueError(f"latent_bytes are one number for each rate of {RATES}: {self}")
 
 
 @dataclass(frozen=True)
 class Recipe:
     """One run: seed, optimiser (AdamW), model options and stages.
 
-    ``start_from`` names the run whose last weights this one starts with. ``average`` is the decay
+    ``start_from`` names the run whose backbone this one starts with. ``mutual`` weighs the
+    divergence of each tail from the mean of both (Zhang et al., 2018). ``average`` is the decay
     per step of the exponential moving average of the weights, which is what is measured and
     exported; 0 measures the weights themselves.
     """
@@ -60,6 +68,7 @@ class Recipe:
     weight_decay: float = 0.05
     label_smoothing: float = 0.1
     start_from: str = ""
+    mutual: float = 0.0
     average: float = 0.0
     model: SplitConfig = field(default_factory=SplitConfig)
 
@@ -72,9 +81,14 @@ def read_recipe(path: Path) -> Recipe:
     """
     try:
         table = tomllib.loads(path.read_text())
-        stages = tuple(Stage(**{**s, "parts": tuple(s["parts"])}) for s in table.pop("stage"))
+        stages = tuple(_stage(row) for row in table.pop("stage"))
         return Recipe(stages=stages, model=SplitConfig(**table.pop("model", {})), **table)
     except KeyError as error:
         raise ValueError(f"{path}: the key {error} is missing") from error
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def _stage(row: dict[str, Any]) -> Stage:
+    lists = {"parts": tuple(row["parts"]), "latent_bytes": tuple(row.get("latent_bytes", ()))}
+    return Stage(**{**row, **lists})

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from shared.models.bottleneck import LATENT_CHANNELS
 from shared.models.split_model import SplitModel
 
-# Four standard deviations of each component fill the quantiser's range of +-127 steps.
-STEPS_PER_DEVIATION = 127 / 4
+# Of the 8 components together; their shares differ, as the coder wants it.
+STEPS_PER_DEVIATION = 0.7
 
 
 @torch.no_grad()
@@ -17,7 +17,7 @@ def start_cloud(model: SplitModel, crops: Tensor) -> None:
     """Set encoder and decoder to the features' 8 principal components and copy the trunk.
 
     ``crops`` ``(N, 1, H, W)`` are plain views to fit on. The best linear bottleneck in the mean
-    square is the one of the principal components.
+    square is the one of the principal components, all of one step.
     """
     model.head.eval()
     features = model.head.features(crops).float()
@@ -25,12 +25,13 @@ def start_cloud(model: SplitModel, crops: Tensor) -> None:
     mean = flat.mean(dim=0)
     values, vectors = torch.linalg.eigh(torch.cov((flat - mean).T))
     basis = vectors[:, -LATENT_CHANNELS:]
-    step = STEPS_PER_DEVIATION / values[-LATENT_CHANNELS:].clamp(min=1e-12).sqrt()
+    step = STEPS_PER_DEVIATION / values[-LATENT_CHANNELS:].mean().clamp(min=1e-12).sqrt()
 
     encoder, decoder = model.head.encoder.conv, model.cloud_tail.decoder.conv
     encoder.weight.copy_((basis * step).T[:, :, None, None])
     _bias(encoder).copy_(-(basis * step).T @ mean)
-    decoder.weight.copy_((basis / step)[:, :, None, None])
+    decoder.weight.zero_()
+    decoder.weight[:, :, 1, 1] = (basis / step).to(decoder.weight)
     _bias(decoder).copy_(mean)
     model.cloud_tail.trunk.load_state_dict(model.local_tail.state_dict())
 

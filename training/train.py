@@ -15,6 +15,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from shared.models.bottleneck import DEFAULT_RATE
 from shared.models.split_model import SplitModel
-from training.average import Average
 from training.augment import enlarge, random_views
+from training.average import Average
 from training.datasets import DataError, Faces, data_path, load_fer2013, split_off
+from training.rate_control import RATE_SHARES, RateControl
 from training.recipe import Recipe, Stage, read_recipe
 from training.start_cloud import start_cloud
 
@@ -48,10 +51,11 @@ class Trainer:
         model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = model
         if recipe.start_from:
-            load_weights(model, checkpoints.parent / recipe.start_from / CHECKPOINT)
+            load_backbone(model, checkpoints.parent / recipe.start_from / CHECKPOINT)
         self.average = Average(model, recipe.average)
         self.optimiser = torch.optim.AdamW(_groups(self.model, recipe.weight_decay), lr=0.0)
         self.log, self.checkpoint = run / "log.jsonl", checkpoints / CHECKPOINT
+        self.rates = RateControl()
         self.stage, self.epoch, self.step = 0, 0, 0
         self.loss_sum, self.seconds = 0.0, 0.0
         run.mkdir(parents=True, exist_ok=True)
@@ -65,7 +69,7 @@ class Trainer:
         """Write the checkpoint so that a kill in the middle leaves the one before."""
         state = {name: getattr(self, name) for name in self.PLACE}
         state |= {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
-        state["average"] = self.average.state()
+        state |= {"average": self.average.state(), "rates": asdict(self.rates)}
         temporary = self.checkpoint.with_suffix(".tmp")
         torch.save(state, temporary)
         os.replace(temporary, self.checkpoint)
@@ -78,6 +82,7 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.average.restore(state["average"])
+        self.rates = RateControl(**state["rates"])
         for name in self.PLACE:
             setattr(self, name, state[name])
         return True
@@ -143,7 +148,8 @@ class Trainer:
             views = random_views(pictures[chosen], stage.size, generator, stage.augment)
             # Dropout draws from the global generator, which a resumed run has to find as it was.
             torch.manual_seed(self._generator(self.stage, self.epoch, self.step, 1).initial_seed())
-            self.loss_sum += self._one_step(stage, views, labels[chosen])
+            rate = _draw_rate(generator)
+            self.loss_sum += self._one_step(stage, views, labels[chosen], rate)
             self.step += 1
             self.seconds = time.monotonic() - started
             bar.set_postfix(loss=f"{self.loss_sum / self.step:.3f}", refresh=False)
@@ -153,18 +159,27 @@ class Trainer:
                 saved = time.monotonic()
         bar.close()
 
-    def _one_step(self, stage: Stage, views: Tensor, labels: Tensor) -> float:
+    def _one_step(self, stage: Stage, views: Tensor, labels: Tensor, rate: int) -> float:
         views = views.contiguous(memory_format=torch.channels_last)
         with self._autocast():
-            logits = _run(self.model, stage, views)
+            logits, values = _run(self.model, stage, views, rate)
+        logits = [x.float() for x in logits]
         smoothing = self.recipe.label_smoothing
-        losses = [F.cross_entropy(x.float(), labels, label_smoothing=smoothing) for x in logits]
-        loss = torch.stack(losses).sum()
+        loss = torch.stack(
+            [F.cross_entropy(x, labels, label_smoothing=smoothing) for x in logits]
+        ).sum()
+        shown = loss.item() / len(logits)
+        if self.recipe.mutual and len(logits) > 1:
+            loss = loss + self.recipe.mutual * _divergence(logits)
+        if stage.latent_bytes and values is not None:
+            latent_bytes = self.model.prior.bits(values, rate).mean() / 8
+            loss = loss + self.rates.weight(rate) * latent_bytes
+            self.rates.saw(rate, latent_bytes.item(), stage.latent_bytes[rate])
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         self.average.follow(self.model)
-        return loss.item() / len(losses)
+        return shown
 
     def _report(self, stage: Stage, held_out: dict[str, Faces]) -> None:
         row: dict[str, Any] = {
@@ -172,6 +187,9 @@ class Trainer:
             "loss": self.loss_sum / max(self.step, 1), "seconds": round(self.seconds, 1),
             "lr": self.optimiser.param_groups[0]["lr"],
         }  # fmt: skip
+        if stage.latent_bytes:
+            row["latent_bytes"] = [round(b or 0.0, 1) for b in self.rates.recent_bytes]
+            row["rate_weights"] = [round(w, 3) for w in self.rates.log_weights]
         with self.average.in_place(self.model):
             for name, faces in held_out.items():
                 row[name] = self.accuracy(stage, faces)
@@ -181,7 +199,8 @@ class Trainer:
 
     @torch.no_grad()
     def accuracy(self, stage: Stage, faces: Faces) -> dict[str, float]:
-        """Share of right answers per trained tail, single view, at the stage's size."""
+        """Share of right answers per trained tail, single view, at the stage's size and the default
+        rate."""
         self.model.eval()
         right: dict[str, int] = {}
         for start in range(0, len(faces), 256):
@@ -189,7 +208,7 @@ class Trainer:
             labels = torch.from_numpy(faces.labels[start : start + 256]).to(self.device)
             views = enlarge(pictures, stage.size).contiguous(memory_format=torch.channels_last)
             with self._autocast():
-                logits = _run(self.model, stage, views)
+                logits, _ = _run(self.model, stage, views, DEFAULT_RATE)
             for tail, x in zip(_tails(stage), logits, strict=True):
                 right[tail] = right.get(tail, 0) + int((x.argmax(1) == labels).sum())
         return {tail: round(count / len(faces), 5) for tail, count in right.items()}
@@ -209,42 +228,58 @@ class Trainer:
         return order.to(self.device)
 
 
-def load_weights(model: SplitModel, checkpoint: Path) -> None:
-    """Give ``model`` the averaged weights of a checkpoint; parts it does not have stay as they are.
+def load_backbone(model: SplitModel, checkpoint: Path) -> None:
+    """Give ``model`` the stem and the local tail of a checkpoint, averaged where it has averages.
 
     Raises:
-        ValueError: there is no checkpoint, or it holds a tensor that the model lacks.
+        ValueError: there is no checkpoint, or it is of another backbone.
     """
     if not checkpoint.exists():
         raise ValueError(f"no checkpoint at {checkpoint}: train that run first")
     state: dict[str, Any] = torch.load(checkpoint, map_location="cpu")
     weights = state["average"]["weights"] if "average" in state else state["model"]
-    unknown = model.load_state_dict(weights, strict=False)[1]
-    if unknown:
-        raise ValueError(f"{checkpoint} is of another model: it has {', '.join(unknown[:3])}")
+    for name, module in (("head.stem.", model.head.stem), ("local_tail.", model.local_tail)):
+        part = {k.removeprefix(name): v for k, v in weights.items() if k.startswith(name)}
+        try:
+            module.load_state_dict(part)
+        except RuntimeError as error:
+            raise ValueError(f"{checkpoint} is of another backbone: {error}") from error
 
 
 def _tails(stage: Stage) -> list[str]:
     return [tail for tail in ("local", "cloud") if tail in stage.parts]
 
 
-def _run(model: SplitModel, stage: Stage, views: Tensor) -> tuple[Tensor, ...]:
-    """Logits of the stage's tails, `local` before `cloud`."""
+def _run(
+    model: SplitModel, stage: Stage, views: Tensor, rate: int
+) -> tuple[list[Tensor], Tensor | None]:
+    """Logits of the stage's tails, `local` before `cloud`, and what was sent where both ran."""
     tails = _tails(stage)
     if tails == ["local", "cloud"]:
-        both: tuple[Tensor, Tensor] = model(views)
-        return both
-    return (model.local(views) if tails == ["local"] else model.cloud(views),)
+        out = model(views, rate)
+        return [out.local, out.cloud], out.values
+    return [model.local(views) if tails == ["local"] else model.cloud(views, rate)], None
+
+
+def _divergence(logits: list[Tensor]) -> Tensor:
+    """Of each tail's answer from the mean of all (which is not moved by it), in nats."""
+    mean = torch.stack([x.softmax(dim=1) for x in logits]).mean(dim=0).detach()
+    parts = [F.kl_div(x.log_softmax(dim=1), mean, reduction="batchmean") for x in logits]
+    return torch.stack(parts).sum()
+
+
+def _draw_rate(generator: torch.Generator) -> int:
+    return int(torch.multinomial(torch.tensor(RATE_SHARES), 1, generator=generator))
 
 
 def _freeze(model: SplitModel, stage: Stage) -> None:
     """Train mode and gradients for the stage's parts alone."""
-    modules: dict[str, nn.Module] = {
-        "stem": model.head.stem, "encoder": model.head.encoder,
-        "local": model.local_tail, "cloud": model.cloud_tail,
-    }  # fmt: skip
+    modules: list[tuple[str, nn.Module]] = [
+        ("stem", model.head.stem), ("local", model.local_tail), ("cloud", model.cloud_tail),
+        ("encoder", model.head.encoder), ("encoder", model.gains), ("encoder", model.prior),
+    ]  # fmt: skip
     model.train()
-    for name, module in modules.items():
+    for name, module in modules:
         module.train(name in stage.parts)
         module.requires_grad_(name in stage.parts)
 

@@ -1,36 +1,45 @@
 """The learned cut through the split point: 116 channels to 8 small integers each, and back.
 
-    features (N,116,28,28) -> Encoder 1x1 -> z -> quantise -> y uint8 (N,8,28,28)   on the edge
-    y -> dequantise -> y_hat -> Decoder 1x1 -> features' (N,116,28,28)              in the cloud
+    features (N,116,28,28) -> Encoder 1x1 -> z (N,8,28,28) -> quantise at a rate -> y uint8    edge
+    y -> dequantise at the rate -> y_hat -> Decoder 3x3 -> features' (N,116,28,28)            cloud
 
-The quantiser has a fixed step of 1 and 256 symbols; how fine it really is lies in the scale that
-the encoder learns. So a rate term only has to pull on the encoder's weights.
+A rate is a gain per channel: ``v = round(z * gain)``, ``y_hat = v / gain``. So one head offers
+several rates, and the edge can turn the rate per frame after the head ran. Most values of ``v``
+are 0; what they cost is learned by the prior, which the entropy coder follows with integers.
 """
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 LATENT_CHANNELS = 8
 ZERO_SYMBOL = 128
+SYMBOL_LIMIT = 15
+# In order of falling bytes. Gains start this far apart.
+RATES = ("high", "default", "low")
+DEFAULT_RATE = RATES.index("default")
+_FIRST_GAINS = (1.4, 1.0, 0.65)
+_KERNEL = 3
 
 
-def quantise(z: Tensor) -> Tensor:
-    """Symbols of ``z``: float ``(N, 8, H, W)`` -> whole numbers 0..255 of the same dtype.
+def quantise(z: Tensor, gain: Tensor) -> Tensor:
+    """Symbols of ``z``: float ``(N, 8, H, W)`` -> whole numbers 113..143 of the same dtype.
 
-    Halves round to even, in torch as in ONNX.
+    ``gain`` ``(8,)``. Halves round to even, in torch as in NumPy.
     """
-    return torch.clamp(torch.round(z) + ZERO_SYMBOL, 0, 255)
+    v = torch.round(z * gain.view(1, -1, 1, 1))
+    return torch.clamp(v, -SYMBOL_LIMIT, SYMBOL_LIMIT) + ZERO_SYMBOL
 
 
-def dequantise(y: Tensor) -> Tensor:
-    """``y_hat`` of symbols ``y``: whole numbers 0..255 -> float in -128..127."""
-    return y - ZERO_SYMBOL
+def dequantise(y: Tensor, step: Tensor) -> Tensor:
+    """``y_hat`` of symbols ``y`` ``(N, 8, H, W)``; ``step`` ``(N, 8)`` is 1 / gain."""
+    return (y - ZERO_SYMBOL) * step[:, :, None, None]
 
 
 class Encoder(nn.Module):
-    """``(N, 116, H, W)`` -> ``z`` ``(N, 8, H, W)``, in quantiser steps."""
+    """``(N, 116, H, W)`` -> ``z`` ``(N, 8, H, W)``, in steps of a quantiser of gain 1."""
 
     def __init__(self, channels: int, latent_channels: int = LATENT_CHANNELS) -> None:
         super().__init__()
@@ -43,11 +52,14 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """``y_hat`` ``(N, 8, H, W)`` -> ``(N, 116, H, W)``."""
+    """``y_hat`` ``(N, 8, H, W)`` -> ``(N, 116, H, W)``.
+
+    3x3, because neighbours tell what a coarse step has lost.
+    """
 
     def __init__(self, channels: int, latent_channels: int = LATENT_CHANNELS) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(latent_channels, channels, 1)
+        self.conv = nn.Conv2d(latent_channels, channels, _KERNEL, padding=_KERNEL // 2)
 
     def forward(self, y_hat: Tensor) -> Tensor:
         """The features that ``y_hat`` stands for."""
@@ -55,6 +67,60 @@ class Decoder(nn.Module):
         return features
 
 
-def straight_through(z: Tensor) -> Tensor:
-    """``y_hat`` of ``z`` for training: the rounded value forward, the identity backward."""
-    return z + (dequantise(quantise(z)) - z).detach()
+class Gains(nn.Module):
+    """The gain of each rate and channel, learned: ``gains()`` is ``(R, 8)``, positive."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        first = torch.tensor(_FIRST_GAINS).log()[:, None].repeat(1, LATENT_CHANNELS)
+        self.log = nn.Parameter(first)
+
+    def gains(self) -> Tensor:
+        """``(R, 8)``."""
+        return self.log.exp()
+
+    def forward(self, z: Tensor, rate: int) -> tuple[Tensor, Tensor]:
+        """``z`` ``(N, 8, H, W)`` -> values ``v`` (whole numbers) and ``y_hat``, both of its shape.
+
+        Forward they are rounded, backward the rounding is the identity.
+        """
+        gain = self.gains()[rate]
+        scaled = z * gain.view(1, -1, 1, 1)
+        rounded = quantise(z, gain) - ZERO_SYMBOL
+        v = scaled + (rounded - scaled).detach()
+        return v, v / gain.view(1, -1, 1, 1)
+
+
+class Prior(nn.Module):
+    """What the values of a latent cost, given those coded before: for training alone.
+
+    Channel by channel, each in raster order. A value is logistic around a linear function of its
+    known neighbours (3x3: W, NW, N, NE of its own channel, all nine of lower ones); the scale is
+    linear in their magnitudes. The entropy coder has tables of its own, fitted afterwards.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        n = LATENT_CHANNELS
+        # Rates lie one after another: torch lays out four dimensions at most, channels last.
+        self.location = nn.Parameter(torch.zeros(len(RATES) * n, n, _KERNEL, _KERNEL))
+        self.spread = nn.Parameter(torch.full((len(RATES) * n, n, _KERNEL, _KERNEL), 0.02))
+        self.location_bias = nn.Parameter(torch.zeros(len(RATES), n))
+        self.spread_bias = nn.Parameter(torch.full((len(RATES), n), 0.3))
+        mask = torch.zeros(n, n, _KERNEL, _KERNEL)
+        for channel in range(n):
+            mask[channel, :channel] = 1
+            mask[channel, channel].view(-1)[: _KERNEL * _KERNEL // 2] = 1
+        self.register_buffer("mask", mask, persistent=False)
+
+    def bits(self, v: Tensor, rate: int) -> Tensor:
+        """Bits of each latent ``v`` ``(N, 8, H, W)`` (whole numbers): ``(N,)``."""
+        pad, mask = _KERNEL // 2, self.get_buffer("mask")
+        v, rows = v.float(), slice(rate * LATENT_CHANNELS, (rate + 1) * LATENT_CHANNELS)
+        location = F.conv2d(v, self.location[rows] * mask, self.location_bias[rate], padding=pad)
+        spread = F.conv2d(v.abs(), self.spread[rows] * mask, self.spread_bias[rate], padding=pad)
+        scale = F.softplus(spread, beta=4).clamp(min=0.05)
+        off = (v - location).abs()
+        # Of the two equal forms the one in the lower tail loses no digits.
+        share = torch.sigmoid((0.5 - off) / scale) - torch.sigmoid((-0.5 - off) / scale)
+        return -share.clamp(min=1e-6).log2().sum(dim=(1, 2, 3))

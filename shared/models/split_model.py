@@ -1,7 +1,8 @@
 """One head, two tails: the whole network as the edge and the cloud share it.
 
     crop (N,1,224,224) -> Head -> features (N,116,28,28) -> LocalTail -> logits     path "local"
-                               \\-> latent   (N,  8,28,28) -> CloudTail -> logits     path "cloud"
+                               \\-> z        (N,  8,28,28) -> quantise at a rate
+                                     -> y_hat (N,  8,28,28) -> CloudTail -> logits     path "cloud"
 
 `image` is Head and CloudTail on one machine.
 """
@@ -9,15 +10,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from shared.models.asp import ASP, parse_directions
-from shared.models.bottleneck import Decoder, Encoder, dequantise, quantise, straight_through
+from shared.models.bottleneck import DEFAULT_RATE, Decoder, Encoder, Gains, Prior
 from shared.models.sfp import SFP, check_transform
+from shared.models.sfp_energy import SFPEnergy
 from shared.models.shufflenet_v2 import STAGE2_CHANNELS, Stem, Trunk
 
-MODULES = ("none", "asp", "sfp", "asp+sfp", "sfp+asp")
+MODULES = ("none", "asp", "sfp", "asp+sfp", "sfp+asp", "sfp-energy", "asp+sfp-energy")
 PIXEL_MEAN, PIXEL_STD = 127.5, 63.75
 
 
@@ -50,6 +53,8 @@ def attention(config: SplitConfig) -> nn.Sequential:
             modules.append(ASP(STAGE2_CHANNELS, parse_directions(config.directions)))
         elif name == "sfp":
             modules.append(SFP(STAGE2_CHANNELS, config.wavelet, config.level))
+        elif name == "sfp-energy":
+            modules.append(SFPEnergy(STAGE2_CHANNELS, config.wavelet, config.level))
     return nn.Sequential(*modules)
 
 
@@ -97,13 +102,23 @@ class CloudTail(nn.Module):
         return logits
 
 
+class Outputs(NamedTuple):
+    """Logits ``(N, 7)`` of both paths, and the values ``v`` ``(N, 8, H, W)`` that were sent."""
+
+    local: Tensor
+    cloud: Tensor
+    values: Tensor
+
+
 class SplitModel(nn.Module):
-    """Head, local tail and cloud tail, trained and exported together."""
+    """Head, rates, local tail and cloud tail, trained and exported together."""
 
     def __init__(self, config: SplitConfig | None = None) -> None:
         super().__init__()
         self.config = config or SplitConfig()
         self.head = Head()
+        self.gains = Gains()
+        self.prior = Prior()
         self.local_tail = LocalTail(self.config.classes)
         self.cloud_tail = CloudTail(self.config)
 
@@ -112,15 +127,13 @@ class SplitModel(nn.Module):
         logits: Tensor = self.local_tail(self.head.features(crop))
         return logits
 
-    def cloud(self, crop: Tensor) -> Tensor:
+    def cloud(self, crop: Tensor, rate: int = DEFAULT_RATE) -> Tensor:
         """Logits ``(N, 7)`` by paths `cloud` and `image`, with the quantiser in the loop."""
-        z = self.head(crop)[1]
-        y_hat = straight_through(z) if self.training else dequantise(quantise(z))
-        logits: Tensor = self.cloud_tail(y_hat)
+        logits: Tensor = self.cloud_tail(self.gains(self.head(crop)[1], rate)[1])
         return logits
 
-    def forward(self, crop: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of both paths, `local` and `cloud`, from one run of the head."""
+    def forward(self, crop: Tensor, rate: int = DEFAULT_RATE) -> Outputs:
+        """Both paths from one run of the head."""
         features, z = self.head(crop)
-        y_hat = straight_through(z) if self.training else dequantise(quantise(z))
-        return self.local_tail(features), self.cloud_tail(y_hat)
+        values, y_hat = self.gains(z, rate)
+        return Outputs(self.local_tail(features), self.cloud_tail(y_hat), values)

@@ -21,7 +21,7 @@ parts = ["stem", "local"]
 def test_the_recipes_in_the_repository_are_read(path: Path) -> None:
     recipe = read_recipe(path)
     assert recipe.stages
-    assert any("cloud" in stage.parts for stage in recipe.stages)
+    assert not recipe.start_from or (path.parent / f"{recipe.start_from}.toml").exists()
 
 
 def test_defaults(tmp_path: Path) -> None:
@@ -43,6 +43,7 @@ def test_defaults(tmp_path: Path) -> None:
         (STAGE.replace("epochs = 1", "epochs = 0"), "epochs"),
         (STAGE.replace('"local"', '"tail"'), "parts of"),
         (STAGE.replace(', "local"', ""), "at least one tail"),
+        (STAGE + "latent_bytes = [1.0]\n", "latent_bytes are one number for each rate"),
         (STAGE + '[model]\nmodules = "x"\n', "modules are one of"),
         (STAGE + '[model]\nwavelet = "x"\n', "SFP offers"),
         ("[[stage", r"a\.toml"),

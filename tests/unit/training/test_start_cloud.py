@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from shared.models.bottleneck import LATENT_CHANNELS, dequantise, quantise
+from shared.models.bottleneck import LATENT_CHANNELS
 from shared.models.split_model import SplitModel
 from tests.unit.training.faces import made_faces
 from training.augment import enlarge
@@ -20,7 +20,6 @@ def test_the_bottleneck_is_that_of_the_principal_components() -> None:
         features = model.head.features(crops)
         z = model.head.encoder(features)
         rebuilt = model.cloud_tail.decoder(z)
-        rounded = model.cloud_tail.decoder(dequantise(quantise(z)))
 
     flat = features.permute(0, 2, 3, 1).reshape(-1, 116).double().numpy()
     centred = flat - flat.mean(axis=0)
@@ -29,9 +28,10 @@ def test_the_bottleneck_is_that_of_the_principal_components() -> None:
     by_bottleneck = float((rebuilt - features).double().square().sum())
     assert abs(by_bottleneck - by_pca) <= 1e-4 * by_pca
 
-    # Four deviations fill the range, so rounding adds next to nothing.
-    assert 30 < z.std(dim=(0, 2, 3)).mean().item() < 34
-    assert float((rounded - features).double().square().sum()) < 1.02 * by_pca
+    # One step for all components, so that the coder spends bits where the variance is.
+    spread = z.std(dim=(0, 2, 3))
+    assert 0.6 < spread.square().mean().sqrt().item() < 0.8
+    assert spread.max() > 1.5 * spread.min()
 
 
 def test_the_trunk_is_a_copy_of_the_local_tail() -> None:

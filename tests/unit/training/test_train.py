@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from tests.unit.training.faces import made_faces, members, write_zip
 from training import train
+from training.rate_control import RateControl
 from training.recipe import Recipe, Stage
 from training.train import Trainer
 
@@ -17,8 +19,10 @@ RECIPE = Recipe(
         Stage(32, 2, 1e-3, 5e-4, ("stem", "local"), batch=4, warm_up_steps=2,
               bf16=False),
         Stage(32, 2, 5e-4, 1e-4, ("stem", "encoder", "local", "cloud"), batch=4, bf16=False,
-              start_cloud=True, refit_statistics=True),
+              start_cloud=True, refit_statistics=True, latent_bytes=(40.0, 20.0, 10.0)),
     ),
+    mutual=0.5,
+    average=0.9,
 )  # fmt: skip
 FACES = made_faces(14)  # three steps an epoch, and a rest that is left out
 STEPS = 4 * 3
@@ -119,6 +123,35 @@ def test_parts_that_a_stage_does_not_name_stand_still(tmp_path: Path) -> None:
     assert not torch.equal(before[trunk], after[trunk])
 
 
+def test_the_rate_term_moves_until_a_latent_costs_what_it_may() -> None:
+    control = RateControl()
+    first = control.weight(0)
+    for _ in range(50):
+        control.saw(0, 200.0, 100.0)
+    assert control.weight(0) > 2 * first
+    assert control.recent_bytes[0] == pytest.approx(200.0)
+    assert control.weight(1) == RateControl().weight(1)
+    for _ in range(200):
+        control.saw(0, 50.0, 100.0)
+    assert control.weight(0) < first
+
+
+def test_a_run_starts_from_the_averaged_backbone_of_another(tmp_path: Path) -> None:
+    one = trainer(tmp_path)
+    fit(one)
+    (tmp_path / "checkpoints").rename(tmp_path / "first")
+    recipe = Recipe(RECIPE.stages, start_from="first")
+    other = Trainer(recipe, tmp_path / "r", tmp_path / "second", torch.device("cpu"))
+    weights = one.average.weights
+    for name, tensor in other.model.state_dict().items():
+        if name.startswith(("head.stem.", "local_tail.")):
+            assert torch.equal(tensor, weights[name]), name
+    name = "local_tail.classifier.weight"
+    assert not torch.equal(weights[name], one.model.state_dict()[name])
+    with pytest.raises(ValueError, match="train that run first"):
+        Trainer(replace(recipe, start_from="x"), tmp_path, tmp_path / "y", torch.device("cpu"))
+
+
 def test_a_kill_while_writing_leaves_the_checkpoint_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,6 +179,7 @@ def test_the_checkpoint_names_its_place(tmp_path: Path) -> None:
     state = torch.load(one.checkpoint)
     assert set(state) == {
         "stage", "epoch", "step", "loss_sum", "seconds", "model", "optimiser",
+        "average", "rates",
     }  # fmt: skip
 
 
