@@ -75,7 +75,10 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", help="address to listen on (127.0.0.1)")
     serve.add_argument("--grpc-port", type=int, metavar="PORT", help="50051; 0 for a free one")
     serve.add_argument("--http-port", type=int, metavar="PORT", help="8080; 0 for a free one")
-    serve.add_argument("--weights", type=Path, metavar="FOLDER", help="weights to serve")
+    serve.add_argument(
+        "--weights", type=Path, action="append", metavar="FOLDER",
+        help="weights to serve; again for more, the first is the default (all that are shipped)",
+    )  # fmt: skip
     serve.add_argument("--tail", metavar="ID", help="default tail (the manifest's)")
     serve.add_argument("--threads", type=int, metavar="N", help="threads of each network (1)")
     serve.add_argument("--log-level", choices=["debug", "info", "warning", "error"])

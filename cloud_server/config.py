@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from dataclasses import fields
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode
 
 from shared.contracts import Limits
 from shared.settings import Settings
@@ -22,7 +24,10 @@ class CloudConfig(Settings):
     grpc_port: int = Field(50051, ge=0, le=65535, description="0 takes any free port")
     http_port: int = Field(8080, ge=0, le=65535, description="0 takes any free port")
 
-    weights: Path | None = Field(None, description="folder; the shipped weights where none")
+    # In the environment as in PATH: one string, a colon between two folders.
+    weights: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (), description="folders, the default first; all shipped weights where none"
+    )
     tail: str | None = Field(None, description="default tail; the manifest's where none")
 
     threads: int = Field(1, ge=1, description="threads of each network")
@@ -47,6 +52,13 @@ class CloudConfig(Settings):
     tls_key: Path | None = Field(None, description="PEM private key")
     token: SecretStr | None = Field(None, description="bearer token that callers must send")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _one_or_more(cls, weights: object) -> object:
+        if isinstance(weights, str):
+            return tuple(filter(None, weights.split(os.pathsep)))
+        return (weights,) if isinstance(weights, Path) else weights
 
     @field_validator("limits")
     @classmethod

@@ -43,7 +43,7 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
         """The handshake."""
 
         async def work(_: Deadline) -> pb.Model:
-            model = self._service.model()
+            model = self._service.model(request.fingerprint)
             limits = model.limits
             return pb.Model(
                 schema_version=model.schema_version,
@@ -52,6 +52,7 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
                 labels=model.labels,
                 tails=model.tails,
                 codecs=model.codecs,
+                served=model.served,
                 limits=pb.Limits(
                     faces_per_frame=limits.faces_per_frame,
                     smallest_face_px=limits.smallest_face_px,

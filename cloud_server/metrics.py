@@ -6,11 +6,13 @@ from collections import Counter
 
 
 class Metrics:
-    """Requests by outcome, ``ok`` or an error's code, and faces. One event loop writes it."""
+    """Requests and faces by outcome, ``ok`` or an error's code, and latents that could be read by
+    ``<fingerprint>/<rate>``. One event loop writes it."""
 
     def __init__(self) -> None:
         self.requests: Counter[str] = Counter()
         self.faces: Counter[str] = Counter()
+        self.latents: Counter[str] = Counter()
 
     def summary(self) -> str:
         """One line for the log."""
@@ -19,4 +21,7 @@ class Metrics:
             each = ", ".join(f"{n} {outcome}" for outcome, n in what.most_common())
             return f"{what.total()} ({each})" if each else "0"
 
-        return f"requests {counted(self.requests)}; faces {counted(self.faces)}"
+        return (
+            f"requests {counted(self.requests)}; faces {counted(self.faces)}; "
+            f"latents {counted(self.latents)}"
+        )

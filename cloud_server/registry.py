@@ -11,7 +11,7 @@ from cloud_server.tail import RateTable, ServedTail
 from shared.contracts import Path
 from shared.errors import ConfigError, ModelMismatch
 from shared.runtime import Head
-from shared.weights import Weights, default_folder
+from shared.weights import Weights, shipped_folders
 
 
 @dataclass(frozen=True)
@@ -41,39 +41,42 @@ class ServedWeights:
 
 
 class Registry:
-    """Weights by fingerprint; the first are the default. One folder is served today."""
+    """Weights by fingerprint; the first are the default."""
 
     def __init__(self, served: list[ServedWeights]) -> None:
         self._served = {weights.fingerprint: weights for weights in served}
         self.default = served[0]
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """Of all weights, the default first."""
+        return tuple(self._served)
 
     @classmethod
     def load(cls, config: CloudConfig) -> Registry:
         """Open, verify and hold what ``config`` names.
 
         Raises:
-            WeightsError: missing, altered, or wrong numbers on this machine.
-            ConfigError: the tail named as default is not a cloud tail of these weights.
+            WeightsError: missing, altered, or wrong numbers on this machine; names the folder.
+            ConfigError: the tail named as default is not a cloud tail of the default weights, or
+                two folders hold the same weights.
         """
-        weights = Weights(config.weights or default_folder())
-        manifest = weights.manifest
-        ids = [name for name, entry in manifest.tails.items() if entry.path is Path.CLOUD]
-        default = config.tail or manifest.default_tail
-        if default not in ids:
+        opened: dict[str, Weights] = {}
+        for folder in config.weights or shipped_folders():
+            weights = Weights(folder)
+            other = opened.setdefault(weights.manifest.fingerprint, weights)
+            if other is not weights:
+                raise ConfigError(
+                    f"weights: {other.folder} and {folder} are both {weights.manifest.fingerprint}"
+                )
+        default = next(iter(opened.values()))
+        ids = _cloud_tails(default)
+        if config.tail and config.tail not in ids:
             raise ConfigError(
-                f"tail: {default!r} is no cloud tail here; there are {', '.join(ids)}"
+                f"tail: {config.tail!r} is no cloud tail of {default.folder}; "
+                f"there are {', '.join(ids)}"
             )
-        ids.sort(key=lambda name: name != default)  # stable: the default moves to the front
-        tails = {
-            name: ServedTail(
-                f"{manifest.fingerprint}/{name}",
-                weights.tail(name, config.threads),
-                _rate_table(weights, name),
-                config,
-            )
-            for name in ids
-        }
-        return cls([ServedWeights(weights, weights.head(config.threads), tails)])
+        return cls([_served(weights, config) for weights in opened.values()])
 
     def start(self) -> None:
         """Begin to answer."""
@@ -101,9 +104,33 @@ class Registry:
         return self._served[fingerprint]
 
 
+def _cloud_tails(weights: Weights) -> list[str]:
+    tails = weights.manifest.tails
+    return [name for name, entry in tails.items() if entry.path is Path.CLOUD]
+
+
+def _served(weights: Weights, config: CloudConfig) -> ServedWeights:
+    ids = _cloud_tails(weights)
+    # Other weights need not have the tail that is the default of the first.
+    default = config.tail if config.tail in ids else weights.manifest.default_tail
+    ids.sort(key=lambda name: name != default)  # stable: the default moves to the front
+    tails = {
+        name: ServedTail(
+            f"{weights.manifest.fingerprint}/{name}",
+            weights.tail(name, config.threads),
+            _rate_table(weights, name),
+            config,
+        )
+        for name in ids
+    }
+    return ServedWeights(weights, weights.head(config.threads), tails)
+
+
 def _rate_table(weights: Weights, tail: str) -> RateTable:
-    rates = range(len(weights.manifest.rates))
+    manifest = weights.manifest
+    rates = range(len(manifest.rates))
     return RateTable(
+        tuple(f"{manifest.fingerprint}/{rate.name}" for rate in manifest.rates),
         np.stack([weights.quantiser.steps(rate) for rate in rates]),
         np.array([weights.temperature(tail, rate) for rate in rates], np.float32),
     )

@@ -84,6 +84,7 @@ class ModelBody(BaseModel):
     tails: list[str] = Field(description="the first is the default")
     codecs: list[str]
     limits: LimitsBody
+    served: list[str] = Field(description="fingerprints of all weights, the default first")
 
 
 class HealthBody(BaseModel):

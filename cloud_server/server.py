@@ -99,6 +99,8 @@ async def _serve(
             "and tls_key, or put a proxy in front",
             config.host,
         )
+    if len(model.served) > 1:
+        log.info("devices may also have weights %s", ", ".join(model.served[1:]))
     log.info(
         "serving %s (tail %s) on grpc %s, http %s",
         model.fingerprint, model.tails[0], grpc_server.address, http.address,

@@ -24,7 +24,13 @@ from cloud_server.tail import ServedTail, TailAnswer
 from shared.codec.payload import PayloadCodec
 from shared.contracts import SCHEMA_VERSION, Answer, Box, LatencyMs, Limits
 from shared.deadline import Deadline
-from shared.errors import DeadlineExceeded, PayloadTooLarge, ServeError, SplitFerError
+from shared.errors import (
+    DeadlineExceeded,
+    ModelMismatch,
+    PayloadTooLarge,
+    ServeError,
+    SplitFerError,
+)
 from shared.labels import LABELS
 from shared.latent import Latent
 
@@ -33,7 +39,7 @@ FaceResult = Answer | SplitFerError
 
 @dataclass(frozen=True)
 class ServedModel:
-    """What answers here, and its limits: the handshake."""
+    """What answers here, and its limits: the handshake. ``served`` are all fingerprints."""
 
     schema_version: int
     server_version: str
@@ -42,6 +48,7 @@ class ServedModel:
     tails: tuple[str, ...]
     codecs: tuple[str, ...]
     limits: Limits
+    served: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -81,9 +88,12 @@ class Service:
         self._pictures.close()
         await self._registry.close()
 
-    def model(self) -> ServedModel:
-        """The handshake."""
-        served = self._registry.default
+    def model(self, fingerprint: str = "") -> ServedModel:
+        """The handshake with a caller that has these weights; the default's where not served."""
+        try:
+            served = self._registry.weights(fingerprint)
+        except ModelMismatch:
+            served = self._registry.default
         return ServedModel(
             schema_version=SCHEMA_VERSION,
             server_version=server_version(),
@@ -92,6 +102,7 @@ class Service:
             tails=tuple(served.tails),
             codecs=served.weights.payload_codec.names,
             limits=self.config.limits,
+            served=self._registry.fingerprints,
         )
 
     async def infer(
@@ -155,6 +166,9 @@ class Service:
         self, latents: Sequence[Latent | SplitFerError], tail: ServedTail, deadline: Deadline
     ) -> tuple[list[FaceResult], float | None]:
         """A result per latent, and the time of the tail's run (of the slowest, where several)."""
+        self.metrics.latents.update(
+            tail.rates.names[latent.rate] for latent in latents if isinstance(latent, Latent)
+        )
         waiting = [_submitted(latent, tail, deadline) for latent in latents]
         futures = [entry for entry in waiting if isinstance(entry, asyncio.Future)]
         try:

@@ -20,9 +20,10 @@ from shared.runtime import Tail
 
 @dataclass(frozen=True, eq=False)
 class RateTable:
-    """What a tail needs to know of each rate: ``steps`` float32 ``(R, 8)`` and ``temperatures``
-    float32 ``(R,)``."""
+    """What a tail needs to know of each rate: ``names`` as ``<fingerprint>/<rate>``, ``steps``
+    float32 ``(R, 8)`` and ``temperatures`` float32 ``(R,)``."""
 
+    names: tuple[str, ...]
     steps: NDArray[np.float32]
     temperatures: NDArray[np.float32]
 
@@ -44,7 +45,7 @@ class ServedTail:
     def __init__(self, model: str, tail: Tail, rates: RateTable, config: CloudConfig) -> None:
         self.model = model
         self._tail = tail
-        self._rates = rates
+        self.rates = rates
         # ONNX Runtime releases the GIL, so the event loop goes on while this thread works.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tail")
         self._batcher: Batcher[Latent, TailAnswer] = Batcher(
@@ -73,8 +74,8 @@ class ServedTail:
     def _run(self, latents: list[Latent]) -> list[TailAnswer]:
         start = time.perf_counter()
         symbols = np.stack([latent.symbols for latent in latents])
-        rates = [latent.rate for latent in latents]
-        rows = self._tail.run(symbols, self._rates.steps[rates], self._rates.temperatures[rates])
+        each = [latent.rate for latent in latents]
+        rows = self._tail.run(symbols, self.rates.steps[each], self.rates.temperatures[each])
         if not np.isfinite(rows).all():
             raise ValueError("the tail gave probabilities that are not numbers")
         tail_ms = (time.perf_counter() - start) * 1000

@@ -195,8 +195,10 @@ class Link:
             self._channel = channel
         try:
             model = stub.GetModel(
-                pb.GetModelRequest(), timeout=HANDSHAKE_TIMEOUT_S, metadata=self._metadata,
-            )  # fmt: skip
+                pb.GetModelRequest(fingerprint=self._fingerprint),
+                timeout=HANDSHAKE_TIMEOUT_S,
+                metadata=self._metadata,
+            )
         except grpc.RpcError as error:
             return CallFailed(reason_of_call(error), f"handshake: {error.details()}")
         except ValueError as error:  # closed under us
@@ -229,7 +231,8 @@ def _difference(model: pb.Model, fingerprint: str, codecs: frozenset[str]) -> st
         )
     if model.fingerprint != fingerprint:
         return (
-            f"the server has weights {model.fingerprint}, this device {fingerprint}: "
+            f"the server has weights {', '.join(model.served) or model.fingerprint}, this device "
+            f"{fingerprint}: "
             "answering locally; give both the same weights"
         )
     if tuple(model.labels) != LABELS:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+import shared.weights
 from shared.models.split_model import SplitModel
 from shared.preprocess import enlarge_crop
 
@@ -70,6 +71,12 @@ def other_weights_folder(weights_folder: Path, tmp_path_factory: pytest.TempPath
     manifest["fingerprint"] = OTHER_FINGERPRINT
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
+
+
+@pytest.fixture(scope="session")
+def old_weights_folder() -> Path:
+    """The first weights that were shipped: schema 1, a head that rounds, one rate, no tables."""
+    return Path(shared.weights.__file__).parent / "76c2ec20ba6c6356"
 
 
 @pytest.fixture

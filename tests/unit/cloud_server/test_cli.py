@@ -57,6 +57,25 @@ def test_weights_errors(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> N
     assert str(tmp_path) in capsys.readouterr().err
 
 
+def test_the_folder_that_fails_is_named_and_not_the_others(
+    capsys: pytest.CaptureFixture[str], weights_copy: Path, old_weights_folder: Path
+) -> None:
+    (weights_copy / "head.onnx").unlink()
+    folders = ["--weights", str(old_weights_folder), "--weights", str(weights_copy)]
+    assert run(["serve", *folders, "--http-port", "0", "--grpc-port", "0"]) == 4
+    err = capsys.readouterr().err
+    assert str(weights_copy) in err
+    assert str(old_weights_folder) not in err
+
+
+def test_the_same_weights_twice(
+    capsys: pytest.CaptureFixture[str], old_weights_folder: Path
+) -> None:
+    twice = ["--weights", str(old_weights_folder)] * 2
+    assert run(["serve", *twice, "--http-port", "0", "--grpc-port", "0"]) == 2
+    assert "are both 76c2ec20ba6c6356" in capsys.readouterr().err
+
+
 def test_a_taken_port_is_named(capsys: pytest.CaptureFixture[str], weights_folder: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -108,13 +108,24 @@ def test_variables_of_other_processes_are_not_ours(monkeypatch: pytest.MonkeyPat
     assert load() == CloudConfig()
 
 
+def test_one_or_several_folders_of_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load().weights == ()
+    one = written(tmp_path, "one.yaml", "weights: /w/a b")
+    assert load(one).weights == (Path("/w/a b"),)
+    two = written(tmp_path, "two.yaml", "weights: [/w/a, /w/b]")
+    assert load(two).weights == (Path("/w/a"), Path("/w/b"))
+    monkeypatch.setenv("SPLITFER_CLOUD_WEIGHTS", "/w/c:/w/d")
+    assert load(two).weights == (Path("/w/c"), Path("/w/d"))
+    assert load(two, weights=[Path("/w/e")]).weights == (Path("/w/e"),)
+
+
 def test_a_wrong_flag_is_named() -> None:
     with pytest.raises(ConfigError, match="--grpc-port: "):
         load(grpc_port=-1)
 
 
 def test_printed_settings_can_be_read_back_and_hold_no_secret(tmp_path: Path) -> None:
-    config = load(token="s3cret", threads=2)
+    config = load(token="s3cret", threads=2, weights=[Path("/w/a"), Path("/w/b")])
     text = printable(config)
     assert "s3cret" not in text
     assert yaml.safe_load(text)["limits"]["faces_per_frame"] == 32

@@ -1,4 +1,5 @@
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -29,6 +30,7 @@ from shared.errors import (
 )
 from shared.labels import LABELS
 from shared.latent import Latent
+from shared.runtime import softmax
 from shared.weights import Weights
 from tests.unit.cloud_server.pictures import BAD, encoded, grey
 
@@ -59,13 +61,13 @@ class StuckTail:
 
 def config_of(weights_folder: Path, **settings: Any) -> CloudConfig:
     # Each picture thread makes a detector, which takes a quarter of a second.
-    return CloudConfig(weights=weights_folder, **{"picture_threads": 1, **settings})
+    return CloudConfig(weights=(weights_folder,), **{"picture_threads": 1, **settings})
 
 
 def with_tail(weights_folder: Path, tail: Any, **settings: Any) -> Service:
     config = config_of(weights_folder, **settings)
     real = Registry.load(config).default
-    rates = RateTable(np.ones((1, 8), np.float32), np.ones(1, np.float32))
+    rates = RateTable(("f/r",), np.ones((1, 8), np.float32), np.ones(1, np.float32))
     served = ServedTail(f"{real.fingerprint}/cloud", tail, rates, config)
     return Service(config, Registry([replace(real, tails={"cloud": served})]))
 
@@ -120,6 +122,40 @@ async def test_answers_are_the_tails_in_order(service: Service, weights_folder: 
     assert times.detect is times.head is None
 
 
+async def test_faces_of_different_rates_share_a_batch(weights_copy: Path) -> None:
+    manifest = json.loads((weights_copy / "manifest.json").read_text())
+    for index, rate in enumerate(manifest["rates"]):
+        rate["temperature"] = {"cloud": 1.0 + index}
+    (weights_copy / "manifest.json").write_text(json.dumps(manifest))
+    weights = Weights(weights_copy)
+    tail = weights.tail("cloud", 1)
+    runs: list[int] = []
+
+    class CountedTail:
+        def run(self, symbols: np.ndarray, *rest: np.ndarray) -> np.ndarray:
+            runs.append(len(symbols))
+            return tail.run(symbols, *rest)
+
+    config = config_of(weights_copy)
+    registry = Registry.load(config)
+    registry.default.tail("")._tail = CountedTail()  # type: ignore[assignment]
+    service = Service(config, registry)
+    service.start()
+    rates = [2, 0, 1, 0, 2]
+    latents = [Latent(symbols, rate) for symbols, rate in zip(SYMBOLS, rates, strict=True)]
+    results = await infer(service, *map(weights.payload_codec.encode, latents))
+    assert runs == [5]
+    for latent, result in zip(latents, results, strict=True):
+        steps = weights.quantiser.steps(latent.rate)
+        logits = tail.logits(latent.symbols[None], steps)
+        expected = softmax(logits / np.float32(1 + latent.rate))[0]
+        np.testing.assert_allclose(result.probabilities, expected, atol=1e-5)
+    assert service.metrics.latents == {
+        f"{weights_copy.name}/{name}": n for name, n in (("high", 2), ("default", 1), ("low", 2))
+    }
+    await service.close()
+
+
 @pytest.mark.parametrize(
     ("payload", "code"),
     [
@@ -172,6 +208,8 @@ async def test_the_handshake_says_what_is_served(service: Service, weights_folde
     assert model.tails == ("cloud",)
     assert "raw" in model.codecs
     assert model.limits == Limits()
+    assert model.served == (weights_folder.name,)
+    assert service.model("0123456789abcdef") == model, "the caller sees that it has others"
 
 
 async def test_a_late_answer_is_given_up_and_the_next_comes(stuck: Any) -> None:
@@ -332,7 +370,7 @@ async def test_a_picture_that_breaks_the_detector_fails_alone(
 
 
 async def test_weights_that_cannot_be_served(weights_copy: Path) -> None:
-    with pytest.raises(ConfigError, match="'local' is no cloud tail here; there are cloud"):
+    with pytest.raises(ConfigError, match="'local' is no cloud tail of .*; there are cloud"):
         Registry.load(config_of(weights_copy, tail="local"))
     (weights_copy / "cloud.onnx").write_bytes(b"altered")
     with pytest.raises(WeightsError, match="sha256"):

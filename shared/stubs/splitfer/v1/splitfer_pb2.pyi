@@ -7,11 +7,13 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class GetModelRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("fingerprint",)
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    fingerprint: str
+    def __init__(self, fingerprint: _Optional[str] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("schema_version", "server_version", "fingerprint", "labels", "tails", "codecs", "limits")
+    __slots__ = ("schema_version", "server_version", "fingerprint", "labels", "tails", "codecs", "limits", "served")
     SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
     SERVER_VERSION_FIELD_NUMBER: _ClassVar[int]
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
@@ -19,6 +21,7 @@ class Model(_message.Message):
     TAILS_FIELD_NUMBER: _ClassVar[int]
     CODECS_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
+    SERVED_FIELD_NUMBER: _ClassVar[int]
     schema_version: int
     server_version: str
     fingerprint: str
@@ -26,7 +29,8 @@ class Model(_message.Message):
     tails: _containers.RepeatedScalarFieldContainer[str]
     codecs: _containers.RepeatedScalarFieldContainer[str]
     limits: Limits
-    def __init__(self, schema_version: _Optional[int] = ..., server_version: _Optional[str] = ..., fingerprint: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., tails: _Optional[_Iterable[str]] = ..., codecs: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
+    served: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, schema_version: _Optional[int] = ..., server_version: _Optional[str] = ..., fingerprint: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., tails: _Optional[_Iterable[str]] = ..., codecs: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., served: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("faces_per_frame", "smallest_face_px", "body_bytes", "picture_pixels", "infer_message_bytes")
