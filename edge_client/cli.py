@@ -184,7 +184,9 @@ def _classify(arguments: argparse.Namespace, config: EdgeConfig) -> int:
 
 # -- arguments ---------------------------------------------------------------------------------
 
-_FLAGS = ("server", "policy", "deadline_ms", "threads", "weights", "server_ca", "log_level")
+_FLAGS = (
+    "server", "policy", "rate", "deadline_ms", "threads", "weights", "server_ca", "log_level",
+)  # fmt: skip
 
 
 def _flags(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -231,6 +233,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", default="-", metavar="-|FILE.jsonl", help="one line per face")
     parser.add_argument("--server", metavar="HOST:PORT", help="without one, answers are local")
     parser.add_argument("--policy", choices=[path.value for path in AnswerPath])
+    parser.add_argument("--rate", metavar="NAME", help="how fine latents are sent (the default's)")
     parser.add_argument("--deadline-ms", type=float, metavar="MS", help="per frame, detection too")
     parser.add_argument("--threads", type=int, help="of ONNX Runtime")
     parser.add_argument("--weights", type=Path, metavar="FOLDER")

@@ -44,6 +44,7 @@ class Ledger:
         self.lost_frames = 0
         self._by_path: Counter[Path] = Counter()
         self._by_reason: Counter[Reason] = Counter()
+        self._by_rate: Counter[str] = Counter()
         self._latency_ms = Percentiles()
         self._sent_total, self._sent_faces, self._sent_max = 0, 0, 0
         self._started_s = time.monotonic()
@@ -58,6 +59,8 @@ class Ledger:
             self._by_path[face.path] += 1
             if face.reason is not None:
                 self._by_reason[face.reason] += 1
+            if face.rate is not None:
+                self._by_rate[face.rate] += 1
             if face.latency_ms.total is not None:
                 self._latency_ms.add(face.latency_ms.total)
             if face.sent_bytes:
@@ -94,6 +97,7 @@ class Ledger:
             "failed": self.failed,
             "by_path": {path.value: self._by_path[path] for path in Path},
             "by_reason": {r.value: n for r, n in sorted(self._by_reason.items())},
+            "by_rate": dict(sorted(self._by_rate.items())),
             "latency_ms": {name: self._latency_ms.at(q) for name, q in quantiles.items()},
             "sent_bytes": {"mean": sent_mean, "max": self._sent_max},
             "wire_bytes": wire_bytes,

@@ -27,5 +27,6 @@ def face_record(frame: Frame, face_index: int, face: FaceAnswer) -> dict[str, An
             for name, ms in dataclasses.asdict(face.latency_ms).items()
         },
         "sent_bytes": face.sent_bytes,
+        "rate": face.rate,
         "model": face.answer.model,
     }

@@ -13,14 +13,22 @@ from shared.contracts import Answer, Box, FaceAnswer, LatencyMs, Path, Reason
 ANSWER = Answer((1.0, 0, 0, 0, 0, 0, 0), "m")
 
 
-def face(path: Path, reason: Reason | None = None, ms: float = 10, sent: int = 0) -> FaceAnswer:
-    return FaceAnswer(Box(0, 0, 9, 9), ANSWER, path, reason, LatencyMs(total=ms), sent)
+def face(
+    path: Path,
+    reason: Reason | None = None,
+    ms: float = 10,
+    sent: int = 0,
+    rate: str | None = None,
+) -> FaceAnswer:
+    return FaceAnswer(Box(0, 0, 9, 9), ANSWER, path, reason, LatencyMs(total=ms), sent, rate)
 
 
 def test_the_summary_of_a_small_run() -> None:
     ledger = Ledger()
     ledger.frame_answered([])
-    ledger.frame_answered([face(Path.CLOUD, sent=100), face(Path.CLOUD, sent=300)])
+    ledger.frame_answered(
+        [face(Path.CLOUD, sent=100, rate="low"), face(Path.CLOUD, sent=300, rate="high")]
+    )
     ledger.frame_answered([face(Path.LOCAL, Reason.LINK_DOWN)])
     ledger.frame_failed(2)
     summary = ledger.summary(dropped=3, wire_bytes=512)
@@ -30,6 +38,7 @@ def test_the_summary_of_a_small_run() -> None:
         "schema_version": 2, "frames": 7, "frames_without_face": 1, "dropped_frames": 3,
         "faces": 5, "answered": 3, "failed": 2,
         "by_path": {"cloud": 2, "local": 1, "image": 0}, "by_reason": {"link_down": 1},
+        "by_rate": {"high": 1, "low": 1},
         "latency_ms": dict.fromkeys(("p50", "p95", "p99"), pytest.approx(10, rel=0.01)),
         "sent_bytes": {"mean": 200.0, "max": 300}, "wire_bytes": 512,
     }  # fmt: skip
