@@ -98,7 +98,11 @@ def _fit_channel(values: NDArray[np.int16], channel: int, limit: int) -> bytes:
     a, b, p, c = bins
     zero = _additive(
         size > 0,
-        [(a * PREDICTION_BINS + b, ACTIVITY_BINS * PREDICTION_BINS), (p, NEAR_BINS), (c, LOWER_BINS)],
+        [
+            (a * PREDICTION_BINS + b, ACTIVITY_BINS * PREDICTION_BINS),
+            (p, NEAR_BINS),
+            (c, LOWER_BINS),
+        ],
     )
     there = size > 0
     sign = _additive(here[there] < 0, [(b[there], PREDICTION_BINS)])

@@ -1,0 +1,418 @@
+#include "entropy_core.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(_MSC_VER)
+#define INLINE static __forceinline
+#else
+#define INLINE static inline __attribute__((always_inline))
+#endif
+
+/* Maps carry a border of zeros, so that every neighbour exists. Rows are summed 32 wide. */
+#define ROW 40
+#define TOP 2
+#define LEFT 4
+#define WIDE 32
+#define MAP_ROWS (TOP + SIDE + 1)
+#define MAP (MAP_ROWS * ROW)
+
+enum { VALUE, SIZE, SMALL, KINDS };
+static const int KIND[FEATURES] = {SIZE, VALUE, SMALL, SIZE};
+static const int BINS[FEATURES] = {ACTIVITY_BINS, PREDICTION_BINS, NEAR_BINS, LOWER_BINS};
+
+/* ---- range coder: a 64-bit interval, moved on by 32-bit words ---- */
+
+typedef struct {
+    uint64_t low; /* encoder: the interval's lower end; decoder: how far above it the value lies */
+    uint64_t range;
+    uint64_t window; /* decoder: the last eight bytes taken */
+    const uint8_t *body;
+    size_t length, at;
+    uint8_t *out;
+} coder;
+
+static void carry(coder *c)
+{
+    for (size_t i = c->at; i-- > 0 && ++c->out[i] == 0;) {
+    }
+}
+
+static void write_word(coder *c)
+{
+    for (int shift = 56; shift >= 32; shift -= 8)
+        c->out[c->at++] = (uint8_t)(c->low >> shift);
+    c->low <<= 32;
+    c->range <<= 32;
+}
+
+static uint32_t take_word(coder *c)
+{
+    uint32_t word = 0;
+    for (int i = 0; i < 4; i++, c->at++)
+        word = word << 8 | (c->at < c->length ? c->body[c->at] : 0);
+    c->window = c->window << 32 | word;
+    return word;
+}
+
+/* One decision with `chance` of a one; gives it back. */
+INLINE bool code(coder *c, bool decoding, uint32_t chance, bool bit)
+{
+    uint64_t zeros = (c->range >> 16) * (65536 - chance);
+    if (decoding)
+        bit = c->low >= zeros;
+    if (!bit) {
+        c->range = zeros;
+    } else {
+        c->range -= zeros;
+        if (decoding) {
+            c->low -= zeros;
+        } else {
+            c->low += zeros;
+            if (c->low < zeros)
+                carry(c);
+        }
+    }
+    if (c->range >> 32 == 0) {
+        if (decoding) {
+            c->low = c->low << 32 | take_word(c);
+            c->range <<= 32;
+        } else {
+            write_word(c);
+        }
+    }
+    return bit;
+}
+
+/* Write the shortest bytes that lie in the interval when zeros follow; of those, the lowest. */
+static size_t finish(coder *c)
+{
+    for (int bytes = 0; bytes <= 8; bytes++) {
+        uint64_t below = bytes == 0 ? UINT64_MAX : (UINT64_MAX >> (8 * bytes - 1)) >> 1;
+        uint64_t up = (0 - c->low) & below; /* to the next multiple */
+        if (up >= c->range)
+            continue;
+        uint64_t value = c->low + up;
+        if (value < up)
+            carry(c);
+        for (int i = 0; i < bytes; i++)
+            c->out[c->at++] = (uint8_t)(value >> (56 - 8 * i));
+        break;
+    }
+    while (c->at > 0 && c->out[c->at - 1] == 0)
+        c->at--;
+    return c->at;
+}
+
+/* Whether `finish` would have written this very body. */
+static bool is_canonical(const coder *c)
+{
+    if (c->length > c->at || (c->length > 0 && c->body[c->length - 1] == 0))
+        return false;
+    if (c->length + 8 <= c->at)
+        return true; /* all of it lies above the window, where one multiple fits at most */
+    size_t unused = 8 * (c->at - c->length); /* bits of the window below the body's end */
+    uint64_t step = (uint64_t)1 << unused, rest = c->window;
+    if (unused < 56)
+        rest &= (step << 8) - 1; /* the value above the next shorter string's */
+    uint64_t up = unused < 56 ? (step << 8) - rest : 0 - rest;
+    return c->low < step && rest > c->low && up >= c->range - c->low;
+}
+
+/* ---- model ---- */
+
+typedef struct {
+    int16_t of[KINDS][CHANNELS * MAP];
+    uint32_t live[CHANNELS]; /* bit y: row y has a symbol that is not zero */
+} maps;
+
+INLINE int map_at(int channel, int y, int x)
+{
+    return channel * MAP + (y + TOP) * ROW + LEFT + x;
+}
+
+static void sum_row(const channel_model *model, const maps *m, int channel, int y,
+                    int16_t sums[FEATURES][WIDE + 2])
+{
+    int at = map_at(channel, y, 0);
+    memset(sums, 0, sizeof(int16_t) * FEATURES * (WIDE + 2));
+    for (int f = 0; f < FEATURES; f++) {
+        int16_t *sum = sums[f];
+        for (int t = 0; t < model->tap_count[f]; t++) {
+            const tap *from = &model->taps[f][t];
+            int row = y + from->down;
+            if (row < 0 || (m->live[from->channel] >> row & 1) == 0)
+                continue;
+            const int16_t *near = m->of[KIND[f]] + at + from->offset;
+            int16_t weight = from->weight;
+            for (int x = 0; x < WIDE; x++)
+                sum[x] = (int16_t)(sum[x] + near[x] * weight);
+        }
+    }
+}
+
+INLINE int bin_of(const channel_model *model, int feature, int16_t sum)
+{
+    int shift = model->shift[feature];
+    int scaled = (int)((uint32_t)(sum + 32768) >> shift) - (32768 >> shift);
+    scaled = scaled < -128 ? -128 : scaled > 127 ? 127 : scaled;
+    return model->bin[feature][scaled + 128];
+}
+
+INLINE uint32_t chance_of(const entropy_tables *tables, int logit)
+{
+    logit = logit < -1024 ? -1024 : logit > 1023 ? 1023 : logit;
+    return tables->chance[logit + 1024];
+}
+
+/* A symbol that is not zero: its sign, then whether its size goes on, step by step. */
+INLINE int code_size(coder *c, bool decoding, const entropy_tables *tables,
+                     const channel_model *model, int activity, int prediction, int value)
+{
+    bool negative = code(c, decoding, chance_of(tables, model->sign[prediction]), value < 0);
+    if (negative)
+        prediction = PREDICTION_BINS - 1 - prediction;
+    int size = 1, wanted = value < 0 ? -value : value;
+    while (size < tables->limit) {
+        int step = size <= MORE_STEPS ? size - 1 : MORE_STEPS - 1;
+        int logit = model->more_activity[step][activity] + model->more_prediction[step][prediction];
+        if (!code(c, decoding, chance_of(tables, logit), size < wanted))
+            break;
+        size++;
+    }
+    return negative ? -size : size;
+}
+
+INLINE int code_row(coder *c, bool decoding, const entropy_tables *tables,
+                    const channel_model *model, maps *m, int channel, int y)
+{
+    int16_t sums[FEATURES][WIDE + 2];
+    sum_row(model, m, channel, y, sums);
+    int at = map_at(channel, y, 0), found = 0;
+    for (int x = 0; x < SIDE; x++) {
+        int bins[FEATURES];
+        for (int f = 0; f < FEATURES; f++)
+            bins[f] = bin_of(model, f, sums[f][x]);
+        int logit = model->zero_pair[bins[ACTIVITY]][bins[PREDICTION]] +
+                    model->zero_near[bins[NEAR]] + model->zero_lower[bins[LOWER]];
+        int value = m->of[VALUE][at + x];
+        if (!code(c, decoding, chance_of(tables, logit), value != 0))
+            continue;
+        value = code_size(c, decoding, tables, model, bins[ACTIVITY], bins[PREDICTION], value);
+        int size = value < 0 ? -value : value;
+        int of[KINDS] = {value, size, size > 2 ? 2 : size};
+        for (int k = 0; k < KINDS; k++)
+            m->of[k][at + x] = (int16_t)of[k];
+        for (int f = 0; f < FEATURES; f++)
+            for (int i = 0; i < 2; i++)
+                sums[f][x + 1 + i] =
+                    (int16_t)(sums[f][x + 1 + i] + of[KIND[f]] * model->next[f][i]);
+        found++;
+    }
+    if (found)
+        m->live[channel] |= (uint32_t)1 << y;
+    return found;
+}
+
+/* Every decision of a latent, in order; false where the body says that a channel without symbols
+ * is used. */
+INLINE bool code_latent(coder *c, bool decoding, const entropy_tables *tables, int rate, maps *m,
+                        const bool used[CHANNELS])
+{
+    for (int channel = 0; channel < CHANNELS; channel++) {
+        const channel_model *model = &tables->models[rate][channel];
+        if (!code(c, decoding, chance_of(tables, model->used), used[channel]))
+            continue;
+        int found = 0;
+        for (int y = 0; y < SIDE; y++)
+            found += code_row(c, decoding, tables, model, m, channel, y);
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
+size_t entropy_most_encoded(const entropy_tables *tables)
+{
+    /* No decision costs more than 12 bits. */
+    return (size_t)SYMBOLS * (size_t)(tables->limit + 1) * 3 / 2 + 64;
+}
+
+size_t entropy_encode(const entropy_tables *tables, int rate, const uint8_t *symbols, uint8_t *out,
+                      const char **why)
+{
+    maps m;
+    bool used[CHANNELS] = {false};
+    memset(&m, 0, sizeof m);
+    for (int i = 0; i < SYMBOLS; i++) {
+        int channel = i / (SIDE * SIDE), y = i / SIDE % SIDE, value = symbols[i] - ZERO_SYMBOL;
+        if (value < -tables->limit || value > tables->limit) {
+            *why = "a symbol lies outside the limit of the tables";
+            return 0;
+        }
+        m.of[VALUE][map_at(channel, y, i % SIDE)] = (int16_t)value;
+        used[channel] |= value != 0;
+    }
+    *why = NULL;
+    coder c = {.range = UINT64_MAX, .out = out};
+    code_latent(&c, false, tables, rate, &m, used);
+    return finish(&c);
+}
+
+const char *entropy_decode(const entropy_tables *tables, int rate, const uint8_t *body,
+                           size_t length, uint8_t *symbols)
+{
+    if (length > MOST_BODY_BYTES)
+        return "it is longer than the raw symbols";
+    maps m;
+    memset(&m, 0, sizeof m);
+    coder c = {.range = UINT64_MAX, .body = body, .length = length};
+    c.low = (uint64_t)take_word(&c) << 32;
+    c.low |= take_word(&c);
+    if (c.low == UINT64_MAX)
+        return "it lies outside the first interval";
+    if (!code_latent(&c, true, tables, rate, &m, (const bool[CHANNELS]){false}))
+        return "a channel that is said to be used is empty";
+    if (!is_canonical(&c))
+        return "its end is not the one that the encoder writes";
+    for (int i = 0; i < SYMBOLS; i++)
+        symbols[i] = (uint8_t)(ZERO_SYMBOL +
+                               m.of[VALUE][map_at(i / (SIDE * SIDE), i / SIDE % SIDE, i % SIDE)]);
+    return NULL;
+}
+
+/* ---- tables ---- */
+
+static const uint8_t MAGIC[4] = {'S', 'F', 'E', 1};
+
+typedef struct {
+    const uint8_t *at;
+    const char *why;
+} reader;
+
+static int read_i8(reader *r)
+{
+    int value = *r->at++;
+    return value < 128 ? value : value - 256;
+}
+
+static int16_t read_i16(reader *r)
+{
+    int low = *r->at++;
+    return (int16_t)(read_i8(r) * 256 + low);
+}
+
+static void read_logits(reader *r, int16_t *to, int count)
+{
+    for (int i = 0; i < count; i++)
+        to[i] = read_i16(r);
+}
+
+static void read_feature(reader *r, channel_model *model, int feature, int channel, int limit)
+{
+    model->shift[feature] = *r->at++;
+    if (model->shift[feature] > 8)
+        r->why = "a shift is over 8";
+    uint8_t *bin = model->bin[feature];
+    int from = 0, last = -128;
+    for (int b = 0; b < BINS[feature] - 1; b++) {
+        int threshold = read_i8(r);
+        if (threshold < last)
+            r->why = "thresholds fall";
+        for (; from < threshold + 128; from++)
+            bin[from] = (uint8_t)b;
+        last = threshold;
+    }
+    for (; from < 256; from++)
+        bin[from] = (uint8_t)(BINS[feature] - 1);
+
+    int total = 0, count = 0, taps = OWN_TAPS + channel * LOWER_TAPS;
+    for (int t = 0; t < taps; t++) {
+        int weight = read_i8(r), i = t - OWN_TAPS;
+        int other = t < OWN_TAPS ? channel : i / LOWER_TAPS, down, right;
+        total += weight < 0 ? -weight : weight;
+        if (t < 2) {
+            model->next[feature][t] = (int16_t)weight;
+            continue;
+        }
+        if (weight == 0)
+            continue;
+        if (t < OWN_TAPS) {
+            down = t < 7 ? -1 : -2;
+            right = (t - 2) % 5 - 2;
+        } else {
+            down = i % LOWER_TAPS / 3 - 1;
+            right = i % 3 - 1;
+        }
+        model->taps[feature][count++] =
+            (tap){(other - channel) * MAP + down * ROW + right, (int16_t)weight, (uint8_t)other,
+                  (int8_t)down};
+    }
+    model->tap_count[feature] = (uint8_t)count;
+    if (total * (KIND[feature] == SMALL ? 2 : limit) > 32767)
+        r->why = "weights are too large";
+}
+
+static size_t tables_bytes(int rates)
+{
+    size_t one = 0;
+    for (int channel = 0; channel < CHANNELS; channel++) {
+        one += 2 + sizeof(int16_t) * (ACTIVITY_BINS * PREDICTION_BINS + NEAR_BINS + LOWER_BINS +
+                                      PREDICTION_BINS + MORE_STEPS * ACTIVITY_BINS +
+                                      MORE_STEPS * PREDICTION_BINS);
+        for (int f = 0; f < FEATURES; f++)
+            one += (size_t)(BINS[f] + OWN_TAPS + channel * LOWER_TAPS);
+    }
+    return sizeof MAGIC + 2 + (size_t)rates * one;
+}
+
+entropy_tables *entropy_read_tables(const uint8_t *data, size_t length, const char **why)
+{
+    static const uint16_t knots[34] = {
+        32768, 36843, 40793, 44511, 47911, 50941, 53581, 55834, 57724, 59287, 60565, 61598,
+        62428, 63090, 63615, 64030, 64357, 64614, 64816, 64974, 65097, 65194, 65269, 65328,
+        65374, 65410, 65438, 65459, 65476, 65489, 65500, 65508, 65514, 65514,
+    };
+    *why = "it does not start like tables of this version";
+    if (length < sizeof MAGIC + 2 || memcmp(data, MAGIC, sizeof MAGIC) != 0)
+        return NULL;
+    int limit = data[4], rates = data[5];
+    *why = "its limit or number of rates is out of bounds";
+    if (limit < 1 || limit > MOST_LIMIT || rates < 1 || rates > MOST_RATES)
+        return NULL;
+    *why = "its length is not that of its rates";
+    if (length != tables_bytes(rates))
+        return NULL;
+    *why = "no memory";
+    entropy_tables *tables =
+        calloc(1, sizeof *tables + (size_t)rates * CHANNELS * sizeof(channel_model));
+    if (tables == NULL)
+        return NULL;
+    tables->limit = limit;
+    tables->rates = rates;
+    for (int logit = -1024; logit < 1024; logit++) {
+        int far = logit < 0 ? -logit : logit, k = far >> 5, part = far & 31;
+        int one = (knots[k] * (32 - part) + knots[k + 1] * part + 16) >> 5;
+        tables->chance[logit + 1024] = (uint16_t)(logit < 0 ? 65536 - one : one);
+    }
+    reader r = {data + sizeof MAGIC + 2, NULL};
+    for (int i = 0; i < rates * CHANNELS; i++) {
+        channel_model *model = &tables->models[i / CHANNELS][i % CHANNELS];
+        model->used = read_i16(&r);
+        for (int f = 0; f < FEATURES; f++)
+            read_feature(&r, model, f, i % CHANNELS, limit);
+        read_logits(&r, model->zero_pair[0], ACTIVITY_BINS * PREDICTION_BINS);
+        read_logits(&r, model->zero_near, NEAR_BINS);
+        read_logits(&r, model->zero_lower, LOWER_BINS);
+        read_logits(&r, model->sign, PREDICTION_BINS);
+        read_logits(&r, model->more_activity[0], MORE_STEPS * ACTIVITY_BINS);
+        read_logits(&r, model->more_prediction[0], MORE_STEPS * PREDICTION_BINS);
+    }
+    *why = r.why;
+    if (r.why != NULL) {
+        free(tables);
+        return NULL;
+    }
+    return tables;
+}
