@@ -171,6 +171,6 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 def append_run(path: Path, run: Run) -> None:
     """Add a line; one that a kill cut short is closed first."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    cut = path.exists() and not path.read_text().endswith(("\n", ""))
+    cut = path.exists() and path.read_text()[-1:] not in ("", "\n")
     with path.open("a") as file:
         file.write(("\n" if cut else "") + run.line() + "\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -60,28 +60,50 @@ def write_report(results: Path, docs: Path) -> Path:
     Raises:
         ValueError: there is no finished study to report.
     """
-    runs = read_runs(results)
-    link = Path(os.path.relpath(results, docs)).as_posix()
-    parts = [_INTRODUCTION.format(runs=results.as_posix(), link=link)]
-    budgets = dict.fromkeys(run.budget for run in runs.values())
+    text = report(results, docs)
+    for study, _, runs, picture in _sections(results):
+        draw(study, runs, picture)
+    docs.mkdir(parents=True, exist_ok=True)
+    page = docs / "ablation.md"
+    page.write_text(text)
+    return page
+
+
+def report(results: Path, docs: Path) -> str:
+    """The page, with links as seen from ``docs``.
+
+    Raises:
+        ValueError: there is no finished study to report.
+    """
+    sections = list(_sections(results))
+    if not sections:
+        raise ValueError(f"{results} holds no finished study yet")
+    parts = [_INTRODUCTION.format(runs=results.as_posix(), link=_link(results, docs))]
     for study in STUDIES:
-        finished = [b for b in budgets if _finished(study, of_study(study, b, runs.values()))]
-        for number, budget in enumerate(finished):
-            found = of_study(study, budget, runs.values())
-            picture = results.parent / f"{study.flag[2:].replace(' ', '-')}-{number}.png"
-            draw(study, found, picture)
-            parts.append(section(study, budget, found, os.path.relpath(picture, docs)))
-        if not finished:
+        of_it = [s for s in sections if s[0] is study]
+        parts += [section(s, budget, runs, _link(at, docs)) for s, budget, runs, at in of_it]
+        if not of_it:
             parts.append(
                 f"## {study.title}\n\nNot run. `python -m training.ablate --data fer2013.zip "
                 f"{study.flag}` runs it.\n"
             )
-    if len(parts) == 1 + sum("Not run." in part for part in parts):
-        raise ValueError(f"{results} holds no finished study yet")
-    docs.mkdir(parents=True, exist_ok=True)
-    page = docs / "ablation.md"
-    page.write_text("\n".join(parts))
-    return page
+    return "\n".join(parts)
+
+
+def _sections(results: Path) -> Iterator[tuple[Study, Budget, Runs, Path]]:
+    """What is finished: each study at each budget, with the place of its plot."""
+    runs = read_runs(results).values()
+    for study in STUDIES:
+        for number, budget in enumerate(dict.fromkeys(run.budget for run in runs)):
+            found = of_study(study, budget, runs)
+            # One seed shows no spread.
+            if all(len(found[variant.name]) >= 2 for variant in study.variants):
+                name = f"{study.flag[2:].replace(' ', '-')}-{number}.png"
+                yield study, budget, found, results.parent / name
+
+
+def _link(target: Path, docs: Path) -> str:
+    return Path(os.path.relpath(target, docs)).as_posix()
 
 
 def of_study(study: Study, budget: Budget, runs: Iterable[Run]) -> Runs:
@@ -92,11 +114,6 @@ def of_study(study: Study, budget: Budget, runs: Iterable[Run]) -> Runs:
         if run.budget == budget and run.config in by_config:
             found[by_config[run.config]][run.seed] = run
     return found
-
-
-def _finished(study: Study, runs: Runs) -> bool:
-    """At least two seeds of each variant: one seed shows no spread."""
-    return all(len(runs[variant.name]) >= 2 for variant in study.variants)
 
 
 def difference(study: Study, runs: Runs, first: str, second: str, claimed: bool) -> Difference:
@@ -140,7 +157,7 @@ def section(study: Study, budget: Budget, runs: Runs, picture: str) -> str:
     compared = "\n".join(f"- {_sentence(pair)}" for pair in pairs)
     return (
         f"## {study.title}\n\n{_budget(study, budget, runs)}\n\n{table}\n\n"
-        f"![{study.title}]({Path(picture).as_posix()})\n\n{compared}\n\n"
+        f"![{study.title}]({picture})\n\n{compared}\n\n"
         f"{_conclusion(study, runs, rows + pairs)}\n"
     )
 

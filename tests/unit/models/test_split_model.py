@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from shared.models.asp import ASP
 from shared.models.sfp import SFP
+from shared.models.sfp_energy import SFPEnergy
 from shared.models.split_model import MODULES, SplitConfig, SplitModel, attention
 from shared.preprocess import enlarge_crop
 from shared.runtime import Head, Tail
@@ -18,7 +19,7 @@ from training.onnx_models import torch_outputs
 @pytest.mark.parametrize("modules", MODULES)
 def test_every_choice_of_modules_runs(modules: str) -> None:
     model = SplitModel(SplitConfig(modules=modules)).eval()
-    kinds = {"asp": ASP, "sfp": SFP}
+    kinds = {"asp": ASP, "sfp": SFP, "sfp-energy": SFPEnergy}
     expected = [] if modules == "none" else [kinds[name] for name in modules.split("+")]
     assert [type(m) for m in model.cloud_tail.attention] == expected
     with torch.no_grad():
