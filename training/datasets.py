@@ -25,6 +25,8 @@ from shared.labels import LABELS
 
 DATA_VARIABLE = "SPLITFER_DATA"
 SIDE = 48
+# Of Training, for temperatures; never trained on.
+HOLDOUT_SHARE = 0.04
 # Kaggle numbers the classes in this order; ours is alphabetical.
 KAGGLE_ORDER = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 _MEMBER = re.compile(

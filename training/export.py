@@ -1,7 +1,7 @@
 """Write a trained model as a folder of weights: ``python -m training.export --run NAME``.
 
-The folder is named by the fingerprint. Temperatures are fitted on the part of Training that was
-held out; accuracies are measured with the exported files.
+The folder is named by the fingerprint. The tables of the entropy code are fitted on latents of
+Training; then ``training.calibrate`` measures the folder and completes its manifest.
 """
 
 from __future__ import annotations
@@ -10,30 +10,51 @@ import argparse
 import hashlib
 import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from shared.codec.entropy import EntropyTables
+from shared.codec.payload import MAX_PAYLOAD_BYTES
 from shared.contracts import CROP_SIDE
 from shared.contracts import Path as AnswerPath
 from shared.labels import LABELS
+from shared.models.bottleneck import DEFAULT_RATE, RATES, SYMBOL_LIMIT
 from shared.models.split_model import SplitModel
 from shared.preprocess import CropGeometry, enlarge_crop
-from shared.runtime import Head, Tail
-from shared.weights.manifest import LOCAL_TAIL, FileEntry, Manifest, TailEntry, fingerprint
-from training.datasets import Faces, data_path, load_fer2013, split_off
+from shared.quantiser import Quantiser
+from shared.runtime import Head
+from shared.weights.manifest import (
+    LOCAL_TAIL,
+    FileEntry,
+    Manifest,
+    RateEntry,
+    TailEntry,
+    fingerprint,
+)
+from training.calibrate import complete_manifest
+from training.datasets import (
+    HOLDOUT_SHARE,
+    DataError,
+    Faces,
+    data_path,
+    load_fer2013,
+    split_off,
+)
+from training.fit_entropy import fit_tables
 from training.onnx_models import export_model, torch_outputs
 from training.recipe import read_recipe
-from training.train import HOLDOUT_SHARE
+from training.train import CHECKPOINT, averaged_weights
 
 WEIGHTS = Path("shared/weights")
 CLOUD_TAIL = "cloud"
 # Medians of `python -m training.measure_crop --most 1500`.
 CROP = CropGeometry(scale=1.2444, shift_x=0.0, shift_y=-0.1111)
+FIT_FACES = 12_000
 
 
 def golden_crops() -> NDArray[np.uint8]:
@@ -45,37 +66,50 @@ def golden_crops() -> NDArray[np.uint8]:
     return np.stack((waves.clip(0, 255).astype(np.uint8), noise))
 
 
+def quantiser_of(model: SplitModel) -> Quantiser:
+    """The quantiser of a model's rates."""
+    gains = model.gains.gains().detach().numpy().astype(np.float32)
+    return Quantiser(gains, SYMBOL_LIMIT)
+
+
 def write_weights(
-    model: SplitModel,
-    root: Path,
-    origin: dict[str, Any],
-    temperatures: dict[str, float] | None = None,
-    accuracy: dict[str, dict[str, float]] | None = None,
+    model: SplitModel, root: Path, origin: dict[str, Any], tables: EntropyTables | None = None
 ) -> Path:
-    """Export ``model`` under ``root``; gives the folder, named by the fingerprint."""
+    """Export ``model`` under ``root``; gives the folder, named by the fingerprint.
+
+    Nothing is measured: temperatures are 1 and bytes those of a raw payload.
+    """
     files = {f"{name}.onnx": data for name, data in export_model(model).items()}
     crops = golden_crops()
     outputs = torch_outputs(model, crops)
     golden = io.BytesIO()
     np.savez_compressed(
-        golden, crops=crops, latents=outputs["latent"],
+        golden, crops=crops, z=outputs["z"], latents=outputs["latent"],
         logits_local=outputs["local"], logits_cloud=outputs["cloud"],
     )  # fmt: skip
     files["golden.npz"] = golden.getvalue()
+    if tables is not None:
+        files["entropy.bin"] = tables.to_bytes()
 
     def entry(name: str) -> dict[str, str]:
         return {"file": name, "sha256": hashlib.sha256(files[name]).hexdigest()}
 
     def tail(name: str, path: AnswerPath) -> TailEntry:
-        return TailEntry(
-            **entry(f"{name}.onnx"), path=path,
-            temperature=(temperatures or {}).get(name, 1.0),
-            accuracy=(accuracy or {}).get(name, {}),
-        )  # fmt: skip
+        return TailEntry(**entry(f"{name}.onnx"), path=path, temperature=1.0, accuracy={})
 
     tensors = {name: tensor.numpy() for name, tensor in model.head.state_dict().items()}
+    quantiser = quantiser_of(model)
+    entropy = None if tables is None else FileEntry(**entry("entropy.bin"))
     manifest = Manifest(
-        fingerprint=fingerprint(tensors, LABELS, CROP), labels=LABELS, crop=CROP,
+        fingerprint=fingerprint(
+            tensors, LABELS, CROP, quantiser, None if entropy is None else entropy.sha256
+        ),
+        labels=LABELS, crop=CROP, symbol_limit=quantiser.limit, entropy=entropy,
+        rates=tuple(
+            RateEntry(name=name, gains=tuple(map(float, gains)), bytes_mean=MAX_PAYLOAD_BYTES)
+            for name, gains in zip(RATES, quantiser.gains, strict=True)
+        ),
+        default_rate=RATES[DEFAULT_RATE],
         head=FileEntry(**entry("head.onnx")), golden=FileEntry(**entry("golden.npz")),
         tails={
             LOCAL_TAIL: tail(LOCAL_TAIL, AnswerPath.LOCAL),
@@ -91,57 +125,53 @@ def write_weights(
     return folder
 
 
-def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """The temperature that minimises the cross entropy of ``(N, 7)`` logits (Guo et al., 2017)."""
-    x, y = torch.from_numpy(logits), torch.from_numpy(labels)
-    candidates = np.exp(np.linspace(np.log(0.2), np.log(5.0), 400))
-    losses = [torch.nn.functional.cross_entropy(x / float(t), y).item() for t in candidates]
-    return round(float(candidates[int(np.argmin(losses))]), 4)
-
-
-def exported_logits(files: dict[str, bytes], faces: Faces) -> dict[str, NDArray[np.float32]]:
-    """Logits ``(N, 7)`` per tail, by the exported files."""
-    head = Head(files["head"], 2)
-    tails = {name: Tail(files[name], 2, 1.0) for name in (LOCAL_TAIL, CLOUD_TAIL)}
-    rows: dict[str, list[NDArray[np.float32]]] = {name: [] for name in tails}
-    for start in tqdm(range(0, len(faces), 32), desc="exported model", unit="batch"):
+def latents_by_rate(model: SplitModel, faces: Faces) -> list[NDArray[np.uint8]]:
+    """Symbols uint8 ``(N, 8, 28, 28)`` at each rate, by the exported head."""
+    head, quantiser = Head(export_model(model)["head"], 2), quantiser_of(model)
+    rows: list[list[NDArray[np.uint8]]] = [[] for _ in RATES]
+    for start in tqdm(range(0, len(faces), 32), desc="latents", unit="batch", disable=None):
         crops = np.stack([enlarge_crop(p) for p in faces.pictures[start : start + 32]])
-        features, latents = head.run(crops)
-        rows[LOCAL_TAIL].append(tails[LOCAL_TAIL].logits(features))
-        rows[CLOUD_TAIL].append(tails[CLOUD_TAIL].logits(latents))
-    return {name: np.concatenate(parts) for name, parts in rows.items()}
+        z = head.run(crops)[1]
+        for rate, found in enumerate(rows):
+            found.append(quantiser.symbols(z, rate))
+    return [np.concatenate(found) for found in rows]
 
 
-def main() -> None:
-    """Command line."""
+def main() -> int:
+    """Command line; gives the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
     parser.add_argument("--run", default="base", help="name of the run")
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parser.add_argument("--default", action="store_true", help="make them the default weights")
     arguments = parser.parse_args()
-
-    recipe = read_recipe(Path("training/runs") / arguments.run / "recipe.toml")
-    model = SplitModel(recipe.model)
-    state = torch.load(Path(".checkpoints") / arguments.run / "last.pt", map_location="cpu")
-    model.load_state_dict(state["model"])
-
-    data = data_path(arguments.data)
-    held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)[1]
-    public_test = load_fer2013(data, "PublicTest")
-    files = export_model(model)
-    fitted = exported_logits(files, held_out)
-    temperatures = {name: fit_temperature(x, held_out.labels) for name, x in fitted.items()}
-    accuracy = {
-        name: {"PublicTest": round(float((x.argmax(1) == public_test.labels).mean()), 5)}
-        for name, x in exported_logits(files, public_test).items()
-    }
-    origin = {"data": "FER2013 Training", "run": f"training/runs/{arguments.run}"}
-    folder = write_weights(model, arguments.weights, origin, temperatures, accuracy)
+    try:
+        folder = _export(arguments)
+    except DataError as error:
+        print(f"export: {error}", file=sys.stderr)
+        return 3
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     if arguments.default:
         (arguments.weights / "DEFAULT").write_text(folder.name + "\n")
-    print(json.dumps({"folder": str(folder), "temperature": temperatures, "accuracy": accuracy}))
+    print(json.dumps({"folder": str(folder)}))
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> Path:
+    data = data_path(arguments.data)
+    recipe = read_recipe(Path("training/runs") / arguments.run / "recipe.toml")
+    model = SplitModel(recipe.model)
+    checkpoint = Path(".checkpoints") / arguments.run / CHECKPOINT
+    model.load_state_dict(averaged_weights(checkpoint))
+    train, held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
+    fit = train.subset(np.arange(len(train)) % max(1, len(train) // FIT_FACES) == 0)
+    tables = fit_tables(latents_by_rate(model, fit), SYMBOL_LIMIT)
+    origin = {"data": "FER2013 Training", "run": f"training/runs/{arguments.run}"}
+    folder = write_weights(model, arguments.weights, origin, tables)
+    complete_manifest(folder, held_out, {"PublicTest": load_fer2013(data, "PublicTest")})
+    return folder
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

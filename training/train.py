@@ -29,12 +29,18 @@ from shared.models.bottleneck import DEFAULT_RATE
 from shared.models.split_model import SplitModel
 from training.augment import enlarge, random_views
 from training.average import Average
-from training.datasets import DataError, Faces, data_path, load_fer2013, split_off
+from training.datasets import (
+    HOLDOUT_SHARE,
+    DataError,
+    Faces,
+    data_path,
+    load_fer2013,
+    split_off,
+)
 from training.rate_control import RATE_SHARES, RateControl
 from training.recipe import Recipe, Stage, read_recipe
 from training.start_cloud import start_cloud
 
-HOLDOUT_SHARE = 0.04
 CHECKPOINT = "last.pt"
 CHECKPOINT_S = 60.0
 STATISTICS_BATCHES = 40
@@ -234,16 +240,28 @@ def load_backbone(model: SplitModel, checkpoint: Path) -> None:
     Raises:
         ValueError: there is no checkpoint, or it is of another backbone.
     """
-    if not checkpoint.exists():
-        raise ValueError(f"no checkpoint at {checkpoint}: train that run first")
-    state: dict[str, Any] = torch.load(checkpoint, map_location="cpu")
-    weights = state["average"]["weights"] if "average" in state else state["model"]
+    weights = averaged_weights(checkpoint)
     for name, module in (("head.stem.", model.head.stem), ("local_tail.", model.local_tail)):
         part = {k.removeprefix(name): v for k, v in weights.items() if k.startswith(name)}
         try:
             module.load_state_dict(part)
         except RuntimeError as error:
             raise ValueError(f"{checkpoint} is of another backbone: {error}") from error
+
+
+def averaged_weights(checkpoint: Path) -> dict[str, Tensor]:
+    """A checkpoint's weights, averaged where it has averages.
+
+    Raises:
+        ValueError: there is no checkpoint.
+    """
+    if not checkpoint.exists():
+        raise ValueError(f"no checkpoint at {checkpoint}: train that run first")
+    state: dict[str, Any] = torch.load(checkpoint, map_location="cpu")
+    weights: dict[str, Tensor] = (
+        state["average"]["weights"] if "average" in state else state["model"]
+    )
+    return weights
 
 
 def _tails(stage: Stage) -> list[str]:

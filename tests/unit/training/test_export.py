@@ -10,12 +10,13 @@ from shared.labels import LABELS
 from shared.models.split_model import SplitModel
 from shared.weights import Weights
 from shared.weights.manifest import fingerprint
-from training.export import CROP, fit_temperature, golden_crops
+from training.calibrate import fit_temperature
+from training.export import CROP, golden_crops, quantiser_of
 
 
 def test_the_fingerprint_is_that_of_the_head(weights_folder: Path, split_model: SplitModel) -> None:
     tensors = {name: tensor.numpy() for name, tensor in split_model.head.state_dict().items()}
-    assert weights_folder.name == fingerprint(tensors, LABELS, CROP)
+    assert weights_folder.name == fingerprint(tensors, LABELS, CROP, quantiser_of(split_model))
 
 
 def test_the_folder_holds_what_the_manifest_names(weights_folder: Path) -> None:

@@ -1,0 +1,159 @@
+"""Measure a folder of weights and complete its manifest.
+
+``python -m training.calibrate --weights FOLDER`` fits the temperatures of every tail and rate on
+the part of Training that was held out, and measures accuracies and bytes, all through the
+product's own files and code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from shared.contracts import Path as AnswerPath
+from shared.errors import WeightsError
+from shared.latent import Latent
+from shared.preprocess import enlarge_crop
+from shared.weights import Weights
+from shared.weights.manifest import LOCAL_TAIL, Manifest
+from training.datasets import (
+    HOLDOUT_SHARE,
+    DataError,
+    Faces,
+    data_path,
+    load_fer2013,
+    split_off,
+)
+
+THREADS = 2
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Logits ``(N, 7)`` of the local tail, of each cloud tail at each rate, and mean payload bytes
+    by rate."""
+
+    local: NDArray[np.float32]
+    cloud: dict[tuple[str, int], NDArray[np.float32]]
+    bytes_mean: list[float]
+
+
+def measure(weights: Weights, faces: Faces) -> Measured:
+    """Every tail at every rate over ``faces``, latents through the payload codec."""
+    head, codec = weights.head(THREADS), weights.payload_codec
+    rates = range(len(weights.manifest.rates))
+    local_tail = weights.tail(LOCAL_TAIL, THREADS)
+    tails = {name: weights.tail(name, THREADS) for name in cloud_tails(weights.manifest)}
+    local: list[NDArray[np.float32]] = []
+    cloud: dict[tuple[str, int], list[NDArray[np.float32]]] = {
+        (name, rate): [] for name in tails for rate in rates
+    }
+    sent = [0 for _ in rates]
+    for start in tqdm(range(0, len(faces), 32), desc="measure", unit="batch", disable=None):
+        crops = np.stack([enlarge_crop(p) for p in faces.pictures[start : start + 32]])
+        features, z = head.run(crops)
+        local.append(local_tail.logits(features))
+        for rate in rates:
+            symbols = weights.quantiser.symbols(z, rate)
+            payloads = [codec.encode(Latent(one, rate)) for one in symbols]
+            sent[rate] += sum(map(len, payloads))
+            received = np.stack([codec.decode(payload).symbols for payload in payloads])
+            for name, tail in tails.items():
+                logits = tail.logits(received, weights.quantiser.steps(rate))
+                cloud[name, rate].append(logits)
+    return Measured(
+        np.concatenate(local), {key: np.concatenate(rows) for key, rows in cloud.items()},
+        [round(total / len(faces), 1) for total in sent],
+    )  # fmt: skip
+
+
+def complete_manifest(folder: Path, held_out: Faces, tests: dict[str, Faces]) -> Manifest:
+    """Write temperatures (fitted on ``held_out``), bytes and accuracies on ``tests``.
+
+    Bytes are those of the last of ``tests``.
+    """
+    weights = Weights(folder)
+    manifest = weights.manifest
+    fitted = measure(weights, held_out)
+    measured = {name: measure(weights, faces) for name, faces in tests.items()}
+    rates = []
+    for index, rate in enumerate(manifest.rates):
+        names = cloud_tails(manifest)
+        rates.append(rate.model_copy(update={
+            "bytes_mean": list(measured.values())[-1].bytes_mean[index],
+            "temperature": {
+                name: fit_temperature(fitted.cloud[name, index], held_out.labels) for name in names
+            },
+            "accuracy": {
+                name: {
+                    part: _accuracy(found.cloud[name, index], tests[part])
+                    for part, found in measured.items()
+                }
+                for name in names
+            },
+        }))  # fmt: skip
+    default = rates[weights.rate_index("")]
+    tails = {
+        name: entry.model_copy(update={
+            "temperature": default.temperature[name], "accuracy": default.accuracy[name],
+        })
+        if entry.path is AnswerPath.CLOUD
+        else entry.model_copy(update={
+            "temperature": fit_temperature(fitted.local, held_out.labels),
+            "accuracy": {p: _accuracy(found.local, tests[p]) for p, found in measured.items()},
+        })
+        for name, entry in manifest.tails.items()
+    }  # fmt: skip
+    manifest = manifest.model_copy(update={"rates": tuple(rates), "tails": tails})
+    (folder / "manifest.json").write_text(manifest.model_dump_json(indent=2) + "\n")
+    return manifest
+
+
+def cloud_tails(manifest: Manifest) -> list[str]:
+    """Ids of the tails that take latents."""
+    return [name for name, entry in manifest.tails.items() if entry.path is AnswerPath.CLOUD]
+
+
+def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """The temperature that minimises the cross entropy of ``(N, 7)`` logits (Guo et al., 2017)."""
+    x, y = torch.from_numpy(logits), torch.from_numpy(labels)
+    candidates = np.exp(np.linspace(np.log(0.2), np.log(5.0), 400))
+    losses = [torch.nn.functional.cross_entropy(x / float(t), y).item() for t in candidates]
+    return round(float(candidates[int(np.argmin(losses))]), 4)
+
+
+def _accuracy(logits: NDArray[np.float32], faces: Faces) -> float:
+    return round(float((logits.argmax(axis=1) == faces.labels).mean()), 5)
+
+
+def main() -> int:
+    """Command line; gives the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
+    parser.add_argument("--weights", type=Path, required=True, help="a folder of weights")
+    arguments = parser.parse_args()
+    try:
+        data = data_path(arguments.data)
+        held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)[1]
+        tests = {"PublicTest": load_fer2013(data, "PublicTest")}
+        manifest = complete_manifest(arguments.weights, held_out, tests)
+    except DataError as error:
+        print(f"calibrate: {error}", file=sys.stderr)
+        return 3
+    except WeightsError as error:
+        print(f"calibrate: {error}", file=sys.stderr)
+        return 4
+    print(json.dumps({rate.name: rate.model_dump(exclude={"gains"}) for rate in manifest.rates}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
