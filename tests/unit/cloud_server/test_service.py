@@ -370,7 +370,7 @@ async def test_a_picture_that_breaks_the_detector_fails_alone(
 
 
 async def test_weights_that_cannot_be_served(weights_copy: Path) -> None:
-    with pytest.raises(ConfigError, match="'local' is no cloud tail of .*; there are cloud"):
+    with pytest.raises(ConfigError, match=r"'local' is no cloud tail of .*; there are cloud"):
         Registry.load(config_of(weights_copy, tail="local"))
     (weights_copy / "cloud.onnx").write_bytes(b"altered")
     with pytest.raises(WeightsError, match="sha256"):

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shared.errors import WeightsError
+from shared.errors import ConfigError, WeightsError
 from shared.labels import LABELS
 from shared.preprocess import CropGeometry
-from shared.weights import Weights, default_folder, store
+from shared.quantiser import Quantiser
+from shared.weights import Weights, default_folder, shipped_folders, store
 from shared.weights.manifest import fingerprint
 
 CROP = CropGeometry(1.2, 0.0, -0.1)
@@ -52,6 +53,30 @@ def open_all(folder: Path) -> None:
 def test_exported_weights_load_and_pass_their_golden_checks(weights_folder: Path) -> None:
     open_all(weights_folder)
     assert Weights(weights_folder).manifest.fingerprint == weights_folder.name
+
+
+def test_the_first_weights_still_load_and_give_their_own_symbols(old_weights_folder: Path) -> None:
+    open_all(old_weights_folder)
+    weights = Weights(old_weights_folder)
+    assert weights.manifest.schema_version == 1
+    assert [rate.name for rate in weights.manifest.rates] == ["full"]
+    assert weights.payload_codec.names == ("raw",)
+    golden = weights.golden
+    symbols = weights.quantiser.symbols(weights.head(1).run(golden.crops)[1], 0)
+    assert np.ptp(symbols) > 100
+    assert np.count_nonzero(symbols != golden.latents) <= 1
+
+
+def test_rates_by_name_and_their_temperatures(weights_copy: Path) -> None:
+    edit(weights_copy, lambda m: m["rates"][2].update(temperature={"cloud": 1.5}))
+    edit(weights_copy, lambda m: m["rates"][0].update(temperature={}))
+    edit(weights_copy, lambda m: m["tails"]["cloud"].update(temperature=0.9))
+    weights = Weights(weights_copy)
+    assert [weights.rate_index(name) for name in ("high", "default", "low", "")] == [0, 1, 2, 1]
+    assert weights.temperature("cloud", 2) == 1.5
+    assert weights.temperature("cloud", 0) == 0.9, "the tail's own where the rate has none"
+    with pytest.raises(ConfigError, match=r"no 'tiny'; there are high, default, low"):
+        weights.rate_index("tiny")
 
 
 def test_other_weights_have_another_fingerprint(
@@ -119,6 +144,15 @@ def test_no_local_tail(weights_copy: Path) -> None:
         ("tails.cloud.path", lambda m: m["tails"]["cloud"].update(path="moon")),
         ("default_tail", lambda m: m.pop("default_tail")),
         ("schema_version", lambda m: m.update(schema_version=99)),
+        ("symbol_limit", lambda m: m.update(symbol_limit=129)),
+        ("rates", lambda m: m.update(rates=[])),
+        ("rates", lambda m: m.update(rates=m["rates"] * 6)),
+        ("rates.1.gains", lambda m: m["rates"][1].update(gains=[1.0] * 7)),
+        ("rates.1.gains.0", lambda m: m["rates"][1].update(gains=[0.0] * 8)),
+        ("rates.0.name", lambda m: m["rates"][0].update(name="")),
+        ("rates", lambda m: m["rates"][0].update(name="low")),
+        ("rates", lambda m: m["rates"][0].update(accuracy={"vgg": {}})),
+        ("default_rate", lambda m: m.update(default_rate="tiny")),
     ],
 )
 def test_a_bad_manifest_names_the_key(
@@ -172,6 +206,15 @@ def test_wrong_latents_are_found(weights_copy: Path) -> None:
         Weights(weights_copy).head(1)
 
 
+def test_wrong_latents_of_another_rate_are_found(weights_copy: Path) -> None:
+    """Numbers that round alike at one rate need not at a finer one."""
+    with np.load(weights_copy / "golden.npz") as golden:
+        z = golden["z"]
+    replace_golden(weights_copy, z=z + np.float32(0.3))
+    with pytest.raises(WeightsError, match="wrong latents"):
+        Weights(weights_copy).head(1)
+
+
 @pytest.mark.parametrize("tail", ["local", "cloud"])
 @pytest.mark.parametrize("off", [0.01, float("nan")])
 def test_wrong_logits_are_found(weights_copy: Path, tail: str, off: float) -> None:
@@ -185,6 +228,11 @@ def test_wrong_logits_are_found(weights_copy: Path, tail: str, off: float) -> No
 
 def test_golden_arrays_that_are_missing_or_of_another_shape(weights_copy: Path) -> None:
     replace_golden(weights_copy, logits_local=np.zeros((2, 6), np.float32))
+    with pytest.raises(WeightsError, match="wrong shapes"):
+        Weights(weights_copy).head(1)
+    with np.load(weights_copy / "golden.npz") as golden:
+        logits, z = np.zeros((2, 7), np.float32), golden["z"]
+    replace_golden(weights_copy, logits_local=logits, z=z[:, :7])
     with pytest.raises(WeightsError, match="wrong shapes"):
         Weights(weights_copy).head(1)
     replace_golden(weights_copy, logits_local=None)
@@ -215,12 +263,31 @@ def test_the_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert default_folder() == tmp_path / "0123456789abcdef"
 
 
+def test_shipped_folders_begin_with_the_default(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(store, "_HERE", tmp_path)
+    for name in ("a", "b", "c", "__pycache__"):
+        (tmp_path / name).mkdir()
+        if name in "abc":
+            (tmp_path / name / "manifest.json").touch()
+    (tmp_path / "DEFAULT").write_text("b\n")
+    assert [folder.name for folder in shipped_folders()] == ["b", "a", "c"]
+
+
 def test_a_folder_with_a_space_in_its_name(weights_folder: Path, tmp_path: Path) -> None:
     open_all(Path(shutil.copytree(weights_folder, tmp_path / "some weights")))
 
 
 def test_the_fingerprint_follows_what_a_latent_means() -> None:
     tensors = {"a": np.zeros(3, np.float32), "b": np.ones(2, np.float32)}
+    ones = np.ones((2, 8), np.float32)
+    quantisers = [
+        Quantiser(ones, 15),
+        Quantiser(ones, 14),
+        Quantiser(ones[:1], 15),
+        Quantiser(np.nextafter(ones, 2), 15),
+    ]
     same = fingerprint(dict(reversed(tensors.items())), LABELS, CROP)
     assert same == fingerprint(tensors, LABELS, CROP)
     others = {
@@ -230,5 +297,7 @@ def test_the_fingerprint_follows_what_a_latent_means() -> None:
         fingerprint({"a": tensors["a"], "c": tensors["b"]}, LABELS, CROP),
         fingerprint(tensors, LABELS[::-1], CROP),
         fingerprint(tensors, LABELS, CropGeometry(1.2, 0.0, -0.2)),
+        *(fingerprint(tensors, LABELS, CROP, quantiser) for quantiser in quantisers),
+        fingerprint(tensors, LABELS, CROP, quantisers[0], "a" * 64),
     }
-    assert len(others | {same}) == 7
+    assert len(others | {same}) == 12
