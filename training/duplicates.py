@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -53,7 +54,7 @@ class Pairs:
 
 def blank(pictures: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Which of uint8 ``(N, 48, 48)`` show nothing, bool ``(N,)``."""
-    return np.asarray(pictures.reshape(len(pictures), -1).std(axis=1) < BLANK)
+    return np.asarray(pictures.std(axis=(1, 2), dtype=np.float32) < BLANK)
 
 
 def find_pairs(
@@ -103,7 +104,7 @@ def training_to_drop(training: Faces, tests: Iterable[Faces]) -> NDArray[np.int6
 
 def _normal(pictures: NDArray[Any]) -> NDArray[np.float32]:
     """``(N, ...)`` -> float32 ``(N, P)``: mean 0, length 1; zero where the picture is blank."""
-    flat = pictures.reshape(len(pictures), -1).astype(np.float32)
+    flat = pictures.reshape(len(pictures), math.prod(pictures.shape[1:])).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)
     length = np.linalg.norm(flat, axis=1, keepdims=True)
     nothing = length < BLANK * np.sqrt(flat.shape[1])
@@ -122,7 +123,9 @@ def _close(
     first: NDArray[np.float32], second: NDArray[np.float32], within: bool
 ) -> Iterable[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Places of pairs that are close when reduced, a block of rows at a time."""
-    for start in tqdm(range(0, len(first), BLOCK), desc="pairs", unit="block", disable=None):
+    for start in tqdm(
+        range(0, max(1, len(first)), BLOCK), desc="pairs", unit="block", disable=None
+    ):
         skipped = start if within else 0
         i, j = np.nonzero(first[start : start + BLOCK] @ second[skipped:].T >= REDUCED_NEAR)
         i, j = i + start, j + skipped
