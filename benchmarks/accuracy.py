@@ -1,126 +1,72 @@
 """Accuracy and bytes by path: ``python -m benchmarks.accuracy --data PATH --usage PublicTest``.
 
 Runs the ONNX files through the code that the edge and the server use, from the crop on: dlib finds
-no face in a 48x48 picture, so each picture of FER2013 is taken as the crop.
-
-    cloud  head -> payload -> bytes -> payload -> cloud tail
-    local  head -> local tail
-    image  picture codec -> bytes -> decoded as the server does -> head -> cloud tail
+no face in a 48x48 picture, so each picture of FER2013 is taken as the crop. ``--through-detector``
+enlarges them instead and lets dlib find and crop them; ``--calibration`` asks whether the
+probabilities are worth what they say.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import math
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from tqdm import tqdm
 
+from benchmarks import calibration, through_detector
+from benchmarks.bootstrap import difference
 from benchmarks.command import finish
 from benchmarks.machine import describe_machine, machine_line
-from shared.contracts import Limits
+from benchmarks.paths import Column, Paths, Scores, measure
+from benchmarks.picture_codec import NAMES, PictureCodec, picture_codec
 from shared.contracts import Path as AnswerPath
-from shared.errors import WeightsError
-from shared.latent import Latent
-from shared.picture import decode_picture
-from shared.preprocess import enlarge_crop, to_grey
-from shared.runtime import Head, Tail
 from shared.weights import Weights, default_folder
-from shared.weights.manifest import LOCAL_TAIL
-from training.datasets import Faces, data_path, load_fer2013
+from training.datasets import DataError, Faces, data_path, load_fer2013
+from training.duplicates import TRAINING, copied
 
-BATCH = 32
-USAGES = ("PublicTest", "PrivateTest", "Training")
-PictureCodec = Callable[[NDArray[np.uint8]], bytes]
+USAGES = ("PublicTest", "PrivateTest", TRAINING)
+ALL = "all"
 
 
-def picture_codec(name: str) -> PictureCodec:
-    """``jpeg:75``, ``webp:75``, ``webp:lossless`` or ``png`` -> grey uint8 ``(H, W)`` to bytes.
+def columns_of(weights: Weights, path: str, rate: str) -> dict[str, Column]:
+    """What to measure, by name: a path each, and ``cloud@RATE`` for the further rates of ``all``.
 
     Raises:
-        ValueError: another name, or a quality outside 1..100.
+        ConfigError: the weights have no such rate.
     """
-    kind, _, setting = name.partition(":")
-    options: dict[str, Any]
-    if name in ("png", "webp:lossless"):
-        options = {"lossless": True} if kind == "webp" else {"optimize": True}
-    elif kind in ("jpeg", "webp") and setting.isdecimal() and 1 <= int(setting) <= 100:
-        options = {"quality": int(setting)}
-    else:
-        raise ValueError(f"{name!r} is none of jpeg:1-100, webp:1-100, webp:lossless, png")
-
-    def encode(grey: NDArray[np.uint8]) -> bytes:
-        out = io.BytesIO()
-        Image.fromarray(grey).save(out, kind, **options)
-        return out.getvalue()
-
-    return encode
+    chosen = weights.rate_index("" if rate == ALL else rate)
+    paths = list(AnswerPath) if path == ALL else [AnswerPath(path)]
+    columns = {str(one): Column(one, chosen) for one in paths}
+    if rate == ALL and AnswerPath.CLOUD in paths:
+        for index, entry in enumerate(weights.manifest.rates):
+            if index != chosen:
+                columns[f"{AnswerPath.CLOUD}@{entry.name}"] = Column(AnswerPath.CLOUD, index)
+    return columns
 
 
-class Paths:
-    """The three paths over a batch of crops, each giving logits and the bytes it sent per face."""
-
-    def __init__(
-        self, weights: Weights, head: Head, local: Tail, cloud: Tail, codec: PictureCodec
-    ) -> None:
-        self._head, self._local, self._cloud, self._codec = head, local, cloud, codec
-        self._quantiser, self._payloads = weights.quantiser, weights.payload_codec
-        self._rate = weights.rate_index("")
-        self._steps = self._quantiser.steps(self._rate)
-
-    def run(
-        self, path: AnswerPath, pictures: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.float32], list[int]]:
-        """Pictures uint8 ``(N, 48, 48)`` -> logits ``(N, 7)`` and N byte counts."""
-        if path is AnswerPath.IMAGE:
-            sent = [self._codec(picture) for picture in pictures]
-            most = Limits().picture_pixels
-            pictures = np.stack([to_grey(decode_picture(data, most)) for data in sent])
-            symbols = self._quantiser.symbols(self._head.run(_crops(pictures))[1], self._rate)
-            return self._cloud.logits(symbols, self._steps), [len(s) for s in sent]
-        features, z = self._head.run(_crops(pictures))
-        if path is AnswerPath.LOCAL:
-            return self._local.logits(features), [0] * len(pictures)
-        symbols = self._quantiser.symbols(z, self._rate)
-        payloads = [self._payloads.encode(Latent(one, self._rate)) for one in symbols]
-        received = np.stack([self._payloads.decode(payload).symbols for payload in payloads])
-        return self._cloud.logits(received, self._steps), [len(payload) for payload in payloads]
+def row(
+    scores: Scores, labels: NDArray[np.int64], has_copy: NDArray[np.bool_] | None
+) -> dict[str, Any]:
+    """Accuracy (a fraction) with its 95 % interval, and bytes a face where any are sent."""
+    right, sent = scores.right(labels), scores.sent_bytes
+    found: dict[str, Any] = {
+        "accuracy": round(float(right.mean()), 6),
+        "interval_95": wilson(int(right.sum()), len(right)),
+    }
+    if has_copy is not None and not has_copy.all():
+        found["accuracy_without_copies"] = round(float(right[~has_copy].mean()), 6)
+    if sent.any():
+        p50, p95 = np.percentile(sent, (50, 95))
+        found["bytes_mean"] = round(float(sent.mean()), 1)
+        found |= {"bytes_p50": float(p50), "bytes_p95": float(p95), "bytes_max": int(sent.max())}
+    return found
 
 
-def _crops(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.stack([enlarge_crop(picture) for picture in pictures])
-
-
-def measure(paths: Paths, wanted: tuple[AnswerPath, ...], faces: Faces) -> dict[str, Any]:
-    """Accuracy (a fraction), its 95 % interval, and mean bytes for each wanted path."""
-    right = dict.fromkeys(wanted, 0)
-    sent = dict.fromkeys(wanted, 0)
-    for start in tqdm(range(0, len(faces), BATCH), unit="batch", disable=None):
-        batch = slice(start, start + BATCH)
-        for path in wanted:
-            logits, sizes = paths.run(path, faces.pictures[batch])
-            right[path] += int((logits.argmax(axis=1) == faces.labels[batch]).sum())
-            sent[path] += sum(sizes)
-    rows: dict[str, Any] = {}
-    for path in wanted:
-        row: dict[str, Any] = {
-            "accuracy": round(right[path] / len(faces), 6),
-            "interval_95": _wilson(right[path], len(faces)),
-        }
-        if path is not AnswerPath.LOCAL:
-            row["bytes_mean"] = round(sent[path] / len(faces), 1)
-        rows[str(path)] = row
-    return rows
-
-
-def _wilson(right: int, n: int) -> list[float]:
+def wilson(right: int, n: int) -> list[float]:
     """The 95 % interval of a share (Wilson, 1927)."""
     z, share = 1.959964, right / n
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
@@ -128,60 +74,153 @@ def _wilson(right: int, n: int) -> list[float]:
     return [round(middle - half, 4), round(middle + half, 4)]
 
 
+def by_path(
+    paths: Paths, columns: dict[str, Column], faces: Faces, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """Accuracy and bytes of every column, differences between paths and to other weights."""
+    scores = measure(paths, list(columns.values()), faces.pictures, arguments.picture_codec)
+    has_copy = _with_a_copy_in_training(faces, arguments)
+    rows = {}
+    for name, column in columns.items():
+        rows[name] = row(scores[column], faces.labels, has_copy)
+        if column.path is not AnswerPath.LOCAL:
+            rows[name]["rate"] = paths.weights.manifest.rates[column.rate].name
+        if column.path is AnswerPath.IMAGE:
+            rows[name]["picture_codec"] = str(arguments.picture_codec)
+    right = {name: scores[column].right(faces.labels) for name, column in columns.items()}
+    result: dict[str, Any] = {"paths": rows, "differences": {}}
+    if {"cloud", "local"} <= set(right):
+        result["differences"]["cloud - local"] = difference(right["cloud"], right["local"])
+    if has_copy is not None:
+        result["copies_in_training"] = int(has_copy.sum())
+    if arguments.against:
+        result["against"] = _against(right, columns, faces, arguments)
+    return result
+
+
+def _with_a_copy_in_training(
+    faces: Faces, arguments: argparse.Namespace
+) -> NDArray[np.bool_] | None:
+    if arguments.usage == TRAINING:
+        return None
+    try:
+        training = load_fer2013(data_path(arguments.data), TRAINING)
+    except DataError:  # the data set at hand holds the test part alone
+        return None
+    return copied(faces.pictures, training.pictures)
+
+
+def _against(
+    right: dict[str, NDArray[np.bool_]],
+    columns: dict[str, Column],
+    faces: Faces,
+    arguments: argparse.Namespace,
+) -> dict[str, Any]:
+    """How each column differs from the same path of other weights, on the same faces."""
+    weights = Weights(arguments.against)
+    tail = arguments.tail if arguments.tail in weights.manifest.tails else ""
+    other = Paths(weights, tail, arguments.threads)
+    rate = weights.rate_index("")
+    theirs = {
+        name: Column(AnswerPath(arguments.against_path or column.path), rate)
+        for name, column in columns.items()
+    }
+    wanted = list(dict.fromkeys(theirs.values()))
+    scores = measure(other, wanted, faces.pictures, arguments.picture_codec)
+    rows = {
+        name: {
+            "path": str(column.path),
+            "accuracy": round(float(scores[column].right(faces.labels).mean()), 6),
+            **difference(right[name], scores[column].right(faces.labels)),
+        }
+        for name, column in theirs.items()
+    }
+    return {"fingerprint": weights.manifest.fingerprint, "tail": other.tail, "paths": rows}
+
+
 def report(arguments: argparse.Namespace) -> dict[str, Any]:
     """The whole measurement that the command line asks for."""
-    codec = picture_codec(arguments.picture_codec)
     data = data_path(arguments.data)
     weights = Weights(arguments.weights or default_folder())
-    tail = arguments.tail or weights.manifest.default_tail
-    if tail in weights.manifest.tails and weights.manifest.tails[tail].path is AnswerPath.LOCAL:
-        raise WeightsError(f"{tail!r} is not a cloud tail")
-    paths = Paths(
-        weights, weights.head(arguments.threads), weights.tail(LOCAL_TAIL, arguments.threads),
-        weights.tail(tail, arguments.threads), codec,
-    )  # fmt: skip
+    columns = columns_of(weights, arguments.path, arguments.rate)
+    paths = Paths(weights, arguments.tail, arguments.threads)
     faces = load_fer2013(data, arguments.usage)
     if arguments.most is not None:
         faces = faces.subset(np.arange(len(faces)) < arguments.most)
-    wanted = tuple(AnswerPath) if arguments.path == "all" else (AnswerPath(arguments.path),)
-    rows = measure(paths, wanted, faces)
-    if AnswerPath.IMAGE in rows:
-        rows[AnswerPath.IMAGE]["picture_codec"] = f"{arguments.picture_codec}, 48x48 grey"
+    if arguments.through_detector:
+        found = through_detector.measure(paths, columns, faces)
+    elif arguments.calibration:
+        scores = measure(paths, list(columns.values()), faces.pictures, arguments.picture_codec)
+        found = calibration.measure(paths, columns, scores, faces.labels, arguments.plot)
+    else:
+        found = by_path(paths, columns, faces, arguments)
     return {
-        "usage": arguments.usage, "n": len(faces), "paths": rows,
-        "fingerprint": weights.manifest.fingerprint, "tail": tail,
+        "usage": arguments.usage, "n": len(faces), **found,
+        "fingerprint": weights.manifest.fingerprint, "tail": paths.tail,
         "machine": describe_machine(),
     }  # fmt: skip
 
 
 def table(result: dict[str, Any]) -> str:
     """The result as text."""
-    lines = [f"{result['usage']}, {result['n']} faces, weights {result['fingerprint']}", ""]
-    lines.append(f"{'path':<8}{'accuracy':>10}{'95 % interval':>18}{'bytes/face':>12}")
-    for name, row in result["paths"].items():
-        low, high = row["interval_95"]
-        sent = row.get("bytes_mean", "-")
+    head = f"{result['usage']}, {result['n']} faces, weights {result['fingerprint']}"
+    if "through_detector" in result:
+        body = through_detector.table(result)
+    elif "calibration" in result:
+        body = calibration.table(result)
+    else:
+        body = _path_table(result)
+    return "\n".join([f"{head}, tail {result['tail']}", "", body, "",
+                      machine_line(result["machine"])])  # fmt: skip
+
+
+def _path_table(result: dict[str, Any]) -> str:
+    lines = [f"{'path':<14}{'accuracy':>10}{'95 % interval':>20}{'bytes/face':>12}{'p95':>8}"]
+    for name, found in result["paths"].items():
+        low, high = found["interval_95"]
         interval = f"{low:.2%} - {high:.2%}"
-        lines.append(f"{name:<8}{row['accuracy']:>10.2%}{interval:>18}{sent:>12}")
-    image = result["paths"].get("image")
-    if image:
-        lines.append(f"image: {image['picture_codec']}")
-    return "\n".join([*lines, "", machine_line(result["machine"])])
+        sent = "".join(
+            f"{found[key]:>{width},.0f}" if key in found else f"{'-':>{width}}"
+            for key, width in (("bytes_mean", 12), ("bytes_p95", 8))
+        )
+        lines.append(f"{name:<14}{found['accuracy']:>10.2%}{interval:>20}{sent}")
+    if "image" in result["paths"]:
+        lines.append(f"image: {result['paths']['image']['picture_codec']}")
+    for name, found in result["differences"].items():
+        lines.append(_difference_line(name, found))
+    if "copies_in_training" in result:
+        without = ", ".join(
+            f"{name} {found['accuracy_without_copies']:.2%}"
+            for name, found in result["paths"].items() if "accuracy_without_copies" in found
+        )  # fmt: skip
+        lines.append(
+            f"without the {result['copies_in_training']} faces that Training also has: {without}"
+        )
+    if against := result.get("against"):
+        lines.append(f"against weights {against['fingerprint']}:")
+        for name, found in against["paths"].items():
+            lines.append(_difference_line(f"  {name} - their {found['path']}", found))
+    return "\n".join(lines)
 
 
-def _positive(text: str) -> int:
+def _difference_line(name: str, found: dict[str, Any]) -> str:
+    low, high = (100 * end for end in found["interval_95"])
+    return f"{name}: {100 * found['difference']:+.2f} points ({low:+.2f} to {high:+.2f})"
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, for ``argparse``."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("at least 1")
     return number
 
 
-def _codec_name(text: str) -> str:
+def _codec(name: str) -> PictureCodec:
     try:
-        picture_codec(text)
+        return picture_codec(name)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-    return text
 
 
 def main() -> int:
@@ -189,17 +228,30 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
     parser.add_argument("--usage", choices=USAGES, default="PublicTest")
-    parser.add_argument("--path", choices=("all", *map(str, AnswerPath)), default="all")
+    parser.add_argument("--path", choices=(ALL, *map(str, AnswerPath)), default=ALL)
     parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
-    parser.add_argument("--tail", help="the cloud tail; else the weights' default")
+    parser.add_argument("--tail", default="", help="the cloud tail; else the weights' default")
+    parser.add_argument("--rate", default="", help="a rate's name, or all; else the default one")
+    parser.add_argument("--against", type=Path, help="a second folder, for paired differences")
     parser.add_argument(
-        "--picture-codec", type=_codec_name, default="jpeg:75",
-        help="for path image: jpeg:1-100, webp:1-100, webp:lossless or png",
+        "--against-path", choices=tuple(map(str, AnswerPath)),
+        help="compare every path with this one of the second folder",
     )  # fmt: skip
-    parser.add_argument("--most", type=_positive, help="measure the first N faces only")
-    parser.add_argument("--threads", type=_positive, default=2)
+    parser.add_argument(
+        "--picture-codec", type=_codec, default="jpeg:75", help=f"for path image: {NAMES}"
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--through-detector", action="store_true", help="enlarge, detect and crop the pictures"
+    )
+    how.add_argument("--calibration", action="store_true", help="calibration and coverage")
+    parser.add_argument("--plot", type=Path, help="with --calibration: a PNG to draw")
+    parser.add_argument("--most", type=positive, help="measure the first N faces only")
+    parser.add_argument("--threads", type=positive, default=2)
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
+    if arguments.plot and not arguments.calibration:
+        parser.error("--plot goes with --calibration")
     return finish(arguments, report, table)
 
 

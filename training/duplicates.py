@@ -27,11 +27,12 @@ from training.datasets import SIDE, DataError, Faces, data_path, load_fer2013
 
 USAGES = ("Training", "PublicTest", "PrivateTest")
 TRAINING = "Training"
-# Pairs from here on show the same photograph; below it, people who look alike begin.
-NEAR = 0.97
+# From here on nearly every pair is one photograph, if cut or scaled otherwise; at 0.90 to 0.92 one
+# in ten is not (looked at in PublicTest against Training).
+NEAR = 0.93
 # Copies that are shifted or cut a little differently agree more when reduced, never much less.
 REDUCED_SIDE = 16
-REDUCED_NEAR = NEAR - 0.02
+REDUCED_NEAR = NEAR - 0.01
 # Standard deviation in grey values under which nothing can be seen in a picture.
 BLANK = 3.0
 BLOCK = 512

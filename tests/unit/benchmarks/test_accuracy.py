@@ -8,63 +8,80 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.accuracy import Paths, _wilson, measure, picture_codec, table
-from shared.codec.payload import MAX_PAYLOAD_BYTES
+from benchmarks import accuracy
+from benchmarks.accuracy import columns_of, row, table, wilson
+from benchmarks.paths import Column, Paths, Scores, crops_of, measure
+from benchmarks.picture_codec import PictureCodec
 from shared.contracts import Path as AnswerPath
+from shared.errors import ConfigError, WeightsError
 from shared.weights import Weights
 from tests.unit.training.faces import made_faces, members, write_zip
-from training.datasets import Faces
 
 FACES = made_faces(40, seed=5)
+PNG = PictureCodec("png", None)
 
 
 @pytest.fixture(scope="module")
 def paths(weights_folder: Path) -> Paths:
-    weights = Weights(weights_folder)
-    return Paths(
-        weights, weights.head(1), weights.tail("local", 1), weights.tail("cloud", 1),
-        picture_codec("png"),
-    )  # fmt: skip
+    return Paths(Weights(weights_folder), "", 1)
 
 
-def test_answers_of_the_network_count_as_right(paths: Paths) -> None:
-    logits, sizes = paths.run(AnswerPath.CLOUD, FACES.pictures)
-    assert sizes == [MAX_PAYLOAD_BYTES] * 40
-    answers = logits.argmax(axis=1)
-    wrong = (answers + (np.arange(40) < 10)) % 7
-    result = measure(paths, (AnswerPath.CLOUD,), Faces(FACES.pictures, wrong, FACES.ids))
-    assert result["cloud"]["accuracy"] == 0.75
-    assert result["cloud"]["bytes_mean"] == MAX_PAYLOAD_BYTES
+def scores_of(answers: list[int], sizes: list[int]) -> Scores:
+    return Scores(np.eye(7, dtype=np.float32)[answers], np.array(sizes))
+
+
+def test_a_row_counts_right_answers_and_bytes() -> None:
+    found = row(scores_of([0, 1, 2, 3], [10, 20, 30, 40]), np.array([0, 1, 2, 0]), None)
+    assert (found["accuracy"], found["bytes_mean"], found["bytes_max"]) == (0.75, 25, 40)
+    assert "accuracy_without_copies" not in found
+
+
+def test_faces_with_a_copy_are_left_out_beside() -> None:
+    has_copy = np.array([True, False, False, False])
+    found = row(scores_of([0, 1, 2, 3], [0] * 4), np.array([0, 1, 0, 0]), has_copy)
+    assert found["accuracy"] == 0.5
+    assert found["accuracy_without_copies"] == round(1 / 3, 6)
+    assert "bytes_mean" not in found
 
 
 def test_a_lossless_picture_gives_the_clouds_logits(paths: Paths) -> None:
-    cloud = paths.run(AnswerPath.CLOUD, FACES.pictures[:8])[0]
-    image, sizes = paths.run(AnswerPath.IMAGE, FACES.pictures[:8])
-    np.testing.assert_allclose(image, cloud, rtol=0, atol=1e-4)
-    assert all(500 < size < 4000 for size in sizes)
+    rate = paths.weights.rate_index("")
+    cloud, image = Column(AnswerPath.CLOUD, rate), Column(AnswerPath.IMAGE, rate)
+    scores = measure(paths, [cloud, image], FACES.pictures, PNG)
+    np.testing.assert_allclose(scores[image].logits, scores[cloud].logits, rtol=0, atol=1e-4)
+    assert ((scores[image].sent_bytes > 500) & (scores[image].sent_bytes < 4000)).all()
+    assert (scores[cloud].sent_bytes > 5).all()
 
 
-def test_local_sends_nothing(paths: Paths) -> None:
-    result = measure(paths, (AnswerPath.LOCAL,), FACES)
-    assert set(result["local"]) == {"accuracy", "interval_95"}
+def test_local_sends_nothing_and_is_the_heads_other_output(paths: Paths) -> None:
+    local = Column(AnswerPath.LOCAL, 0)
+    scores = measure(paths, [local], FACES.pictures, PNG)[local]
+    assert not scores.sent_bytes.any()
+    alone = paths.run([local], crops_of(FACES.pictures[:3]))[local]
+    np.testing.assert_allclose(alone.logits, scores.logits[:3], rtol=0, atol=1e-4)
+
+
+def test_a_rate_can_be_named(paths: Paths) -> None:
+    rates = paths.weights.manifest.rates
+    named = columns_of(paths.weights, "cloud", rates[-1].name)
+    assert named == {"cloud": Column(AnswerPath.CLOUD, len(rates) - 1)}
+    every = columns_of(paths.weights, "all", "all")
+    assert {"cloud", "local", "image"} <= set(every)
+    assert len(every) == 2 + len(rates)
+    with pytest.raises(ConfigError, match="nonsense"):
+        columns_of(paths.weights, "all", "nonsense")
+
+
+def test_the_local_tail_is_no_cloud_tail(weights_folder: Path) -> None:
+    with pytest.raises(WeightsError, match="not a cloud tail"):
+        Paths(Weights(weights_folder), "local", 1)
 
 
 def test_the_interval_of_a_share() -> None:
-    assert _wilson(0, 10)[0] == 0
-    low, high = _wilson(2270, 3589)
+    assert wilson(0, 10)[0] == 0
+    low, high = wilson(2270, 3589)
     assert low < 2270 / 3589 < high
     assert 0.03 < high - low < 0.033
-
-
-@pytest.mark.parametrize("name", ["jpeg:75", "webp:1", "webp:lossless", "png"])
-def test_picture_codecs(name: str) -> None:
-    assert 50 < len(picture_codec(name)(FACES.pictures[0])) < 4000
-
-
-@pytest.mark.parametrize("name", ["", "gif", "jpeg", "jpeg:0", "jpeg:101", "png:1", "jpeg:x"])
-def test_other_picture_codecs_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="none of jpeg"):
-        picture_codec(name)
 
 
 def test_the_command_prints_json_and_needs_no_torch(weights_folder: Path, tmp_path: Path) -> None:
@@ -85,9 +102,28 @@ def test_the_command_prints_json_and_needs_no_torch(weights_folder: Path, tmp_pa
     assert result["n"] == 8
     assert result["fingerprint"] == weights_folder.name
     assert set(result["paths"]) == {"cloud", "local", "image"}
-    assert all(0 <= row["accuracy"] <= 1 for row in result["paths"].values())
+    assert all(0 <= found["accuracy"] <= 1 for found in result["paths"].values())
     assert result["paths"]["image"]["picture_codec"] == "jpeg:75, 48x48 grey"
     assert "PublicTest, 8 faces" in table(result)
+
+
+def test_copies_and_other_weights_stand_beside(
+    weights_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    training = made_faces(20, seed=6, first_id=100)
+    training.pictures[:3] = FACES.pictures[:3]
+    write_zip(tmp_path / "data.zip", members({"PublicTest": FACES, "Training": training}))
+    monkeypatch.setattr(sys, "argv", [
+        "accuracy", "--data", str(tmp_path / "data.zip"), "--weights", str(weights_folder),
+        "--against", str(weights_folder), "--path", "local", "--threads", "1", "--json",
+    ])  # fmt: skip
+    assert accuracy.main() == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["copies_in_training"] == 3
+    assert result["against"]["paths"]["local"]["difference"] == 0
+    assert result["against"]["paths"]["local"]["interval_95"] == [0, 0]
+    assert "without the 3 faces" in table(result)
 
 
 @pytest.mark.parametrize(
@@ -96,13 +132,17 @@ def test_the_command_prints_json_and_needs_no_torch(weights_folder: Path, tmp_pa
         (["--data", "none.zip"], 3, "no data set at none.zip"),
         (["--picture-codec", "gif"], 2, "none of jpeg"),
         (["--most", "0"], 2, "at least 1"),
+        (["--plot", "a.png"], 2, "goes with --calibration"),
     ],
 )
-def test_errors_are_one_line(arguments: list[str], code: int, message: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.accuracy", *arguments],
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
-    assert done.returncode == code
-    assert message in done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stderr
+def test_errors_are_one_line(
+    arguments: list[str], code: int, message: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["accuracy", *arguments])
+    try:
+        found = accuracy.main()
+    except SystemExit as end:
+        found = end.code  # type: ignore[assignment]  # argparse gives a number
+    assert found == code
+    assert message in capsys.readouterr().err.splitlines()[-1]

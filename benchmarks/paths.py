@@ -1,0 +1,133 @@
+"""One folder of weights, opened to be measured: the three paths from the crop on.
+
+    cloud  head -> quantiser -> payload -> bytes -> payload -> cloud tail
+    local  head -> local tail
+    image  picture codec -> bytes -> decoded as the server does -> head -> quantiser -> cloud tail
+
+A picture of FER2013 is itself the crop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from benchmarks.picture_codec import PictureCodec
+from shared.contracts import Path as AnswerPath
+from shared.errors import WeightsError
+from shared.latent import Latent
+from shared.preprocess import enlarge_crop
+from shared.runtime import softmax
+from shared.weights import Weights
+from shared.weights.manifest import LOCAL_TAIL
+
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Column:
+    """One thing to measure: a path, at the rate with this index (local sends nothing)."""
+
+    path: AnswerPath
+    rate: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a path gave: ``logits`` float32 ``(N, 7)``, and the bytes sent, int64 ``(N,)``."""
+
+    logits: NDArray[np.float32]
+    sent_bytes: NDArray[np.int64]
+
+    def right(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which answers are the label, bool ``(N,)``."""
+        return np.asarray(self.logits.argmax(axis=1) == labels)
+
+
+class Paths:
+    """The head, the local tail and one cloud tail (empty: the default) of some weights.
+
+    Raises:
+        WeightsError: no such cloud tail, or the weights are not in order.
+    """
+
+    def __init__(self, weights: Weights, tail: str, threads: int) -> None:
+        self.weights, self.tail = weights, tail or weights.manifest.default_tail
+        entry = weights.manifest.tails.get(self.tail)
+        if entry is not None and entry.path is AnswerPath.LOCAL:
+            raise WeightsError(f"{self.tail!r} is not a cloud tail")
+        self._head = weights.head(threads)
+        self._local = weights.tail(LOCAL_TAIL, threads)
+        self._cloud = weights.tail(self.tail, threads)
+
+    def run(self, columns: list[Column], crops: NDArray[np.uint8]) -> dict[Column, Scores]:
+        """Crops uint8 ``(N, 224, 224)`` through the columns of ``cloud`` and ``local``."""
+        features, z = self._head.run(crops)
+        nothing = np.zeros(len(crops), np.int64)
+        return {
+            column: self.sent(z, column.rate)
+            if column.path is AnswerPath.CLOUD
+            else Scores(self._local.logits(features), nothing)
+            for column in columns
+        }
+
+    def z(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Crops uint8 ``(N, 224, 224)`` -> the latents before the quantiser ``(N, 8, 28, 28)``."""
+        return self._head.run(crops)[1]
+
+    def sent(self, z: NDArray[np.float32], rate: int) -> Scores:
+        """Latents before the quantiser through quantiser, payload and cloud tail."""
+        codec = self.weights.payload_codec
+        symbols = self.weights.quantiser.symbols(z, rate)
+        payloads = [codec.encode(Latent(one, rate)) for one in symbols]
+        received = np.stack([codec.decode(payload).symbols for payload in payloads])
+        sizes = np.array([len(payload) for payload in payloads])
+        return Scores(self._cloud_logits(received, rate), sizes)
+
+    def run_image(self, pictures: NDArray[np.uint8], codec: PictureCodec, rate: int) -> Scores:
+        """Pictures uint8 ``(N, H, W)``, each a crop, through the path ``image``."""
+        sent = [codec.encode(picture) for picture in pictures]
+        read = np.stack([codec.decode(data) for data in sent])
+        symbols = self.weights.quantiser.symbols(self.z(crops_of(read)), rate)
+        return Scores(self._cloud_logits(symbols, rate), np.array([len(data) for data in sent]))
+
+    def probabilities(self, column: Column, scores: Scores) -> NDArray[np.float32]:
+        """Calibrated probabilities ``(N, 7)``, as a user gets them."""
+        tail = LOCAL_TAIL if column.path is AnswerPath.LOCAL else self.tail
+        temperature = self.weights.temperature(tail, column.rate)
+        return softmax(scores.logits / np.float32(temperature))
+
+    def _cloud_logits(self, symbols: NDArray[np.uint8], rate: int) -> NDArray[np.float32]:
+        return self._cloud.logits(symbols, self.weights.quantiser.steps(rate))
+
+
+def measure(
+    paths: Paths, columns: list[Column], pictures: NDArray[np.uint8], codec: PictureCodec
+) -> dict[Column, Scores]:
+    """All pictures uint8 ``(N, H, W)``, each a crop, through every column, a batch at a time."""
+    device = [column for column in columns if column.path is not AnswerPath.IMAGE]
+    parts: dict[Column, list[Scores]] = {column: [] for column in columns}
+    for start in tqdm(range(0, len(pictures), BATCH), unit="batch", disable=None):
+        batch = pictures[start : start + BATCH]
+        scores = paths.run(device, crops_of(batch)) if device else {}
+        for column in columns:
+            if column.path is AnswerPath.IMAGE:
+                scores[column] = paths.run_image(batch, codec, column.rate)
+            parts[column].append(scores[column])
+    return {column: joined(some) for column, some in parts.items()}
+
+
+def joined(parts: list[Scores]) -> Scores:
+    """The scores of batches, one after the other."""
+    return Scores(
+        np.concatenate([part.logits for part in parts]),
+        np.concatenate([part.sent_bytes for part in parts]),
+    )
+
+
+def crops_of(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pictures ``(N, H, W)`` that are themselves the crops -> uint8 ``(N, 224, 224)``."""
+    return np.stack([enlarge_crop(picture) for picture in pictures])

@@ -1,0 +1,52 @@
+"""Accuracy against bytes as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.rate_curve import Point, hull
+
+# Ours stands out; floats and raw bytes are there for reference.
+_STYLES: dict[str, dict[str, Any]] = {
+    "rate": {"color": "tab:red", "marker": "o", "linewidth": 2.2, "zorder": 3},
+    "raw": {"color": "black", "marker": "s"},
+    "jpeg": {"color": "tab:gray", "marker": "."},
+    "webp": {"color": "tab:blue", "marker": "."},
+    "avif": {"color": "tab:green", "marker": "."},
+}
+LABELS = {"rate": "latent, entropy coded", "raw": "latent, raw"}
+
+
+def draw(points: list[Point], title: str, target: Path) -> None:
+    """Every point, and the hull of each kind as a line, as a PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")  # no screen is needed
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(9, 6), layout="constrained")
+    for kind, style in _STYLES.items():
+        own = [point for point in points if point.kind == kind]
+        if not own:
+            continue
+        sent = np.array([point.bytes_mean for point in own])
+        accuracy = np.array([point.accuracy for point in own])
+        places = hull(sent, accuracy)
+        line = "none" if kind == "raw" else "-"
+        label = LABELS.get(kind, f"{kind}: picture, path image")
+        axes.plot(sent[places], 100 * accuracy[places], **style, linestyle=line, label=label)
+        axes.scatter(sent, 100 * accuracy, s=12, color=style["color"], alpha=0.35)
+        if kind in LABELS:
+            for point in own:
+                axes.annotate(
+                    point.name, (point.bytes_mean, 100 * point.accuracy), fontsize=8,
+                    xytext=(5, -11), textcoords="offset points",
+                )  # fmt: skip
+    axes.set(xscale="log", xlabel="mean bytes a face", ylabel="accuracy, %", title=title)
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(loc="lower right")
+    figure.savefig(target, dpi=120)
+    plt.close(figure)

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import picture_grid, rate_accuracy
+from benchmarks.float_tail import FloatTail
+from benchmarks.paths import Paths, crops_of
+from benchmarks.rate_accuracy import latent_points, table
+from shared.weights import Weights
+from tests.unit.training.faces import made_faces, members, write_zip
+
+FACES = made_faces(12, seed=5)
+
+
+@pytest.fixture(scope="module")
+def paths(weights_folder: Path) -> Paths:
+    return Paths(Weights(weights_folder), "", 1)
+
+
+def test_the_float_tail_is_the_tail_without_its_quantiser(paths: Paths) -> None:
+    weights = paths.weights
+    z = paths.z(crops_of(FACES.pictures[:4]))
+    steps = weights.quantiser.steps(0)[:, None, None]
+    symbols = weights.quantiser.symbols(z, 0)
+    whole = (symbols.astype(np.float32) - 128) * steps
+    quantised = weights.tail(paths.tail, 1).logits(symbols, weights.quantiser.steps(0))
+    alike = FloatTail(weights, paths.tail, 1).logits(whole)
+    np.testing.assert_allclose(alike, quantised, rtol=1e-3, atol=1e-3)
+
+
+def test_every_form_of_the_latent_is_a_point(paths: Paths) -> None:
+    points = {point.name: point for point in latent_points(paths, FACES, 1)}
+    assert set(points) == {
+        *(rate.name for rate in paths.weights.manifest.rates), "one byte", "float16", "float32",
+    }  # fmt: skip
+    assert points["one byte"].bytes_mean == 6277
+    assert points["float16"].bytes_mean == 5 + 2 * 6272
+    assert points["float32"].bytes_mean == 5 + 4 * 6272
+
+
+def test_the_command(
+    weights_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    write_zip(tmp_path / "data.zip", members({"PublicTest": FACES}))
+    monkeypatch.setattr(picture_grid, "SIDES_PX", (32, 48))
+    monkeypatch.setattr(picture_grid, "QUALITIES", {"jpeg": (10, 60), "webp": (10, 60)})
+    monkeypatch.setattr(sys, "argv", [
+        "rate_accuracy", "--data", str(tmp_path / "data.zip"), "--weights", str(weights_folder),
+        "--threads", "1", "--json", "--plot", str(tmp_path / "a.png"),
+    ])  # fmt: skip
+    assert rate_accuracy.main() == 0
+    result = json.loads(capsys.readouterr().out)
+    kinds = {point["kind"] for point in result["points"]}
+    assert kinds == {"rate", "raw", "jpeg", "webp"}
+    assert set(result["against"]) == {"jpeg", "webp"}
+    assert (tmp_path / "a.png").stat().st_size > 10_000
+    assert "equal accuracy" in table(result)
