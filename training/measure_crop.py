@@ -3,6 +3,10 @@
 FER2013 was cropped by another detector. Each picture is enlarged, dlib is run on it, and the
 median relation of picture and box gives the ``CropGeometry`` that makes a dlib crop look like
 FER2013.
+
+dlib searches in steps: each of its boxes is 1.2 times as large as the one before, and lies on a
+grid of a tenth of its side. At one size of picture the median would be one of these steps, so size
+and place are drawn for each picture, which averages the steps out.
 """
 
 from __future__ import annotations
@@ -18,21 +22,24 @@ from shared.contracts import Box
 from shared.detection import FaceDetector
 from training.datasets import DataError, Faces, data_path, load_fer2013
 
-ENLARGED_PX = 224
-# Half a picture of repeated border around it lets boxes reach over the picture's edge.
-PADDING_PX = 112
+SMALLEST_PX, LARGEST_PX = 150, 250
+# The widest step of the grid on which boxes of these sizes lie.
+OFFSET_PX = 24
 
 
 def measure(faces: Faces) -> dict[str, float]:
     """Medians and quartiles of scale and shift over the faces in which dlib finds one box."""
     detector = FaceDetector(10**6, 0, 32)
     rows = []
-    for picture in tqdm(faces.pictures, desc="faces", unit="face"):
-        size = (ENLARGED_PX, ENLARGED_PX)
-        large = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
-        boxes = detector.detect(np.pad(large, PADDING_PX, mode="edge"))
+    rng = np.random.default_rng(0)
+    for picture in tqdm(faces.pictures, desc="faces", unit="face", disable=None):
+        side = int(rng.integers(SMALLEST_PX, LARGEST_PX + 1))
+        # Half a picture of repeated border around it lets boxes reach over the picture's edge.
+        x, y = (side // 2 + int(offset) for offset in rng.integers(0, OFFSET_PX, 2))
+        large = np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR))
+        boxes = detector.detect(np.pad(large, ((y, side // 2), (x, side // 2)), mode="edge"))
         if len(boxes) == 1:
-            rows.append(_relation(boxes[0]))
+            rows.append(relation(boxes[0], Box(x, y, side, side)))
     if not rows:
         raise DataError("no face was found in any of the pictures")
     scale, shift_x, shift_y = np.array(rows).T
@@ -43,14 +50,13 @@ def measure(faces: Faces) -> dict[str, float]:
     return {key: round(float(value), 4) for key, value in result.items()}
 
 
-def _relation(box: Box) -> tuple[float, float, float]:
-    """``(scale, shift_x, shift_y)`` that takes the box to the whole picture."""
+def relation(box: Box, picture: Box) -> tuple[float, float, float]:
+    """``(scale, shift_x, shift_y)`` that takes the box to the whole picture, which is square."""
     size = (box.w + box.h) / 2
-    centre = PADDING_PX + ENLARGED_PX / 2
     return (
-        ENLARGED_PX / size,
-        (centre - (box.x + box.w / 2)) / size,
-        (centre - (box.y + box.h / 2)) / size,
+        picture.w / size,
+        (picture.x + picture.w / 2 - (box.x + box.w / 2)) / size,
+        (picture.y + picture.h / 2 - (box.y + box.h / 2)) / size,
     )
 
 

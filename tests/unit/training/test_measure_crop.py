@@ -8,13 +8,13 @@ from PIL import Image
 from shared.contracts import Box
 from shared.preprocess import CropGeometry, to_grey
 from training.datasets import DataError, Faces
-from training.measure_crop import ENLARGED_PX, PADDING_PX, _relation, measure
+from training.measure_crop import measure, relation
 
 
 @pytest.mark.parametrize("box", [Box(150, 170, 120, 130), Box(100, 90, 200, 200)])
 def test_the_relation_takes_a_box_to_the_whole_picture(box: Box) -> None:
-    square = CropGeometry(*_relation(box)).square(box)
-    assert square == pytest.approx((PADDING_PX, PADDING_PX, ENLARGED_PX))
+    square = CropGeometry(*relation(box, Box(112, 100, 224, 224))).square(box)
+    assert square == pytest.approx((112, 100, 224))
 
 
 def faces(*pictures: NDArray[np.uint8]) -> Faces:
