@@ -8,6 +8,7 @@ import numpy as np
 
 from cloud_server.config import CloudConfig
 from cloud_server.tail import RateTable, ServedTail
+from shared.codec.payload import PayloadCodec
 from shared.contracts import Path
 from shared.errors import ConfigError, ModelMismatch
 from shared.runtime import Head
@@ -16,9 +17,11 @@ from shared.weights import Weights, shipped_folders
 
 @dataclass(frozen=True)
 class ServedWeights:
-    """One fingerprint: what its folder says, its head, and its cloud tails, the default first."""
+    """One fingerprint: what its folder says, its payload codec, head and cloud tails, the default
+    tail first."""
 
     weights: Weights
+    codec: PayloadCodec
     head: Head
     tails: dict[str, ServedTail]
 
@@ -123,7 +126,7 @@ def _served(weights: Weights, config: CloudConfig) -> ServedWeights:
         )
         for name in ids
     }
-    return ServedWeights(weights, weights.head(config.threads), tails)
+    return ServedWeights(weights, weights.payload_codec, weights.head(config.threads), tails)
 
 
 def _rate_table(weights: Weights, tail: str) -> RateTable:

@@ -100,7 +100,7 @@ class Service:
             fingerprint=served.fingerprint,
             labels=LABELS,
             tails=tuple(served.tails),
-            codecs=served.weights.payload_codec.names,
+            codecs=served.codec.names,
             limits=self.config.limits,
             served=self._registry.fingerprints,
         )
@@ -130,8 +130,7 @@ class Service:
         served_tail = served.tail(tail)
         if deadline.expired():
             raise DeadlineExceeded("the deadline passed before the request was read")
-        codec = served.weights.payload_codec
-        latents = [_decoded(payload, codec) for payload in payloads]
+        latents = [_decoded(payload, served.codec) for payload in payloads]
         results, tail_ms = await self._answer(latents, served_tail, deadline)
         return Inferred(results, LatencyMs(tail=tail_ms, total=_since_ms(start)))
 

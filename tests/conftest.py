@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import shutil
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import numpy as np
@@ -14,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 import shared.weights
+from shared.codec.entropy import EntropyTables
 from shared.models.split_model import SplitModel
 from shared.preprocess import enlarge_crop
 
@@ -24,7 +27,7 @@ torch.set_num_threads(1)
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
-OTHER_FINGERPRINT = "0123456789abcdef"
+OTHER_FINGERPRINT, CODED_FINGERPRINT = "0123456789abcdef", "fedcba9876543210"
 
 
 @pytest.fixture(scope="session")
@@ -66,9 +69,35 @@ def weights_folder(split_model: SplitModel, tmp_path_factory: pytest.TempPathFac
 def other_weights_folder(weights_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same weights under another fingerprint."""
     folder = tmp_path_factory.mktemp("other") / OTHER_FINGERPRINT
-    shutil.copytree(weights_folder, folder)
+    return _copied(weights_folder, folder, {})
+
+
+@pytest.fixture(scope="session")
+def entropy_tables() -> EntropyTables:
+    """Tables for noise of three widths, one a rate of ``split_model``."""
+    from training.fit_entropy import fit_tables
+
+    rng = np.random.default_rng(0)
+    noise = [rng.laplace(0, width, (6, 8, 28, 28)) for width in (0.6, 0.4, 0.25)]
+    return fit_tables([(128 + np.rint(z).clip(-15, 15)).astype(np.uint8) for z in noise], 15)
+
+
+@pytest.fixture(scope="session")
+def coded_weights_folder(
+    weights_folder: Path, entropy_tables: EntropyTables, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The same weights with the tables of an entropy code, and so under another fingerprint."""
+    folder, data = tmp_path_factory.mktemp("coded") / CODED_FINGERPRINT, entropy_tables.to_bytes()
+    entry = {"file": "entropy.bin", "sha256": hashlib.sha256(data).hexdigest()}
+    _copied(weights_folder, folder, {"entropy": entry})
+    (folder / "entropy.bin").write_bytes(data)
+    return folder
+
+
+def _copied(weights: Path, folder: Path, changed: dict[str, Any]) -> Path:
+    shutil.copytree(weights, folder)
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["fingerprint"] = OTHER_FINGERPRINT
+    manifest |= {"fingerprint": folder.name, **changed}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
 

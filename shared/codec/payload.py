@@ -12,18 +12,15 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.codec import raw
+from shared.codec.entropy import EntropyTables, decode_symbols, encode_symbols
 from shared.contracts import LATENT_SHAPE
 from shared.errors import MalformedPayload, PayloadTooLarge
 from shared.latent import Latent
-
-if TYPE_CHECKING:
-    from shared.codec.entropy import EntropyTables
 
 RAW, ENTROPY = "raw", "entropy"
 # A codec's number on the wire is never used again.
@@ -97,15 +94,11 @@ class PayloadCodec:
     def _write(self, name: str, latent: Latent) -> bytes:
         if name == RAW or self._tables is None:
             return raw.encode(latent.symbols)
-        from shared.codec.entropy import encode_symbols
-
         return encode_symbols(latent.symbols, latent.rate, self._tables)
 
     def _read(self, name: str, body: bytes, rate: int) -> NDArray[np.uint8]:
         if name == RAW or self._tables is None:
             return raw.decode(body)
-        from shared.codec.entropy import decode_symbols
-
         return decode_symbols(body, rate, self._tables)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from shared.codec.entropy import EntropyTables
 from shared.codec.payload import PayloadCodec
 from shared.contracts import LATENT_SHAPE
 from shared.errors import ConfigError, WeightsError
@@ -87,8 +88,6 @@ class Weights:
         rates, limit = len(self.manifest.rates), self.manifest.symbol_limit
         if self.manifest.entropy is None:
             return PayloadCodec(None, rates)
-        from shared.codec.entropy import EntropyTables
-
         tables = self._load(self.manifest.entropy, EntropyTables.from_bytes)
         if (tables.rates, tables.limit) != (rates, limit):
             raise WeightsError(

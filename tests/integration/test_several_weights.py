@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edge_client.recognizer import Recognizer
+from shared.codec.payload import MAX_PAYLOAD_BYTES
 from shared.contracts import Path as AnswerPath
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from tests.integration.cloud_process import CloudProcess
@@ -18,12 +19,12 @@ PATIENT_MS = 60_000
 
 
 @pytest.fixture(scope="module")
-def server(weights_folder: Path, old_weights_folder: Path) -> Iterator[CloudProcess]:
-    with CloudProcess(weights_folder, "--weights", str(old_weights_folder)) as server:
+def server(coded_weights_folder: Path, old_weights_folder: Path) -> Iterator[CloudProcess]:
+    with CloudProcess(coded_weights_folder, "--weights", str(old_weights_folder)) as server:
         yield server
 
 
-@pytest.mark.parametrize("which", ["weights_folder", "old_weights_folder"])
+@pytest.mark.parametrize("which", ["coded_weights_folder", "old_weights_folder"])
 def test_an_edge_with_either_is_answered_by_its_own(
     server: CloudProcess, which: str, astronaut: np.ndarray, request: pytest.FixtureRequest
 ) -> None:
@@ -32,38 +33,45 @@ def test_an_edge_with_either_is_answered_by_its_own(
         (face,) = recognizer.faces(astronaut)
     assert (face.path, face.reason) == (AnswerPath.CLOUD, None)
     assert face.answer.model == f"{folder.name}/cloud"
-    assert face.rate == ("full" if which == "old_weights_folder" else "default")
+    if which == "old_weights_folder":
+        assert (face.rate, face.sent_bytes) == ("full", MAX_PAYLOAD_BYTES)
+    else:
+        assert face.rate == "default"
 
 
 def test_each_rate_is_sent_and_answered(
-    server: CloudProcess, weights_folder: Path, astronaut: np.ndarray
+    server: CloudProcess, coded_weights_folder: Path, astronaut: np.ndarray
 ) -> None:
+    sent = []
     for rate in ("high", "default", "low"):
-        settings = {"weights": weights_folder, "rate": rate, "deadline_ms": PATIENT_MS}
+        settings = {"weights": coded_weights_folder, "rate": rate, "deadline_ms": PATIENT_MS}
         with Recognizer(server.grpc, **settings) as recognizer:
             (face,) = recognizer.faces(astronaut)
         assert (face.path, face.rate) == (AnswerPath.CLOUD, rate)
+        sent.append(face.sent_bytes)
+    assert MAX_PAYLOAD_BYTES > sent[0] > sent[1] > sent[2]
 
 
 def test_the_handshake_speaks_of_the_callers_weights(
-    server: CloudProcess, weights_folder: Path, old_weights_folder: Path
+    server: CloudProcess, coded_weights_folder: Path, old_weights_folder: Path
 ) -> None:
     stub = server.stub()
     for asked, told in (
         (old_weights_folder.name, old_weights_folder.name),
-        (weights_folder.name, weights_folder.name),
-        ("", weights_folder.name),
-        ("0" * 16, weights_folder.name),
+        (coded_weights_folder.name, coded_weights_folder.name),
+        ("", coded_weights_folder.name),
+        ("0" * 16, coded_weights_folder.name),
     ):
         model = stub.GetModel(pb.GetModelRequest(fingerprint=asked), timeout=30)
         assert model.fingerprint == told
-        assert list(model.served) == [weights_folder.name, old_weights_folder.name]
+        assert list(model.served) == [coded_weights_folder.name, old_weights_folder.name]
+        assert ("entropy" in model.codecs) == (told == coded_weights_folder.name)
         assert "raw" in model.codecs
 
 
 def test_pictures_are_answered_by_the_default(
-    server: CloudProcess, weights_folder: Path, old_weights_folder: Path
+    server: CloudProcess, coded_weights_folder: Path, old_weights_folder: Path
 ) -> None:
     reply = httpx.get(f"http://{server.http}/v1/model", trust_env=False).json()
-    assert reply["fingerprint"] == weights_folder.name
-    assert reply["served"] == [weights_folder.name, old_weights_folder.name]
+    assert reply["fingerprint"] == coded_weights_folder.name
+    assert reply["served"] == [coded_weights_folder.name, old_weights_folder.name]

@@ -1,3 +1,4 @@
+import shutil
 import socket
 from pathlib import Path
 
@@ -57,10 +58,16 @@ def test_weights_errors(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> N
     assert str(tmp_path) in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("lost", ["head.onnx", "cloud.onnx", "entropy.bin", "golden.npz"])
 def test_the_folder_that_fails_is_named_and_not_the_others(
-    capsys: pytest.CaptureFixture[str], weights_copy: Path, old_weights_folder: Path
+    capsys: pytest.CaptureFixture[str],
+    lost: str,
+    coded_weights_folder: Path,
+    tmp_path: Path,
+    old_weights_folder: Path,
 ) -> None:
-    (weights_copy / "head.onnx").unlink()
+    weights_copy = Path(shutil.copytree(coded_weights_folder, tmp_path / "copy"))
+    (weights_copy / lost).unlink()
     folders = ["--weights", str(old_weights_folder), "--weights", str(weights_copy)]
     assert run(["serve", *folders, "--http-port", "0", "--grpc-port", "0"]) == 4
     err = capsys.readouterr().err

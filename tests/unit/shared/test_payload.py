@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from shared.codec.entropy import EntropyTables
 from shared.codec.payload import CODEC_IDS, HEADER_BYTES, MAX_PAYLOAD_BYTES, PayloadCodec
 from shared.contracts import LATENT_SHAPE, Limits
 from shared.errors import MalformedPayload, PayloadTooLarge
@@ -27,6 +28,29 @@ def test_round_trip_and_size(rate: int) -> None:
     back = CODEC.decode(payload)
     assert back.rate == rate
     np.testing.assert_array_equal(back.symbols, latent(rate).symbols)
+
+
+def test_the_entropy_code_is_the_default_where_there_are_tables(
+    entropy_tables: EntropyTables,
+) -> None:
+    codec = PayloadCodec(entropy_tables, 3)
+    zeros = Latent(np.full(LATENT_SHAPE, 128, np.uint8), 2)
+    payload = codec.encode(zeros)
+    assert len(payload) < MAX_PAYLOAD_BYTES / 10
+    assert codec.encode(zeros, "entropy") == payload
+    for sent in (payload, codec.encode(zeros, "raw")):
+        back = codec.decode(sent)
+        assert back.rate == 2
+        np.testing.assert_array_equal(back.symbols, zeros.symbols)
+
+
+def test_no_payload_is_larger_than_a_raw_one(entropy_tables: EntropyTables) -> None:
+    rng = np.random.default_rng(0)
+    unlike = Latent(rng.integers(113, 144, LATENT_SHAPE, dtype=np.uint8), 2)
+    codec = PayloadCodec(entropy_tables, 3)
+    payload = codec.encode(unlike)
+    assert len(payload) == MAX_PAYLOAD_BYTES
+    np.testing.assert_array_equal(codec.decode(payload).symbols, unlike.symbols)
 
 
 def test_payloads_from_before_there_were_rates_are_those_of_rate_0() -> None:

@@ -163,6 +163,20 @@ def test_a_bad_manifest_names_the_key(
         Weights(weights_copy)
 
 
+def test_entropy_tables_belong_to_the_weights(coded_weights_folder: Path, tmp_path: Path) -> None:
+    assert Weights(coded_weights_folder).payload_codec.names == ("entropy", "raw")
+    copy = Path(shutil.copytree(coded_weights_folder, tmp_path / "copy"))
+    edit(copy, lambda m: m["rates"].pop(0))
+    with pytest.raises(WeightsError, match=r"tables are for 3 rates of limit 15, .* 2 of 15"):
+        _ = Weights(copy).payload_codec
+    replace_file(copy, "entropy", b"none")
+    with pytest.raises(WeightsError, match=r"entropy\.bin: not entropy tables"):
+        _ = Weights(copy).payload_codec
+    (copy / "entropy.bin").write_bytes(b"altered")
+    with pytest.raises(WeightsError, match="is not the file that its manifest names"):
+        _ = Weights(copy).payload_codec
+
+
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe", b"[]"])
 def test_a_manifest_that_is_not_json(weights_copy: Path, data: bytes) -> None:
     (weights_copy / "manifest.json").write_bytes(data)
