@@ -1,8 +1,7 @@
 """Measure again what the README says: ``python -m benchmarks.readme --data PATH``.
 
 Runs the benchmarks and the demo and writes their figures between the README's markers, so that no
-figure there is older than the weights. A part can be named: ``accuracy``, ``size``, ``edge``,
-``demo``.
+figure there is older than the weights. Parts can be named.
 """
 
 from __future__ import annotations
@@ -15,44 +14,21 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
+from benchmarks import readme_accuracy
 from benchmarks.machine import machine_line
+from benchmarks.markdown import paragraphs, run, run_json, table
 
 README = Path("README.md")
 DEMO_PICTURE = Path("docs/demo.png")
 PICTURE_PX = 1000
-PARTS = ("accuracy", "size", "edge", "demo")
-
-
-def accuracy(data: str | None) -> str:
-    """Accuracy and bytes by path, beside the paper's."""
-    found = _json("benchmarks.accuracy", *(["--data", data] if data else []))
-    paths = found["paths"]
-    paper = {"cloud": "63.26 % (full model)", "local": "60.25 % (backbone only)", "image": ""}
-    rows = [
-        [
-            f"`{name}`", f"{row['accuracy']:.2%}",
-            "{:.1%} to {:.1%}".format(*row["interval_95"]),
-            f"{row['bytes_mean']:,.0f}" if "bytes_mean" in row else "0", paper[name],
-        ]
-        for name, row in paths.items()
-    ]  # fmt: skip
-    head = ["path", "accuracy", "95 % interval", "bytes a face", "paper 001 on its test"]
-    return _paragraphs(
-        f"`python -m benchmarks.accuracy --data fer2013.zip --usage {found['usage']}`: "
-        f"{found['n']:,} faces, single view, by the shipped ONNX files and the payload codec",
-        _table(head, rows),
-        f"`image` sends the crop as {paths['image']['picture_codec']}. "
-        f"Weights `{found['fingerprint']}`.",
-    )  # fmt: skip
 
 
 def size(_: str | None) -> str:
     """Parameters and MACs beside the paper's Table 4."""
-    found = _json("benchmarks.model_size")
+    found = run_json("benchmarks.model_size")
     paper, share = found["paper_001_table_4"], found["share_of_full"]["asp+sfp"]
     rows = [
         [
@@ -61,9 +37,9 @@ def size(_: str | None) -> str:
         ]
         for key, title in (("backbone", "backbone only"), ("full", "full model"))
     ]  # fmt: skip
-    return _paragraphs(
+    return paragraphs(
         "`python -m benchmarks.model_size`",
-        _table(["", "parameters", "MACs", "paper 001, Table 4"], rows),
+        table(["", "parameters", "MACs", "paper 001, Table 4"], rows),
         f"ASP and SFP are {share['parameters']:.1%} of the full model's parameters and "
         f"{share['macs']:.1%} of its MACs.",
     )  # fmt: skip
@@ -71,7 +47,7 @@ def size(_: str | None) -> str:
 
 def edge(_: str | None) -> str:
     """What each stage costs on the device."""
-    found = _json("benchmarks.edge")
+    found = run_json("benchmarks.edge")
     names = {
         "detect": f"detect, 640x480 searched at {found['search_side_px']} px",
         "head": "head", "encode": "encode", "local_tail": "local tail",
@@ -85,10 +61,10 @@ def edge(_: str | None) -> str:
     ratios = ", ".join(
         f"{name.replace('_', ' ')} {row['ratio']:.1f}" for name, row in parts.items()
     )
-    return _paragraphs(
+    return paragraphs(
         f"`python -m benchmarks.edge`: one face, {found['threads']} thread, "
         f"{found['rounds']} rounds",
-        _table(["stage", "p50 ms", "p95 ms"], rows),
+        table(["stage", "p50 ms", "p95 ms"], rows),
         f"torch takes this many times as long: {ratios}. ASP and SFP take {shares['share']:.1%} of "
         f"the cloud tail's time (quartiles of the rounds: {shares['by_round_p25']:.1%} to "
         f"{shares['by_round_p75']:.1%}).",
@@ -99,13 +75,13 @@ def edge(_: str | None) -> str:
 def demo(_: str | None) -> str:
     """What the demo counted; its contact sheet becomes the README's picture."""
     with tempfile.TemporaryDirectory() as folder:
-        _run("benchmarks.demo", "--out", folder)
+        run("benchmarks.demo", "--out", folder)
         summary = json.loads((Path(folder) / "summary.json").read_text())
         _shrink(Path(folder) / "contact-sheet.png", DEMO_PICTURE)
     by_path = ", ".join(f"{n} `{path}`" for path, n in summary["by_path"].items() if n)
     by_reason = ", ".join(f"{n} `{reason}`" for reason, n in summary["by_reason"].items())
     ms = summary["latency_ms"]
-    return _paragraphs(
+    return paragraphs(
         "`make demo`",
         f"{summary['frames']} frames ({summary['dropped_frames']} dropped), "
         f"{summary['faces']} faces, {summary['answered']} answered: {by_path} ({by_reason}). "
@@ -119,15 +95,6 @@ def _shrink(source: Path, target: Path) -> None:
     with Image.open(source) as sheet:
         sheet.thumbnail((PICTURE_PX, 10 * PICTURE_PX))
         sheet.convert("RGB").quantize(256).save(target, optimize=True)
-
-
-def _paragraphs(*paragraphs: str) -> str:
-    return "\n\n".join(paragraphs)
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def replaced(text: str, part: str, figures: str) -> str:
@@ -144,14 +111,11 @@ def replaced(text: str, part: str, figures: str) -> str:
     return text
 
 
-def _json(module: str, *arguments: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(_run(module, *arguments, "--json"))
-    return found
-
-
-def _run(module: str, *arguments: str) -> str:
-    command = [sys.executable, "-m", module, *arguments]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+PARTS: dict[str, Callable[[str | None], str]] = {
+    "accuracy": readme_accuracy.accuracy, "rate": readme_accuracy.rate,
+    "detector": readme_accuracy.detector, "calibration": readme_accuracy.calibration,
+    "size": size, "edge": edge, "demo": demo,
+}  # fmt: skip
 
 
 def main() -> int:
@@ -160,14 +124,11 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; else all")
     parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
     arguments = parser.parse_args()
-    makers: dict[str, Callable[[str | None], str]] = {
-        "accuracy": accuracy, "size": size, "edge": edge, "demo": demo,
-    }  # fmt: skip
     if unknown := set(arguments.parts) - set(PARTS):
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     for part in arguments.parts or PARTS:
         try:
-            figures = makers[part](arguments.data)
+            figures = PARTS[part](arguments.data)
         except subprocess.CalledProcessError as error:
             print(f"readme: {part}: exit code {error.returncode}", file=sys.stderr)
             return 1

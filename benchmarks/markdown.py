@@ -1,0 +1,35 @@
+"""Pieces of a page: tables, paragraphs, and what another benchmark printed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+
+def paragraphs(*parts: str) -> str:
+    """The parts that are not empty, with an empty line between them."""
+    return "\n\n".join(part for part in parts if part)
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def run(module: str, *arguments: str) -> str:
+    """What ``python -m module`` prints.
+
+    Raises:
+        subprocess.CalledProcessError: it failed.
+    """
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def run_json(module: str, *arguments: str) -> dict[str, Any]:
+    """What ``python -m module --json`` prints."""
+    found: dict[str, Any] = json.loads(run(module, *arguments, "--json"))
+    return found

@@ -1,0 +1,124 @@
+"""The README's figures of what is recognised, and in how many bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.markdown import paragraphs, run_json, table
+from shared.contracts import Path as AnswerPath
+from shared.weights import Weights, default_folder
+
+RATE_PICTURE = Path("docs/rate-accuracy.png")
+CALIBRATION_PICTURE = Path("docs/calibration.png")
+_PAPER = {"cloud": "63.26 % (full model)", "local": "60.25 % (backbone only)"}
+
+
+def accuracy(data: str | None) -> str:
+    """Accuracy and bytes by path, rate and tail, beside the paper's."""
+    found = run_json("benchmarks.accuracy", *_data(data), "--rate", "all")
+    rows = [_row(f"`{name}`", row, _PAPER.get(name, "")) for name, row in found["paths"].items()]
+    manifest = Weights(default_folder()).manifest
+    for name, tail in manifest.tails.items():
+        if tail.path is AnswerPath.CLOUD and name != manifest.default_tail:
+            other = run_json("benchmarks.accuracy", *_data(data), "--path", "cloud", "--tail", name)
+            rows.insert(1, _row(f"`cloud --tail {name}`", other["paths"]["cloud"], ""))
+    head = ["path", "accuracy", "95 % interval", "bytes a face", "paper 001 on its test"]
+    without = ", ".join(
+        f"`{name}` {row['accuracy_without_copies']:.2%}"
+        for name, row in found["paths"].items() if "accuracy_without_copies" in row
+    )  # fmt: skip
+    copies = without and (
+        f"{found['copies_in_training']} of the faces have a copy in Training; without them: "
+        f"{without}."
+    )
+    return paragraphs(
+        f"`python -m benchmarks.accuracy --data fer2013.zip --usage {found['usage']}`: "
+        f"{found['n']:,} faces, single view, by the shipped ONNX files and the payload codec",
+        table(head, rows),
+        f"`image` sends the crop as {found['paths']['image']['picture_codec']}. "
+        f"Weights `{found['fingerprint']}`.",
+        copies,
+    )  # fmt: skip
+
+
+def rate(data: str | None) -> str:
+    """Accuracy against bytes: every form of the latent, and pictures at equal accuracy."""
+    found = run_json("benchmarks.rate_accuracy", *_data(data), "--plot", str(RATE_PICTURE))
+    latents = [
+        [f"latent, {'' if row['kind'] == 'rate' else 'raw, '}{row['name']}",
+         f"{row['bytes_mean']:,.0f}", f"{row['accuracy']:.2%}"]
+        for row in found["points"] if row["kind"] in ("rate", "raw")
+    ]  # fmt: skip
+    lines = []
+    for kind, row in found["against"].items():
+        if row["accuracies"] is None:
+            lines.append(f"- {kind}: no accuracy in common; its best is {row['best_accuracy']:.2%}")
+            continue
+        low, high = row["accuracies"]
+        interval = "{:.2f} to {:.2f}".format(*row["ratio_worst_interval_95"])
+        lines.append(
+            f"- {kind}: from {low:.1%} to {high:.1%} at most {row['ratio_worst']:.2f} "
+            f"({interval}), on average {row['ratio_mean']:.2f}"
+        )
+    return paragraphs(
+        "`python -m benchmarks.rate_accuracy --data fer2013.zip --plot rate-accuracy.png`",
+        table(["what is sent", "bytes a face", "accuracy"], latents),
+        "Bytes of the latent as a share of a picture's at equal accuracy, of each codec the best "
+        "of many sides and qualities (95 % interval):",
+        "\n".join(lines),
+        f"![Accuracy against bytes]({RATE_PICTURE})",
+    )
+
+
+def detector(data: str | None) -> str:
+    """What is left of the accuracy where dlib crops the faces."""
+    found = run_json("benchmarks.accuracy", *_data(data), "--through-detector")
+    rows = [
+        [f"`{name}`", f"{row['direct']:.2%}", _change(row, "detected"), _change(row, "jittered")]
+        for name, row in found["through_detector"].items()
+    ]
+    return paragraphs(
+        "`python -m benchmarks.accuracy --data fer2013.zip --through-detector`: "
+        f"{found['found']:,} faces that dlib finds ({found['found_share']:.0%}) of frames of "
+        f"{found['frame']}",
+        table(["path", "direct", "dlib's box", "moved and resized by up to 10 %"], rows),
+    )
+
+
+def calibration(data: str | None) -> str:
+    """Expected calibration error, and accuracy over the surest answers."""
+    found = run_json(
+        "benchmarks.accuracy", *_data(data), "--rate", "all", "--calibration",
+        "--plot", str(CALIBRATION_PICTURE),
+    )  # fmt: skip
+    rows = [
+        [f"`{name}`", f"{row['ece']:.3f}", f"{row['ece_adaptive']:.3f}",
+         *(f"{place['accuracy']:.1%}" for place in row["coverage"][::2])]
+        for name, row in found["calibration"].items()
+    ]  # fmt: skip
+    shares = next(iter(found["calibration"].values()))["coverage"][::2]
+    head = ["path", "ECE", "adaptive", *(f"surest {place['coverage']:.0%}" for place in shares)]
+    return paragraphs(
+        "`python -m benchmarks.accuracy --data fer2013.zip --rate all --calibration`: expected "
+        "calibration error, and accuracy over the surest answers",
+        table(head, rows),
+        f"![Calibration and coverage]({CALIBRATION_PICTURE})",
+    )
+
+
+def _data(data: str | None) -> list[str]:
+    return ["--data", data] if data else []
+
+
+def _row(name: str, row: dict[str, Any], paper: str) -> list[str]:
+    return [
+        name, f"{row['accuracy']:.2%}", "{:.1%} to {:.1%}".format(*row["interval_95"]),
+        f"{row['bytes_mean']:,.0f}" if "bytes_mean" in row else "0", paper,
+    ]  # fmt: skip
+
+
+def _change(row: dict[str, Any], view: str) -> str:
+    change = row[f"{view} - direct"]
+    low, high = (100 * end for end in change["interval_95"])
+    return f"{row[view]:.2%}: {100 * change['difference']:+.1f} points ({low:+.1f} to {high:+.1f})"
