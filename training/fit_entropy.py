@@ -1,13 +1,13 @@
 """Fit the tables of the entropy codec to the latents of a head.
 
-Per rate and channel: four weighted sums over the neighbours that a decoder knows already, their
+Per rate and channel: weighted sums over the neighbours that a decoder knows already, their
 bins, and logits by bin for each kind of decision (docs/payload.md). Weights come from regressions,
 logits from Newton steps, one table after another. All of it is deterministic.
 """
 
 from __future__ import annotations
 
-import struct
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,18 @@ CHANNELS, SIDE, _ = LATENT_SHAPE
 ZERO_SYMBOL = 128
 OWN = [(0, -1), (0, -2), *((-1, x) for x in range(-2, 3)), *((-2, x) for x in range(-2, 3))]
 LOWER = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]
-NEAR_WEIGHTS = {(0, -1): 27, (-1, 0): 9, (-1, -1): 3, (-1, 1): 1}
+NEAR = [(0, -1), (-1, 0), (-1, -1), (-1, 1)]
 
-ACTIVITY_BINS, PREDICTION_BINS, NEAR_BINS, LOWER_BINS = 24, 17, 81, 16
-MORE_STEPS = 6
-UNIT = 128.0  # a logit of 1 nat
+ACTIVITY_BINS, PREDICTION_BINS, NEAR_BINS, MORE_STEPS = 16, 25, 81, 6
+UNITS_PER_NAT, MOST_LOGIT = 128, 1023
+MOST_SUM, MOST_WEIGHT, LEAST_WEIGHT = 511, 64, 3
+# More latents of a rate than these change no byte in a hundred.
 MOST_LATENTS = 1500
-SWEEPS = 12
+SWEEPS = 10
+# Pulls a bin that few symbols met towards no opinion.
+PRIOR = 0.3
+# Larger neighbours say no more about whether a symbol is zero.
+CLIP = 4
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -39,13 +44,10 @@ def fit_tables(symbols_by_rate: list[NDArray[np.uint8]], limit: int) -> EntropyT
     """
     parts = [b"SFE\x01", bytes((limit, len(symbols_by_rate)))]
     for symbols in symbols_by_rate:
-        chosen = symbols
-        if len(symbols) > MOST_LATENTS:
-            rng = np.random.default_rng(0)
-            chosen = symbols[np.sort(rng.permutation(len(symbols))[:MOST_LATENTS])]
-        values = chosen.astype(np.int16) - ZERO_SYMBOL
-        if values.size and np.abs(values).max() > limit:
-            raise ValueError("a symbol lies outside the limit")
+        order = np.random.default_rng(0).permutation(len(symbols))[:MOST_LATENTS]
+        values = symbols[np.sort(order)].astype(np.int16) - ZERO_SYMBOL
+        if np.abs(values).max(initial=0) > limit:
+            raise ValueError(f"a symbol lies outside 128 - {limit} to 128 + {limit}")
         parts += [_fit_channel(values, channel, limit) for channel in range(CHANNELS)]
     return EntropyTables.from_bytes(b"".join(parts))
 
@@ -63,133 +65,101 @@ def _neighbours(values: NDArray[np.int16], channel: int) -> NDArray[np.int16]:
 
 
 def _fit_channel(values: NDArray[np.int16], channel: int, limit: int) -> bytes:
+    """One channel's part of the file."""
     used = values[:, channel].any(axis=(1, 2))
-    logit = _logit(np.array([used.sum()]), np.array([len(used)]))
-    parts = [_int16(logit)]
     values = values[used]
     here = values[:, channel].reshape(-1).astype(np.int64)
+    size, there = np.abs(here), here != 0
     near = _neighbours(values, channel)
-    size = np.abs(here)
+    sizes = np.abs(near)
 
-    own = np.zeros(near.shape[1], bool)
-    own[: len(OWN)] = True
-    pattern = np.array([NEAR_WEIGHTS.get(at, 0) for at in OWN] + [0] * (near.shape[1] - len(OWN)))
-    lower = ~own if channel else own
-    weights = [
-        _whole(_regress(np.minimum(np.abs(near), 4), (size > 0).astype(float)), limit),
-        _whole(_regress(near, here.astype(float)), limit),
-        pattern,
-        _whole(_regress(np.abs(near) * lower, (size > 0).astype(float)), limit),
-    ]
-    kinds = [np.abs(near), near, np.minimum(np.abs(near), 2), np.abs(near)]
-    bins = []
-    for kind, weight, count in zip(
-        kinds, weights, (ACTIVITY_BINS, PREDICTION_BINS, NEAR_BINS, LOWER_BINS), strict=True
-    ):
-        total = kind.astype(np.int32) @ weight.astype(np.int32)
-        if count == NEAR_BINS:
-            shift, thresholds = 0, np.arange(1, NEAR_BINS)
-        else:
-            shift, thresholds = _thresholds(total, size, count, symmetric=count == PREDICTION_BINS)
-        scaled = np.clip(total >> shift, -128, 127)
-        bins.append(np.searchsorted(thresholds, scaled, side="right"))
-        parts.append(struct.pack("B", shift) + thresholds.astype(np.int8).tobytes())
-        parts.append(weight.astype(np.int8).tobytes())
-    a, b, p, c = bins
-    zero = _additive(
-        size > 0,
-        [
-            (a * PREDICTION_BINS + b, ACTIVITY_BINS * PREDICTION_BINS),
-            (p, NEAR_BINS),
-            (c, LOWER_BINS),
-        ],
+    weights = _whole(_regress(np.minimum(sizes, CLIP), there), limit)
+    feature, activity = _feature(
+        sizes, weights, lambda sums: _equal_parts(sums[there], ACTIVITY_BINS - 1)
     )
-    there = size > 0
-    sign = _additive(here[there] < 0, [(b[there], PREDICTION_BINS)])
-    forward = np.where(here < 0, PREDICTION_BINS - 1 - b, b)
-    more_a, more_b = [], []
+    parts = [_int16(_logit(int(used.sum()), len(used))), feature]
+    weights = _whole(_regress(near, here), limit)
+
+    def both_sides(sums: Ints) -> Ints:
+        half = _equal_parts(np.abs(sums[there]), PREDICTION_BINS // 2)
+        return np.concatenate((1 - half[::-1], half))
+
+    feature, prediction = _feature(near, weights, both_sides)
+    parts.append(feature)
+    pattern = np.minimum(sizes[:, [OWN.index(at) for at in NEAR]], 2) @ (27, 9, 3, 1)
+    pair = activity * PREDICTION_BINS + prediction
+    parts += _additive(there, [(pair, ACTIVITY_BINS * PREDICTION_BINS), (pattern, NEAR_BINS)])
+    parts += _additive(here[there] < 0, [(prediction[there], PREDICTION_BINS)])
+    ahead = np.where(here < 0, PREDICTION_BINS - 1 - prediction, prediction)
     for step in range(1, MORE_STEPS + 1):
-        asked = (size >= step) & (size < limit) & ((size == step) | (step < MORE_STEPS) | True)
-        more = _additive(
-            size[asked] > step,
-            [(a[asked], ACTIVITY_BINS), (forward[asked], PREDICTION_BINS)],
-        )
-        more_a.append(more[0])
-        more_b.append(more[1])
-    parts += [_int16(table) for table in (*zero, *sign, *more_a, *more_b)]
+        # The last step's table serves all larger sizes; its first question is by far the commonest.
+        asked = size >= step if step < limit else np.zeros_like(there)
+        parts += _additive(size[asked] > step, [(ahead[asked], PREDICTION_BINS)])
     return b"".join(parts)
 
 
-def _regress(inputs: NDArray[np.int16], wanted: Floats) -> Floats:
+def _regress(inputs: NDArray[np.int16], wanted: NDArray[np.generic]) -> Floats:
     """Weights of a ridge regression."""
     x = inputs.astype(np.float32)
     gram = (x.T @ x).astype(np.float64)
     ridge = 1e-3 * np.trace(gram) / len(gram) + 1e-6
-    return np.linalg.solve(gram + ridge * np.eye(len(gram)), (x.T @ wanted).astype(np.float64))
+    moments = (x.T @ wanted.astype(np.float32)).astype(np.float64)
+    weights: Floats = np.linalg.solve(gram + ridge * np.eye(len(gram)), moments)
+    return weights
 
 
 def _whole(weights: Floats, limit: int) -> Ints:
-    """The weights as whole numbers of at most 64, such that no sum leaves 16 bits."""
+    """The weights as small whole numbers, such that no sum leaves 16 bits; the least are left out,
+    since each costs time."""
     most = np.abs(weights).max()
-    if most < 1e-9:
-        return np.zeros(len(weights), dtype=np.int64)
-    whole = np.rint(weights * 64 / most)
+    whole = np.rint(weights * (MOST_WEIGHT / most if most > 0 else 0))
+    whole[np.abs(whole) < LEAST_WEIGHT] = 0
     while np.abs(whole).sum() * limit > 32767:
         whole = np.trunc(whole * 0.9)
     return whole.astype(np.int64)
 
 
-def _thresholds(total: Ints, size: Ints, count: int, symmetric: bool) -> tuple[int, Ints]:
-    """Shift and thresholds that part the sums into bins of like information."""
-    far = np.abs(total)
-    top = np.quantile(far, 0.9995) if len(far) else 1
-    shift = 0
-    while top / 2**shift > 127:
-        shift += 1
-    scaled = np.clip(total >> shift, -128, 127)
-    # A symbol counts by how much there is to say of it.
-    weight = 0.02 + (size > 0)
-    if symmetric:
-        half = (count - 1) // 2
-        edges = _quantiles(np.abs(scaled), weight, half)
-        return shift, np.sort(np.concatenate((1 - edges, edges)))
-    return shift, _quantiles(scaled, weight, count - 1)
+def _feature(
+    inputs: NDArray[np.int16], weights: Ints, cut: Callable[[Ints], Ints]
+) -> tuple[bytes, Ints]:
+    """A feature's part of the file, and each symbol's bin; ``cut`` gives thresholds of sums."""
+    sums = inputs.astype(np.int32) @ weights.astype(np.int32)
+    sums = np.clip(sums, -MOST_SUM, MOST_SUM).astype(np.int64)
+    thresholds = cut(sums)
+    data = thresholds.astype("<i2").tobytes() + weights.astype(np.int8).tobytes()
+    return data, np.searchsorted(thresholds, sums, side="right")
 
 
-def _quantiles(scaled: Ints, weight: Floats, count: int) -> Ints:
-    mass = np.bincount(np.maximum(scaled, 0), weight, minlength=128)[:128].cumsum()
-    if mass[-1] == 0:
-        return np.full(count, 127)
-    wanted = mass[-1] * (np.arange(1, count + 1) / (count + 1))
-    edges = np.searchsorted(mass, wanted, side="left") + 1
+def _equal_parts(sums: Ints, count: int) -> Ints:
+    """``count`` rising thresholds of at least 1 with as many sums between each two as can be."""
+    if len(sums) == 0:
+        return np.arange(MOST_SUM - count + 1, MOST_SUM + 1)
+    wanted = np.quantile(sums, np.arange(count) / (count + 0.5), method="higher").astype(np.int64)
+    edges = np.maximum(wanted, 1)
     for i in range(1, count):
         edges[i] = max(edges[i], edges[i - 1] + 1)
-    return np.clip(edges, 1, 127)
+    top = np.arange(MOST_SUM - count + 1, MOST_SUM + 1)
+    return np.minimum(edges, top)
 
 
-def _additive(hit: NDArray[np.bool_], terms: list[tuple[Ints, int]]) -> list[Floats]:
-    """Logits by bin whose sum gives each event's chance: Newton steps, table after table."""
+def _additive(hit: NDArray[np.bool_], terms: list[tuple[Ints, int]]) -> list[bytes]:
+    """Tables of logits by bin whose sum gives each event's chance: Newton, table after table."""
     tables = [np.zeros(count) for _, count in terms]
-    if len(hit) == 0:
-        return tables
-    y = hit.astype(np.float64)
-    total = np.zeros(len(y))
+    total = np.zeros(len(hit))
     for _ in range(SWEEPS):
         for table, (bins, count) in zip(tables, terms, strict=True):
             chance = 1 / (1 + np.exp(-total))
-            slope = np.bincount(bins, y - chance, minlength=count) - table * 0.2
-            bend = np.bincount(bins, chance * (1 - chance), minlength=count) + 0.2
-            step = np.clip(slope / bend, -1.5, 1.5)
-            table += step
-            total += step[bins]
-    return tables
+            slope = np.bincount(bins, hit - chance, minlength=count) - PRIOR * table
+            bend = np.bincount(bins, chance * (1 - chance), minlength=count) + PRIOR
+            change = np.clip(slope / bend, -1.5, 1.5)
+            table += change
+            total += change[bins]
+    return [_int16(table) for table in tables]
 
 
-def _logit(hits: Ints, of: Ints) -> Floats:
-    chance = (hits + 0.5) / (of + 1.0)
-    logit: Floats = np.log(chance / (1 - chance))
-    return logit
+def _logit(hits: int, of: int) -> Floats:
+    return np.log(np.array([(hits + 0.5) / (of - hits + 0.5)]))
 
 
 def _int16(logits: Floats) -> bytes:
-    return np.clip(np.rint(logits * UNIT), -2047, 2047).astype("<i2").tobytes()
+    return np.clip(np.rint(logits * UNITS_PER_NAT), -MOST_LOGIT, MOST_LOGIT).astype("<i2").tobytes()

@@ -18,9 +18,7 @@
 #define MAP_ROWS (TOP + SIDE + 1)
 #define MAP (MAP_ROWS * ROW)
 
-enum { VALUE, SIZE, SMALL, KINDS };
-static const int KIND[FEATURES] = {SIZE, VALUE, SMALL, SIZE};
-static const int BINS[FEATURES] = {ACTIVITY_BINS, PREDICTION_BINS, NEAR_BINS, LOWER_BINS};
+static const int BINS[FEATURES] = {ACTIVITY_BINS, PREDICTION_BINS};
 
 /* ---- range coder: a 64-bit interval, moved on by 32-bit words ---- */
 
@@ -123,92 +121,126 @@ static bool is_canonical(const coder *c)
 /* ---- model ---- */
 
 typedef struct {
-    int16_t of[KINDS][CHANNELS * MAP];
+    int16_t value[CHANNELS * MAP], size[CHANNELS * MAP];
     uint32_t live[CHANNELS]; /* bit y: row y has a symbol that is not zero */
 } maps;
+
+/* What is known of the symbols of one row, the contribution of those to the left included. */
+typedef struct {
+    int16_t sum[FEATURES][WIDE + 2], clamped[FEATURES][WIDE + 2], near[WIDE + 2];
+} row_context;
 
 INLINE int map_at(int channel, int y, int x)
 {
     return channel * MAP + (y + TOP) * ROW + LEFT + x;
 }
 
-static void sum_row(const channel_model *model, const maps *m, int channel, int y,
-                    int16_t sums[FEATURES][WIDE + 2])
+INLINE int16_t clamp(int16_t sum)
+{
+    return sum < -MOST_SUM ? -MOST_SUM : sum > MOST_SUM ? MOST_SUM : sum;
+}
+
+INLINE int16_t at_most_2(int16_t size)
+{
+    return size < 2 ? size : 2;
+}
+
+/* The same integers by any instructions; wider ones take half the time. */
+#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(SPLITFER_PLAIN)
+__attribute__((target_clones("avx2", "default")))
+#endif
+static void start_row(row_context *row, const channel_model *model, const maps *m, int channel,
+                      int y)
 {
     int at = map_at(channel, y, 0);
-    memset(sums, 0, sizeof(int16_t) * FEATURES * (WIDE + 2));
+    memset(row, 0, sizeof *row);
     for (int f = 0; f < FEATURES; f++) {
-        int16_t *sum = sums[f];
+        const int16_t *map = (f == ACTIVITY ? m->size : m->value) + at;
+        int16_t *sum = row->sum[f];
         for (int t = 0; t < model->tap_count[f]; t++) {
             const tap *from = &model->taps[f][t];
-            int row = y + from->down;
-            if (row < 0 || (m->live[from->channel] >> row & 1) == 0)
+            int seen = y + from->down;
+            if (seen < 0 || (m->live[from->channel] >> seen & 1) == 0)
                 continue;
-            const int16_t *near = m->of[KIND[f]] + at + from->offset;
-            int16_t weight = from->weight;
+            const int16_t *near = map + from->offset, weight = from->weight;
             for (int x = 0; x < WIDE; x++)
                 sum[x] = (int16_t)(sum[x] + near[x] * weight);
         }
+        for (int x = 0; x < WIDE; x++)
+            row->clamped[f][x] = clamp(sum[x]);
     }
+    const int16_t *above = m->size + at - ROW;
+    for (int x = 0; x < WIDE; x++)
+        row->near[x] = (int16_t)(9 * at_most_2(above[x]) + 3 * at_most_2(above[x - 1]) +
+                                 at_most_2(above[x + 1]));
 }
 
-INLINE int bin_of(const channel_model *model, int feature, int16_t sum)
+INLINE int bin_of(const channel_model *model, const row_context *row, int feature, int x)
 {
-    int shift = model->shift[feature];
-    int scaled = (int)((uint32_t)(sum + 32768) >> shift) - (32768 >> shift);
-    scaled = scaled < -128 ? -128 : scaled > 127 ? 127 : scaled;
-    return model->bin[feature][scaled + 128];
+    return model->bin[feature][row->clamped[feature][x] + MOST_SUM];
 }
 
 INLINE uint32_t chance_of(const entropy_tables *tables, int logit)
 {
-    logit = logit < -1024 ? -1024 : logit > 1023 ? 1023 : logit;
-    return tables->chance[logit + 1024];
+    return tables->chance[logit + CHANCES / 2]; /* of two logits at most, each within bounds */
+}
+
+INLINE uint32_t chance_of_nonzero(const entropy_tables *tables, const channel_model *model,
+                                  const row_context *row, int x)
+{
+    int activity = bin_of(model, row, ACTIVITY, x), prediction = bin_of(model, row, PREDICTION, x);
+    return chance_of(tables, model->nonzero[activity][prediction] +
+                                 model->nonzero_near[row->near[x]]);
 }
 
 /* A symbol that is not zero: its sign, then whether its size goes on, step by step. */
-INLINE int code_size(coder *c, bool decoding, const entropy_tables *tables,
-                     const channel_model *model, int activity, int prediction, int value)
+INLINE int code_nonzero(coder *c, bool decoding, const entropy_tables *tables,
+                        const channel_model *model, int prediction, int value)
 {
-    bool negative = code(c, decoding, chance_of(tables, model->sign[prediction]), value < 0);
+    bool negative = code(c, decoding, chance_of(tables, model->negative[prediction]), value < 0);
     if (negative)
         prediction = PREDICTION_BINS - 1 - prediction;
     int size = 1, wanted = value < 0 ? -value : value;
     while (size < tables->limit) {
         int step = size <= MORE_STEPS ? size - 1 : MORE_STEPS - 1;
-        int logit = model->more_activity[step][activity] + model->more_prediction[step][prediction];
-        if (!code(c, decoding, chance_of(tables, logit), size < wanted))
+        uint32_t chance = chance_of(tables, model->more[step][prediction]);
+        if (!code(c, decoding, chance, size < wanted))
             break;
         size++;
     }
     return negative ? -size : size;
 }
 
-INLINE int code_row(coder *c, bool decoding, const entropy_tables *tables,
-                    const channel_model *model, maps *m, int channel, int y)
+/* One row; whether it has a symbol that is not zero. */
+INLINE bool code_row(coder *c, bool decoding, const entropy_tables *tables,
+                     const channel_model *model, maps *m, int channel, int y)
 {
-    int16_t sums[FEATURES][WIDE + 2];
-    sum_row(model, m, channel, y, sums);
-    int at = map_at(channel, y, 0), found = 0;
+    row_context row;
+    start_row(&row, model, m, channel, y);
+    uint32_t chance[SIDE + 2];
+    for (int x = 0; x < SIDE; x++)
+        chance[x] = chance_of_nonzero(tables, model, &row, x);
+    int at = map_at(channel, y, 0);
+    bool found = false;
     for (int x = 0; x < SIDE; x++) {
-        int bins[FEATURES];
-        for (int f = 0; f < FEATURES; f++)
-            bins[f] = bin_of(model, f, sums[f][x]);
-        int logit = model->zero_pair[bins[ACTIVITY]][bins[PREDICTION]] +
-                    model->zero_near[bins[NEAR]] + model->zero_lower[bins[LOWER]];
-        int value = m->of[VALUE][at + x];
-        if (!code(c, decoding, chance_of(tables, logit), value != 0))
+        int value = m->value[at + x];
+        if (!code(c, decoding, chance[x], value != 0))
             continue;
-        value = code_size(c, decoding, tables, model, bins[ACTIVITY], bins[PREDICTION], value);
+        value = code_nonzero(c, decoding, tables, model, bin_of(model, &row, PREDICTION, x), value);
         int size = value < 0 ? -value : value;
-        int of[KINDS] = {value, size, size > 2 ? 2 : size};
-        for (int k = 0; k < KINDS; k++)
-            m->of[k][at + x] = (int16_t)of[k];
-        for (int f = 0; f < FEATURES; f++)
-            for (int i = 0; i < 2; i++)
-                sums[f][x + 1 + i] =
-                    (int16_t)(sums[f][x + 1 + i] + of[KIND[f]] * model->next[f][i]);
-        found++;
+        m->value[at + x] = (int16_t)value;
+        m->size[at + x] = (int16_t)size;
+        row.near[x + 1] = (int16_t)(row.near[x + 1] + 27 * at_most_2((int16_t)size));
+        for (int next = 0; next < 2; next++) {
+            int to = x + 1 + next;
+            const int add[FEATURES] = {size, value};
+            for (int f = 0; f < FEATURES; f++) {
+                row.sum[f][to] = (int16_t)(row.sum[f][to] + add[f] * model->next[f][next]);
+                row.clamped[f][to] = clamp(row.sum[f][to]);
+            }
+            chance[to] = chance_of_nonzero(tables, model, &row, to);
+        }
+        found = true;
     }
     if (found)
         m->live[channel] |= (uint32_t)1 << y;
@@ -224,9 +256,9 @@ INLINE bool code_latent(coder *c, bool decoding, const entropy_tables *tables, i
         const channel_model *model = &tables->models[rate][channel];
         if (!code(c, decoding, chance_of(tables, model->used), used[channel]))
             continue;
-        int found = 0;
+        bool found = false;
         for (int y = 0; y < SIDE; y++)
-            found += code_row(c, decoding, tables, model, m, channel, y);
+            found |= code_row(c, decoding, tables, model, m, channel, y);
         if (!found)
             return false;
     }
@@ -245,14 +277,17 @@ size_t entropy_encode(const entropy_tables *tables, int rate, const uint8_t *sym
     maps m;
     bool used[CHANNELS] = {false};
     memset(&m, 0, sizeof m);
-    for (int i = 0; i < SYMBOLS; i++) {
-        int channel = i / (SIDE * SIDE), y = i / SIDE % SIDE, value = symbols[i] - ZERO_SYMBOL;
-        if (value < -tables->limit || value > tables->limit) {
-            *why = "a symbol lies outside the limit of the tables";
-            return 0;
+    for (int row = 0; row < CHANNELS * SIDE; row++) {
+        int16_t *to = m.value + map_at(row / SIDE, row % SIDE, 0);
+        for (int x = 0; x < SIDE; x++) {
+            int value = *symbols++ - ZERO_SYMBOL;
+            if (value < -tables->limit || value > tables->limit) {
+                *why = "a symbol lies outside the limit of the tables";
+                return 0;
+            }
+            to[x] = (int16_t)value;
+            used[row / SIDE] |= value != 0;
         }
-        m.of[VALUE][map_at(channel, y, i % SIDE)] = (int16_t)value;
-        used[channel] |= value != 0;
     }
     *why = NULL;
     coder c = {.range = UINT64_MAX, .out = out};
@@ -276,9 +311,11 @@ const char *entropy_decode(const entropy_tables *tables, int rate, const uint8_t
         return "a channel that is said to be used is empty";
     if (!is_canonical(&c))
         return "its end is not the one that the encoder writes";
-    for (int i = 0; i < SYMBOLS; i++)
-        symbols[i] = (uint8_t)(ZERO_SYMBOL +
-                               m.of[VALUE][map_at(i / (SIDE * SIDE), i / SIDE % SIDE, i % SIDE)]);
+    for (int row = 0; row < CHANNELS * SIDE; row++) {
+        const int16_t *from = m.value + map_at(row / SIDE, row % SIDE, 0);
+        for (int x = 0; x < SIDE; x++)
+            *symbols++ = (uint8_t)(ZERO_SYMBOL + from[x]);
+    }
     return NULL;
 }
 
@@ -305,26 +342,25 @@ static int16_t read_i16(reader *r)
 
 static void read_logits(reader *r, int16_t *to, int count)
 {
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
         to[i] = read_i16(r);
+        if (to[i] < -MOST_LOGIT || to[i] > MOST_LOGIT)
+            r->why = "a logit is out of bounds";
+    }
 }
 
 static void read_feature(reader *r, channel_model *model, int feature, int channel, int limit)
 {
-    model->shift[feature] = *r->at++;
-    if (model->shift[feature] > 8)
-        r->why = "a shift is over 8";
     uint8_t *bin = model->bin[feature];
-    int from = 0, last = -128;
+    int from = 0;
     for (int b = 0; b < BINS[feature] - 1; b++) {
-        int threshold = read_i8(r);
-        if (threshold < last)
-            r->why = "thresholds fall";
-        for (; from < threshold + 128; from++)
+        int threshold = read_i16(r);
+        if (threshold < from - MOST_SUM || threshold > MOST_SUM)
+            r->why = "thresholds do not rise from -511 to 511";
+        for (; from < threshold + MOST_SUM && from < SUMS; from++)
             bin[from] = (uint8_t)b;
-        last = threshold;
     }
-    for (; from < 256; from++)
+    for (; from < SUMS; from++)
         bin[from] = (uint8_t)(BINS[feature] - 1);
 
     int total = 0, count = 0, taps = OWN_TAPS + channel * LOWER_TAPS;
@@ -350,7 +386,7 @@ static void read_feature(reader *r, channel_model *model, int feature, int chann
                   (int8_t)down};
     }
     model->tap_count[feature] = (uint8_t)count;
-    if (total * (KIND[feature] == SMALL ? 2 : limit) > 32767)
+    if (total * limit > 32767)
         r->why = "weights are too large";
 }
 
@@ -358,11 +394,9 @@ static size_t tables_bytes(int rates)
 {
     size_t one = 0;
     for (int channel = 0; channel < CHANNELS; channel++) {
-        one += 2 + sizeof(int16_t) * (ACTIVITY_BINS * PREDICTION_BINS + NEAR_BINS + LOWER_BINS +
-                                      PREDICTION_BINS + MORE_STEPS * ACTIVITY_BINS +
-                                      MORE_STEPS * PREDICTION_BINS);
+        one += 2 + sizeof(int16_t) * ((ACTIVITY_BINS + 1 + MORE_STEPS) * PREDICTION_BINS + NEAR_BINS);
         for (int f = 0; f < FEATURES; f++)
-            one += (size_t)(BINS[f] + OWN_TAPS + channel * LOWER_TAPS);
+            one += sizeof(int16_t) * (size_t)(BINS[f] - 1) + OWN_TAPS + (size_t)channel * LOWER_TAPS;
     }
     return sizeof MAGIC + 2 + (size_t)rates * one;
 }
@@ -391,23 +425,23 @@ entropy_tables *entropy_read_tables(const uint8_t *data, size_t length, const ch
         return NULL;
     tables->limit = limit;
     tables->rates = rates;
-    for (int logit = -1024; logit < 1024; logit++) {
-        int far = logit < 0 ? -logit : logit, k = far >> 5, part = far & 31;
+    for (int logit = -CHANCES / 2; logit < CHANCES / 2; logit++) {
+        int far = logit < 0 ? -logit : logit;
+        far = far < 1024 ? far : 1024;
+        int k = far / 32, part = far % 32;
         int one = (knots[k] * (32 - part) + knots[k + 1] * part + 16) >> 5;
-        tables->chance[logit + 1024] = (uint16_t)(logit < 0 ? 65536 - one : one);
+        tables->chance[logit + CHANCES / 2] = (uint16_t)(logit < 0 ? 65536 - one : one);
     }
     reader r = {data + sizeof MAGIC + 2, NULL};
     for (int i = 0; i < rates * CHANNELS; i++) {
         channel_model *model = &tables->models[i / CHANNELS][i % CHANNELS];
-        model->used = read_i16(&r);
+        read_logits(&r, &model->used, 1);
         for (int f = 0; f < FEATURES; f++)
             read_feature(&r, model, f, i % CHANNELS, limit);
-        read_logits(&r, model->zero_pair[0], ACTIVITY_BINS * PREDICTION_BINS);
-        read_logits(&r, model->zero_near, NEAR_BINS);
-        read_logits(&r, model->zero_lower, LOWER_BINS);
-        read_logits(&r, model->sign, PREDICTION_BINS);
-        read_logits(&r, model->more_activity[0], MORE_STEPS * ACTIVITY_BINS);
-        read_logits(&r, model->more_prediction[0], MORE_STEPS * PREDICTION_BINS);
+        read_logits(&r, model->nonzero[0], ACTIVITY_BINS * PREDICTION_BINS);
+        read_logits(&r, model->nonzero_near, NEAR_BINS);
+        read_logits(&r, model->negative, PREDICTION_BINS);
+        read_logits(&r, model->more[0], MORE_STEPS * PREDICTION_BINS);
     }
     *why = r.why;
     if (r.why != NULL) {

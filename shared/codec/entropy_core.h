@@ -19,16 +19,20 @@
 #define LOWER_TAPS 9
 #define MOST_TAPS (OWN_TAPS + (CHANNELS - 1) * LOWER_TAPS)
 
-enum { ACTIVITY, PREDICTION, NEAR, LOWER, FEATURES };
-
-#define ACTIVITY_BINS 24
-#define PREDICTION_BINS 17
+/* What is summed over them by weight: their sizes, and their values. */
+enum { ACTIVITY, PREDICTION, FEATURES };
+#define ACTIVITY_BINS 16
+#define PREDICTION_BINS 25
+#define MOST_SUM 511 /* sums are clamped to +-this */
+#define SUMS (2 * MOST_SUM + 1)
+/* The pattern of the four nearest: sizes of W, N, NW, NE, where 2 stands for all above. */
 #define NEAR_BINS 81
-#define LOWER_BINS 16
 #define MORE_STEPS 6
+
 #define MOST_RATES 16
 #define MOST_LIMIT 127
-#define CHANCES 2048
+#define MOST_LOGIT 1023
+#define CHANCES 4096
 
 /* A body that is longer than the raw symbols is never sent. */
 #define MOST_BODY_BYTES SYMBOLS
@@ -47,20 +51,19 @@ typedef struct {
     uint8_t tap_count[FEATURES];
     /* Weights of a symbol in the sums of the next two in its row. */
     int16_t next[FEATURES][2];
-    uint8_t shift[FEATURES];
-    uint8_t bin[FEATURES][256];
+    uint8_t bin[FEATURES][SUMS]; /* by sum + MOST_SUM */
+    /* Logits, 1/128 nat: of a channel that is not empty, a symbol that is not zero (the sum of
+     * two), a negative one, and a size that goes on. */
     int16_t used;
-    int16_t zero_pair[ACTIVITY_BINS][PREDICTION_BINS];
-    int16_t zero_near[NEAR_BINS];
-    int16_t zero_lower[LOWER_BINS];
-    int16_t sign[PREDICTION_BINS];
-    int16_t more_activity[MORE_STEPS][ACTIVITY_BINS];
-    int16_t more_prediction[MORE_STEPS][PREDICTION_BINS];
+    int16_t nonzero[ACTIVITY_BINS][PREDICTION_BINS];
+    int16_t nonzero_near[NEAR_BINS];
+    int16_t negative[PREDICTION_BINS];
+    int16_t more[MORE_STEPS][PREDICTION_BINS];
 } channel_model;
 
 typedef struct {
     int limit, rates;
-    uint16_t chance[CHANCES]; /* of a one, in 1/65536, by logit (1/128 nat) + 1024 */
+    uint16_t chance[CHANCES]; /* of a one, in 1/65536, by logit + CHANCES / 2 */
     channel_model models[][CHANNELS];
 } entropy_tables;
 
