@@ -33,7 +33,7 @@ class FoundFaces:
 class Device:
     """Detector, head, quantiser, payload codec and local tail. Belongs to one thread at a time.
 
-    ``rate`` is the index of the configured rate; ``rates`` are all names.
+    ``rate`` is the name of the configured rate, ``codecs`` what payloads may be written by.
 
     Raises:
         WeightsError: the weights are missing, altered, or give wrong numbers here.
@@ -44,11 +44,10 @@ class Device:
         weights = Weights(config.weights or default_folder())
         self.fingerprint = weights.manifest.fingerprint
         self.model = f"{self.fingerprint}/{LOCAL_TAIL}"
-        self.rate = weights.rate_index(config.rate)
-        self.rates = tuple(rate.name for rate in weights.manifest.rates)
+        self.rate = weights.manifest.rates[weights.rate_index(config.rate)].name
+        self.codecs = weights.payload_codec.names
+        self._weights = weights
         self._geometry = weights.manifest.crop
-        self._quantiser, self._codec = weights.quantiser, weights.payload_codec
-        self.codecs = self._codec.names
         self._detector = FaceDetector(
             config.search_side_px, config.smallest_face_px, config.faces_per_frame
         )
@@ -79,10 +78,12 @@ class Device:
         features, z = self._head.run(crops)
         return FoundFaces(boxes, features, z, detect_ms, since_ms(start))
 
-    def payloads(self, z: NDArray[np.float32], rate: int) -> list[bytes]:
-        """``z`` ``(N, 8, 28, 28)`` quantised and encoded at a rate, one payload a face."""
-        symbols = self._quantiser.symbols(z, rate)
-        return [self._codec.encode(Latent(one, rate)) for one in symbols]
+    def payloads(self, z: NDArray[np.float32], rate: str) -> list[bytes]:
+        """``z`` ``(N, 8, 28, 28)`` quantised and encoded at the rate of this name, one payload a
+        face."""
+        index, codec = self._weights.rate_index(rate), self._weights.payload_codec
+        symbols = self._weights.quantiser.symbols(z, index)
+        return [codec.encode(Latent(one, index)) for one in symbols]
 
     def local_answers(self, features: NDArray[np.float32]) -> tuple[list[Answer], float]:
         """Answers of the backbone alone for features ``(N, 116, 28, 28)``, and milliseconds."""

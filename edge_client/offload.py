@@ -101,7 +101,7 @@ class Offload:
             replace(
                 face,
                 sent_bytes=len(payload),
-                rate=self._device.rates[rate],
+                rate=rate,
                 latency_ms=replace(
                     face.latency_ms, detect=found.detect_ms, head=found.head_ms, encode=encode_ms
                 ),

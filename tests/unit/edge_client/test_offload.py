@@ -26,7 +26,7 @@ class PlayedDevice:
     def __init__(self, faces: int = 2, tail_s: float = 0.0, before_tail: Any = None) -> None:
         self.tail_ms_per_face, self.find_ms = RecentTimes(1.0), RecentTimes(1.0)
         self.faces, self.local_runs, self._before_tail = faces, 0, before_tail
-        self.rate, self.rates = 1, ("high", "default")
+        self.rate = "low"
 
     def find(self, rgb: Any) -> FoundFaces:
         return self.look(rgb, tuple(Box(10 * i, 0, 8, 8) for i in range(self.faces)), 3.0)
@@ -39,8 +39,8 @@ class PlayedDevice:
         features = np.zeros((len(boxes), 116, 28, 28), np.float32)
         return FoundFaces(boxes, features, z, detect_ms, 1.0)
 
-    def payloads(self, z: Any, rate: int) -> list[bytes]:
-        return [b"%d %d" % (rate, one.max()) for one in z]
+    def payloads(self, z: Any, rate: str) -> list[bytes]:
+        return [f"{rate} {one.max():.0f}".encode() for one in z]
 
     def local_answers(self, features: Any) -> tuple[list[Answer], float]:
         self.local_runs += 1
@@ -117,8 +117,8 @@ def test_the_server_answers_every_face_in_order_with_the_frames_one_call() -> No
     assert [f.box.x for f in faces] == [0, 10, 20]
     assert device.local_runs == 0
     (payloads,) = link.sent
-    assert payloads == [b"1 0", b"1 1", b"1 2"]
-    assert [(f.sent_bytes, f.rate) for f in faces] == [(3, "default")] * 3
+    assert payloads == [b"low 0", b"low 1", b"low 2"]
+    assert [(f.sent_bytes, f.rate) for f in faces] == [(5, "low")] * 3
     times = faces[0].latency_ms
     assert (times.detect, times.head, times.tail) == (3.0, 1.0, 0.5)
     assert times.encode is not None
@@ -145,7 +145,7 @@ def test_a_link_that_refuses_is_not_asked(refusal: Reason) -> None:
 def test_a_failed_call_gives_its_reason_and_what_was_sent_is_counted() -> None:
     faces = answer(PlayedDevice(), PlayedLink(PlayedCall(failure=Reason.OVERLOADED)))
     assert [(f.path, f.reason) for f in faces] == [(Path.LOCAL, Reason.OVERLOADED)] * 2
-    assert (faces[0].sent_bytes, faces[0].rate) == (3, "default")
+    assert (faces[0].sent_bytes, faces[0].rate) == (5, "low")
 
 
 def test_the_timer_wins_and_the_call_is_left_behind() -> None:
