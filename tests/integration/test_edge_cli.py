@@ -73,6 +73,7 @@ def test_a_bad_picture_is_named_and_the_next_one_is_answered(
         (["run", "--source", "demo", "--policy", "cloud"], 2, "--server"),
         (["run", "--source", "demo", "--deadline-ms", "-5"], 2, "deadline-ms"),
         (["run", "--source", "demo", "--weights", "no-such-folder"], 4, "no-such-folder"),
+        (["run", "--source", "demo", "--rate", "tiny"], 2, "no 'tiny'; there are "),
         (["run", "--source", "demo", "--config", "no-such.yaml"], 2, "no-such.yaml"),
         (["run"], 2, "--source"),
         (["run", "--source", "demo", "--output", "no-such-folder/a.jsonl"], 2, "--output"),
