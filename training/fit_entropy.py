@@ -7,6 +7,7 @@ logits from Newton steps, one table after another. All of it is deterministic.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -66,7 +67,7 @@ def _neighbours(values: NDArray[np.int16], channel: int) -> NDArray[np.int16]:
 
 def _fit_channel(values: NDArray[np.int16], channel: int, limit: int) -> bytes:
     """One channel's part of the file."""
-    used = values[:, channel].any(axis=(1, 2))
+    used: NDArray[np.bool_] = values[:, channel].any(axis=(1, 2))
     values = values[used]
     here = values[:, channel].reshape(-1).astype(np.int64)
     size, there = np.abs(here), here != 0
@@ -86,7 +87,8 @@ def _fit_channel(values: NDArray[np.int16], channel: int, limit: int) -> bytes:
 
     feature, prediction = _feature(near, weights, both_sides)
     parts.append(feature)
-    pattern = np.minimum(sizes[:, [OWN.index(at) for at in NEAR]], 2) @ (27, 9, 3, 1)
+    nearest = np.minimum(sizes[:, [OWN.index(at) for at in NEAR]], 2)
+    pattern = nearest.astype(np.int64) @ np.array([27, 9, 3, 1])
     pair = activity * PREDICTION_BINS + prediction
     parts += _additive(there, [(pair, ACTIVITY_BINS * PREDICTION_BINS), (pattern, NEAR_BINS)])
     parts += _additive(here[there] < 0, [(prediction[there], PREDICTION_BINS)])
@@ -109,8 +111,10 @@ def _regress(inputs: NDArray[np.int16], wanted: NDArray[np.generic]) -> Floats:
 
 
 def _whole(weights: Floats, limit: int) -> Ints:
-    """The weights as small whole numbers, such that no sum leaves 16 bits; the least are left out,
-    since each costs time."""
+    """The weights as small whole numbers, such that no sum leaves 16 bits.
+
+    The least are left out, since each costs time.
+    """
     most = np.abs(weights).max()
     whole = np.rint(weights * (MOST_WEIGHT / most if most > 0 else 0))
     whole[np.abs(whole) < LEAST_WEIGHT] = 0
@@ -123,8 +127,8 @@ def _feature(
     inputs: NDArray[np.int16], weights: Ints, cut: Callable[[Ints], Ints]
 ) -> tuple[bytes, Ints]:
     """A feature's part of the file, and each symbol's bin; ``cut`` gives thresholds of sums."""
-    sums = inputs.astype(np.int32) @ weights.astype(np.int32)
-    sums = np.clip(sums, -MOST_SUM, MOST_SUM).astype(np.int64)
+    total = inputs.astype(np.int32) @ weights.astype(np.int32)
+    sums = np.clip(total, -MOST_SUM, MOST_SUM).astype(np.int64)
     thresholds = cut(sums)
     data = thresholds.astype("<i2").tobytes() + weights.astype(np.int8).tobytes()
     return data, np.searchsorted(thresholds, sums, side="right")
@@ -158,7 +162,7 @@ def _additive(hit: NDArray[np.bool_], terms: list[tuple[Ints, int]]) -> list[byt
 
 
 def _logit(hits: int, of: int) -> Floats:
-    return np.log(np.array([(hits + 0.5) / (of - hits + 0.5)]))
+    return np.array([math.log((hits + 0.5) / (of - hits + 0.5))])
 
 
 def _int16(logits: Floats) -> bytes:
