@@ -3,6 +3,7 @@
 # make check  formatting, types, import arrows, generated stubs
 # make stubs  write shared/stubs/ from protos/
 # make lock   write requirements/*.txt from pyproject.toml
+# make model-card DATA=fer2013.zip   measure the default weights, write docs/model-card.md
 #
 # SPLITFER_TORCH        the torch to install for development (default: see TORCH below)
 # SPLITFER_TORCH_INDEX  a package index to take it from, such as one with processor-only builds
@@ -13,7 +14,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PROTOS := splitfer/v1/splitfer.proto onnx_subset/external_data.proto
 
-.PHONY: demo test check stubs lock format clean
+.PHONY: demo test check stubs lock format model-card clean
 
 demo: .venv/.run
 	$(BIN)/python -m benchmarks.demo --out demo-out
@@ -37,6 +38,10 @@ stubs: .venv/.dev
 
 lock: .venv/.dev
 	BIN=$(BIN) sh requirements/lock.sh
+
+# Where DATA is not given, SPLITFER_DATA says where FER2013 is.
+model-card: .venv/.dev
+	$(BIN)/python -m benchmarks.model_card $(if $(DATA),--data "$(DATA)")
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'

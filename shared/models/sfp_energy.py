@@ -55,7 +55,7 @@ class SFPEnergy(nn.Module):
         """Means of magnitudes, of all LL and then of all details: ``(N, C, H, W)`` -> ``(N, 2C)``."""
         h, w = x.shape[2:]
         low, high = [], []
-        for level, group in enumerate(x.split(self.groups, dim=1), start=1):
+        for level, group in enumerate(torch.split(x, self.groups, dim=1), start=1):
             rows = torch.from_numpy(filter_bank(self.wavelet, level, h)).to(x)
             columns = torch.from_numpy(filter_bank(self.wavelet, level, w)).to(x)
             bands = (rows @ group @ columns.T).abs()

@@ -1,0 +1,1 @@
+"""The parts of the model card: what is measured, and how it is said."""

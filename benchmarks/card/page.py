@@ -1,0 +1,286 @@
+"""The model card as Markdown. What is measured comes from the card alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.card.confusion import Confusion
+from benchmarks.card.measurement import DETAILED, PICTURE_CODEC, USAGE
+from benchmarks.card.words import failures, labels_worth
+from shared.labels import LABELS
+
+Row = dict[str, Any]
+COMMAND = "python -m benchmarks.model_card --data fer2013.zip"
+
+_HEAD = """\
+# Model card: weights `{fingerprint}`
+
+Written by `make model-card DATA=fer2013.zip`, which is
+`{command}`: every figure below was measured with
+the shipped files, through the code that edge and server use.
+
+A network that takes a grey picture of one upright face, cut as FER2013's are, and gives
+probabilities of seven labels:
+{labels}.
+It is split: a head runs on a device, a tail on a server (`cloud`), and a second tail on the device
+answers alone (`local`); `image` is head and cloud tail on a server that was sent a picture. How it
+is built: [model.md](model.md).
+
+It is for showing what expression a face seems to have to most lookers, where a mistake costs
+little: demonstrations, interfaces that react, studies of split inference.
+"""
+_NOT_FOR = """\
+## Not for
+
+The labels say what strangers saw in a photograph, not what a person felt. So nothing that decides
+about a person may rest on an answer: work, school, credit, insurance, border, police, court,
+health, or whether somebody lies. Where it concerns work and education, the law of the European
+Union forbids emotion recognition (Regulation 2024/1689, Article 5). Do not use it to watch people
+who have not agreed, and not to identify anybody: it was not made to, and was not tested for it.
+
+FER2013 names nobody's age, sex, skin or origin, so whether groups of people are treated alike is
+not known. Nothing is known of children, of masks other than the bars below, or of acted against
+spontaneous expressions either.
+"""
+_DATA = """\
+## Data
+
+FER2013 (Goodfellow et al., 2013: *Challenges in representation learning*, ICML 2013 workshop):
+48x48 grey faces that were found by a web search for emotion words, cropped by a face detector, and
+cleaned and labelled by people. The pictures belong to whoever took them. The challenge gave them
+out for research and no licence to the pictures themselves is known, so **no picture of FER2013,
+and no crop or average of one, is in this repository**; whoever trains or measures brings the data.
+What is shipped: weights, and figures about them. Whether weights may be used as their data may not
+is for each user to settle.
+"""
+_COPIES = """\
+{n:,} faces of {usage} are also in Training, as copies or mirrored. PrivateTest is held out:
+nothing here was chosen or measured on it.
+"""
+_ACCURACY = """\
+## Accuracy
+
+{n:,} faces of {usage}, single view; Wilson's interval. `image` sends {codec} of 48x48. The rest of
+this page is about the tail `{tail}` at the rate `{rate}`, and about `local`.
+"""
+_SLICES = """\
+## Slices
+
+Brightness and contrast are the mean and the standard deviation of a picture's grey values, in
+quarters of equally many faces. Pose is a proxy: which of dlib's five sub-detectors is surest of
+the enlarged picture.
+
+![Accuracy by slice](model-card-slices.png)
+"""
+_COVERED = """\
+A bar of the picture's mean grey over the eyes or the mouth, as sunglasses or a mask would lie;
+points against the same faces uncovered.
+"""
+_CALIBRATION = """\
+## Calibration
+
+Logits are divided by a temperature before the softmax, fitted on a part split off Training. ECE is
+the expected calibration error over bins of equal width, adaptive over bins of equal content. The
+last columns are the accuracy over the surest answers, which is what remains where the others are
+called `uncertain`.
+
+![Calibration](model-card-calibration.png)
+"""
+# Shares of the surest answers that are told, of those that the calibration measures.
+TOLD = (1.0, 0.8, 0.5)
+
+
+def page(card: Row, facts: list[tuple[str, str]]) -> str:
+    """The whole card; ``facts`` say where the weights come from."""
+    return "\n".join([
+        _HEAD.format(
+            fingerprint=card["fingerprint"], command=COMMAND,
+            labels=", ".join(f"`{label}`" for label in LABELS),
+        ),
+        _NOT_FOR,
+        _weights(card, facts),
+        _DATA,
+        _counts(card),
+        _accuracy(card),
+        _confusion(card),
+        _failures(card),
+        _slices(card),
+        _calibration(card),
+        _labels(card),
+    ])  # fmt: skip
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Markdown; the first column is text, the others are figures."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _weights(card: Row, facts: list[tuple[str, str]]) -> str:
+    files = ", ".join(f"`{name}` {size / 1e6:.1f} MB" for name, size in card["bytes"].items())
+    told = "\n".join(f"- {name}: {text}" for name, text in facts)
+    return f"## Weights\n\nFiles: {files}. Where they come from:\n\n{told}\n"
+
+
+def _counts(card: Row) -> str:
+    rows = [
+        [name, f"{sum(counts.values()):,}", *(f"{counts[label]:,}" for label in LABELS),
+         f"{card['blank'][name]:,}"]
+        for name, counts in card["faces"].items()
+    ]  # fmt: skip
+    return "\n".join([
+        table(["", "faces", *LABELS, "blank"], rows),
+        _COPIES.format(n=card["copies_in_training"], usage=USAGE),
+    ])  # fmt: skip
+
+
+def _accuracy(card: Row) -> str:
+    rows = [
+        [
+            f"`{row['path']}`", row["tail"], row["rate"], f"{row['accuracy']:.2%}",
+            _interval(row["interval_95"]),
+            f"{row['accuracy_without_copies']:.2%}" if "accuracy_without_copies" in row else "",
+            f"{row['bytes_mean']:,.0f}" if "bytes_mean" in row else "0",
+        ]
+        for row in card["accuracy"]
+    ]  # fmt: skip
+    head = ["path", "tail", "rate", "accuracy", "95 % interval", "without copies", "bytes a face"]
+    return "\n".join([
+        _ACCURACY.format(
+            n=sum(card["faces"][USAGE].values()), usage=USAGE, codec=PICTURE_CODEC,
+            tail=card["tail"], rate=card["rate"],
+        ),
+        table(head, rows),
+    ])  # fmt: skip
+
+
+def _interval(ends: list[float]) -> str:
+    return f"{ends[0]:.1%} to {ends[1]:.1%}"
+
+
+def _confusion(card: Row) -> str:
+    tables = {path: Confusion(np.array(card["confusion"][path])) for path in DETAILED}
+    rows = [
+        [f"`{label}`", f"{tables['cloud'].faces[at]:,}", *(
+            f"{values[at]:.1%}"
+            for one in tables.values()
+            for values in (one.recall, one.precision, one.f1)
+        )]
+        for at, label in enumerate(LABELS)
+    ]  # fmt: skip
+    means = [
+        f"{values.mean():.1%}"
+        for one in tables.values()
+        for values in (one.recall, one.precision, one.f1)
+    ]
+    rows.append(["mean of classes", "", *means])
+    head = ["", "faces", *(f"{path} {what}" for path in DETAILED for what in
+                           ("recall", "precision", "F1"))]  # fmt: skip
+    return "\n".join(
+        [
+            "## By class\n",
+            "![Confusion matrix](model-card-confusion.png)\n",
+            table(head, rows),
+        ]
+    )
+
+
+def _failures(card: Row) -> str:
+    parts = ["## Failures\n"]
+    for path in DETAILED:
+        parts += [f"On `{path}`:\n", *(f"- {one}" for one in failures(card, path)), ""]
+    return "\n".join(parts)
+
+
+def _slices(card: Row) -> str:
+    rows = [
+        [f"{row['by']}: {row['name']}", f"{row['n']:,}", *_by_path(row)] for row in card["slices"]
+    ]
+    covered = [
+        [
+            f"{part} covered",
+            *(
+                text
+                for path in DETAILED
+                for text in (
+                    f"{found[path]['accuracy']:.1%}", f"{100 * found[path]['difference']:+.1f}",
+                )
+            ),
+        ]
+        for part, found in card["covered"].items()
+    ]  # fmt: skip
+    head = ["", *(f"{path} {what}" for path in DETAILED for what in ("accuracy", "points"))]
+    return "\n".join([
+        _SLICES,
+        table(["", "faces", *_heads()], rows),
+        _COVERED,
+        table(head, covered),
+        _covered_recall(card),
+    ])  # fmt: skip
+
+
+def _heads() -> list[str]:
+    return [f"{path} {what}" for path in DETAILED for what in ("accuracy", "95 % interval")]
+
+
+def _by_path(row: Row) -> list[str]:
+    return [
+        text
+        for path in DETAILED
+        for text in (f"{row[path]['accuracy']:.1%}", _interval(row[path]["interval_95"]))
+    ]
+
+
+def _covered_recall(card: Row) -> str:
+    """Recall by class on ``cloud``, uncovered and covered."""
+    plain = Confusion(np.array(card["confusion"]["cloud"])).recall
+    rows = [["uncovered", *(f"{value:.0%}" for value in plain)]]
+    rows += [
+        [f"{part} covered", *(f"{value:.0%}" for value in found["cloud"]["recall"])]
+        for part, found in card["covered"].items()
+    ]
+    return "Recall on `cloud`:\n\n" + table(["", *LABELS], rows)
+
+
+def _calibration(card: Row) -> str:
+    rows = [
+        [
+            f"`{name}`", f"{row['temperature']:.3f}", f"{row['ece']:.3f}",
+            f"{row['ece_adaptive']:.3f}", f"{row['confidence_mean']:.1%}",
+            *(f"{place['accuracy']:.1%}" for place in _told(row)),
+        ]
+        for name, row in card["calibration"].items()
+    ]  # fmt: skip
+    shares = [f"surest {place['coverage']:.0%}" for place in _told(_any(card["calibration"]))]
+    return "\n".join([
+        _CALIBRATION,
+        table(["", "temperature", "ECE", "adaptive", "mean probability", *shares], rows),
+    ])  # fmt: skip
+
+
+def _any(rows: dict[str, Row]) -> Row:
+    return next(iter(rows.values()))
+
+
+def _told(row: Row) -> list[Row]:
+    return [place for place in row["coverage"] if place["coverage"] in TOLD]
+
+
+def _labels(card: Row) -> str:
+    return (
+        "## What the labels are worth\n\n"
+        "People agree with FER2013's labels on about 65 ± 5 % of the faces (Goodfellow et al., "
+        "2013), so an accuracy near or above that says how well the network learned this set's "
+        f"habits. {labels_worth(card)}\n"
+    )
+
+
+def write(text: str, docs: Path) -> Path:
+    """Write the card into ``docs``."""
+    docs.mkdir(parents=True, exist_ok=True)
+    target = docs / "model-card.md"
+    target.write_text(text)
+    return target

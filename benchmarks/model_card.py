@@ -1,0 +1,60 @@
+"""Measure weights and write their card: ``python -m benchmarks.model_card --data PATH``.
+
+Writes ``model-card.md`` and its pictures into ``docs``. The same weights and data give the same
+page. PrivateTest is not read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.accuracy import positive
+from benchmarks.card.measurement import USAGE, measure_card, run_facts
+from benchmarks.card.page import page, write
+from benchmarks.card.pictures import draw
+from benchmarks.command import finish
+from shared.weights import Weights, default_folder
+from training.datasets import Faces, data_path, load_fer2013
+
+
+def report(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure, write, and give the figures."""
+    data = data_path(arguments.data)
+    weights = Weights(arguments.weights or default_folder())
+    training, test = load_fer2013(data, "Training"), load_fer2013(data, USAGE)
+    if arguments.most is not None:
+        training, test = _first(training, arguments.most), _first(test, arguments.most)
+    card = measure_card(weights, training, test, arguments.threads)
+    draw(card, arguments.docs)
+    written = write(page(card, run_facts(card["origin"], Path())), arguments.docs)
+    return {"page": str(written), **card}
+
+
+def _first(faces: Faces, most: int) -> Faces:
+    return faces.subset(np.arange(len(faces)) < most)
+
+
+def table(result: dict[str, Any]) -> str:
+    """Where the page is."""
+    return str(result["page"])
+
+
+def main() -> int:
+    """Command line; gives the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
+    parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
+    parser.add_argument("--docs", type=Path, default=Path("docs"), help="where the page goes")
+    parser.add_argument("--most", type=positive, help="the first N faces of each part only")
+    parser.add_argument("--threads", type=positive, default=2)
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    return finish(parser.parse_args(), report, table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
