@@ -17,6 +17,7 @@ _STYLES: dict[str, dict[str, Any]] = {
     "webp": {"color": "tab:blue", "marker": "."},
     "avif": {"color": "tab:green", "marker": "."},
 }
+_TICKS = (100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000)
 LABELS = {"rate": "latent, entropy coded", "raw": "latent, raw"}
 
 
@@ -34,8 +35,9 @@ def draw(points: list[Point], title: str, target: Path) -> None:
             continue
         sent = np.array([point.bytes_mean for point in own])
         accuracy = np.array([point.accuracy for point in own])
-        places = hull(sent, accuracy)
-        line = "none" if kind == "raw" else "-"
+        raw = kind == "raw"
+        places = np.arange(len(own)) if raw else hull(sent, accuracy)
+        line = "none" if raw else "-"
         label = LABELS.get(kind, f"{kind}: picture, path image")
         axes.plot(sent[places], 100 * accuracy[places], **style, linestyle=line, label=label)
         axes.scatter(sent, 100 * accuracy, s=12, color=style["color"], alpha=0.35)
@@ -46,6 +48,8 @@ def draw(points: list[Point], title: str, target: Path) -> None:
                     xytext=(5, -11), textcoords="offset points",
                 )  # fmt: skip
     axes.set(xscale="log", xlabel="mean bytes a face", ylabel="accuracy, %", title=title)
+    axes.set_xticks(_TICKS, [f"{tick:,}" for tick in _TICKS])
+    axes.set_xlim(90, 45_000)
     axes.grid(alpha=0.3, which="both")
     axes.legend(loc="lower right")
     figure.savefig(target, dpi=120)
