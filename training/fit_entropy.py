@@ -67,7 +67,7 @@ def _neighbours(values: NDArray[np.int16], channel: int) -> NDArray[np.int16]:
 
 def _fit_channel(values: NDArray[np.int16], channel: int, limit: int) -> bytes:
     """One channel's part of the file."""
-    used: NDArray[np.bool_] = values[:, channel].any(axis=(1, 2))
+    used = np.asarray(values[:, channel].any(axis=(1, 2)))
     values = values[used]
     here = values[:, channel].reshape(-1).astype(np.int64)
     size, there = np.abs(here), here != 0

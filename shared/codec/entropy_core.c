@@ -10,11 +10,11 @@
 #define INLINE static inline __attribute__((always_inline))
 #endif
 
-/* Maps carry a border of zeros, so that every neighbour exists. Rows are summed 32 wide. */
-#define ROW 40
+/* Maps carry a border of zeros, so that every neighbour exists. Rows are summed in eights. */
+#define WIDE ((SIDE + 7) / 8 * 8)
 #define TOP 2
 #define LEFT 4
-#define WIDE 32
+#define ROW (LEFT + WIDE + 4)
 #define MAP_ROWS (TOP + SIDE + 1)
 #define MAP (MAP_ROWS * ROW)
 

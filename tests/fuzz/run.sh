@@ -6,8 +6,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 work=${FUZZ_DIR:-.cache/fuzz}
 mkdir -p "$work/corpus"
-clang -std=c11 -g -O2 -DSPLITFER_PLAIN -DSIDE="${2:-28}" -fsanitize=fuzzer,address,undefined,integer \
-    -fno-sanitize=unsigned-integer-overflow,unsigned-shift-base,implicit-conversion \
+clang -std=c11 -g -O2 -DSPLITFER_PLAIN -DSIDE="${2:-28}" -fsanitize=fuzzer,address,undefined \
     -fno-sanitize-recover=all -Ishared/codec \
     tests/fuzz/decode_fuzzer.c shared/codec/entropy_core.c -o "$work/decode_fuzzer"
 "${PYTHON:-.venv/bin/python}" -m tests.fuzz.write_corpus "$work"
