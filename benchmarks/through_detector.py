@@ -8,6 +8,9 @@ by up to a tenth.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,12 +19,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from benchmarks.bootstrap import difference
-from benchmarks.paths import BATCH, Column, Paths, Scores, crops_of, joined
+from benchmarks.paths import BATCH, Column, Paths
 from edge_client.config import EdgeConfig
 from shared.contracts import Box, Limits
 from shared.contracts import Path as AnswerPath
 from shared.detection import FaceDetector
-from shared.preprocess import crop_face
+from shared.preprocess import CropGeometry, crop_face, enlarge_crop
 from training.datasets import DataError, Faces
 
 WIDTH_PX, HEIGHT_PX = 640, 480
@@ -71,6 +74,27 @@ def jittered(box: Box, number: int) -> Box:
     return Box(round(x), round(y), round(w), round(h))
 
 
+@dataclass(frozen=True)
+class Found:
+    """A face that was found: its place in the data, its background, and its crops uint8
+    ``(3, 224, 224)`` in the order of ``VIEWS``."""
+
+    place: int
+    background: str
+    crops: NDArray[np.uint8]
+
+
+def find(faces: Faces, detector: FaceDetector, geometry: CropGeometry) -> Iterator[Found]:
+    """Every picture that dlib finds in its frame."""
+    for place, picture in enumerate(tqdm(faces.pictures, unit="face", disable=None)):
+        number = int(faces.ids[place])
+        grey, where, background = frame(picture, number)
+        box = the_face(detector.detect(grey), where)
+        if box is not None:
+            crops = [crop_face(grey, b, geometry) for b in (box, jittered(box, number))]
+            yield Found(place, background, np.stack((enlarge_crop(picture), *crops)))
+
+
 def measure(paths: Paths, columns: dict[str, Column], faces: Faces) -> dict[str, Any]:
     """Accuracy by column: direct, detected, jittered, on the faces that were found.
 
@@ -78,47 +102,30 @@ def measure(paths: Paths, columns: dict[str, Column], faces: Faces) -> dict[str,
         DataError: no face was found in any picture.
     """
     columns = {name: c for name, c in columns.items() if c.path is not AnswerPath.IMAGE}
-    limits, geometry = Limits(), paths.weights.manifest.crop
+    limits = Limits()
     search_px = EdgeConfig.model_fields["search_side_px"].default
     detector = FaceDetector(search_px, limits.smallest_face_px, limits.faces_per_frame)
-    found, backgrounds = [], []
-    crops: dict[str, list[NDArray[np.uint8]]] = {view: [] for view in VIEWS}
-    scores: dict[str, dict[Column, list[Scores]]] = {
-        view: {column: [] for column in columns.values()} for view in VIEWS
-    }
-
-    def run() -> None:
-        for view, some in crops.items():
-            if some:
-                for column, one in paths.run(list(columns.values()), np.stack(some)).items():
-                    scores[view][column].append(one)
-                some.clear()
-
-    for place, picture in enumerate(tqdm(faces.pictures, unit="face", disable=None)):
-        number = int(faces.ids[place])
-        grey, where, background = frame(picture, number)
-        box = the_face(detector.detect(grey), where)
-        if box is None:
-            continue
-        found.append(place)
-        backgrounds.append(background)
-        crops["direct"].append(crops_of(picture[None])[0])
-        crops["detected"].append(crop_face(grey, box, geometry))
-        crops["jittered"].append(crop_face(grey, jittered(box, number), geometry))
-        if len(crops["direct"]) == BATCH:
-            run()
-    run()
-    if not found:
+    faces_found = find(faces, detector, paths.weights.manifest.crop)
+    backgrounds: list[str] = []
+    right: dict[str, dict[str, list[bool]]] = {n: {v: [] for v in VIEWS} for n in columns}
+    while batch := list(islice(faces_found, BATCH)):
+        labels = faces.labels[[one.place for one in batch]]
+        for place, view in enumerate(VIEWS):
+            crops = np.stack([one.crops[place] for one in batch])
+            scores = paths.run(list(columns.values()), crops)
+            for name, column in columns.items():
+                right[name][view].extend(scores[column].right(labels))
+        backgrounds.extend(one.background for one in batch)
+    if not backgrounds:
         raise DataError("no face was found in any of the pictures")
-    labels, on = faces.labels[found], np.array(backgrounds)
-    right = {
-        name: {view: joined(scores[view][column]).right(labels) for view in VIEWS}
-        for name, column in columns.items()
-    }
+    on = np.array(backgrounds)
     return {
-        "through_detector": {name: _row(views, on) for name, views in right.items()},
-        "found": len(found),
-        "found_share": round(len(found) / len(faces), 4),
+        "through_detector": {
+            name: _row({view: np.array(row) for view, row in views.items()}, on)
+            for name, views in right.items()
+        },
+        "found": len(backgrounds),
+        "found_share": round(len(backgrounds) / len(faces), 4),
         "frame": f"{WIDTH_PX}x{HEIGHT_PX}, pictures of {SMALLEST_PX}-{LARGEST_PX} px, "
         f"searched at {search_px} px",
     }
