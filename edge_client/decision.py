@@ -1,0 +1,85 @@
+"""What the policy decided for one frame, and the grounds for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from edge_client.prediction import Candidate, FrameFacts, Prediction
+from shared.contracts import Path, Reason
+
+
+class Objective(StrEnum):
+    """What the best answer is, among those foretold to be there in time."""
+
+    ACCURACY = "accuracy"
+    LATENCY = "latency"
+    BYTES = "bytes"
+
+
+class Why(StrEnum):
+    """Why a decision fell as it did."""
+
+    MOST_ACCURATE = "most_accurate"
+    FASTEST = "fastest"
+    FEWEST_BYTES = "fewest_bytes"
+    NONE_IN_TIME = "none_in_time"  # so the fastest
+    HELD = "held"  # another is better, but not for long enough
+    SWITCH_LIMIT = "switch_limit"  # another is better, but there were too many changes
+    CAPPED = "capped"  # the path in use would exceed max_bytes_per_s
+    REFUSED = "refused"  # the link refuses, see `refusal`
+    TRIAL = "trial"  # this frame tries a path that is not in use
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One frame's path and the grounds for it.
+
+    ``shadow``: the device answers too, for comparison. ``probe``: what is tried with this frame.
+    On `local` it is sent beside, and nobody waits for it; else it is the path itself.
+    """
+
+    chosen: Candidate
+    why: Why
+    held: str
+    objective: Objective
+    frame: FrameFacts
+    predictions: tuple[Prediction, ...] = field(repr=False)
+    probe: Candidate | None = None
+    shadow: bool = False
+    refusal: Reason | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where the answer is looked for."""
+        return self.chosen.path
+
+    def record(self) -> dict[str, Any]:
+        """As ``--explain`` prints it: see docs/policy.md."""
+        return {
+            "chosen": self.chosen.name,
+            "why": self.why.value,
+            "held": self.held,
+            "objective": self.objective.value,
+            "probe": self.probe.name if self.probe else None,
+            "shadow": self.shadow,
+            "refusal": self.refusal.value if self.refusal else None,
+            "elapsed_ms": round(self.frame.elapsed_ms, 1),
+            "faces": self.frame.faces,
+            "predictions": {one.candidate.name: _record(one) for one in self.predictions},
+        }
+
+
+def _record(one: Prediction) -> dict[str, Any]:
+    return {
+        "typical_ms": round(one.typical_ms, 1),
+        "p95_ms": round(one.p95_ms, 1),
+        "limit_ms": round(one.limit_ms, 1),
+        "expected_ms": round(one.expected_ms, 1),
+        "sent_bytes": one.sent_bytes,
+        "missed": round(one.missed, 3),
+        "in_time": one.in_time(),
+        "accuracy": round(one.candidate.accuracy, 4),
+        "barred": one.barred,
+    }

@@ -1,0 +1,142 @@
+"""What each stage costs now: the device's, the server's, the link's, and the bytes to be sent.
+
+Fed with what frames measured anyway; asked for ``costs`` once per frame. No clock is read here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from edge_client.link_fit import P95_DEVIATIONS, WINDOW, LinkFit, Sample, fit
+from shared.contracts import Path
+
+# A photograph as JPEG at quality 85, until one was made here.
+JPEG_BYTES_PER_PIXEL = 0.15
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Typical milliseconds, and what 19 of 20 stay below."""
+
+    typical_ms: float = 0.0
+    p95_ms: float = 0.0
+
+
+@dataclass(frozen=True)
+class Costs:
+    """The costs at one instant. ``head``, ``tail``, ``encode`` and ``payload_bytes`` are per face;
+    ``encode`` and ``payload_bytes`` by rate; ``link`` is None while no reply has come, and a
+    server's path is not in ``server`` while it never answered."""
+
+    detect: Cost = field(default_factory=Cost)
+    head: Cost = field(default_factory=Cost)
+    tail: Cost = field(default_factory=Cost)
+    jpeg: Cost = field(default_factory=Cost)
+    encode: Mapping[str, Cost] = field(default_factory=dict)
+    payload_bytes: Mapping[str, float] = field(default_factory=dict)
+    bytes_per_pixel: float = JPEG_BYTES_PER_PIXEL
+    link: LinkFit | None = None
+    server: Mapping[Path, Cost] = field(default_factory=dict)
+
+
+class Smoothed:
+    """Mean and mean deviation of recent numbers, aged as TCP ages its round trips.
+
+    One wild number moves neither far: it counts as four deviations at most. ``mean`` is ``prior``
+    until the first number.
+    """
+
+    def __init__(self, prior: float = 0.0) -> None:
+        self.mean = prior
+        self._deviation: float | None = None
+
+    def add(self, value: float) -> None:
+        """One more number, not negative."""
+        if self._deviation is None:
+            self.mean, self._deviation = value, 0.1 * value
+            return
+        reach = 4 * max(self._deviation, 0.02 * self.mean, 1e-3)
+        off = min(max(value - self.mean, -reach), reach)
+        self.mean += off / 8
+        self._deviation += (abs(off) - self._deviation) / 4
+
+    @property
+    def cost(self) -> Cost:
+        """The numbers as milliseconds."""
+        return Cost(self.mean, self.mean + P95_DEVIATIONS * (self._deviation or 0.0))
+
+
+class Estimates:
+    """What was measured of one device and one server. Belongs to one thread.
+
+    ``bytes_by_rate`` is what one face takes at each rate until it was measured here.
+    """
+
+    def __init__(self, bytes_by_rate: Mapping[str, float]) -> None:
+        self._detect, self._head, self._tail = Smoothed(), Smoothed(), Smoothed()
+        self._jpeg, self._bytes_per_pixel = Smoothed(), Smoothed(JPEG_BYTES_PER_PIXEL)
+        self._encode = {rate: Smoothed() for rate in bytes_by_rate}
+        self._payload = {rate: Smoothed(mean) for rate, mean in bytes_by_rate.items()}
+        self._server: dict[Path, Smoothed] = {}
+        self._samples: deque[Sample] = deque(maxlen=WINDOW)
+        self._link: LinkFit | None = None
+        self._frame = 0
+
+    def next_frame(self) -> None:
+        """A frame begins: replies grow older by one."""
+        self._frame += 1
+
+    def found(self, detect_ms: float | None, head_ms: float | None, faces: int) -> None:
+        """A frame was searched, and the head ran for its ``faces`` where there are some."""
+        if detect_ms is not None:
+            self._detect.add(detect_ms)
+        if head_ms is not None and faces:
+            self._head.add(head_ms / faces)
+
+    def answered(self, tail_ms: float, faces: int) -> None:
+        """The device answered ``faces``, at least one."""
+        self._tail.add(tail_ms / faces)
+
+    def encoded(self, rate: str, encode_ms: float, payload_bytes: int, faces: int) -> None:
+        """Payloads of ``faces``, at least one, were made, ``payload_bytes`` in all."""
+        self._encode[rate].add(encode_ms / faces)
+        self._payload[rate].add(payload_bytes / faces)
+
+    def pictured(self, jpeg_ms: float, picture_bytes: int, pixels: int) -> None:
+        """A whole picture was encoded."""
+        self._jpeg.add(jpeg_ms)
+        self._bytes_per_pixel.add(picture_bytes / pixels)
+
+    def replied(
+        self, path: Path, sent_bytes: int, link_ms: float, server_ms: float, now_s: float
+    ) -> None:
+        """A call was answered, whether or not somebody still waited for it."""
+        self._server.setdefault(path, Smoothed()).add(server_ms)
+        self._sampled(Sample(self._frame, now_s, sent_bytes, link_ms))
+
+    def failed(self, sent_bytes: int, waited_ms: float | None, now_s: float) -> None:
+        """A call got no answer. ``waited_ms`` where it timed out, None where it broke."""
+        if waited_ms is not None and self._link is not None:
+            # It took longer than that; a link known to be slower did not become faster.
+            waited_ms = max(waited_ms, self._link.typical_ms(sent_bytes))
+        self._sampled(Sample(self._frame, now_s, sent_bytes, waited_ms, missed=True))
+
+    def costs(self) -> Costs:
+        """The costs now."""
+        return Costs(
+            detect=self._detect.cost,
+            head=self._head.cost,
+            tail=self._tail.cost,
+            jpeg=self._jpeg.cost,
+            encode={rate: one.cost for rate, one in self._encode.items()},
+            payload_bytes={rate: one.mean for rate, one in self._payload.items()},
+            bytes_per_pixel=self._bytes_per_pixel.mean,
+            link=self._link,
+            server={path: one.cost for path, one in self._server.items()},
+        )
+
+    def _sampled(self, sample: Sample) -> None:
+        self._samples.append(sample)
+        self._link = fit(self._samples)

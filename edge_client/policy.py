@@ -1,0 +1,239 @@
+"""How `auto` chooses the path of each frame.
+
+    estimates --costs--> predictions --objective--> best --patience, switches, cap--> decision
+                                                     |
+                                         now and then another path is tried
+
+``decide`` is a pure function of (costs, frame, settings, memory, now). It changes its mind only
+after the same verdict ``PATIENCE`` times in a row, and a limited number of times per minute; the
+way to `local` is always open. A path that is not used is tried on one frame in ``PROBE_FRAMES``,
+never while the link refuses, and always with the device's own answer behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from edge_client.decision import Decision, Objective, Why
+from edge_client.estimates import Costs
+from edge_client.link_fit import LinkFit
+from edge_client.prediction import Candidate, FrameFacts, Prediction, predict
+from shared.contracts import Path, Reason
+
+# Frames in a row that another candidate must be the better one.
+PATIENCE = 3
+# Better by less than this share of the time, or less than this accuracy, is not better.
+LEAST_GAIN = 0.02
+LEAST_ACCURACY_GAIN = 0.001
+# Of the deadline: what a candidate that is not in use must have to spare to count as in time.
+ENTRY_SPARE_SHARE = 0.05
+# One frame in so many is tried another way. A slow device takes long for so many frames: there
+# so many seconds are enough, but never more than one frame in twenty.
+PROBE_FRAMES = 100
+PROBE_S = 5.0
+FEWEST_PROBE_FRAMES = 20
+# So many changes at once, then one more each so many seconds; changes to `local` do not count.
+SWITCHES = 4.0
+SWITCH_EVERY_S = 5.0
+# Words of `barred`, beside the link's reasons.
+CAP, UNKNOWN = "cap", "unknown"
+
+
+@dataclass(frozen=True)
+class PolicySettings:
+    """What to choose between, and by what. ``candidates`` begin with `local`."""
+
+    candidates: tuple[Candidate, ...]
+    deadline_ms: float
+    objective: Objective = Objective.ACCURACY
+    min_accuracy: float = 0.0
+    max_bytes_per_s: float | None = None
+    shadow_share: float = 0.01
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Tokens that come back with time."""
+
+    level: float
+    at_s: float | None = None
+
+    def at(self, now_s: float, per_s: float, most: float) -> Bucket:
+        """The bucket as it stands now."""
+        passed_s = max(0.0, now_s - self.at_s) if self.at_s is not None else 0.0
+        return Bucket(min(most, self.level + passed_s * per_s), now_s)
+
+    def less(self, tokens: float) -> Bucket:
+        """With so many taken out; it may be overdrawn."""
+        return replace(self, level=self.level - tokens)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What one decision leaves to the next. ``held`` is the name of the candidate in use,
+    ``beaten`` the frames in a row that another was better; the cap's ``bytes`` start full."""
+
+    held: str = Path.LOCAL.value
+    beaten: int = 0
+    switches: Bucket = Bucket(SWITCHES)
+    bytes: Bucket | None = None
+    frames_since_trial: int = PROBE_FRAMES
+    trial_at_s: float = 0.0
+    trials: int = 0
+    asked: int = 0
+
+
+def decide(
+    costs: Costs,
+    frame: FrameFacts,
+    settings: PolicySettings,
+    memory: Memory,
+    now_s: float,
+    refusal: Reason | None = None,
+) -> tuple[Decision, Memory]:
+    """The path of one frame, and the memory for the next. ``refusal``: the link's, if any."""
+    memory = _refilled(memory, settings, now_s)
+    deadline_ms = settings.deadline_ms
+    if refusal is not None:  # once it ends, whatever was known is old
+        memory = replace(memory, frames_since_trial=PROBE_FRAMES)
+    predictions = {
+        name: _barred(one, memory, refusal)
+        for name, one in predict(settings.candidates, costs, frame, deadline_ms).items()
+    }
+    local = settings.candidates[0]
+    held = predictions.get(memory.held) or predictions[local.name]
+    best, why = _best(predictions, settings, held.candidate.name)
+    chosen, why, memory = _change(held, best, why, settings, memory)
+
+    probe = None
+    if refusal is None and _trial_due(memory, now_s):
+        hopeful = predict(settings.candidates, costs, frame, deadline_ms, hopeful=True)
+        probe = _trial(chosen, predictions, hopeful, costs.link, settings, memory.trials)
+        if probe is not None:
+            memory = replace(
+                memory, frames_since_trial=0, trial_at_s=now_s, trials=memory.trials + 1
+            )
+            if chosen.path is not Path.LOCAL or costs.link is None:
+                chosen, why = probe, Why.TRIAL
+    shadow = False
+    if chosen.path is Path.CLOUD:
+        shadow = shadow_due(memory.asked, settings.shadow_share)
+        memory = replace(memory, asked=memory.asked + 1)
+    decision = Decision(
+        chosen, why, memory.held, settings.objective, frame, tuple(predictions.values()),
+        probe, shadow, refusal,
+    )  # fmt: skip
+    return decision, memory
+
+
+def charge(memory: Memory, sent_bytes: int) -> Memory:
+    """So many bytes were sent: they count against the cap."""
+    return replace(memory, bytes=memory.bytes.less(sent_bytes)) if memory.bytes else memory
+
+
+def shadow_due(count: int, share: float) -> bool:
+    """Whether the ``count``-th event, from 0, is one of the evenly spread ``share`` (0..1)."""
+    return int((count + 1) * share) > int(count * share)
+
+
+def _refilled(memory: Memory, settings: PolicySettings, now_s: float) -> Memory:
+    switches = memory.switches.at(now_s, 1 / SWITCH_EVERY_S, SWITCHES)
+    memory = replace(memory, switches=switches, frames_since_trial=memory.frames_since_trial + 1)
+    cap = settings.max_bytes_per_s
+    if cap is None:
+        return memory
+    return replace(memory, bytes=(memory.bytes or Bucket(cap)).at(now_s, cap, cap))
+
+
+def _barred(one: Prediction, memory: Memory, refusal: Reason | None) -> Prediction:
+    if one.candidate.path is Path.LOCAL:
+        return one
+    if refusal is not None:
+        return replace(one, barred=refusal.value)
+    if memory.bytes is not None and one.sent_bytes > memory.bytes.level:
+        return replace(one, barred=CAP)
+    return one
+
+
+def _best(
+    predictions: Mapping[str, Prediction], settings: PolicySettings, held: str
+) -> tuple[Candidate, Why]:
+    """The best candidate by the objective; the one in use has the benefit of the doubt."""
+    able = [one for one in predictions.values() if one.barred is None]
+    spare_ms = ENTRY_SPARE_SHARE * settings.deadline_ms
+    in_time = [one for one in able if one.in_time(0.0 if one.candidate.name == held else spare_ms)]
+
+    def slowness(one: Prediction) -> float:
+        return one.expected_ms * (1 - LEAST_GAIN * (one.candidate.name == held))
+
+    if settings.objective is Objective.LATENCY:
+        return min(able, key=slowness).candidate, Why.FASTEST
+    if not in_time:
+        return min(able, key=slowness).candidate, Why.NONE_IN_TIME
+    if settings.objective is Objective.BYTES:
+        enough = [one for one in in_time if one.candidate.accuracy >= settings.min_accuracy]
+        if enough:
+            best = min(enough, key=lambda one: (one.sent_bytes, slowness(one)))
+            return best.candidate, Why.FEWEST_BYTES
+    highest = max(one.candidate.accuracy for one in in_time) - LEAST_ACCURACY_GAIN
+    best = min((one for one in in_time if one.candidate.accuracy >= highest), key=slowness)
+    return best.candidate, Why.MOST_ACCURATE
+
+
+def _change(
+    held: Prediction,
+    best: Candidate,
+    why: Why,
+    settings: PolicySettings,
+    memory: Memory,
+) -> tuple[Candidate, Why, Memory]:
+    """From the candidate in use to the best one, if it is time."""
+    if held.barred is not None:  # for this frame: that is no verdict on the path
+        return best, Why.CAPPED if held.barred == CAP else Why.REFUSED, memory
+    if best == held.candidate:
+        return best, why, replace(memory, held=best.name, beaten=0)
+    memory = replace(memory, held=held.candidate.name, beaten=memory.beaten + 1)
+    useless = settings.objective is not Objective.LATENCY and not held.in_time()
+    if memory.beaten < PATIENCE and not useless:
+        return held.candidate, Why.HELD, memory
+    local = settings.candidates[0]
+    if best != local and memory.switches.level < 1:
+        if not useless or held.candidate == local:
+            return held.candidate, Why.SWITCH_LIMIT, memory
+        best, why = local, Why.SWITCH_LIMIT
+    if best != local:
+        memory = replace(memory, switches=memory.switches.less(1))
+    return best, why, replace(memory, held=best.name, beaten=0)
+
+
+def _trial_due(memory: Memory, now_s: float) -> bool:
+    frames, seconds = memory.frames_since_trial, now_s - memory.trial_at_s
+    return frames >= PROBE_FRAMES or (frames >= FEWEST_PROBE_FRAMES and seconds >= PROBE_S)
+
+
+def _trial(
+    chosen: Candidate,
+    predictions: Mapping[str, Prediction],
+    hopeful: Mapping[str, Prediction],
+    link: LinkFit | None,
+    settings: PolicySettings,
+    trials: int,
+) -> Candidate | None:
+    """What to try now: what may be better than is known; on `local` two times of three the
+    smallest payload, which tells most surely that a link has become good."""
+    able = {
+        name: one for name, one in hopeful.items() if predictions[name].barred in (None, UNKNOWN)
+    }
+    small = [one for one in able.values() if one.candidate.path is Path.CLOUD]
+    if chosen.path is Path.LOCAL and link is not None and trials % 3 and small:
+        return min(small, key=lambda one: one.sent_bytes).candidate
+    wish, _ = _best(able, settings, chosen.name)
+    if wish.path is not Path.LOCAL and wish != chosen:
+        # Nothing far too big for the link as it is known: it would hold up what comes after it.
+        link_ms = link.typical_ms(predictions[wish.name].sent_bytes) if link else 0.0
+        if link_ms <= settings.deadline_ms:
+            return wish
+    if chosen.path is Path.LOCAL and small:
+        return min(small, key=lambda one: one.sent_bytes).candidate
+    return None

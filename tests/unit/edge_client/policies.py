@@ -1,0 +1,48 @@
+"""Costs and settings that tests of the policy share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edge_client.decision import Decision, Objective
+from edge_client.estimates import Cost, Costs
+from edge_client.link_fit import LinkFit
+from edge_client.policy import Memory, PolicySettings, decide
+from edge_client.prediction import Candidate, FrameFacts
+from shared.contracts import Path
+
+LOCAL = Candidate(Path.LOCAL, 0.68)
+HIGH = Candidate(Path.CLOUD, 0.71, "high")
+LOW = Candidate(Path.CLOUD, 0.69, "low")
+IMAGE = Candidate(Path.IMAGE, 0.70)
+SETTINGS = PolicySettings((LOCAL, HIGH, LOW), deadline_ms=150)
+FRAME = FrameFacts(elapsed_ms=10, faces=1, pixels=640 * 480)
+
+
+def cost(ms: float) -> Cost:
+    return Cost(ms, 1.1 * ms)
+
+
+def costs(tail_ms: float = 10, link: LinkFit | None = None, missed: float = 0.0) -> Costs:
+    """A device and a link of 20 ms and 100 KB/s: `high` takes 46 ms up, `low` 27 ms."""
+    return Costs(
+        cost(6), cost(3), cost(tail_ms), cost(4),
+        {"high": cost(1), "low": cost(1)}, {"high": 2600, "low": 700},
+        link=link or LinkFit(20, 0.01, deviation_ms=1, mean_bytes=1000, missed=missed),
+        server={Path.CLOUD: cost(4), Path.IMAGE: cost(12)},
+    )  # fmt: skip
+
+
+def settings(objective: Objective, **changes: object) -> PolicySettings:
+    return replace(SETTINGS, objective=objective, **changes)  # type: ignore[arg-type]
+
+
+def settled(
+    now: Costs, by: PolicySettings, frame: FrameFacts = FRAME, memory: Memory | None = None
+) -> Decision:
+    """The decision once it had the time to change its mind and nothing is tried."""
+    memory = memory or Memory()
+    for n in range(10):
+        memory = replace(memory, frames_since_trial=0, trial_at_s=n / 15)
+        decision, memory = decide(now, frame, by, memory, n / 15)
+    return decision
