@@ -143,6 +143,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=RUNS)
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="where the report goes")
     arguments = parser.parse_args()
+    if arguments.seeds < 2:
+        parser.error("at least 2 seeds: one shows no spread")
     try:
         arguments.budget = Budget(**{f.name: getattr(arguments, f.name) for f in fields(Budget)})
     except ValueError as error:
