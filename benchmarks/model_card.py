@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.accuracy import positive
-from benchmarks.card.measurement import USAGE, measure_card, run_facts
-from benchmarks.card.page import page, write
+from benchmarks.card.measurement import USAGE, measure_card
+from benchmarks.card.page import page
 from benchmarks.card.pictures import draw
 from benchmarks.command import finish
 from shared.weights import Weights, default_folder
@@ -31,12 +31,25 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
         training, test = _first(training, arguments.most), _first(test, arguments.most)
     card = measure_card(weights, training, test, arguments.threads)
     draw(card, arguments.docs)
-    written = write(page(card, run_facts(card["origin"], Path())), arguments.docs)
-    return {"page": str(written), **card}
+    target = arguments.docs / "model-card.md"
+    target.write_text(page(card, run_facts(card["origin"])))
+    return {"page": str(target), **card}
 
 
 def _first(faces: Faces, most: int) -> Faces:
     return faces.subset(np.arange(len(faces)) < most)
+
+
+def run_facts(origin: dict[str, Any]) -> list[tuple[str, str]]:
+    """The manifest's origin as ``(what, text)``; what names a folder here becomes a link."""
+    return [
+        (name.replace("_", " "), f"[`{value}`](../{value})" if _is_folder(value) else str(value))
+        for name, value in origin.items()
+    ]
+
+
+def _is_folder(value: object) -> bool:
+    return isinstance(value, str) and "/" in value and Path(value).is_dir()
 
 
 def table(result: dict[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -187,14 +186,3 @@ def _labels(
         "Training": {"pairs": len(differ), "differ": int(differ.sum())},
         f"Training and {USAGE}": {"pairs": len(across), "differ": int(across.sum())},
     }
-
-
-def run_facts(origin: dict[str, Any], root: Path) -> list[tuple[str, str]]:
-    """The manifest's origin as ``(what, text)``; folders that exist under ``root`` become links."""
-    facts = []
-    for name, value in origin.items():
-        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        if isinstance(value, str) and "/" in value and (root / value).exists():
-            text = f"[`{value}`](../{value})"
-        facts.append((name.replace("_", " "), text))
-    return facts

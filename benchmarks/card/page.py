@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,7 +70,7 @@ _SLICES = """\
 
 Brightness and contrast are the mean and the standard deviation of a picture's grey values, in
 quarters of equally many faces. Pose is a proxy: which of dlib's five sub-detectors is surest of
-the enlarged picture.
+the enlarged picture. One interval in twenty misses the whole by chance alone.
 
 ![Accuracy by slice](model-card-slices.png)
 """
@@ -276,11 +275,3 @@ def _labels(card: Row) -> str:
         "2013), so an accuracy near or above that says how well the network learned this set's "
         f"habits. {labels_worth(card)}\n"
     )
-
-
-def write(text: str, docs: Path) -> Path:
-    """Write the card into ``docs``."""
-    docs.mkdir(parents=True, exist_ok=True)
-    target = docs / "model-card.md"
-    target.write_text(text)
-    return target

@@ -18,7 +18,7 @@ from benchmarks.card.measurement import DETAILED
 from shared.labels import LABELS
 
 Row = dict[str, Any]
-COLOURS = {"cloud": "tab:orange", "local": "tab:blue"}
+COLOURS = {"local": "tab:blue", "cloud": "tab:orange"}
 
 
 def draw(card: Row, docs: Path) -> None:
@@ -26,7 +26,8 @@ def draw(card: Row, docs: Path) -> None:
     docs.mkdir(parents=True, exist_ok=True)
     draw_confusion(card, docs / "model-card-confusion.png")
     draw_slices(card, docs / "model-card-slices.png")
-    told = {name: card["calibration"][name] for name in DETAILED}
+    # In this order the curves get the colours that the paths have elsewhere.
+    told = {name: card["calibration"][name] for name in COLOURS}
     draw_calibration(told, docs / "model-card-calibration.png")
 
 

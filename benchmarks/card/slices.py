@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 QUARTERS = ("lowest quarter", "second quarter", "third quarter", "highest quarter")
 # dlib's frontal detector is five, in this order.
-POSES = ("frontal", "looking left", "looking right", "turned left", "turned right")
+POSES = ("frontal", "looking left", "looking right", "tilted left", "tilted right")
 NO_FACE = "no face found"
 # dlib finds no face in 48 px. Repeated border around the picture lets boxes reach over its edge.
 ENLARGED_PX = 224

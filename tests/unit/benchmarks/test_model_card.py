@@ -18,6 +18,7 @@ from benchmarks.card.confusion import Confusion
 from benchmarks.card.page import page
 from benchmarks.card.slices import COVERED, covered, of_light, quarters
 from benchmarks.card.words import failures, labels_worth
+from benchmarks.model_card import run_facts
 from shared.labels import LABELS
 from shared.weights import Weights
 from tests.unit.training.faces import made_faces, members, write_zip
@@ -175,6 +176,14 @@ def test_pose_of_a_face_and_of_none(astronaut: np.ndarray, monkeypatch: pytest.M
     ((name, chosen),) = found.items()
     assert name in slices.POSES
     assert chosen == [True, False]
+
+
+def test_the_run_is_a_link() -> None:
+    facts = run_facts({"data": "FER2013 Training", "start_from": "none/such", "run": "tests/unit"})
+    assert facts == [
+        ("data", "FER2013 Training"), ("start from", "none/such"),
+        ("run", "[`tests/unit`](../tests/unit)"),
+    ]  # fmt: skip
 
 
 def test_errors_are_one_line() -> None:
