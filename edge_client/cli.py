@@ -233,7 +233,9 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", default="-", metavar="-|FILE.jsonl", help="one line per face")
     parser.add_argument("--server", metavar="HOST:PORT", help="without one, answers are local")
     parser.add_argument("--policy", choices=[path.value for path in AnswerPath])
-    parser.add_argument("--rate", metavar="NAME", help="how fine latents are sent (the default's)")
+    parser.add_argument(
+        "--rate", metavar="NAME", help="how fine latents are sent (the weights' own)"
+    )
     parser.add_argument("--deadline-ms", type=float, metavar="MS", help="per frame, detection too")
     parser.add_argument("--threads", type=int, help="of ONNX Runtime")
     parser.add_argument("--weights", type=Path, metavar="FOLDER")
