@@ -4,11 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(_MSC_VER)
-#define INLINE static __forceinline
-#else
 #define INLINE static inline __attribute__((always_inline))
-#endif
 
 /* Maps carry a border of zeros, so that every neighbour exists. Rows are summed in eights. */
 #define WIDE ((SIDE + 7) / 8 * 8)
@@ -125,6 +121,9 @@ typedef struct {
     uint32_t live[CHANNELS]; /* bit y: row y has a symbol that is not zero */
 } maps;
 
+/* Eight sums, which GCC and Clang keep in one register of any machine. */
+typedef int16_t lanes __attribute__((vector_size(16)));
+
 /* What is known of the symbols of one row, the contribution of those to the left included. */
 typedef struct {
     int16_t sum[FEATURES][WIDE + 2], clamped[FEATURES][WIDE + 2], near[WIDE + 2];
@@ -145,10 +144,6 @@ INLINE int16_t at_most_2(int16_t size)
     return size < 2 ? size : 2;
 }
 
-/* The same integers by any instructions; wider ones take half the time. */
-#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(SPLITFER_PLAIN)
-__attribute__((target_clones("avx2", "default")))
-#endif
 static void start_row(row_context *row, const channel_model *model, const maps *m, int channel,
                       int y)
 {
@@ -156,18 +151,24 @@ static void start_row(row_context *row, const channel_model *model, const maps *
     memset(row, 0, sizeof *row);
     for (int f = 0; f < FEATURES; f++) {
         const int16_t *map = (f == ACTIVITY ? m->size : m->value) + at;
-        int16_t *sum = row->sum[f];
-        for (int t = 0; t < model->tap_count[f]; t++) {
-            const tap *from = &model->taps[f][t];
+        lanes sum[WIDE / 8] = {{0}};
+        const tap *from = model->taps[f], *last = from + model->tap_count[f];
+        while (from < last) {
+            const tap *end = from + from->same_row;
             int seen = y + from->down;
             if (seen < 0 || (m->live[from->channel] >> seen & 1) == 0)
-                continue;
-            const int16_t *near = map + from->offset, weight = from->weight;
-            for (int x = 0; x < WIDE; x++)
-                sum[x] = (int16_t)(sum[x] + near[x] * weight);
+                from = end; /* zeros add nothing */
+            for (; from < end; from++) {
+                for (int i = 0; i < WIDE / 8; i++) {
+                    lanes near;
+                    memcpy(&near, map + from->offset + 8 * i, sizeof near);
+                    sum[i] += near * from->weight;
+                }
+            }
         }
+        memcpy(row->sum[f], sum, sizeof sum);
         for (int x = 0; x < WIDE; x++)
-            row->clamped[f][x] = clamp(sum[x]);
+            row->clamped[f][x] = clamp(row->sum[f][x]);
     }
     const int16_t *above = m->size + at - ROW;
     for (int x = 0; x < WIDE; x++)
@@ -382,8 +383,16 @@ static void read_feature(reader *r, channel_model *model, int feature, int chann
             right = i % 3 - 1;
         }
         model->taps[feature][count++] =
-            (tap){(other - channel) * MAP + down * ROW + right, (int16_t)weight, (uint8_t)other,
-                  (int8_t)down};
+            (tap){.offset = (other - channel) * MAP + down * ROW + right,
+                  .weight = (int16_t)weight,
+                  .channel = (uint8_t)other,
+                  .down = (int8_t)down,
+                  .same_row = 1};
+    }
+    for (int t = count - 2; t >= 0; t--) {
+        tap *here = &model->taps[feature][t], *next = here + 1;
+        if (here->channel == next->channel && here->down == next->down)
+            here->same_row = (uint8_t)(next->same_row + 1);
     }
     model->tap_count[feature] = (uint8_t)count;
     if (total * limit > 32767)

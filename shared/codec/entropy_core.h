@@ -39,12 +39,12 @@ enum { ACTIVITY, PREDICTION, FEATURES };
 /* A body that is longer than the raw symbols is never sent. */
 #define MOST_BODY_BYTES SYMBOLS
 
-/* A neighbour with a weight: its channel, how many rows down, and where from the symbol it lies
- * in the maps. */
+/* A neighbour with a weight: where from the symbol it lies in the maps, its channel, how many rows
+ * down, and how many taps from this one on lie in its row. */
 typedef struct {
     int32_t offset;
     int16_t weight;
-    uint8_t channel;
+    uint8_t channel, same_row;
     int8_t down;
 } tap;
 
