@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import calibration, through_detector
-from benchmarks.bootstrap import difference
+from benchmarks.bootstrap import difference, points
 from benchmarks.command import finish
 from benchmarks.machine import describe_machine, machine_line
 from benchmarks.paths import Column, Paths, Scores, measure
@@ -187,7 +187,7 @@ def _path_table(result: dict[str, Any]) -> str:
     if "image" in result["paths"]:
         lines.append(f"image: {result['paths']['image']['picture_codec']}")
     for name, found in result["differences"].items():
-        lines.append(_difference_line(name, found))
+        lines.append(f"{name}: {points(found)}")
     if "copies_in_training" in result:
         without = ", ".join(
             f"{name} {found['accuracy_without_copies']:.2%}"
@@ -199,13 +199,8 @@ def _path_table(result: dict[str, Any]) -> str:
     if against := result.get("against"):
         lines.append(f"against weights {against['fingerprint']}:")
         for name, found in against["paths"].items():
-            lines.append(_difference_line(f"  {name} - their {found['path']}", found))
+            lines.append(f"  {name} - their {found['path']}: {points(found)}")
     return "\n".join(lines)
-
-
-def _difference_line(name: str, found: dict[str, Any]) -> str:
-    low, high = (100 * end for end in found["interval_95"])
-    return f"{name}: {100 * found['difference']:+.2f} points ({low:+.2f} to {high:+.2f})"
 
 
 def positive(text: str) -> int:

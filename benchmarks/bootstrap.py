@@ -32,6 +32,12 @@ def difference(right: NDArray[np.bool_], other: NDArray[np.bool_]) -> dict[str, 
     }
 
 
+def points(found: dict[str, Any]) -> str:
+    """What ``difference`` gave, in words: ``+1.20 points (-0.30 to +2.70)``."""
+    low, high = (100 * end for end in found["interval_95"])
+    return f"{100 * found['difference']:+.2f} points ({low:+.2f} to {high:+.2f})"
+
+
 def interval(values: NDArray[np.floating[Any]]) -> list[float]:
     """The middle 95 % of the draws' ``values``."""
     return [round(float(end), 4) for end in np.percentile(values, (2.5, 97.5))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from benchmarks.bootstrap import points
 from benchmarks.markdown import paragraphs, run_json, table
 from shared.contracts import Path as AnswerPath
 from shared.weights import Weights, default_folder
@@ -119,6 +120,4 @@ def _row(name: str, row: dict[str, Any], paper: str) -> list[str]:
 
 
 def _change(row: dict[str, Any], view: str) -> str:
-    change = row[f"{view} - direct"]
-    low, high = (100 * end for end in change["interval_95"])
-    return f"{row[view]:.2%}: {100 * change['difference']:+.1f} points ({low:+.1f} to {high:+.1f})"
+    return f"{row[view]:.2%}: {points(row[f'{view} - direct'])}"

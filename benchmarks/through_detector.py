@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from benchmarks.bootstrap import difference
+from benchmarks.bootstrap import difference, points
 from benchmarks.paths import BATCH, Column, Paths
 from edge_client.config import EdgeConfig
 from shared.contracts import Box, Limits
@@ -147,21 +147,11 @@ def _row(views: dict[str, NDArray[np.bool_]], on: NDArray[np.str_]) -> dict[str,
 
 def table(result: dict[str, Any]) -> str:
     """The result as text."""
-    lines = [
-        f"{result['frame']}: {result['found']} faces found ({result['found_share']:.1%})", "",
-        f"{'path':<14}{'direct':>9}" + "".join(
-            f"{view:>10}{'difference, points':>26}" for view in VIEWS[1:]
-        ),
-    ]  # fmt: skip
+    lines = [f"{result['frame']}: {result['found']} faces found ({result['found_share']:.1%})", ""]
+    lines.append(f"{'path':<14}" + "".join(f"{view:>10}" for view in VIEWS))
     for name, found in result["through_detector"].items():
-        lines.append(
-            f"{name:<14}{found['direct']:>9.2%}{found['detected']:>10.2%}"
-            f"{_points(found['detected - direct']):>26}{found['jittered']:>10.2%}"
-            f"{_points(found['jittered - direct']):>26}"
-        )
+        lines.append(f"{name:<14}" + "".join(f"{found[view]:>10.2%}" for view in VIEWS))
+    for name, found in result["through_detector"].items():
+        for view in VIEWS[1:]:
+            lines.append(f"{name}, {view} - direct: {points(found[f'{view} - direct'])}")
     return "\n".join(lines)
-
-
-def _points(found: dict[str, Any]) -> str:
-    low, high = (100 * end for end in found["interval_95"])
-    return f"{100 * found['difference']:+.2f} ({low:+.2f} to {high:+.2f})"

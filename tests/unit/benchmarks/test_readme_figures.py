@@ -71,7 +71,7 @@ PRINTED: dict[str, dict[str, Any]] = {
     [
         ("accuracy", ["| `cloud` | 70.00% |", "| 301 |", "419 of the faces", "`cloud` 69.00%"]),
         ("rate", ["| latent, low | 160 |", "raw, float32 | 25,093", "at most 0.41", "no accuracy"]),
-        ("detector", ["2,700 faces", "70.00%: -1.0 points (-2.0 to +0.1)"]),
+        ("detector", ["2,700 faces", "70.00%: -1.00 points (-2.00 to +0.10)"]),
         ("calibration", ["| `cloud` | 0.021 | 0.022 | 70.0% |"]),
     ],
 )

@@ -16,6 +16,7 @@ from benchmarks.through_detector import (
     frame,
     jittered,
     measure,
+    table,
     the_face,
 )
 from shared.contracts import Box
@@ -67,5 +68,6 @@ def test_found_faces_are_measured(weights_folder: Path, astronaut: NDArray[np.ui
     assert set(found["through_detector"]) == {"cloud", "local"}
     row = found["through_detector"]["cloud"]
     assert row["detected - direct"]["difference"] == row["detected"] - row["direct"]
+    assert "1 faces found (50.0%)" in table(found)
     with pytest.raises(DataError, match="no face"):
         measure(paths, columns_of(paths.weights, "all", ""), faces.subset(np.array([False, True])))
