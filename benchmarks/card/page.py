@@ -34,11 +34,12 @@ little: demonstrations, interfaces that react, studies of split inference.
 _NOT_FOR = """\
 ## Not for
 
-The labels say what strangers saw in a photograph, not what a person felt. So nothing that decides
-about a person may rest on an answer: work, school, credit, insurance, border, police, court,
-health, or whether somebody lies. Where it concerns work and education, the law of the European
-Union forbids emotion recognition (Regulation 2024/1689, Article 5). Do not use it to watch people
-who have not agreed, and not to identify anybody: it was not made to, and was not tested for it.
+The labels say by which word a photograph was found and that nobody who looked at it objected, not
+what a person felt. So nothing that decides about a person may rest on an answer: work, school,
+credit, insurance, border, police, court, health, or whether somebody lies. At work and in schools
+the law of the European Union forbids to infer emotions, but for medical and safety reasons
+(Regulation 2024/1689, Article 5). Do not use it to watch people who have not agreed, and not to
+identify anybody: it was not made to, and was not tested for it.
 
 FER2013 names nobody's age, sex, skin or origin, so whether groups of people are treated alike is
 not known. Nothing is known of children, of masks other than the bars below, or of acted against
@@ -48,10 +49,11 @@ _DATA = """\
 ## Data
 
 FER2013 (Goodfellow et al., 2013: *Challenges in representation learning*, ICML 2013 workshop):
-48x48 grey faces that were found by a web search for emotion words, cropped by a face detector, and
-cleaned and labelled by people. The pictures belong to whoever took them. The challenge gave them
-out for research and no licence to the pictures themselves is known, so **no picture of FER2013,
-and no crop or average of one, is in this repository**; whoever trains or measures brings the data.
+48x48 grey faces that were found by a web search for emotion words, which became the labels, cropped
+by a face detector, and cleaned by people. The pictures belong to whoever took them. They were given
+out for the challenge and no licence to the pictures themselves is known, so **no picture of
+FER2013, and no crop or average of one, is in this repository**; whoever trains or measures brings
+the data.
 What is shipped: weights, and figures about them. Whether weights may be used as their data may not
 is for each user to settle.
 """
