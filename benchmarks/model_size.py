@@ -19,6 +19,7 @@ from benchmarks.machine import describe_machine, machine_line
 from shared.contracts import CROP_SIDE, FEATURES_SHAPE, LATENT_SHAPE
 from shared.models.asp import ASP, line_means
 from shared.models.sfp import SFP
+from shared.models.sfp_energy import SFPEnergy, filter_bank
 from shared.models.split_model import MODULES, SplitConfig, SplitModel
 
 # Paper 001, Table 4.
@@ -43,7 +44,7 @@ def count_macs(module: nn.Module, *inputs: Tensor) -> dict[str, int]:
     handles = []
     inside = {
         part: "asp" if isinstance(whole, ASP) else "sfp"
-        for whole in module.modules() if isinstance(whole, ASP | SFP)
+        for whole in module.modules() if isinstance(whole, ASP | SFP | SFPEnergy)
         for part in whole.modules()
     }  # fmt: skip
 
@@ -57,9 +58,11 @@ def count_macs(module: nn.Module, *inputs: Tensor) -> dict[str, int]:
             counts[place] += _asp_products(part, given[0])
         elif isinstance(part, SFP):
             counts[place] += 2 * given[0].numel()  # the masks, and the scaling
+        elif isinstance(part, SFPEnergy):
+            counts[place] += _energy_products(part, given[0])
 
     for part in module.modules():
-        if isinstance(part, nn.Conv2d | nn.Linear | ASP | SFP):
+        if isinstance(part, nn.Conv2d | nn.Linear | ASP | SFP | SFPEnergy):
             handles.append(part.register_forward_hook(count))
     try:
         with torch.no_grad():
@@ -68,6 +71,16 @@ def count_macs(module: nn.Module, *inputs: Tensor) -> dict[str, int]:
         for handle in handles:
             handle.remove()
     return counts
+
+
+def _energy_products(module: SFPEnergy, x: Tensor) -> int:
+    """Both matrix products of each group's transform, and the scaling."""
+    n, _, h, w = x.shape
+    products = x.numel()
+    for level, channels in enumerate(module.groups, start=1):
+        rows, columns = (len(filter_bank(module.wavelet, level, side)) for side in (h, w))
+        products += n * channels * rows * w * (h + columns)
+    return products
 
 
 def _asp_products(module: ASP, x: Tensor) -> int:
@@ -92,7 +105,7 @@ def measure(config: SplitConfig) -> dict[str, Any]:
         "local_tail": _row([model.local_tail], local),
         "cloud_tail": _row([model.cloud_tail], sum(cloud.values())),
         "asp": _row([m for m in attention if isinstance(m, ASP)], cloud["asp"]),
-        "sfp": _row([m for m in attention if isinstance(m, SFP)], cloud["sfp"]),
+        "sfp": _row([m for m in attention if isinstance(m, SFP | SFPEnergy)], cloud["sfp"]),
     }
     backbone = _sum(parts["stem"], parts["local_tail"])
     full = _sum(parts["head"], parts["cloud_tail"])

@@ -10,6 +10,7 @@ from torch import nn
 from benchmarks.model_size import count_macs, main, measure, table
 from shared.models.asp import ASP
 from shared.models.sfp import SFP
+from shared.models.sfp_energy import SFPEnergy
 from shared.models.split_model import SplitConfig
 
 
@@ -28,6 +29,13 @@ def test_macs_of_attention_by_hand() -> None:
     asp = 2 * 4 * 9 + 9 * (3 + 3 + 5 + 5) + 4 * 9 + 4 * 9  # project, means, product, weighting
     sfp = 4 * 9 + 4 * 4 + 4 * 9  # masks, FC, scaling
     assert count_macs(nn.Sequential(ASP(4), SFP(4)), x) == {"network": 0, "asp": asp, "sfp": sfp}
+
+
+def test_macs_of_magnitudes_by_hand() -> None:
+    # Haar takes 4x6 to 2x3 a band: 4 rows and 6 columns of both bands; then FC and scaling.
+    by_hand = 2 * (4 * 4 * 6 + 4 * 6 * 6) + 4 * 2 + 2 * 24
+    counts = count_macs(SFPEnergy(2, "haar", 1), torch.zeros(1, 2, 4, 6))
+    assert counts == {"network": 0, "asp": 0, "sfp": by_hand}
 
 
 def test_sizes_next_to_table_4() -> None:
