@@ -52,7 +52,7 @@ class SFPEnergy(nn.Module):
         self.fc = nn.Linear(2 * channels, channels)
 
     def pool(self, x: Tensor) -> Tensor:
-        """Means of magnitudes, of all LL and then of all details: ``(N, C, H, W)`` -> ``(N, 2C)``."""
+        """Means of magnitudes, all LL before all details: ``(N, C, H, W)`` -> ``(N, 2C)``."""
         h, w = x.shape[2:]
         low, high = [], []
         for level, group in enumerate(torch.split(x, self.groups, dim=1), start=1):
