@@ -113,10 +113,12 @@ class Trainer:
 
     def _enter(self, stage: Stage, pictures: Tensor) -> None:
         order = self._order(len(pictures), "enter")
-        if stage.start_cloud:
-            start_cloud(self.model, enlarge(pictures[order[:256]], stage.size))
         if stage.refit_statistics:
             self._refit_statistics(stage, pictures, order)
+        if stage.start_cloud:
+            start_cloud(self.model, enlarge(pictures[order[:256]], stage.size))
+            if stage.refit_statistics:  # the cloud tail is another one now
+                self._refit_statistics(stage, pictures, order)
         self.average = Average(self.model, self.recipe.average)
 
     @torch.no_grad()

@@ -1,0 +1,24 @@
+"""Several tails on one latent: larger and slower, nothing changes for the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class Ensemble(nn.Module):
+    """The members' answers averaged: ``y_hat`` ``(N, 8, H, W)`` -> logits ``(N, 7)``.
+
+    Probabilities are averaged, not logits, and given back as their logarithms.
+    """
+
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, y_hat: Tensor) -> Tensor:
+        """Logarithms of the mean probabilities."""
+        answers = torch.stack([member(y_hat).softmax(dim=1) for member in self.members])
+        return answers.mean(dim=0).clamp(min=1e-12).log()

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from shared.models.ensemble import Ensemble
+from shared.models.split_model import CloudTail, SplitModel
+from shared.weights import Weights
+from training.large_tail import LARGE_TAIL, add_tail
+
+
+def test_an_ensemble_averages_probabilities() -> None:
+    class Fixed(torch.nn.Module):
+        def __init__(self, probabilities: list[float]) -> None:
+            super().__init__()
+            self.logits = torch.tensor([probabilities]).log()
+
+        def forward(self, y_hat: torch.Tensor) -> torch.Tensor:
+            return self.logits
+
+    both = Ensemble([Fixed([0.9, 0.1]), Fixed([0.2, 0.8])])(torch.zeros(1))
+    torch.testing.assert_close(both.exp(), torch.tensor([[0.55, 0.45]]))
+
+
+def test_a_tail_is_added_and_the_rest_stands_still(
+    weights_copy: Path, split_model: SplitModel
+) -> None:
+    before = Weights(weights_copy)
+    head = (weights_copy / "head.onnx").read_bytes()
+    torch.manual_seed(5)
+    other = CloudTail(split_model.config).eval()
+    add_tail(weights_copy, LARGE_TAIL, Ensemble([split_model.cloud_tail, other]))
+
+    after = Weights(weights_copy)
+    assert after.manifest.fingerprint == before.manifest.fingerprint
+    assert after.manifest.default_tail == before.manifest.default_tail
+    assert (weights_copy / "head.onnx").read_bytes() == head
+    for name in ("local", "cloud", LARGE_TAIL):
+        after.tail(name, 1)  # passes its golden check
+    large = after.golden.logits[LARGE_TAIL]
+    assert not np.allclose(large, after.golden.logits["cloud"])
