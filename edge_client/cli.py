@@ -17,16 +17,16 @@ from typing import Any
 from tqdm import tqdm
 
 from edge_client import pipeline
-from edge_client.config import EdgeConfig, load_config
+from edge_client.config import EdgeConfig, Policy, load_config
+from edge_client.decision import Objective
 from edge_client.feed import Feed
 from edge_client.frame import Frame
 from edge_client.ledger import Ledger
 from edge_client.recognizer import PICTURE_DEADLINE_MS, Recognizer
-from edge_client.sinks.json_lines import JsonLines
+from edge_client.sinks.json_lines import Explanations, JsonLines
 from edge_client.sinks.sink import Sink
 from edge_client.sources import Source, open_source
 from shared.contracts import FaceAnswer
-from shared.contracts import Path as AnswerPath
 from shared.errors import (
     ConfigError,
     ImageError,
@@ -78,7 +78,7 @@ def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
     with ExitStack() as stack:
         source = stack.enter_context(open_source(arguments.source, arguments.realtime))
         recognizer = stack.enter_context(Recognizer.from_config(config))
-        sinks = _sinks(arguments, source)
+        sinks = _sinks(arguments, source, recognizer)
         feed = stack.enter_context(Feed(source, live=source.live or arguments.realtime))
         stopped = stack.enter_context(_stops(feed))
         ledger = Ledger()
@@ -91,6 +91,7 @@ def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
         finally:
             feed.close()
             summary = ledger.summary(feed.dropped, recognizer.link_counts.wire_bytes)
+            summary["policy"] = {"name": config.wanted.value, **recognizer.policy_report()}
             if arguments.summary:
                 arguments.summary.write_text(json.dumps(summary, indent=2) + "\n")
             print(_one_line(summary), file=sys.stderr)
@@ -105,8 +106,10 @@ def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
     return LOST if ledger.lost_frames else OK
 
 
-def _sinks(arguments: argparse.Namespace, source: Source) -> list[Sink]:
+def _sinks(arguments: argparse.Namespace, source: Source, recognizer: Recognizer) -> list[Sink]:
     sinks: list[Sink] = [JsonLines(arguments.output)]
+    if arguments.explain:
+        sinks.append(Explanations(arguments.explain, lambda: recognizer.decision))
     if arguments.annotate:
         from edge_client.sinks.video import AnnotatedVideo
 
@@ -185,7 +188,8 @@ def _classify(arguments: argparse.Namespace, config: EdgeConfig) -> int:
 # -- arguments ---------------------------------------------------------------------------------
 
 _FLAGS = (
-    "server", "policy", "rate", "deadline_ms", "threads", "weights", "server_ca", "log_level",
+    "server", "policy", "objective", "min_accuracy", "max_bytes_per_s", "cascade_threshold", "rate",
+    "deadline_ms", "threads", "weights", "server_ca", "log_level",
 )  # fmt: skip
 
 
@@ -219,6 +223,9 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     run.add_argument("--annotate", type=Path, metavar="OUT.mp4", help="write the frames with boxes")
     run.add_argument("--contact-sheet", type=Path, metavar="OUT.png", help="a picture of the run")
+    run.add_argument(
+        "--explain", metavar="-|FILE.jsonl", help="one line per frame: its path and why"
+    )
     run.add_argument("--summary", type=Path, metavar="FILE.json", help="write the run's figures")
     _common(run)
 
@@ -232,7 +239,20 @@ def _parser() -> argparse.ArgumentParser:
 def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", default="-", metavar="-|FILE.jsonl", help="one line per face")
     parser.add_argument("--server", metavar="HOST:PORT", help="without one, answers are local")
-    parser.add_argument("--policy", choices=[path.value for path in AnswerPath])
+    parser.add_argument(
+        "--policy", choices=[one.value for one in Policy],
+        help="who answers (auto where there is a server)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--objective", choices=[one.value for one in Objective],
+        help="what auto looks for among the ways that are in time (accuracy)",
+    )  # fmt: skip
+    parser.add_argument("--min-accuracy", type=float, metavar="SHARE", help="of objective bytes")
+    parser.add_argument("--max-bytes-per-s", type=float, metavar="N", help="cap on what auto sends")
+    parser.add_argument(
+        "--cascade-threshold", type=float, metavar="P",
+        help="confidence below which policy cascade asks the server",
+    )  # fmt: skip
     parser.add_argument(
         "--rate", metavar="NAME", help="how fine latents are sent (the weights' own)"
     )

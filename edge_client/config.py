@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from edge_client.decision import Objective
 from shared.contracts import Limits
-from shared.contracts import Path as AnswerPath
 from shared.settings import Settings, load_settings
 
 PREFIX = "SPLITFER_EDGE_"
+
+
+class Policy(StrEnum):
+    """Who answers: see docs/policy.md."""
+
+    AUTO = "auto"
+    CASCADE = "cascade"
+    CLOUD = "cloud"
+    LOCAL = "local"
+    IMAGE = "image"
 
 
 class EdgeConfig(Settings):
@@ -19,8 +30,20 @@ class EdgeConfig(Settings):
 
     # host:port; without one every answer is local.
     server: str | None = None
-    # cloud where a server is named, else local.
-    policy: AnswerPath | None = None
+    # auto where a server is named, else local.
+    policy: Policy | None = None
+    # What policy `auto` looks for among the ways that are in time.
+    objective: Objective = Objective.ACCURACY
+    # Share of right answers that objective `bytes` asks for.
+    min_accuracy: float = Field(default=0.0, ge=0, le=1)
+    # Cap on what policies `auto` and `cascade` send.
+    max_bytes_per_s: float | None = Field(default=None, gt=0)
+    # Whether `auto` may send whole pictures.
+    auto_image: bool = False
+    # Policy `cascade` asks about faces with less confidence than this.
+    cascade_threshold: float = Field(default=0.8, ge=0, le=1)
+    # Of the frames that ask the server: where the device answers too, for comparison.
+    shadow_share: float = Field(default=0.01, ge=0, le=1)
     # From the decoded frame, detection included.
     deadline_ms: float = Field(default=150, gt=0, le=60_000)
     # Of ONNX Runtime, per network.
@@ -53,16 +76,17 @@ class EdgeConfig(Settings):
 
     @model_validator(mode="after")
     def _policy_has_its_server(self) -> EdgeConfig:
-        if self.server is None and self.policy in (AnswerPath.CLOUD, AnswerPath.IMAGE):
+        alone = (None, Policy.AUTO, Policy.LOCAL)
+        if self.server is None and self.policy is not None and self.policy not in alone:
             raise ValueError(f"policy {self.policy.value} needs a server: --server host:port")
         return self
 
     @property
-    def wanted_path(self) -> AnswerPath:
-        """The path that answers while nothing is wrong."""
-        if self.policy is not None:
-            return self.policy
-        return AnswerPath.CLOUD if self.server else AnswerPath.LOCAL
+    def wanted(self) -> Policy:
+        """The policy; without a server everything is local."""
+        if self.server is None:
+            return Policy.LOCAL
+        return self.policy or Policy.AUTO
 
 
 def load_config(config_file: Path | None, flags: dict[str, Any]) -> EdgeConfig:

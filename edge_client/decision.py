@@ -30,6 +30,7 @@ class Why(StrEnum):
     CAPPED = "capped"  # the path in use would exceed max_bytes_per_s
     REFUSED = "refused"  # the link refuses, see `refusal`
     TRIAL = "trial"  # this frame tries a path that is not in use
+    CONFIGURED = "configured"  # the policy names one path
 
 
 @dataclass(frozen=True)

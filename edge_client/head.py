@@ -33,7 +33,8 @@ class FoundFaces:
 class Device:
     """Detector, head, quantiser, payload codec and local tail. Belongs to one thread at a time.
 
-    ``rate`` is the name of the configured rate, ``codecs`` what payloads may be written by.
+    ``manifest`` is that of its weights, ``rate`` the name of the configured rate, ``codecs`` what
+    payloads may be written by.
 
     Raises:
         WeightsError: the weights are missing, altered, or give wrong numbers here.
@@ -42,6 +43,7 @@ class Device:
 
     def __init__(self, config: EdgeConfig) -> None:
         weights = Weights(config.weights or default_folder())
+        self.manifest = weights.manifest
         self.fingerprint = weights.manifest.fingerprint
         self.model = f"{self.fingerprint}/{LOCAL_TAIL}"
         self.rate = weights.manifest.rates[weights.rate_index(config.rate)].name

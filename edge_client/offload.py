@@ -1,12 +1,13 @@
 """One answer per face: from the server while it can give one in time, else from the device.
 
-    wanted path       cloud: latents up        image: picture up        local
+    chosen path       cloud: latents up        image: picture up        local
                          |                        |                       |
     local start   min(60 % of the deadline, deadline - what the device needs, measured)
                          |                        |
        not answered by then, failed, or refused: the device answers, and `reason` says why
 
-Whichever answer is ready first is given. A later one is counted and thrown away.
+Whichever answer is ready first is given. A later one is counted and thrown away. With `cascade`
+the device answers first, and the server is asked about the faces it is not sure of.
 """
 
 from __future__ import annotations
@@ -19,17 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.call import Call, CallFailed
+from edge_client.cascade import unsure_faces
+from edge_client.chooser import Chooser
 from edge_client.head import Device, FoundFaces, since_ms
 from edge_client.link import Link
+from edge_client.prediction import ANSWERED_WAIT_SHARE, Candidate, local_start_ms
 from edge_client.replies import ServerFaces, read_classify, read_infer
 from shared.contracts import Answer, FaceAnswer, LatencyMs, Path, Reason
 from shared.deadline import Deadline
 from shared.picture import encode_jpeg
 from shared.preprocess import to_grey
-
-# Even a fast device starts on its own no later than this: an answer at 60 % of the deadline
-# leaves room for a scheduler's hiccup.
-LOCAL_START_SHARE = 0.6
 
 
 class FrameLost(Exception):
@@ -41,16 +41,25 @@ class FrameLost(Exception):
 
 
 class Offload:
-    """Answers frames by the wanted path, with the device behind it. One thread at a time.
+    """Answers frames by the path that ``chooser`` names, with the device behind it. One thread at
+    a time.
 
-    ``link`` is None where no server is named; then ``wanted`` is `local`.
+    ``link`` is None where no server is named; then every answer is `local`. With a
+    ``cascade_threshold`` the device answers first.
     """
 
     def __init__(
-        self, device: Device, link: Link | None, wanted: Path, deadline_ms: float, jpeg_quality: int
+        self,
+        device: Device,
+        link: Link | None,
+        chooser: Chooser,
+        deadline_ms: float,
+        jpeg_quality: int,
+        cascade_threshold: float | None = None,
     ) -> None:
-        self._device, self._link, self._wanted = device, link, wanted
+        self._device, self._link, self._chooser = device, link, chooser
         self._deadline_ms, self._jpeg_quality = deadline_ms, jpeg_quality
+        self._cascade_threshold = cascade_threshold
 
     def answer(self, rgb: NDArray[np.uint8], decoded_s: float) -> list[FaceAnswer]:
         """One answer for each face of a frame uint8 ``(H, W, 3)`` decoded at ``decoded_s``.
@@ -59,68 +68,109 @@ class Offload:
             FrameLost: the device failed.
         """
         found = FoundFaces((), None, None, None, None)
+        link, chooser, pixels = self._link, self._chooser, rgb.shape[0] * rgb.shape[1]
         try:
-            if self._link is not None and self._wanted is Path.IMAGE:
-                return self._by_image(self._link, rgb, decoded_s)
-            found = self._device.find(rgb)
+            chooser.next_frame()
+            decision = None
+            if link is not None and chooser.before_search:
+                decision = chooser.choose(since_ms(decoded_s), None, pixels, link.refusal)
+                if decision.path is Path.IMAGE:
+                    return self._by_image(link, rgb, decoded_s)
+            found = self._find(rgb)
             if not found.boxes:
                 return []
-            if self._link is not None and self._wanted is Path.CLOUD:
-                return self._by_cloud(self._link, found, decoded_s)
-            return self._by_device(found, decoded_s, None)
+            if link is None:
+                return self._by_device(found, decoded_s, None)
+            if self._cascade_threshold is not None:
+                return self._by_cascade(link, found, decoded_s, pixels, self._cascade_threshold)
+            if decision is None:
+                faces = len(found.boxes)
+                decision = chooser.choose(since_ms(decoded_s), faces, pixels, link.refusal)
+            if decision.path is Path.CLOUD:
+                return self._by_cloud(link, found, decoded_s, decision.chosen, decision.shadow)
+            local = self._by_device(found, decoded_s, decision.refusal)
+            if decision.probe is not None:
+                return self._with_probe(link, rgb, found, local, decision.probe)
+            return local
         except Exception as error:  # whatever it was, the run goes on and the books say so
             raise FrameLost(len(found.boxes)) from error
 
-    def _by_cloud(self, link: Link, found: FoundFaces, decoded_s: float) -> list[FaceAnswer]:
-        assert found.z is not None
+    def _by_cloud(
+        self, link: Link, found: FoundFaces, decoded_s: float, chosen: Candidate, shadow: bool
+    ) -> list[FaceAnswer]:
         needs_ms = self._device.tail_ms_per_face.p95_ms * len(found.boxes)
         local_start = self._local_start(decoded_s, needs_ms)
-        if refusal := link.refusal or _missed(local_start):
+        if refusal := link.refusal or self._missed(decoded_s, local_start, needs_ms):
             return self._by_device(found, decoded_s, refusal)
-
-        start = time.monotonic()
-        rate = self._device.rate
-        payloads = self._device.payloads(found.z, rate)
-        encode_ms = since_ms(start)
         try:
-            call = link.infer(payloads, self._deadline(decoded_s))
+            call, sizes, encode_ms = self._send(link, found, chosen.rate, self._deadline(decoded_s))
         except CallFailed as error:
             return self._by_device(found, decoded_s, error.reason)
 
+        local = self._by_device(found, decoded_s, Reason.DEADLINE) if shadow else []
         in_time = call.wait(local_start.remaining_ms() / 1000)
         reply = read_infer(call, found.boxes) if in_time else None
-        local: list[FaceAnswer] = []
         if reply is None or not reply.complete:
             reason = reply.reason if reply else Reason.DEADLINE
-            local = self._by_device(found, decoded_s, reason)
+            if shadow:  # it was ready all the while, but the server's was waited for
+                local = _again(local, reason, decoded_s)
+            else:
+                local = self._by_device(found, decoded_s, reason)
             if reply is None and _was_first(call):
                 reply = read_infer(call, found.boxes)
+        elif shadow:
+            remote = [one for one in reply.results if isinstance(one, Answer)]
+            self._chooser.compared([face.answer for face in local], remote)
         if reply is None:
             call.abandon()
-        sent = [
-            replace(
-                face,
-                sent_bytes=len(payload),
-                rate=rate,
-                latency_ms=replace(
-                    face.latency_ms, detect=found.detect_ms, head=found.head_ms, encode=encode_ms
-                ),
-            )
-            for face, payload in zip(_merge(reply, local, decoded_s), payloads, strict=True)
-        ]
-        return sent
+        answers = _merge(reply, local, decoded_s)
+        return _with_payloads(answers, sizes, chosen.rate, found, encode_ms)
+
+    def _by_cascade(
+        self, link: Link, found: FoundFaces, decoded_s: float, pixels: int, threshold: float
+    ) -> list[FaceAnswer]:
+        """The device's answers, and the server's for those that are not sure."""
+        local = self._by_device(found, decoded_s, None)
+        unsure = unsure_faces([face.answer for face in local], threshold)
+        if not unsure:
+            return local
+        decision = self._chooser.choose(
+            since_ms(decoded_s), len(unsure), pixels, link.refusal, answered=True
+        )
+        assert found.z is not None
+        asked = replace(found, boxes=tuple(found.boxes[i] for i in unsure), z=found.z[list(unsure)])
+        answers = [local[i] for i in unsure]
+        wait_until = Deadline(decoded_s + ANSWERED_WAIT_SHARE * self._deadline_ms / 1000)
+        if decision.path is Path.CLOUD:
+            rate = decision.chosen.rate
+            try:
+                call, sizes, encode_ms = self._send(link, asked, rate, self._deadline(decoded_s))
+            except CallFailed as error:
+                answers = _again(answers, error.reason, decoded_s)
+            else:
+                in_time = call.wait(wait_until.remaining_ms() / 1000)
+                reply = read_infer(call, asked.boxes) if in_time else None
+                reason = reply.reason if reply else Reason.DEADLINE
+                if reply is None:
+                    call.abandon()
+                if reason is not None:
+                    answers = _again(answers, reason, decoded_s)
+                answers = _merge(reply, answers, decoded_s)
+                answers = _with_payloads(answers, sizes, rate, asked, encode_ms)
+        elif decision.probe is not None:
+            answers = self._with_probe(link, None, asked, answers, decision.probe)
+        else:
+            answers = [replace(face, reason=decision.refusal) for face in answers]
+        by_place = dict(zip(unsure, answers, strict=True))
+        return [by_place.get(i, face) for i, face in enumerate(local)]
 
     def _by_image(self, link: Link, rgb: NDArray[np.uint8], decoded_s: float) -> list[FaceAnswer]:
         needs_ms = self._device.find_ms.p95_ms + self._device.tail_ms_per_face.p95_ms
         local_start = self._local_start(decoded_s, needs_ms)
-        if refusal := link.refusal or _missed(local_start):
+        if refusal := link.refusal or self._missed(decoded_s, local_start, needs_ms):
             return self._alone(rgb, decoded_s, refusal)
-
-        start = time.monotonic()
-        picture = encode_jpeg(rgb, self._jpeg_quality)
-        encode_ms = since_ms(start)
         try:
-            call = link.classify(picture, self._deadline(decoded_s))
+            call, size, encode_ms = self._send_picture(link, rgb, self._deadline(decoded_s))
         except CallFailed as error:
             return self._alone(rgb, decoded_s, error.reason)
 
@@ -128,20 +178,70 @@ class Offload:
             local = self._alone(rgb, decoded_s, Reason.DEADLINE)
             if not _was_first(call) or not (reply := read_classify(call)).complete:
                 call.abandon()
-                return _with_sent(local, len(picture), encode_ms)
+                return _with_sent(local, size, encode_ms)
         else:
             reply = read_classify(call)
         if reply.reason is not None:
-            return _with_sent(self._alone(rgb, decoded_s, reply.reason), len(picture), encode_ms)
+            return _with_sent(self._alone(rgb, decoded_s, reply.reason), size, encode_ms)
         local = []
         if not reply.complete:  # the server's faces are the faces: answer its boxes here
             found = self._device.look(to_grey(rgb), reply.boxes)
             local = self._by_device(found, decoded_s, None)
-        return _with_sent(_merge(reply, local, decoded_s), len(picture), encode_ms)
+        return _with_sent(_merge(reply, local, decoded_s), size, encode_ms)
+
+    def _with_probe(
+        self, link: Link, rgb: NDArray[np.uint8] | None, found: FoundFaces,
+        local: list[FaceAnswer], probe: Candidate,
+    ) -> list[FaceAnswer]:  # fmt: skip
+        """Send what shall be tried beside a frame that was answered; nobody waits for it."""
+        deadline = Deadline.after_ms(self._deadline_ms)
+        try:
+            if probe.path is Path.CLOUD:
+                _, sizes, _ = self._send(link, found, probe.rate, deadline)
+                return [
+                    replace(face, sent_bytes=size, rate=probe.rate)
+                    for face, size in zip(local, sizes, strict=True)
+                ]
+            if rgb is not None:
+                _, size, _ = self._send_picture(link, rgb, deadline)
+                return [replace(face, sent_bytes=size) for face in local]
+        except CallFailed:
+            pass  # the link went down just now; the frame has its answer
+        return local
+
+    def _send(
+        self, link: Link, found: FoundFaces, rate: str, deadline: Deadline
+    ) -> tuple[Call[Any], list[int], float]:
+        """The call with the faces' payloads, their sizes, and what the encoding took in ms."""
+        assert found.z is not None
+        start = time.monotonic()
+        payloads = self._device.payloads(found.z, rate)
+        encode_ms, sizes = since_ms(start), [len(payload) for payload in payloads]
+        self._chooser.estimates.encoded(rate, encode_ms, sum(sizes), len(sizes))
+        call = link.infer(payloads, deadline)
+        self._chooser.sent(call, Path.CLOUD, sum(sizes))
+        return call, sizes, encode_ms
+
+    def _send_picture(
+        self, link: Link, rgb: NDArray[np.uint8], deadline: Deadline
+    ) -> tuple[Call[Any], int, float]:
+        """The call with the picture, its size, and what the encoding took in ms."""
+        start = time.monotonic()
+        picture = encode_jpeg(rgb, self._jpeg_quality)
+        encode_ms = since_ms(start)
+        self._chooser.estimates.pictured(encode_ms, len(picture), rgb.shape[0] * rgb.shape[1])
+        call = link.classify(picture, deadline)
+        self._chooser.sent(call, Path.IMAGE, len(picture))
+        return call, len(picture), encode_ms
+
+    def _find(self, rgb: NDArray[np.uint8]) -> FoundFaces:
+        found = self._device.find(rgb)
+        self._chooser.estimates.found(found.detect_ms, found.head_ms, len(found.boxes))
+        return found
 
     def _alone(self, rgb: NDArray[np.uint8], decoded_s: float, reason: Reason) -> list[FaceAnswer]:
         """Detect and answer here."""
-        found = self._device.find(rgb)
+        found = self._find(rgb)
         return self._by_device(found, decoded_s, reason) if found.boxes else []
 
     def _by_device(
@@ -149,6 +249,7 @@ class Offload:
     ) -> list[FaceAnswer]:
         assert found.features is not None
         answers, tail_ms = self._device.local_answers(found.features)
+        self._chooser.estimates.answered(tail_ms, len(answers))
         times = LatencyMs(found.detect_ms, found.head_ms, tail=tail_ms, total=since_ms(decoded_s))
         return [
             FaceAnswer(box, answer, Path.LOCAL, reason, times)
@@ -159,13 +260,14 @@ class Offload:
         return Deadline(decoded_s + self._deadline_ms / 1000)
 
     def _local_start(self, decoded_s: float, needs_ms: float) -> Deadline:
-        after_ms = min(LOCAL_START_SHARE * self._deadline_ms, self._deadline_ms - needs_ms)
-        return Deadline(decoded_s + after_ms / 1000)
+        return Deadline(decoded_s + local_start_ms(self._deadline_ms, needs_ms) / 1000)
 
-
-def _missed(local_start: Deadline) -> Reason | None:
-    """Where the device should have started already, nothing is sent."""
-    return Reason.DEADLINE if local_start.expired() else None
+    def _missed(self, decoded_s: float, local_start: Deadline, needs_ms: float) -> Reason | None:
+        """Where the device should have started already, nothing is sent; but where it is late
+        whatever it does, the server may still be in time."""
+        remaining_ms = self._deadline(decoded_s).remaining_ms()
+        hopeless = remaining_ms < needs_ms and remaining_ms > 0
+        return Reason.DEADLINE if local_start.expired() and not hopeless else None
 
 
 def _was_first(call: Call[Any]) -> bool:
@@ -185,6 +287,31 @@ def _merge(
         if isinstance(one, Answer)
         else replace(local[index], reason=one)
         for index, (box, one) in enumerate(zip(reply.boxes, reply.results, strict=True))
+    ]
+
+
+def _again(faces: list[FaceAnswer], reason: Reason | None, decoded_s: float) -> list[FaceAnswer]:
+    """Answers that were ready before, given now and for this reason."""
+    total_ms = since_ms(decoded_s)
+    return [
+        replace(face, reason=reason, latency_ms=replace(face.latency_ms, total=total_ms))
+        for face in faces
+    ]
+
+
+def _with_payloads(
+    faces: list[FaceAnswer], sizes: list[int], rate: str, found: FoundFaces, encode_ms: float
+) -> list[FaceAnswer]:
+    return [
+        replace(
+            face,
+            sent_bytes=size,
+            rate=rate,
+            latency_ms=replace(
+                face.latency_ms, detect=found.detect_ms, head=found.head_ms, encode=encode_ms
+            ),
+        )
+        for face, size in zip(faces, sizes, strict=True)
     ]
 
 

@@ -116,8 +116,10 @@ def decide(
             )
             if chosen.path is not Path.LOCAL or costs.link is None:
                 chosen, why = probe, Why.TRIAL
+            if costs.link is None:  # it stays in use if it turns out well
+                memory = replace(memory, held=probe.name)
     shadow = False
-    if chosen.path is Path.CLOUD:
+    if chosen.path is Path.CLOUD and not frame.answered:
         shadow = shadow_due(memory.asked, settings.shadow_share)
         memory = replace(memory, asked=memory.asked + 1)
     decision = Decision(
@@ -190,7 +192,7 @@ def _change(
 ) -> tuple[Candidate, Why, Memory]:
     """From the candidate in use to the best one, if it is time."""
     if held.barred is not None:  # for this frame: that is no verdict on the path
-        return best, Why.CAPPED if held.barred == CAP else Why.REFUSED, memory
+        return best, {CAP: Why.CAPPED, UNKNOWN: why}.get(held.barred, Why.REFUSED), memory
     if best == held.candidate:
         return best, why, replace(memory, held=best.name, beaten=0)
     memory = replace(memory, held=held.candidate.name, beaten=memory.beaten + 1)

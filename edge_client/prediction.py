@@ -20,6 +20,8 @@ from shared.contracts import Path
 # Even a fast device starts on its own no later than this: an answer at 60 % of the deadline
 # leaves room for a scheduler's hiccup.
 LOCAL_START_SHARE = 0.6
+# Where the device's answer is there already, a better one is waited for so long.
+ANSWERED_WAIT_SHARE = 0.95
 # Where more calls than this stay without an answer, the server is not "in time".
 MOST_MISSED = 0.3
 
@@ -126,7 +128,7 @@ def _predict(
     total = _sum(frame.elapsed_ms, [*before, (link, 1), *there])
 
     if frame.answered:
-        limit_ms = instead_ms = deadline_ms
+        limit_ms = instead_ms = ANSWERED_WAIT_SHARE * deadline_ms
     else:
         needs = _sum(0.0, fallback)
         searched_ms = frame.elapsed_ms

@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.channel import open_channel
-from edge_client.config import EdgeConfig, load_config
+from edge_client.chooser import make_chooser
+from edge_client.config import EdgeConfig, Policy, load_config
+from edge_client.decision import Decision
 from edge_client.head import Device
 from edge_client.link import Link, LinkCounts
 from edge_client.offload import Offload
@@ -37,8 +39,9 @@ Picture = str | os.PathLike[str] | bytes | NDArray[np.uint8]
 class Recognizer:
     """Finds faces in pictures and names their expression. Thread-safe; a context manager.
 
-    With ``server`` the wanted path is `cloud` and the device answers where the server cannot;
-    without one every answer is `local`. Further ``settings`` are those of ``EdgeConfig``.
+    With ``server`` the policy chooses the path of each picture, and the device answers where the
+    server cannot; without one every answer is `local`. Further ``settings`` are those of
+    ``EdgeConfig``.
 
     Raises:
         ConfigError: a setting is wrong; the message names it.
@@ -69,8 +72,12 @@ class Recognizer:
             except OSError as error:
                 raise ConfigError(f"server_ca: {error}") from error
             self._link.wait_for_handshake(CONNECT_WAIT_S)
+        self._chooser = make_chooser(config, device.manifest, device.rate)
+        # The first frames are not the ones to learn this from.
+        self._chooser.estimates.answered(device.tail_ms_per_face.p95_ms, 1)
+        cascade = config.cascade_threshold if config.wanted is Policy.CASCADE else None
         self._offload = Offload(
-            device, self._link, config.wanted_path, config.deadline_ms, config.jpeg_quality
+            device, self._link, self._chooser, config.deadline_ms, config.jpeg_quality, cascade
         )
         # dlib's detector and the deadline's measurements belong to one frame at a time.
         self._one_frame = threading.Lock()
@@ -97,6 +104,15 @@ class Recognizer:
     def link_counts(self) -> LinkCounts:
         """What crossed the link so far."""
         return self._link.counts if self._link else LinkCounts()
+
+    @property
+    def decision(self) -> Decision | None:
+        """Of the last frame: its path and why; None where there was nothing to decide."""
+        return self._chooser.decision
+
+    def policy_report(self) -> dict[str, Any]:
+        """What the policy did so far: see docs/records.md."""
+        return self._chooser.report()
 
     def close(self) -> None:
         """Hang up."""

@@ -1,10 +1,11 @@
-"""The JSON line of one face."""
+"""The JSON lines of one face and of one decision."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
+from edge_client.decision import Decision
 from edge_client.frame import Frame
 from shared.contracts import FaceAnswer
 
@@ -29,4 +30,14 @@ def face_record(frame: Frame, face_index: int, face: FaceAnswer) -> dict[str, An
         "sent_bytes": face.sent_bytes,
         "rate": face.rate,
         "model": face.answer.model,
+    }
+
+
+def decision_record(frame: Frame, decision: Decision) -> dict[str, Any]:
+    """What ``--explain`` writes: see docs/policy.md."""
+    return {
+        "source": frame.source,
+        "frame": frame.index,
+        "time_s": round(frame.time_s, 4),
+        **decision.record(),
     }

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from edge_client.call import CallFailed
+from edge_client.chooser import Chooser
 from edge_client.head import FoundFaces, RecentTimes
 from edge_client.offload import FrameLost, Offload
+from edge_client.policy import PolicySettings
+from edge_client.prediction import Candidate
 from shared.contracts import Answer, Box, Path, Reason
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
@@ -103,10 +106,21 @@ def infer_reply(*results: pb.FaceResult) -> pb.InferResponse:
     return pb.InferResponse(results=results, time=pb.ServerTime(total_ms=1, tail_ms=0.5))
 
 
+WAYS = {path: Candidate(path, 0.5, "low" if path is Path.CLOUD else "") for path in Path}
+
+
+def always(path: Path, shadow_share: float = 0.0) -> Chooser:
+    """A chooser that names one path."""
+    settings = PolicySettings(
+        (WAYS[Path.LOCAL], WAYS[path]), DEADLINE_MS, shadow_share=shadow_share
+    )
+    return Chooser(settings, {"low": 5.0}, WAYS[path])
+
+
 def answer(
     device: Any, link: Any, wanted: Path = Path.CLOUD, decoded_s: float | None = None
 ) -> list[Any]:
-    offload = Offload(device, link, wanted, DEADLINE_MS, jpeg_quality=85)
+    offload = Offload(device, link, always(wanted), DEADLINE_MS, jpeg_quality=85)
     return offload.answer(FRAME, time.monotonic() if decoded_s is None else decoded_s)
 
 
@@ -255,3 +269,109 @@ def test_a_device_that_fails_says_how_many_faces_are_lost() -> None:
     with pytest.raises(FrameLost) as lost:
         answer(PlayedDevice(faces=2, before_tail=explode), None, Path.LOCAL)
     assert lost.value.faces == 2
+
+
+# -- what the policy adds ----------------------------------------------------------------------
+
+
+def test_a_device_that_is_late_anyway_still_asks_and_starts_at_once() -> None:
+    device, call = PlayedDevice(), PlayedCall(infer_reply(result(), result()), ended=False)
+    device.tail_ms_per_face = RecentTimes(10 * DEADLINE_MS)
+    device._before_tail = call.end
+    faces = answer(device, PlayedLink(call))
+    assert call.waited_s[0] <= 0
+    assert [face.path for face in faces] == [Path.CLOUD] * 2
+
+
+def test_a_shadow_compares_the_device_with_the_server() -> None:
+    device, link = PlayedDevice(), PlayedLink(PlayedCall(infer_reply(result(), result())))
+    chooser = always(Path.CLOUD, shadow_share=1.0)
+    faces = Offload(device, link, chooser, DEADLINE_MS, 85).answer(FRAME, time.monotonic())
+    assert [(f.path, f.reason) for f in faces] == [(Path.CLOUD, None)] * 2
+    assert device.local_runs == 1
+    assert chooser.report()["shadow"] == {"faces": 2, "agreement": 0.0}
+
+
+def test_a_shadow_is_the_fallback_too_and_is_computed_once() -> None:
+    device, call = PlayedDevice(), PlayedCall(ended=False)
+    chooser = always(Path.CLOUD, shadow_share=1.0)
+    faces = Offload(device, PlayedLink(call), chooser, DEADLINE_MS, 85).answer(
+        FRAME, time.monotonic()
+    )
+    assert [(f.path, f.reason) for f in faces] == [(Path.LOCAL, Reason.DEADLINE)] * 2
+    assert device.local_runs == 1
+    assert chooser.report()["shadow"]["faces"] == 0
+
+
+def auto(*, cloud_accuracy: float = 0.6) -> Chooser:
+    ways = (WAYS[Path.LOCAL], Candidate(Path.CLOUD, cloud_accuracy, "low"))
+    return Chooser(PolicySettings(ways, DEADLINE_MS, shadow_share=0.0), {"low": 5.0})
+
+
+def test_what_is_tried_on_local_is_sent_after_the_answer_and_nobody_waits() -> None:
+    chooser, device = auto(cloud_accuracy=0.4), PlayedDevice()
+    calls = []
+    for _ in range(150):
+        call = PlayedCall(infer_reply(result(), result()))
+        link = PlayedLink(call)
+        faces = Offload(device, link, chooser, DEADLINE_MS, 85).answer(FRAME, time.monotonic())
+        if chooser.decision is not None and chooser.decision.path is Path.LOCAL and link.sent:
+            calls.append(call)
+            assert [(f.path, f.reason) for f in faces] == [(Path.LOCAL, None)] * 2
+            assert [(f.sent_bytes, f.rate, f.latency_ms.encode) for f in faces] == [
+                (5, "low", None)
+            ] * 2
+    assert 1 <= len(calls) <= 2
+    assert all(call.waited_s == [] and not call.abandoned for call in calls)
+
+
+def test_auto_uses_the_server_and_tells_why_it_cannot() -> None:
+    chooser, device = auto(), PlayedDevice()
+
+    def once(link: PlayedLink) -> Any:
+        return Offload(device, link, chooser, DEADLINE_MS, 85).answer(FRAME, time.monotonic())[0]
+
+    for _ in range(5):
+        assert once(PlayedLink(PlayedCall(infer_reply(result(), result())))).path is Path.CLOUD
+    refused = once(PlayedLink(refusal=Reason.BREAKER_OPEN))
+    assert (refused.path, refused.reason) == (Path.LOCAL, Reason.BREAKER_OPEN)
+
+
+def cascade(link: PlayedLink, threshold: float, device: PlayedDevice) -> list[Any]:
+    offload = Offload(device, link, auto(), DEADLINE_MS, 85, cascade_threshold=threshold)
+    return offload.answer(FRAME, time.monotonic())
+
+
+def test_a_cascade_asks_about_unsure_faces_only() -> None:
+    sure = Answer((0.9, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0), "f/local")
+    device, link = PlayedDevice(3), PlayedLink(PlayedCall(infer_reply(result())))
+    device.local_answers = lambda _: ([sure, LOCAL, sure], 2.0)  # type: ignore[method-assign]
+    faces = cascade(link, 0.8, device)
+    assert [(f.path, f.reason, f.box.x) for f in faces] == [
+        (Path.LOCAL, None, 0), (Path.CLOUD, None, 10), (Path.LOCAL, None, 20),
+    ]  # fmt: skip
+    assert link.sent == [[b"low 1"]]
+
+
+def test_a_cascade_that_is_sure_sends_nothing() -> None:
+    link = PlayedLink(PlayedCall(infer_reply()))
+    faces = cascade(link, 0.3, PlayedDevice())
+    assert [(f.path, f.reason) for f in faces] == [(Path.LOCAL, None)] * 2
+    assert link.sent == []
+
+
+@pytest.mark.parametrize(
+    ("link", "reason"),
+    [
+        (PlayedLink(PlayedCall(ended=False)), Reason.DEADLINE),
+        (PlayedLink(PlayedCall(failure=Reason.OVERLOADED)), Reason.OVERLOADED),
+        (PlayedLink(refusal=Reason.LINK_DOWN), Reason.LINK_DOWN),
+    ],
+)
+def test_a_cascade_keeps_its_answers_where_the_server_has_none(
+    link: PlayedLink, reason: Reason
+) -> None:
+    device = PlayedDevice()
+    faces = cascade(link, 0.8, device)
+    assert [(f.path, f.reason) for f in faces] == [(Path.LOCAL, reason)] * 2
+    assert device.local_runs == 1

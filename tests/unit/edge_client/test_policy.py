@@ -194,7 +194,7 @@ def test_a_payload_larger_than_a_second_of_the_cap_is_never_sent() -> None:
 
 
 def test_after_the_local_answer_the_server_may_take_until_the_deadline() -> None:
-    slow = LinkFit(100, 0.001, deviation_ms=1, mean_bytes=1000)
+    slow = LinkFit(90, 0.001, deviation_ms=1, mean_bytes=1000)
     assert settled(costs(link=slow), SETTINGS).chosen == LOCAL
     answered = replace(FRAME, elapsed_ms=25, answered=True)
     assert settled(costs(link=slow), SETTINGS, answered).chosen == HIGH

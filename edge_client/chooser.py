@@ -1,0 +1,158 @@
+"""The policy at work: it is fed with what frames and calls measure, and asked for decisions."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from edge_client.call import Call
+from edge_client.candidates import candidates
+from edge_client.config import EdgeConfig, Policy
+from edge_client.decision import Decision, Objective, Why
+from edge_client.estimates import Estimates
+from edge_client.policy import Memory, PolicySettings, charge, decide, shadow_due
+from edge_client.prediction import Candidate, FrameFacts, predict
+from shared.contracts import Answer, Path, Reason
+from shared.deadline import Clock
+from shared.weights.manifest import Manifest
+
+
+class Chooser:
+    """Chooses the path of each frame, or always the same where ``always`` names one. Belongs to
+    one thread.
+
+    ``bytes_by_rate``: what one face's payload takes until it was measured here. ``decision`` is
+    the last one; None while there was none for the frame in hand.
+    """
+
+    def __init__(
+        self,
+        settings: PolicySettings,
+        bytes_by_rate: Mapping[str, float],
+        always: Candidate | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self.estimates = Estimates(bytes_by_rate)
+        self.decision: Decision | None = None
+        self._settings, self._always, self._clock = settings, always, clock
+        self._memory = Memory()
+        self._calls: list[tuple[Call[Any], Path, int]] = []
+        self._faces = 1
+        self._counts: Counter[str] = Counter()
+        self._by_choice: Counter[str] = Counter()
+
+    @property
+    def before_search(self) -> bool:
+        """Whether a whole picture may be sent, so that a decision is due before the search."""
+        paths = {one.path for one in self._settings.candidates}
+        return Path.IMAGE in ({self._always.path} if self._always else paths)
+
+    def next_frame(self) -> None:
+        """A frame begins; what calls brought meanwhile is learnt."""
+        self.decision = None
+        self.estimates.next_frame()
+        under_way = []
+        for call, path, sent_bytes in self._calls:
+            if call.done_s is None:
+                under_way.append((call, path, sent_bytes))
+            else:
+                self._learn(call, call.done_s, path, sent_bytes)
+        self._calls = under_way
+
+    def choose(
+        self, elapsed_ms: float, faces: int | None, pixels: int, refusal: Reason | None,
+        answered: bool = False,
+    ) -> Decision:  # fmt: skip
+        """The path of this frame. ``faces`` is None before the search, ``refusal`` the link's;
+        ``answered``: the device has, and is not sure."""
+        searched = faces is not None
+        if faces is not None:
+            self._faces = faces
+        frame = FrameFacts(elapsed_ms, self._faces, pixels, searched, answered)
+        held = self._memory.held
+        if self._always is not None:
+            decision = self._configured(self._always, frame, refusal)
+        else:
+            decision, self._memory = decide(
+                self.estimates.costs(), frame, self._settings, self._memory, self._clock(), refusal
+            )
+        self.decision = decision
+        self._by_choice[decision.chosen.name] += 1
+        self._counts["switches"] += self._memory.held != held
+        self._counts["tries"] += decision.probe is not None
+        return decision
+
+    def sent(self, call: Call[Any], path: Path, sent_bytes: int) -> None:
+        """A call is under way; what it tells is learnt once it has ended."""
+        self._memory = charge(self._memory, sent_bytes)
+        self._calls.append((call, path, sent_bytes))
+
+    def compared(self, local: Sequence[Answer], remote: Sequence[Answer]) -> None:
+        """Both answered the same faces."""
+        self._counts["shadow_faces"] += len(local)
+        self._counts["shadow_agree"] += sum(
+            a.label == b.label for a, b in zip(local, remote, strict=True)
+        )
+
+    def report(self) -> dict[str, Any]:
+        """For the summary: see docs/records.md."""
+        faces = self._counts["shadow_faces"]
+        return {
+            "decisions": dict(sorted(self._by_choice.items())),
+            "switches": self._counts["switches"],
+            "tries": self._counts["tries"],
+            "shadow": {
+                "faces": faces,
+                "agreement": round(self._counts["shadow_agree"] / faces, 4) if faces else None,
+            },
+        }
+
+    def _configured(self, always: Candidate, frame: FrameFacts, refusal: Reason | None) -> Decision:
+        settings, asked = self._settings, self._by_choice[always.name]
+        return Decision(
+            always, Why.CONFIGURED, always.name, settings.objective, frame,
+            tuple(predict(settings.candidates, self.estimates.costs(), frame,
+                          settings.deadline_ms).values()),
+            shadow=always.path is Path.CLOUD and shadow_due(asked, settings.shadow_share),
+            refusal=None if always.path is Path.LOCAL else refusal,
+        )  # fmt: skip
+
+    def _learn(self, call: Call[Any], done_s: float, path: Path, sent_bytes: int) -> None:
+        took_ms = (done_s - call.sent_s) * 1000
+        failure = call.failure()
+        if failure is not None:
+            waited_ms = took_ms if failure.reason is Reason.DEADLINE else None
+            self.estimates.failed(sent_bytes, waited_ms, done_s)
+            return
+        server_ms = call.result().time.total_ms
+        # A server's word is not taken for granted.
+        if not (math.isfinite(server_ms) and 0 <= server_ms <= took_ms):
+            server_ms = 0.0
+        self.estimates.replied(path, sent_bytes, took_ms - server_ms, server_ms, done_s)
+
+
+def make_chooser(config: EdgeConfig, manifest: Manifest, rate: str) -> Chooser:
+    """The chooser that the settings ask for. ``rate``: the name of the one that `cloud` sends."""
+    wanted = config.wanted
+    alone = wanted in (Policy.CLOUD, Policy.IMAGE)
+    ways = candidates(
+        manifest,
+        rate if alone else config.rate,
+        image=wanted is Policy.IMAGE or (wanted is Policy.AUTO and config.auto_image),
+    )
+    settings = PolicySettings(
+        ways,
+        config.deadline_ms,
+        # A cascade asks for the sake of accuracy.
+        config.objective if wanted is Policy.AUTO else Objective.ACCURACY,
+        config.min_accuracy,
+        config.max_bytes_per_s,
+        config.shadow_share,
+    )
+    bytes_by_rate = {one.name: one.bytes_mean for one in manifest.rates}
+    fixed = wanted not in (Policy.AUTO, Policy.CASCADE)
+    always = next(one for one in ways if one.path.value == wanted) if fixed else None
+    return Chooser(settings, bytes_by_rate, always)

@@ -1,0 +1,164 @@
+"""The policy fed by frames and calls, and what the settings make of it."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from edge_client.call import CallFailed
+from edge_client.candidates import IMAGE_ACCURACY_LOSS, candidates
+from edge_client.chooser import Chooser, make_chooser
+from edge_client.config import EdgeConfig
+from edge_client.decision import Why
+from shared.contracts import Path, Reason
+from shared.weights import Weights, default_folder
+from shared.weights.manifest import Manifest, RateEntry
+
+GAINS = (1.0,) * 8
+
+
+def call(took_s: float, server_ms: float = 4.0, failure: Reason | None = None) -> Any:
+    return SimpleNamespace(
+        sent_s=10.0,
+        done_s=10.0 + took_s,
+        failure=lambda: CallFailed(failure, "") if failure else None,
+        result=lambda: SimpleNamespace(time=SimpleNamespace(total_ms=server_ms)),
+    )
+
+
+@pytest.fixture(scope="module")
+def manifest() -> Manifest:
+    """The shipped weights with three measured rates."""
+    shipped = Weights(default_folder()).manifest
+    tail = shipped.default_tail
+    rates = tuple(
+        RateEntry(name=name, gains=GAINS, bytes_mean=size, accuracy={tail: {"PublicTest": share}})
+        for name, size, share in (("high", 2600, 0.71), ("default", 1400, 0.7), ("low", 700, 0.69))
+    )
+    tails = {
+        name: entry.model_copy(update={"accuracy": {"PublicTest": 0.68, "Other": 0.5}})
+        for name, entry in shipped.tails.items()
+    }
+    return shipped.model_copy(update={"rates": rates, "default_rate": "default", "tails": tails})
+
+
+def chooser(manifest: Manifest, **settings: Any) -> Chooser:
+    return make_chooser(EdgeConfig(server="a:1", **settings), manifest, "default")
+
+
+def test_ways_have_their_measured_accuracy(manifest: Manifest) -> None:
+    ways = {one.name: one.accuracy for one in candidates(manifest, image=True)}
+    assert ways == {
+        "local": 0.68, "cloud:high": 0.71, "cloud:default": 0.7, "cloud:low": 0.69,
+        "image": pytest.approx(0.7 - IMAGE_ACCURACY_LOSS),
+    }  # fmt: skip
+
+
+def test_a_rate_that_is_named_is_the_only_one(manifest: Manifest) -> None:
+    assert [one.name for one in candidates(manifest, "low")] == ["local", "cloud:low"]
+
+
+def test_without_measurements_the_server_is_taken_to_be_better(manifest: Manifest) -> None:
+    rates = tuple(one.model_copy(update={"accuracy": {}}) for one in manifest.rates)
+    ways = candidates(manifest.model_copy(update={"rates": rates}))
+    accuracies = [one.accuracy for one in ways]
+    assert accuracies[0] == min(accuracies)
+    assert accuracies[1:] == sorted(accuracies[1:], reverse=True)
+
+
+def test_shipped_weights_offer_their_rates() -> None:
+    manifest = Weights(default_folder()).manifest
+    names = [f"cloud:{one.name}" for one in manifest.rates]
+    assert [one.name for one in candidates(manifest)] == ["local", *names]
+
+
+@pytest.mark.parametrize(
+    ("settings", "path", "before_search"),
+    [
+        ({}, None, False),
+        ({"auto_image": True}, None, True),
+        ({"policy": "cloud"}, "cloud:default", False),
+        ({"policy": "local"}, "local", False),
+        ({"policy": "image"}, "image", True),
+        ({"policy": "cascade", "auto_image": True}, None, False),
+    ],
+)
+def test_the_policy_decides_what_is_chosen_between(
+    manifest: Manifest, settings: dict[str, Any], path: str | None, before_search: bool
+) -> None:
+    made = chooser(manifest, **settings)
+    assert made.before_search is before_search
+    made.next_frame()
+    decision = made.choose(5.0, None if before_search else 1, 640 * 480, None)
+    assert (decision.why is Why.CONFIGURED) == (path is not None)
+    if path is not None:
+        assert decision.chosen.name == path
+
+
+def test_local_by_choice_has_no_reason_whatever_the_link_says(manifest: Manifest) -> None:
+    assert chooser(manifest, policy="local").choose(5, 1, 9, Reason.LINK_DOWN).refusal is None
+    assert chooser(manifest).choose(5, 1, 9, Reason.LINK_DOWN).refusal is Reason.LINK_DOWN
+
+
+def test_policies_that_need_a_server_say_so() -> None:
+    for policy in ("cloud", "image", "cascade"):
+        with pytest.raises(ValueError, match="needs a server"):
+            EdgeConfig(policy=policy)  # type: ignore[arg-type]
+    assert EdgeConfig(policy="auto").wanted.value == "local"  # type: ignore[arg-type]
+
+
+def test_what_calls_tell_is_learnt_with_the_next_frame(manifest: Manifest) -> None:
+    made = chooser(manifest)
+    made.sent(call(0.050), Path.CLOUD, 1400)
+    assert made.estimates.costs().link is None
+    made.next_frame()
+    costs = made.estimates.costs()
+    assert costs.link is not None
+    assert costs.link.typical_ms(1400) == pytest.approx(46)
+    assert costs.server[Path.CLOUD].typical_ms == 4
+
+
+def test_a_call_under_way_is_waited_for(manifest: Manifest) -> None:
+    made, pending = chooser(manifest), call(0.05)
+    pending.done_s = None
+    made.sent(pending, Path.CLOUD, 1400)
+    made.next_frame()
+    assert made.estimates.costs().link is None
+    pending.done_s = 10.05
+    made.next_frame()
+    assert made.estimates.costs().link is not None
+
+
+@pytest.mark.parametrize("server_ms", [math.nan, -5.0, 1e9])
+def test_a_server_that_lies_about_its_time_is_not_believed(
+    manifest: Manifest, server_ms: float
+) -> None:
+    made = chooser(manifest)
+    made.sent(call(0.050, server_ms), Path.CLOUD, 1400)
+    made.next_frame()
+    link = made.estimates.costs().link
+    assert link is not None
+    assert link.typical_ms(1400) == pytest.approx(50)
+
+
+@pytest.mark.parametrize(("failure", "timed"), [(Reason.DEADLINE, True), (Reason.LINK_DOWN, False)])
+def test_only_a_timeout_tells_a_time(manifest: Manifest, failure: Reason, timed: bool) -> None:
+    made = chooser(manifest)
+    made.sent(call(0.1, failure=failure), Path.CLOUD, 1400)
+    made.next_frame()
+    assert (made.estimates.costs().link is not None) == timed
+
+
+def test_the_report_counts_decisions(manifest: Manifest) -> None:
+    made = chooser(manifest, policy="cloud")
+    assert made.report() == {
+        "decisions": {}, "switches": 0, "tries": 0, "shadow": {"faces": 0, "agreement": None},
+    }  # fmt: skip
+    for _ in range(3):
+        made.next_frame()
+        assert made.decision is None
+        made.choose(5, 1, 9, None)
+    assert made.report()["decisions"] == {"cloud:default": 3}
