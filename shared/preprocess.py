@@ -16,6 +16,9 @@ from shared.contracts import CROP_SIDE, Box
 # FER2013, which the weights come from, holds 48x48 pictures. A sharper crop would be a kind of
 # picture that the network has never seen, so every crop goes through this size.
 DETAIL_SIDE = 48
+# Bilinear would blur twice: the way down must leave what a 48x48 picture has.
+REDUCE = Image.Resampling.BICUBIC
+ENLARGE = Image.Resampling.BILINEAR
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def crop_face(grey: NDArray[np.uint8], box: Box, geometry: CropGeometry) -> NDAr
     columns = np.clip(np.arange(x0, x1), 0, grey.shape[1] - 1)
     patch = Image.fromarray(grey[np.ix_(rows, columns)])
     inner = (left - x0, top - y0, left - x0 + side, top - y0 + side)
-    small = patch.resize((DETAIL_SIDE, DETAIL_SIDE), Image.Resampling.BILINEAR, box=inner)
+    small = patch.resize((DETAIL_SIDE, DETAIL_SIDE), REDUCE, box=inner)
     return enlarge_crop(np.asarray(small))
 
 
@@ -65,5 +68,5 @@ def enlarge_crop(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     image = Image.fromarray(picture)
     detail, full = (DETAIL_SIDE, DETAIL_SIDE), (CROP_SIDE, CROP_SIDE)
     if image.size != detail:
-        image = image.resize(detail, Image.Resampling.BILINEAR)
-    return np.asarray(image.resize(full, Image.Resampling.BILINEAR))
+        image = image.resize(detail, REDUCE)
+    return np.asarray(image.resize(full, ENLARGE))

@@ -10,7 +10,7 @@ from shared.models.bottleneck import RATES
 # Shares of the steps that each rate is trained in; the default serves most faces.
 RATE_SHARES = (0.25, 0.5, 0.25)
 _FIRST_WEIGHT = 0.05  # nats of the loss for 100 bytes
-_GAIN = 0.02
+_GAIN = 0.04
 _MEMORY = 0.98
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared.codec.payload import MAX_PAYLOAD_BYTES, MOST_RATES
 from shared.contracts import LATENT_SHAPE, SCHEMA_VERSION, Path
-from shared.preprocess import DETAIL_SIDE, CropGeometry
+from shared.preprocess import DETAIL_SIDE, ENLARGE, REDUCE, CropGeometry
 from shared.quantiser import ZERO_SYMBOL, Quantiser
 
 LOCAL_TAIL = "local"
@@ -114,7 +114,7 @@ def fingerprint(
     (schema 1).
     """
     digest = hashlib.sha256()
-    rest = {
+    rest: dict[str, Any] = {
         "labels": labels,
         "crop": [crop.scale, crop.shift_x, crop.shift_y, DETAIL_SIDE],
         "quantiser": "round half to even, step 1, zero 128, 0..255"
@@ -122,6 +122,8 @@ def fingerprint(
         else {"gains": quantiser.gains.tolist(), "limit": quantiser.limit},
         "entropy_tables": tables_sha256,
     }
+    if quantiser is not None:
+        rest["resampling"] = [REDUCE.name, ENLARGE.name]
     digest.update(json.dumps(rest, sort_keys=True).encode())
     for name in sorted(tensors):
         array = np.ascontiguousarray(tensors[name])

@@ -41,7 +41,7 @@ def test_a_box_of_48_px_is_that_picture() -> None:
 
 def test_other_sizes_go_through_48_px() -> None:
     picture = noise(200, 200)
-    small = np.asarray(Image.fromarray(picture).resize((48, 48), Image.Resampling.BILINEAR))
+    small = np.asarray(Image.fromarray(picture).resize((48, 48), Image.Resampling.BICUBIC))
     np.testing.assert_array_equal(enlarge_crop(picture), enlarged(small))
     frame = np.pad(picture, 10)
     np.testing.assert_array_equal(crop_face(frame, Box(10, 10, 200, 200), AS_IS), enlarged(small))
