@@ -17,6 +17,7 @@ from cloud_server.service import FaceResult, Service
 from shared.contracts import LatencyMs
 from shared.deadline import Deadline
 from shared.errors import ConfigError, SplitFerError
+from shared.reply_checksum import classify_checksum, infer_checksum
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
 
@@ -72,7 +73,9 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
                 request.fingerprint, request.tail, request.payloads, deadline
             )
             results = [_result(result) for result in inferred.results]
-            return pb.InferResponse(results=results, time=_time(inferred.latency_ms))
+            reply = pb.InferResponse(results=results, time=_time(inferred.latency_ms))
+            reply.checksum = infer_checksum(request.payloads, reply)
+            return reply
 
         return await self._reply(context, work)
 
@@ -87,9 +90,11 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
                 )
                 for box, result in seen.faces
             ]
-            return pb.ClassifyResponse(
+            reply = pb.ClassifyResponse(
                 width=seen.width, height=seen.height, faces=faces, time=_time(seen.latency_ms)
             )
+            reply.checksum = classify_checksum(request.picture, reply)
+            return reply
 
         return await self._reply(context, work)
 

@@ -29,17 +29,24 @@ class CallFailed(LinkError):
 class Call(Generic[T]):
     """A call that was sent: wait for it, ask for its result, or leave it.
 
-    ``sent_s`` is the monotonic instant at which it was sent. ``on_end`` is told once, from gRPC's
-    thread, that it ended; ``done_s`` is the monotonic instant of its end.
+    ``sent_s`` is the monotonic instant at which it was sent. ``genuine`` says whether a reply is
+    whole and this call's own. ``on_end`` is told once, from gRPC's thread, that it ended;
+    ``done_s`` is the monotonic instant of its end.
     """
 
     def __init__(
-        self, future: grpc.Future[T], sent_s: float, on_end: Callable[[Call[T]], None]
+        self,
+        future: grpc.Future[T],
+        sent_s: float,
+        genuine: Callable[[T], bool],
+        on_end: Callable[[Call[T]], None],
     ) -> None:
         self.sent_s = sent_s
         self.done_s: float | None = None
         self.abandoned = False
         self._future: Any = future
+        self._genuine = genuine
+        self._damaged = False
         self._ended = threading.Event()
         self._on_end = on_end
         future.add_done_callback(self._end)
@@ -57,6 +64,8 @@ class Call(Generic[T]):
         if self._future.cancelled():
             return CallFailed(Reason.LINK_DOWN, "the connection was closed")
         error = self._future.exception()
+        if self._damaged:
+            return CallFailed(Reason.SERVER_ERROR, "the reply was damaged, or is another call's")
         if error is None:
             return None
         return CallFailed(reason_of_call(error), error.details() or str(error.code()))
@@ -74,5 +83,9 @@ class Call(Generic[T]):
 
     def _end(self, _: object) -> None:
         self.done_s = time.monotonic()
+        if not self._future.cancelled() and self._future.exception() is None:
+            reply: T | None = self._future.result()
+            # Without a message: gRPC takes a damaged stream for a reply that never had one.
+            self._damaged = reply is None or not self._genuine(reply)
         self._on_end(self)
         self._ended.set()

@@ -24,6 +24,7 @@ from edge_client.reasons import reason_of_call
 from shared.contracts import SCHEMA_VERSION, Reason
 from shared.deadline import Deadline
 from shared.labels import LABELS
+from shared.reply_checksum import classify_checksum, infer_checksum
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.stubs.splitfer.v1.splitfer_pb2_grpc import SplitFerStub
 
@@ -95,7 +96,11 @@ class Link:
             CallFailed: the link is not ready.
         """
         request = pb.InferRequest(fingerprint=self._fingerprint, payloads=payloads)
-        return self._send(lambda stub: stub.Infer, request, deadline)
+
+        def genuine(reply: pb.InferResponse) -> bool:
+            return reply.checksum == infer_checksum(payloads, reply)
+
+        return self._send(lambda stub: stub.Infer, request, deadline, genuine)
 
     def classify(self, picture: bytes, deadline: Deadline) -> Call[pb.ClassifyResponse]:
         """Send a whole picture.
@@ -103,7 +108,12 @@ class Link:
         Raises:
             CallFailed: the link is not ready.
         """
-        return self._send(lambda stub: stub.Classify, pb.ClassifyRequest(picture=picture), deadline)
+        request = pb.ClassifyRequest(picture=picture)
+
+        def genuine(reply: pb.ClassifyResponse) -> bool:
+            return reply.checksum == classify_checksum(picture, reply)
+
+        return self._send(lambda stub: stub.Classify, request, deadline, genuine)
 
     def close(self) -> None:
         """Hang up and end the keeper."""
@@ -122,7 +132,11 @@ class Link:
     # -- calls ---------------------------------------------------------------------------------
 
     def _send(
-        self, method: Callable[[SplitFerStub], Any], request: Message, deadline: Deadline
+        self,
+        method: Callable[[SplitFerStub], Any],
+        request: Message,
+        deadline: Deadline,
+        genuine: Callable[[Any], bool],
     ) -> Call[Any]:
         with self._changed:
             stub, refusal = self._stub, self._breaker.refusal
@@ -138,7 +152,7 @@ class Link:
         with self._changed:
             self.counts.calls += 1
             self.counts.wire_bytes += sent_bytes
-        return Call(future, sent_s, self._call_ended)
+        return Call(future, sent_s, genuine, self._call_ended)
 
     def _call_ended(self, call: Call[Any]) -> None:
         failure = call.failure()
@@ -194,7 +208,7 @@ class Link:
         with self._changed:
             self._channel = channel
         try:
-            model = stub.GetModel(
+            model: pb.Model | None = stub.GetModel(
                 pb.GetModelRequest(fingerprint=self._fingerprint),
                 timeout=HANDSHAKE_TIMEOUT_S,
                 metadata=self._metadata,
@@ -203,6 +217,8 @@ class Link:
             return CallFailed(reason_of_call(error), f"handshake: {error.details()}")
         except ValueError as error:  # closed under us
             return CallFailed(Reason.LINK_DOWN, str(error))
+        if model is None:  # gRPC takes a damaged stream for a reply without a message
+            return CallFailed(Reason.SERVER_ERROR, "handshake: a reply without a message")
         if difference := _difference(model, self._fingerprint, self._codecs):
             return CallFailed(Reason.MODEL_MISMATCH, difference)
         with self._changed:

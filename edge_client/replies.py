@@ -11,6 +11,9 @@ from shared.contracts import Answer, Box, LatencyMs, Path, Reason
 from shared.labels import LABELS
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
+# No deadline is longer.
+MOST_MS = 60_000.0
+
 
 @dataclass(frozen=True)
 class ServerFaces:
@@ -74,6 +77,9 @@ def _times(
     call: Call[pb.InferResponse] | Call[pb.ClassifyResponse], time: pb.ServerTime
 ) -> LatencyMs:
     round_trip_ms = (_ended_s(call) - call.sent_s) * 1000
+    said_ms = (time.total_ms, time.tail_ms, time.detect_ms, time.head_ms)
+    if not all(0 <= one <= MOST_MS for one in said_ms):  # a damaged reply can carry any number
+        return LatencyMs(link=round_trip_ms)
     return LatencyMs(
         detect=time.detect_ms if time.HasField("detect_ms") else None,
         head=time.head_ms if time.HasField("head_ms") else None,

@@ -18,6 +18,7 @@ from edge_client.link import Link
 from shared.contracts import SCHEMA_VERSION, Reason
 from shared.deadline import Deadline
 from shared.labels import LABELS
+from shared.reply_checksum import infer_checksum
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.stubs.splitfer.v1.splitfer_pb2_grpc import (
     SplitFerServicer,
@@ -47,7 +48,9 @@ class Played(SplitFerServicer):  # type: ignore[misc]  # generated without types
             status, code = self.refuse
             context.set_trailing_metadata((("splitfer-code", code),) if code else ())
             context.abort(status, "as the play says")
-        return pb.InferResponse(results=[pb.FaceResult() for _ in request.payloads])
+        reply = pb.InferResponse(results=[pb.FaceResult() for _ in request.payloads])
+        reply.checksum = infer_checksum(request.payloads, reply)
+        return reply
 
 
 class PlayedServer:

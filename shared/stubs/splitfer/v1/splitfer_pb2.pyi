@@ -57,12 +57,14 @@ class InferRequest(_message.Message):
     def __init__(self, fingerprint: _Optional[str] = ..., tail: _Optional[str] = ..., payloads: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class InferResponse(_message.Message):
-    __slots__ = ("results", "time")
+    __slots__ = ("results", "time", "checksum")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
+    CHECKSUM_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[FaceResult]
     time: ServerTime
-    def __init__(self, results: _Optional[_Iterable[_Union[FaceResult, _Mapping]]] = ..., time: _Optional[_Union[ServerTime, _Mapping]] = ...) -> None: ...
+    checksum: int
+    def __init__(self, results: _Optional[_Iterable[_Union[FaceResult, _Mapping]]] = ..., time: _Optional[_Union[ServerTime, _Mapping]] = ..., checksum: _Optional[int] = ...) -> None: ...
 
 class FaceResult(_message.Message):
     __slots__ = ("answer", "error")
@@ -111,16 +113,18 @@ class ClassifyRequest(_message.Message):
     def __init__(self, picture: _Optional[bytes] = ..., tail: _Optional[str] = ...) -> None: ...
 
 class ClassifyResponse(_message.Message):
-    __slots__ = ("width", "height", "faces", "time")
+    __slots__ = ("width", "height", "faces", "time", "checksum")
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
     FACES_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
+    CHECKSUM_FIELD_NUMBER: _ClassVar[int]
     width: int
     height: int
     faces: _containers.RepeatedCompositeFieldContainer[DetectedFace]
     time: ServerTime
-    def __init__(self, width: _Optional[int] = ..., height: _Optional[int] = ..., faces: _Optional[_Iterable[_Union[DetectedFace, _Mapping]]] = ..., time: _Optional[_Union[ServerTime, _Mapping]] = ...) -> None: ...
+    checksum: int
+    def __init__(self, width: _Optional[int] = ..., height: _Optional[int] = ..., faces: _Optional[_Iterable[_Union[DetectedFace, _Mapping]]] = ..., time: _Optional[_Union[ServerTime, _Mapping]] = ..., checksum: _Optional[int] = ...) -> None: ...
 
 class DetectedFace(_message.Message):
     __slots__ = ("box", "result")
