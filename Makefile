@@ -1,5 +1,6 @@
 # make demo   the whole path on a bundled clip, with the server stopped and started on the way
 # make test   every test
+# make chaos  the tests that break link, server and clock, in their long form (CHAOS_MINUTES=30)
 # make check  formatting, types, import arrows, generated stubs
 # make stubs  write shared/stubs/ from protos/
 # make lock   write requirements/*.txt from pyproject.toml
@@ -14,13 +15,16 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PROTOS := splitfer/v1/splitfer.proto onnx_subset/external_data.proto
 
-.PHONY: demo test check stubs lock format model-card clean
+.PHONY: demo test chaos check stubs lock format model-card clean
 
 demo: .venv/.run
 	$(BIN)/python -m benchmarks.demo --out demo-out
 
 test: .venv/.dev
 	$(BIN)/python -m pytest
+
+chaos: .venv/.dev
+	CHAOS_MINUTES=$(or $(CHAOS_MINUTES),2) $(BIN)/python -m pytest -m chaos --durations=10 tests/chaos
 
 check: .venv/.dev
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -38,16 +38,23 @@ def wait_until(condition: Callable[[], Any], what: str, patience_s: float = PATI
 class Server:
     """A cloud server that can be killed, paused and started again on the same port."""
 
-    def __init__(self, weights: Path, log: Path, port: int | None = None) -> None:
+    def __init__(
+        self,
+        weights: Path,
+        log: Path,
+        port: int | None = None,
+        host: str = "127.0.0.1",
+        inside: Sequence[str] = (),
+    ) -> None:
         self.port = port or free_port()
-        self.address = f"127.0.0.1:{self.port}"
+        self.address, self._host, self._inside = f"{host}:{self.port}", host, inside
         self._weights, self._log = weights, log
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
         before = len(self._lines())
         command = [
-            sys.executable, "-m", "cloud_server.cli", "serve", "--host", "127.0.0.1",
+            *self._inside, sys.executable, "-m", "cloud_server.cli", "serve", "--host", self._host,
             "--grpc-port", str(self.port), "--http-port", "0", "--weights", str(self._weights),
         ]  # fmt: skip
         with self._log.open("ab") as log:
@@ -75,6 +82,17 @@ class Server:
         assert self._process is not None
         self._process.wait()
 
+    def revive(self) -> None:
+        """Running, whatever was done to it."""
+        if self._ended():
+            self.start()
+        self.signal(signal.SIGCONT)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def __enter__(self) -> Self:
         return self
 
@@ -86,17 +104,29 @@ class Server:
 
 
 class Edge:
-    """An ``edge-client run`` over the demo clip, and what it wrote."""
+    """An ``edge-client run`` over the demo clip, and what it wrote.
 
-    def __init__(self, folder: Path, weights: Path, *flags: str) -> None:
+    ``inside`` is put before the command; ``variables`` are added to its environment.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        weights: Path,
+        *flags: str,
+        source: str = "demo",
+        inside: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self.answers_file, self.summary_file = folder / "answers.jsonl", folder / "summary.json"
         self.log_file = folder / "edge.log"
         command = [
-            sys.executable, "-m", "edge_client.cli", "run", "--source", "demo",
+            *inside, sys.executable, "-m", "edge_client.cli", "run", "--source", source,
             "--weights", str(weights), "--output", str(self.answers_file),
             "--summary", str(self.summary_file), "--log-level", "info", *flags,
         ]  # fmt: skip
         environment = {k: v for k, v in os.environ.items() if not k.startswith("SPLITFER_")}
+        environment |= variables or {}
         with self.log_file.open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 

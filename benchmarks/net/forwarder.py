@@ -1,6 +1,6 @@
 """A TCP forwarder on loopback that shapes, breaks and damages what passes through it.
 
-    client --> Forwarder.port --> up:   shape, blackhole, flips, slices --> target
+    client --> Forwarder --> up:   shape, blackhole, flips, slices --> target
            <--                <-- down: shape, blackhole, flips, slices <--
 
 Loss and blackholes look as they do behind TCP: nothing is missing from the stream, it stands
@@ -23,24 +23,29 @@ from benchmarks.net.shape import Line, Shape
 from benchmarks.net.way import SOUND, Fault, Way
 
 __all__ = ["SOUND", "Fault", "Forwarder"]
-HOST = "127.0.0.1"
 _START_TIMEOUT_S = 30.0
 
 
 class Forwarder:
-    """Forwards ``127.0.0.1:port`` to ``target``; a context manager that owns a thread.
+    """Forwards what comes to ``listen`` to ``target``; a context manager that owns a thread.
 
-    ``accepted`` counts the connections so far. New ones go to the ``target`` of the moment.
+    Port 0 takes any free one. ``accepted`` counts the connections so far; new ones go to the
+    ``target`` of the moment.
     """
 
-    def __init__(self, target: tuple[str, int], draw: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        target: tuple[str, int],
+        listen: tuple[str, int] = ("127.0.0.1", 0),
+        draw: Callable[[], float] = random.random,
+    ) -> None:
         self.target = target
         self.accepted = 0
         self._draw = draw
         self._ways = {name: Way(Line(Shape(), draw)) for name in ("up", "down")}
         self._connections: set[Connection] = set()
-        self._listener = socket.create_server((HOST, 0))
-        self.port: int = self._listener.getsockname()[1]
+        self._listener = socket.create_server(listen)
+        self.host, self.port = self._listener.getsockname()
         self._accepting: asyncio.Task[None] | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="forwarder")
@@ -48,7 +53,7 @@ class Forwarder:
     @property
     def address(self) -> str:
         """``host:port`` to connect to."""
-        return f"{HOST}:{self.port}"
+        return f"{self.host}:{self.port}"
 
     @property
     def carried_bytes(self) -> dict[str, int]:
@@ -127,7 +132,7 @@ class Forwarder:
     async def _listen(self) -> None:
         if self._accepting is None:
             if self._listener.fileno() < 0:
-                self._listener = socket.create_server((HOST, self.port))
+                self._listener = socket.create_server((self.host, self.port))
             self._listener.setblocking(False)
             self._accepting = asyncio.create_task(self._accept_all())
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 # One TCP segment in an Ethernet frame, and the shortest time after which Linux sends it again.
 SEGMENT_BYTES = 1448
 RETRANSMIT_S = 0.2
-LONGEST_RETRANSMIT_S = 60.0
+LONGEST_RETRANSMIT_S = 60.0  # nobody waits longer, whatever the loss
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Shape:
     def __post_init__(self) -> None:
         if self.bytes_per_s is not None and self.bytes_per_s <= 0:
             raise ValueError(f"bytes_per_s is {self.bytes_per_s}; None means no limit")
-        if not 0 <= self.loss < 1 or not 0 <= self.duplicates <= 1:
-            raise ValueError("loss and duplicates are shares; loss is below 1")
+        if not 0 <= self.loss <= 1 or not 0 <= self.duplicates <= 1:
+            raise ValueError("loss and duplicates are shares")
         if self.delay_ms < 0 or self.jitter_ms < 0:
             raise ValueError("delay_ms and jitter_ms are not negative")
 
@@ -96,8 +96,8 @@ class Stream:
         line = self._line
         sent_s = line.transmitted(size_bytes, now_s)
         wait_s = RETRANSMIT_S + 2 * line.shape.delay_ms / 1000
-        while line.shape.loss and line.draw() < line.shape.loss:
+        while wait_s < LONGEST_RETRANSMIT_S and line.draw() < line.shape.loss:
             sent_s += wait_s
-            wait_s = min(2 * wait_s, LONGEST_RETRANSMIT_S)
+            wait_s *= 2
         self._last_due_s = max(self._last_due_s, sent_s + line.propagation_s())
         return self._last_due_s
