@@ -54,13 +54,10 @@ class Chooser:
         """A frame begins; what calls brought meanwhile is learnt."""
         self.decision = None
         self.estimates.next_frame()
-        under_way = []
-        for call, path, sent_bytes in self._calls:
-            if call.done_s is None:
-                under_way.append((call, path, sent_bytes))
-            else:
-                self._learn(call, call.done_s, path, sent_bytes)
-        self._calls = under_way
+        ended = [one for one in self._calls if one[0].wait(0)]
+        self._calls = [one for one in self._calls if one not in ended]
+        for call, path, sent_bytes in ended:
+            self._learn(call, path, sent_bytes)
 
     def choose(
         self, elapsed_ms: float, faces: int | None, pixels: int, refusal: Reason | None,
@@ -120,7 +117,9 @@ class Chooser:
             refusal=None if always.path is Path.LOCAL else refusal,
         )  # fmt: skip
 
-    def _learn(self, call: Call[Any], done_s: float, path: Path, sent_bytes: int) -> None:
+    def _learn(self, call: Call[Any], path: Path, sent_bytes: int) -> None:
+        assert call.done_s is not None
+        done_s = call.done_s
         took_ms = (done_s - call.sent_s) * 1000
         failure = call.failure()
         if failure is not None:

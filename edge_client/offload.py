@@ -19,13 +19,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_client.answers import again, merge, with_payloads, with_sent
 from edge_client.call import Call, CallFailed
 from edge_client.cascade import unsure_faces
 from edge_client.chooser import Chooser
+from edge_client.decision import Decision
 from edge_client.head import Device, FoundFaces, since_ms
 from edge_client.link import Link
 from edge_client.prediction import ANSWERED_WAIT_SHARE, Candidate, local_start_ms
-from edge_client.replies import ServerFaces, read_classify, read_infer
+from edge_client.replies import read_classify, read_infer
 from shared.contracts import Answer, FaceAnswer, LatencyMs, Path, Reason
 from shared.deadline import Deadline
 from shared.picture import encode_jpeg
@@ -113,7 +115,7 @@ class Offload:
         if reply is None or not reply.complete:
             reason = reply.reason if reply else Reason.DEADLINE
             if shadow:  # it was ready all the while, but the server's was waited for
-                local = _again(local, reason, decoded_s)
+                local = again(local, reason, decoded_s)
             else:
                 local = self._by_device(found, decoded_s, reason)
             if reply is None and _was_first(call):
@@ -123,8 +125,8 @@ class Offload:
             self._chooser.compared([face.answer for face in local], remote)
         if reply is None:
             call.abandon()
-        answers = _merge(reply, local, decoded_s)
-        return _with_payloads(answers, sizes, chosen.rate, found, encode_ms)
+        answers = merge(reply, local, decoded_s)
+        return with_payloads(answers, sizes, chosen.rate, found, encode_ms)
 
     def _by_cascade(
         self, link: Link, found: FoundFaces, decoded_s: float, pixels: int, threshold: float
@@ -139,30 +141,34 @@ class Offload:
         )
         assert found.z is not None
         asked = replace(found, boxes=tuple(found.boxes[i] for i in unsure), z=found.z[list(unsure)])
-        answers = [local[i] for i in unsure]
-        wait_until = Deadline(decoded_s + ANSWERED_WAIT_SHARE * self._deadline_ms / 1000)
-        if decision.path is Path.CLOUD:
-            rate = decision.chosen.rate
-            try:
-                call, sizes, encode_ms = self._send(link, asked, rate, self._deadline(decoded_s))
-            except CallFailed as error:
-                answers = _again(answers, error.reason, decoded_s)
-            else:
-                in_time = call.wait(wait_until.remaining_ms() / 1000)
-                reply = read_infer(call, asked.boxes) if in_time else None
-                reason = reply.reason if reply else Reason.DEADLINE
-                if reply is None:
-                    call.abandon()
-                if reason is not None:
-                    answers = _again(answers, reason, decoded_s)
-                answers = _merge(reply, answers, decoded_s)
-                answers = _with_payloads(answers, sizes, rate, asked, encode_ms)
-        elif decision.probe is not None:
-            answers = self._with_probe(link, None, asked, answers, decision.probe)
-        else:
-            answers = [replace(face, reason=decision.refusal) for face in answers]
+        answers = self._improved(link, asked, [local[i] for i in unsure], decision, decoded_s)
         by_place = dict(zip(unsure, answers, strict=True))
         return [by_place.get(i, face) for i, face in enumerate(local)]
+
+    def _improved(
+        self, link: Link, asked: FoundFaces, answers: list[FaceAnswer], decision: Decision,
+        decoded_s: float,
+    ) -> list[FaceAnswer]:  # fmt: skip
+        """The server's answers in place of the device's, as far as they come in time."""
+        if decision.path is not Path.CLOUD:
+            if decision.probe is not None:
+                return self._with_probe(link, None, asked, answers, decision.probe)
+            return [replace(face, reason=decision.refusal) for face in answers]
+        rate = decision.chosen.rate
+        try:
+            call, sizes, encode_ms = self._send(link, asked, rate, self._deadline(decoded_s))
+        except CallFailed as error:
+            return again(answers, error.reason, decoded_s)
+        wait_until = Deadline(decoded_s + ANSWERED_WAIT_SHARE * self._deadline_ms / 1000)
+        reply = None
+        if call.wait(wait_until.remaining_ms() / 1000):
+            reply = read_infer(call, asked.boxes)
+        else:
+            call.abandon()
+        reason = reply.reason if reply else Reason.DEADLINE
+        if reason is not None:
+            answers = again(answers, reason, decoded_s)
+        return with_payloads(merge(reply, answers, decoded_s), sizes, rate, asked, encode_ms)
 
     def _by_image(self, link: Link, rgb: NDArray[np.uint8], decoded_s: float) -> list[FaceAnswer]:
         needs_ms = self._device.find_ms.p95_ms + self._device.tail_ms_per_face.p95_ms
@@ -178,16 +184,16 @@ class Offload:
             local = self._alone(rgb, decoded_s, Reason.DEADLINE)
             if not _was_first(call) or not (reply := read_classify(call)).complete:
                 call.abandon()
-                return _with_sent(local, size, encode_ms)
+                return with_sent(local, size, encode_ms)
         else:
             reply = read_classify(call)
         if reply.reason is not None:
-            return _with_sent(self._alone(rgb, decoded_s, reply.reason), size, encode_ms)
+            return with_sent(self._alone(rgb, decoded_s, reply.reason), size, encode_ms)
         local = []
         if not reply.complete:  # the server's faces are the faces: answer its boxes here
             found = self._device.look(to_grey(rgb), reply.boxes)
             local = self._by_device(found, decoded_s, None)
-        return _with_sent(_merge(reply, local, decoded_s), size, encode_ms)
+        return with_sent(merge(reply, local, decoded_s), size, encode_ms)
 
     def _with_probe(
         self, link: Link, rgb: NDArray[np.uint8] | None, found: FoundFaces,
@@ -273,50 +279,3 @@ class Offload:
 def _was_first(call: Call[Any]) -> bool:
     """Whether a call brought an answer while the device was computing its own."""
     return call.wait(0) and call.failure() is None
-
-
-def _merge(
-    reply: ServerFaces | None, local: list[FaceAnswer], decoded_s: float
-) -> list[FaceAnswer]:
-    """The server's answer of each face where there is one, else the device's and why."""
-    if reply is None or reply.reason is not None:
-        return local
-    total_ms = (reply.ended_s - decoded_s) * 1000
-    return [
-        FaceAnswer(box, one, reply.path, None, replace(reply.times, total=total_ms))
-        if isinstance(one, Answer)
-        else replace(local[index], reason=one)
-        for index, (box, one) in enumerate(zip(reply.boxes, reply.results, strict=True))
-    ]
-
-
-def _again(faces: list[FaceAnswer], reason: Reason | None, decoded_s: float) -> list[FaceAnswer]:
-    """Answers that were ready before, given now and for this reason."""
-    total_ms = since_ms(decoded_s)
-    return [
-        replace(face, reason=reason, latency_ms=replace(face.latency_ms, total=total_ms))
-        for face in faces
-    ]
-
-
-def _with_payloads(
-    faces: list[FaceAnswer], sizes: list[int], rate: str, found: FoundFaces, encode_ms: float
-) -> list[FaceAnswer]:
-    return [
-        replace(
-            face,
-            sent_bytes=size,
-            rate=rate,
-            latency_ms=replace(
-                face.latency_ms, detect=found.detect_ms, head=found.head_ms, encode=encode_ms
-            ),
-        )
-        for face, size in zip(faces, sizes, strict=True)
-    ]
-
-
-def _with_sent(faces: list[FaceAnswer], sent_bytes: int, encode_ms: float) -> list[FaceAnswer]:
-    return [
-        replace(face, sent_bytes=sent_bytes, latency_ms=replace(face.latency_ms, encode=encode_ms))
-        for face in faces
-    ]

@@ -24,6 +24,7 @@ def call(took_s: float, server_ms: float = 4.0, failure: Reason | None = None) -
     return SimpleNamespace(
         sent_s=10.0,
         done_s=10.0 + took_s,
+        wait=lambda _: True,
         failure=lambda: CallFailed(failure, "") if failure else None,
         result=lambda: SimpleNamespace(time=SimpleNamespace(total_ms=server_ms)),
     )
@@ -123,11 +124,11 @@ def test_what_calls_tell_is_learnt_with_the_next_frame(manifest: Manifest) -> No
 
 def test_a_call_under_way_is_waited_for(manifest: Manifest) -> None:
     made, pending = chooser(manifest), call(0.05)
-    pending.done_s = None
+    pending.wait = lambda _: False
     made.sent(pending, Path.CLOUD, 1400)
     made.next_frame()
     assert made.estimates.costs().link is None
-    pending.done_s = 10.05
+    pending.wait = lambda _: True
     made.next_frame()
     assert made.estimates.costs().link is not None
 

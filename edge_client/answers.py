@@ -1,0 +1,56 @@
+"""Answers of one frame, put together from what the server and the device gave."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edge_client.head import FoundFaces, since_ms
+from edge_client.replies import ServerFaces
+from shared.contracts import Answer, FaceAnswer, Reason
+
+
+def merge(reply: ServerFaces | None, local: list[FaceAnswer], decoded_s: float) -> list[FaceAnswer]:
+    """The server's answer of each face where there is one, else the device's and why."""
+    if reply is None or reply.reason is not None:
+        return local
+    total_ms = (reply.ended_s - decoded_s) * 1000
+    return [
+        FaceAnswer(box, one, reply.path, None, replace(reply.times, total=total_ms))
+        if isinstance(one, Answer)
+        else replace(local[index], reason=one)
+        for index, (box, one) in enumerate(zip(reply.boxes, reply.results, strict=True))
+    ]
+
+
+def again(faces: list[FaceAnswer], reason: Reason | None, decoded_s: float) -> list[FaceAnswer]:
+    """Answers that were ready before, given now and for this reason."""
+    total_ms = since_ms(decoded_s)
+    return [
+        replace(face, reason=reason, latency_ms=replace(face.latency_ms, total=total_ms))
+        for face in faces
+    ]
+
+
+def with_payloads(
+    faces: list[FaceAnswer], sizes: list[int], rate: str, found: FoundFaces, encode_ms: float
+) -> list[FaceAnswer]:
+    """Answers of faces whose payloads, of these sizes, were sent."""
+    return [
+        replace(
+            face,
+            sent_bytes=size,
+            rate=rate,
+            latency_ms=replace(
+                face.latency_ms, detect=found.detect_ms, head=found.head_ms, encode=encode_ms
+            ),
+        )
+        for face, size in zip(faces, sizes, strict=True)
+    ]
+
+
+def with_sent(faces: list[FaceAnswer], sent_bytes: int, encode_ms: float) -> list[FaceAnswer]:
+    """Answers of a frame whose picture was sent."""
+    return [
+        replace(face, sent_bytes=sent_bytes, latency_ms=replace(face.latency_ms, encode=encode_ms))
+        for face in faces
+    ]
