@@ -15,7 +15,7 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from benchmarks.net.packet_link import open_tun
 from benchmarks.net.shape import Shape
@@ -49,11 +49,17 @@ class Namespaces:
 
     def shape(self, up: Shape, down: Shape) -> dict[str, dict[str, int]]:
         """Set both ways (up: edge to cloud); gives each way's counts since the last time."""
+        return self._order({"up": asdict(up), "down": asdict(down)})
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Each way's counts since the last time: packets arrived, lost, waiting, and bytes."""
+        return self._order({})
+
+    def _order(self, shapes: dict[str, dict[str, Any]]) -> dict[str, dict[str, int]]:
         assert self._link is not None
         assert self._link.stdin is not None
         assert self._link.stdout is not None
-        print(json.dumps({"up": asdict(up), "down": asdict(down)}), file=self._link.stdin)
-        self._link.stdin.flush()
+        print(json.dumps(shapes), file=self._link.stdin, flush=True)
         answer = self._link.stdout.readline()
         if not answer:
             raise RuntimeError(f"the packet link ended with {self._link.wait()}")

@@ -5,7 +5,7 @@ any network. ``namespaces`` starts this file as a process of its own, hands it t
 speaks lines of JSON with it:
 
     -> {"up": {"bytes_per_s": 12500, "delay_ms": 25}, "down": {...}}
-    <- {"up": {"arrived": 17, "lost": 0, "bytes": 9000}, "down": {...}}
+    <- {"up": {"arrived": 17, "lost": 0, "waiting": 2, "bytes": 9000}, "down": {...}}
 """
 
 from __future__ import annotations
@@ -48,10 +48,12 @@ def open_tun(name: str) -> int:
 
 @dataclass
 class Counts:
-    """Packets that arrived, that were lost or found the queue full, and bytes, of one way."""
+    """Packets of one way that arrived, that were lost or found the queue full, that are under way,
+    and the bytes that arrived."""
 
     arrived: int = 0
     lost: int = 0
+    waiting: int = 0
     bytes: int = 0
 
 
@@ -97,7 +99,8 @@ class PacketLink:
         """Set the shapes named; gives the counts of each way since the last order."""
         counts = {}
         for name, way in self.ways.items():
-            counts[name], way.counts = asdict(way.counts), Counts()
+            counts[name] = asdict(way.counts)
+            way.counts = Counts(waiting=way.counts.waiting)
             if name in shapes:
                 # A new line: what waits on the old one must not hold up what comes.
                 way.line = Line(Shape(**shapes[name]), way.line.draw)  # type: ignore[arg-type]
@@ -113,6 +116,7 @@ class PacketLink:
             way.counts.lost += not arrivals
             for due_s in arrivals:
                 self._number += 1
+                way.counts.waiting += 1
                 heapq.heappush(self._waiting, (due_s, self._number, way, packet))
 
     def _deliver(self) -> float | None:
@@ -122,6 +126,7 @@ class PacketLink:
             if wait_s > 0:
                 return wait_s
             _, _, way, packet = heapq.heappop(self._waiting)
+            way.counts.waiting -= 1
             way.counts.arrived += 1
             way.counts.bytes += len(packet)
             # A device that is down or full drops, as any other would.

@@ -50,8 +50,10 @@ def echo(namespaces: Namespaces) -> Iterator[None]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         assert server.stdout.readline() == "listening\n"
-        yield
-        server.kill()
+        try:
+            yield
+        finally:
+            server.kill()
 
 
 def echo_s(namespaces: Namespaces, size_bytes: int) -> float:

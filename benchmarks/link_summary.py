@@ -1,0 +1,132 @@
+"""From the outcomes of ``benchmarks.link`` to its rows, its verdict and its text."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.machine import machine_line
+from edge_client.candidates import candidates
+from shared.contracts import Path
+from shared.weights.manifest import Manifest
+
+Row = dict[str, Any]
+PLACE = ("device", "kilobytes_per_s", "round_trip_ms", "loss")
+# Strategies that are one path each, with nothing chosen: what a policy is held against.
+CHOOSING = ("auto:latency", "auto", "cascade")
+NEAR = 1.05
+
+
+def point_rows(place: Row, outcomes: dict[str, list[Any]], manifest: Manifest) -> list[Row]:
+    """A row per strategy of one point."""
+    rows = (place | _row(name, of_one, manifest) for name, of_one in outcomes.items() if of_one)
+    return [row | {"late": _late(outcomes[row["strategy"]], row["deadline_ms"])} for row in rows]
+
+
+def verdict(rows: list[Row]) -> Row:
+    """The targets, point by point, and the points that miss them."""
+    auto_latency, auto, one_way = [], [], []
+    points = by_point(rows)
+    for place, point in points.items():
+        single = {name: row for name, row in point.items() if name not in CHOOSING}
+        best = min(single, key=lambda name: single[name]["p50_ms"])
+        ratio = point["auto:latency"]["p50_ms"] / single[best]["p50_ms"]
+        if ratio > NEAR:
+            auto_latency.append([*place, best, round(ratio, 3)])
+        default = point["auto"]
+        late = default["p99_ms"] > default["deadline_ms"]
+        if late or default["accuracy"] < point["local"]["accuracy"]:
+            auto.append([*place, default["p99_ms"], default["accuracy"]])
+        ours = max(row["p50_ms"] for name, row in single.items() if name.startswith("cloud"))
+        if ours >= point["two-way"]["p50_ms"]:
+            one_way.append([*place, ours, point["two-way"]["p50_ms"]])
+    return {
+        "points": len(points),
+        "auto_latency_over_5_percent": auto_latency,
+        "auto_late_or_less_accurate": auto,
+        "one_way_not_faster_than_two_way": one_way,
+    }
+
+
+def by_point(rows: Iterable[Row]) -> dict[tuple[Any, ...], dict[str, Row]]:
+    """Rows by place, then by strategy."""
+    points: dict[tuple[Any, ...], dict[str, Row]] = defaultdict(dict)
+    for row in rows:
+        points[tuple(row[key] for key in PLACE)][row["strategy"]] = row
+    return points
+
+
+def table(result: Row) -> str:
+    """The result as text."""
+    lines = [f"weights {result['fingerprint']}; {result['link']}; slowed by {result['processor']}"]
+    for name, device in result["devices"].items():
+        lines.append(f"{name}: factor {device['factor']}, full model {device['full_ms']} ms")
+    for place, point in by_point(result["rows"]).items():
+        device, rate, round_trip_ms, loss = place
+        deadline_ms = next(iter(point.values()))["deadline_ms"]
+        place_text = f"{device} (deadline {deadline_ms:g} ms), {rate:g} KB/s, {round_trip_ms:g} ms"
+        lines += [
+            "",
+            f"{place_text}, {loss:.0%} lost",
+            f"{'':<16}{'p50 ms':>10}{'p99 ms':>10}{'late':>7}{'accuracy':>10}{'bytes':>9}{'n':>5}",
+        ]
+        for name, row in point.items():
+            accuracy = "-" if row["accuracy"] is None else f"{row['accuracy']:.2%}"
+            lines.append(
+                f"{name:<16}{row['p50_ms']:>10.1f}{row['p99_ms']:>10.1f}{row['late']:>7.0%}"
+                f"{accuracy:>10}{row['bytes_mean']:>9.0f}{row['n']:>5}  {_answered(row['paths'])}"
+            )
+    said = result["verdict"]
+    lines += ["", f"of {said['points']} points"]
+    for key in (key for key in said if key != "points"):
+        lines.append(f"  {key.replace('_', ' ')}: {len(said[key])} {said[key] or ''}")
+    return "\n".join([*lines, "", machine_line(result["machine"])])
+
+
+def _answered(paths: dict[str, int]) -> str:
+    return ", ".join(f"{path} {n}" for path, n in paths.items()) if len(paths) > 1 else ""
+
+
+def _row(name: str, outcomes: list[Any], manifest: Manifest) -> Row:
+    shares = (5, 25, 50, 75, 95, 99)
+    times_ms = np.percentile([one["ms"] for one in outcomes], shares)
+    p5, p25, p50, p75, p95, p99 = (round(float(one), 2) for one in times_ms)
+    expected = [_accuracy(one, manifest) for one in outcomes]
+    known = [one for one in expected if one is not None]
+    answered = Counter(
+        f"{one['path']}:{one['rate']}" if one["path"] == "cloud" else str(one["path"])
+        for one in outcomes
+    )
+    return {
+        "strategy": name,
+        "n": len(outcomes),
+        "p50_ms": p50,
+        "p99_ms": p99,
+        "p5_ms": p5,
+        "p95_ms": p95,
+        "quartiles_ms": [p25, p75],
+        # None where it is not known: it is not a mean over some.
+        "accuracy": round(sum(known) / len(known), 5) if len(known) == len(expected) else None,
+        "bytes_mean": round(float(np.mean([one["sent_bytes"] for one in outcomes])), 1),
+        "paths": dict(answered),
+    }
+
+
+def _late(outcomes: list[Any], deadline_ms: float) -> float:
+    """Share of answers after the device's deadline."""
+    late = sum(bool(one["ms"] > deadline_ms) for one in outcomes)
+    return round(late / len(outcomes), 4)
+
+
+def _accuracy(outcome: Row, manifest: Manifest) -> float | None:
+    """What the weights' manifest says of the path that answered."""
+    ways = candidates(manifest, image=True)
+    path, rate = outcome["path"], outcome.get("rate")
+    if path == "full":
+        path, rate = Path.CLOUD, manifest.default_rate
+    if path == Path.LOCAL or path == Path.IMAGE:
+        rate = ""
+    return next((one.accuracy for one in ways if one.path == path and one.rate == rate), None)

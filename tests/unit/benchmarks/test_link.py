@@ -1,0 +1,123 @@
+"""What the link's figure is made of: the grid, the rows, the verdict, the paper's way back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.link import DEVICES, QUICK, Plan
+from benchmarks.link_summary import by_point, point_rows, table, verdict
+from benchmarks.link_two_way import Parts, decode_map, encode_map
+from shared.weights import Weights, default_folder
+
+PLACE = {
+    "device": "Pi 4", "kilobytes_per_s": 100.0, "round_trip_ms": 50.0, "loss": 0.0,
+    "deadline_ms": 150.0,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def weights() -> Weights:
+    return Weights(default_folder())
+
+
+def outcome(ms: float, path: str = "local", rate: str | None = None) -> dict[str, Any]:
+    return {"ms": ms, "path": path, "rate": rate, "sent_bytes": 0 if path == "local" else 900}
+
+
+def rows(weights: Weights, **p50_ms: float) -> list[dict[str, Any]]:
+    """A point at which each strategy always takes the same; the default is a fast device."""
+    rate = weights.manifest.default_rate
+    times = {"local": 20.0, "cloud": 60.0, "two-way": 80.0, "auto:latency": 20.0, "auto": 60.0}
+    times |= {name.replace("_", "-"): ms for name, ms in p50_ms.items()}
+    outcomes = {
+        "local": [outcome(times["local"])],
+        f"cloud:{rate}": [outcome(times["cloud"], "cloud", rate)],
+        "two-way": [outcome(times["two-way"], "two-way")],
+        "auto:latency": [outcome(times["auto:latency"])],
+        "auto": [outcome(times["auto"], "cloud", rate)],
+    }
+    return point_rows(PLACE, outcomes, weights.manifest)
+
+
+def test_the_grid_covers_every_device_rate_round_trip_and_loss() -> None:
+    points = list(Plan().points(DEVICES))
+    assert len({(p.device.name, p.kilobytes_per_s, p.round_trip_ms, p.loss) for p in points}) == 72
+    assert min(p.shape.bytes_per_s for p in points) == 12_500
+    assert max(p.shape.delay_ms for p in points) == 100
+    assert len(list(QUICK.points(DEVICES))) == 9
+
+
+def test_a_row_says_how_long_how_right_and_how_late(weights: Weights) -> None:
+    rate = weights.manifest.default_rate
+    outcomes = [outcome(float(ms), "cloud", rate) for ms in range(101)] + [outcome(200.0)]
+    (row,) = point_rows(PLACE, {"auto": outcomes}, weights.manifest)
+    assert row["p50_ms"] == 50.5
+    assert row["late"] == round(1 / 102, 4)
+    assert row["paths"] == {f"cloud:{rate}": 101, "local": 1}
+    local, cloud = (
+        next(r["accuracy"] for r in rows(weights) if r["strategy"] == name)
+        for name in ("local", f"cloud:{rate}")
+    )
+    assert row["accuracy"] == pytest.approx((101 * cloud + local) / 102, abs=1e-5)
+
+
+def test_the_verdict_holds_each_target_against_each_point(weights: Weights) -> None:
+    def missed(**p50_ms: float) -> list[str]:
+        said = verdict(rows(weights, **p50_ms))
+        assert said.pop("points") == 1
+        return [key for key, points in said.items() if points]
+
+    assert missed() == []
+    point = by_point(rows(weights))[("Pi 4", 100.0, 50.0, 0.0)]
+    assert point["auto:latency"]["p50_ms"] == 20.0
+    assert missed(**{"two-way": 59.0}) == ["one_way_not_faster_than_two_way"]
+    assert missed(**{"auto:latency": 21.1}) == ["auto_latency_over_5_percent"]
+    assert missed(auto=151.0) == ["auto_late_or_less_accurate"]
+
+
+def test_the_table_names_every_strategy(weights: Weights) -> None:
+    measured = rows(weights)
+    result = {
+        "fingerprint": "f", "link": "packets", "processor": "cpu.max",
+        "devices": {"Pi 4": {"factor": 6.0, "full_ms": 33.0}}, "rows": measured,
+        "verdict": verdict(measured),
+        "machine": {
+            "processor": "p", "cores": 2, "load_1min": 0, "system": "s", "python": "3",
+            "versions": {},
+        },
+    }  # fmt: skip
+    text = table(result)
+    assert all(row["strategy"] in text for row in measured)
+
+
+def test_the_plot_is_written(weights: Weights, tmp_path: Path) -> None:
+    from benchmarks.link_plot import plot
+
+    plot({"rows": rows(weights)}, tmp_path / "link.png")
+    assert (tmp_path / "link.png").stat().st_size > 10_000
+
+
+def test_both_halves_of_the_cloud_tail_give_what_the_whole_gives(weights: Weights) -> None:
+    parts, golden = Parts.of(weights, 1), weights.golden
+    symbols = golden.latents[0]
+    given = {"latent": symbols[None]}
+    steps = weights.quantiser.steps(weights.rate_index(""))
+    if len(parts.attention.get_inputs()) > 1:
+        given["step"] = steps[None]
+    weighted = parts.attention.run(None, given)[0]
+    logits = parts.trunk.run(None, {parts.trunk.get_inputs()[0].name: weighted})[0][0]
+    right = golden.logits[weights.manifest.default_tail][0]
+    assert np.abs(logits - right).max() < 1e-4
+    sent_back = parts.weigh(symbols, steps)
+    assert len(sent_back) == 8 + 6272
+    assert parts.finish(sent_back).shape == (7,)
+
+
+def test_a_map_comes_back_to_half_a_level() -> None:
+    values = np.random.default_rng(0).normal(size=(8, 784)).astype(np.float32)
+    back = decode_map(encode_map(values))
+    assert np.abs(back - values).max() <= (values.max() - values.min()) / 255 / 2 * 1.001
