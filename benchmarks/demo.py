@@ -214,8 +214,10 @@ def _report(out: Path, edge_exit: int, restart_s: float) -> int:
 
 @contextmanager
 def _edge(out: Path, port: int, laps: int) -> Iterator[subprocess.Popen[bytes]]:
+    # By `cloud` wherever the link allows: what is shown is the link, lost and found again.
     process = _spawn(
         "edge_client.cli", "run", "--source", "demo" if laps == 1 else f"demo*{laps}",
+        "--policy", "cloud",
         "--realtime", "--server", f"{HOST}:{port}", "--log-level", "warning",
         "--output", str(out / "answers.jsonl"), "--summary", str(out / "summary.json"),
         "--annotate", str(out / "annotated.mp4"),

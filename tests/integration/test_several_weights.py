@@ -29,7 +29,8 @@ def test_an_edge_with_either_is_answered_by_its_own(
     server: CloudProcess, which: str, astronaut: np.ndarray, request: pytest.FixtureRequest
 ) -> None:
     folder: Path = request.getfixturevalue(which)
-    with Recognizer(server.grpc, weights=folder, deadline_ms=PATIENT_MS) as recognizer:
+    settings = {"weights": folder, "policy": "cloud", "deadline_ms": PATIENT_MS}
+    with Recognizer(server.grpc, **settings) as recognizer:
         (face,) = recognizer.faces(astronaut)
     assert (face.path, face.reason) == (AnswerPath.CLOUD, None)
     assert face.answer.model == f"{folder.name}/cloud"
@@ -44,7 +45,8 @@ def test_each_rate_is_sent_and_answered(
 ) -> None:
     sent = []
     for rate in ("high", "default", "low"):
-        settings = {"weights": coded_weights_folder, "rate": rate, "deadline_ms": PATIENT_MS}
+        settings = {"weights": coded_weights_folder, "policy": "cloud", "rate": rate}
+        settings["deadline_ms"] = PATIENT_MS
         with Recognizer(server.grpc, **settings) as recognizer:
             (face,) = recognizer.faces(astronaut)
         assert (face.path, face.rate) == (AnswerPath.CLOUD, rate)
