@@ -63,6 +63,6 @@ def plot(result: dict[str, Any], file: Path) -> None:
             if line == len(links) - 1:
                 axis.set_xlabel("bandwidth, KB/s")
     handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=6, fontsize=8)
+    figure.legend(handles, labels, loc="outside lower center", ncols=3 * len(devices), fontsize=8)
     figure.savefig(file, dpi=130)
     plt.close(figure)
