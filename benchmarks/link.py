@@ -35,6 +35,7 @@ from benchmarks.link_rig import Rig
 from benchmarks.link_summary import point_rows, table, verdict
 from benchmarks.machine import describe_machine
 from benchmarks.net.shape import Shape
+from benchmarks.net.slow_processor import MOST_FACTOR
 from shared.weights import Weights, default_folder
 
 POLICIES = ("auto:latency", "auto", "cascade")
@@ -115,14 +116,14 @@ def calibrate(rig: Rig, device: DeviceKind) -> tuple[float, float]:
 
     rig.slow_down(1)
     own_ms = median_ms()
-    factor = max(1.0, device.full_ms / own_ms)
+    factor = min(MOST_FACTOR, max(1.0, device.full_ms / own_ms))
     took_ms = own_ms
     for _ in range(3):
         rig.slow_down(factor)
         took_ms = median_ms()
         if factor == 1 or abs(took_ms / device.full_ms - 1) < 0.05:
             break
-        factor = max(1.0, factor * device.full_ms / took_ms)
+        factor = min(MOST_FACTOR, max(1.0, factor * device.full_ms / took_ms))
     return round(factor, 2), round(took_ms, 2)
 
 
@@ -166,6 +167,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     rng = random.Random(0)
     rows: list[dict[str, Any]] = []
     factors: dict[str, Any] = {}
+    machine = describe_machine()
     with Rig(arguments.weights) as rig:
         rig.order(do="open", deadline_ms=devices[0].deadline_ms)
         for point in tqdm(points, unit="point", disable=None):
@@ -177,7 +179,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
         result: dict[str, Any] = {
             "fingerprint": weights.manifest.fingerprint, "plan": asdict(plan),
             "link": rig.link_kind, "processor": rig.processor_kind, "devices": factors,
-            "rows": rows, "verdict": verdict(rows), "machine": describe_machine(),
+            "rows": rows, "verdict": verdict(rows), "machine": machine,
         }  # fmt: skip
     if arguments.plot:
         from benchmarks.link_plot import plot

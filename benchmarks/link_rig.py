@@ -19,7 +19,7 @@ from typing import Any, Self
 from benchmarks.net.forwarder import Forwarder
 from benchmarks.net.namespaces import ADDRESSES, Namespaces, NamespacesMissing
 from benchmarks.net.shape import Shape
-from benchmarks.net.slow_processor import SlowProcessor
+from benchmarks.net.slow_processor import slow_processor
 from shared.errors import SourceError
 
 PORT, TWO_WAY_PORT = 50051, 50052
@@ -32,7 +32,7 @@ _PAUSE_S = 0.02
 class Rig:
     """Server, services and device as processes. A context manager.
 
-    ``core`` of the processor is the device's own; everything else stays off it.
+    The device has the first core for itself, as far as we start what runs here.
     """
 
     def __init__(self, weights: Path | None) -> None:
@@ -90,13 +90,18 @@ class Rig:
         return self._answer(self._edge)
 
     def _open(self) -> None:
+        before = os.sched_getaffinity(0)
+        core, *others = sorted(before)
+        if others:  # what is started from here on stays off the device's core, as this process does
+            self._closing.callback(os.sched_setaffinity, 0, before)
+            os.sched_setaffinity(0, others)
         try:
             self._namespaces = self._closing.enter_context(Namespaces())
             host, self.link_kind = ADDRESSES["cloud"], "packets between two network namespaces"
         except NamespacesMissing as error:
             host, self.link_kind = "127.0.0.1", f"TCP forwarder on loopback ({error})"
         ports = (PORT, TWO_WAY_PORT)
-        self._server = self._spawn(
+        self._spawn(
             "cloud", "cloud_server.cli", "serve", "--host", host,
             "--grpc-port", str(PORT), "--http-port", "0", "--log-level", "error",
         )  # fmt: skip
@@ -111,14 +116,9 @@ class Rig:
         self._edge = self._spawn(
             "edge", "benchmarks.link_edge", "--server", addresses[0], "--two-way", addresses[1]
         )
-        self._slow = self._closing.enter_context(SlowProcessor(self._edge.pid))
-        self.processor_kind = self._slow.how
         self._answer(self._edge)
-        cores = sorted(os.sched_getaffinity(0))
-        if len(cores) > 1:
-            _pin(self._edge.pid, {cores[0]})
-            for process in (self._server, two_way):
-                _pin(process.pid, set(cores[1:]))
+        self._slow = self._closing.enter_context(slow_processor(self._edge.pid, core))
+        self.processor_kind = self._slow.how
 
     def _spawn(self, side: str, *command: str) -> subprocess.Popen[str]:
         environment = {k: v for k, v in os.environ.items() if not k.upper().startswith("SPLITFER_")}
@@ -141,12 +141,6 @@ class Rig:
         if not line:
             raise SourceError(f"{process.args!r} ended with {process.wait()}")
         return line
-
-
-def _pin(pid: int, cores: set[int]) -> None:
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(OSError):
-            os.sched_setaffinity(int(thread.name), cores)
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from benchmarks.net import slow_processor
-from benchmarks.net.slow_processor import SlowProcessor
+from benchmarks.net.slow_processor import (
+    BusyCore,
+    Quota,
+    SlowProcessor,
+    Turns,
+    slow_processor,
+)
 from tests.processes import wait_until
 
 BUSY = "print(flush=True)\nwhile True: pass"
@@ -35,27 +42,45 @@ def ran_s(pid: int) -> float:
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
+def by_busy_core(pid: int) -> SlowProcessor:
+    made = slow_processor(pid, max(os.sched_getaffinity(0)))
+    if made.how != BusyCore.how:
+        made.close()
+        pytest.skip("no second core, or no real-time work for this user")
+    return made
+
+
+def by_quota(pid: int) -> SlowProcessor:
+    for files in (Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")):
+        with contextlib.suppress(OSError):
+            return Quota(pid, files)
+    pytest.skip("no cgroups to write to")
+
+
 @pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="needs /proc")
 @pytest.mark.parametrize(
-    ("cgroups", "factor", "most_share"),
+    ("made", "factor", "most_share"),
     # Signals come late by whatever the system's scheduler takes.
-    [(True, 20, 0.1), (False, 4, 0.6)],
+    [(by_busy_core, 10, 0.2), (by_quota, 10, 0.2), (Turns, 4, 0.6)],
 )
 def test_it_gets_its_share_and_no_more(
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    cgroups: bool,
-    factor: float,
-    most_share: float,
+    made: Callable[[int], SlowProcessor], factor: float, most_share: float
 ) -> None:
-    if not cgroups:
-        monkeypatch.setattr(slow_processor, "_CGROUPS", tmp_path / "none")
-    with busy() as slow, SlowProcessor(slow.pid) as processor:
-        if cgroups and processor.how == "signals":
-            pytest.skip("no cgroups to write to")
+    with busy() as slow, made(slow.pid) as processor:
         processor.slow_down(factor)
         before_s, start_s = ran_s(slow.pid), time.monotonic()
         wait_until(lambda: ran_s(slow.pid) - before_s > CPU_S, "it to run for a while")
         assert ran_s(slow.pid) - before_s <= most_share * (time.monotonic() - start_s)
-        with pytest.raises(ValueError, match="nothing becomes faster"):
-            processor.slow_down(0.5)
+        for impossible in (0.5, 1000):
+            with pytest.raises(ValueError, match="are possible"):
+                processor.slow_down(impossible)
+
+
+def test_there_is_always_some_means(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refused(core: int) -> BusyCore:
+        raise PermissionError
+
+    monkeypatch.setattr("benchmarks.net.slow_processor.BusyCore", refused)
+    monkeypatch.setattr("benchmarks.net.slow_processor._CGROUPS", tmp_path / "none")
+    with busy() as slow, slow_processor(slow.pid, 0) as processor:
+        assert processor.how == Turns.how
