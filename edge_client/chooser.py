@@ -39,6 +39,7 @@ class Chooser:
         self.decision: Decision | None = None
         self._settings, self._always, self._clock = settings, always, clock
         self._memory = Memory()
+        self._refused = False
         self._calls: list[tuple[Call[Any], Path, int]] = []
         self._faces = 1
         self._counts: Counter[str] = Counter()
@@ -65,6 +66,9 @@ class Chooser:
     ) -> Decision:  # fmt: skip
         """The path of this frame. ``faces`` is None before the search, ``refusal`` the link's;
         ``answered``: the device has, and is not sure."""
+        if self._refused and refusal is None:
+            self.estimates.link_made_anew()
+        self._refused = refusal is not None
         searched = faces is not None
         if faces is not None:
             self._faces = faces

@@ -123,6 +123,12 @@ class Estimates:
             waited_ms = max(waited_ms, self._link.typical_ms(sent_bytes))
         self._sampled(Sample(self._frame, now_s, sent_bytes, waited_ms, missed=True))
 
+    def link_made_anew(self) -> None:
+        """The link was down, and is up: what was missed on the old one says nothing of this one."""
+        answered = [one for one in self._samples if not one.missed]
+        self._samples = deque(answered, maxlen=WINDOW)
+        self._link = fit(self._samples)
+
     def costs(self) -> Costs:
         """The costs now."""
         return Costs(

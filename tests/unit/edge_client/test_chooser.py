@@ -122,6 +122,23 @@ def test_what_calls_tell_is_learnt_with_the_next_frame(manifest: Manifest) -> No
     assert costs.server[Path.CLOUD].typical_ms == 4
 
 
+def test_what_an_outage_made_miss_is_forgotten_when_the_link_is_back(manifest: Manifest) -> None:
+    made = chooser(manifest)
+    made.sent(call(0.050), Path.CLOUD, 1400)
+    for _ in range(3):
+        made.sent(call(0.150, failure=Reason.DEADLINE), Path.CLOUD, 1400)
+    made.next_frame()
+    made.choose(5.0, 1, 1000, Reason.BREAKER_OPEN)
+    down = made.estimates.costs().link
+    assert down is not None
+    assert down.missed > 0.5
+    made.choose(5.0, 1, 1000, None)
+    back = made.estimates.costs().link
+    assert back is not None
+    assert back.missed == 0
+    assert back.typical_ms(1400) == pytest.approx(46)
+
+
 def test_a_call_under_way_is_waited_for(manifest: Manifest) -> None:
     made, pending = chooser(manifest), call(0.05)
     pending.wait = lambda _: False
