@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from edge_client.config import load_config
 from edge_client.head import Device
 from edge_client.sources import open_source
-from shared.contracts import Box, Path
+from shared.contracts import Box
 from shared.weights import Weights, default_folder
 
 SEARCH_SIDE_PX = 320
@@ -22,10 +23,17 @@ MOST_PICTURES = 16
 
 @dataclass(frozen=True)
 class Face:
-    """Where it is, and the probabilities ``(7,)`` that each path gives for it."""
+    """Where it is, its payload at the default rate, and the probabilities ``(7,)`` that each way
+    gives for it: ``local``, and ``cloud:RATE`` for each rate."""
 
     box: Box
-    right: dict[Path, NDArray[np.float32]]
+    payload: bytes
+    right: dict[str, NDArray[np.float32]]
+
+    def off(self, path: str, rate: str | None, probabilities: Sequence[float]) -> float:
+        """How far probabilities lie from the right ones for that path and rate."""
+        right = self.right[path if path == "local" else f"{path}:{rate}"]
+        return float(np.abs(right - np.float32(probabilities)).max())
 
 
 @dataclass(frozen=True)
@@ -35,34 +43,38 @@ class Picture:
     frame: int
     rgb: NDArray[np.uint8]
     faces: tuple[Face, ...]
-    payloads: tuple[bytes, ...]
+
+    @property
+    def payloads(self) -> list[bytes]:
+        """One a face."""
+        return [face.payload for face in self.faces]
 
 
 def clip_pictures(every: int = 1, search_side_px: int = SEARCH_SIDE_PX) -> list[Picture]:
     """The frames of the bundled clip that have faces, answered without any link."""
     weights = Weights(default_folder())
     device = Device(load_config(None, {"search_side_px": search_side_px}))
-    rate = weights.rate_index("")
     tail = weights.tail(weights.manifest.default_tail, 1)
-    temperature = np.float32(weights.temperature(weights.manifest.default_tail, rate))
     pictures = []
     with open_source("demo") as clip:
         for frame in clip:
             found = device.find(frame.rgb) if frame.index % every == 0 else None
             if found is None or found.z is None or found.features is None:
                 continue
-            cloud = tail.run(
-                weights.quantiser.symbols(found.z, rate),
-                weights.quantiser.steps(rate),
-                np.repeat(temperature, len(found.boxes)),
-            )
-            local, _ = device.local_answers(found.features)
+            ways = {"local": [one.probabilities for one in device.local_answers(found.features)[0]]}
+            for index, rate in enumerate(weights.manifest.rates):
+                temperature = weights.temperature(weights.manifest.default_tail, index)
+                ways[f"cloud:{rate.name}"] = tail.run(
+                    weights.quantiser.symbols(found.z, index),
+                    weights.quantiser.steps(index),
+                    np.full(len(found.boxes), temperature, np.float32),
+                )
+            payloads = device.payloads(found.z, weights.manifest.default_rate)
             faces = tuple(
-                Face(box, {Path.CLOUD: cloud[i], Path.LOCAL: np.float32(local[i].probabilities)})
-                for i, box in enumerate(found.boxes)
+                Face(box, payload, {way: np.float32(rows[i]) for way, rows in ways.items()})
+                for i, (box, payload) in enumerate(zip(found.boxes, payloads, strict=True))
             )
-            payloads = tuple(device.payloads(found.z, rate))
-            pictures.append(Picture(frame.index, frame.rgb, faces, payloads))
+            pictures.append(Picture(frame.index, frame.rgb, faces))
     return pictures
 
 
@@ -81,5 +93,5 @@ def distinct(pictures: list[Picture]) -> list[Picture]:
 def alike(face: Face, other: Face) -> bool:
     """Whether an answer for one could be right for the other."""
     return any(
-        np.abs(face.right[path] - other.right[path]).max() <= 2 * TOLERANCE for path in face.right
+        np.abs(face.right[way] - other.right[way]).max() <= 2 * TOLERANCE for way in face.right
     )

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import grpc
 
-from shared.contracts import SCHEMA_VERSION, Path
+from shared.contracts import SCHEMA_VERSION
 from shared.labels import LABELS
 from shared.reply_checksum import infer_checksum
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
@@ -38,9 +38,9 @@ class Played(SplitFerServicer):  # type: ignore[misc]  # generated without types
         self.calls = 0
         self._name = f"{weights.manifest.fingerprint}/{weights.manifest.default_tail}"
         self._right = {
-            payload: face.right[Path.CLOUD]
+            face.payload: face.right[f"cloud:{weights.manifest.default_rate}"]
             for picture in pictures
-            for payload, face in zip(picture.payloads, picture.faces, strict=True)
+            for face in picture.faces
         }
 
     def GetModel(self, request: Any, context: Any) -> pb.Model:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-import numpy as np
-
 from shared.contracts import Path
 from shared.labels import LABELS
 from tests.chaos.faces import SEARCH_SIDE_PX, TOLERANCE, Picture
@@ -47,8 +45,8 @@ def check_run(edge: Edge, clip: list[Picture], exit_code: int = 130) -> set[str]
         if faces is not None:
             face = faces[one["face"]]
             assert one["box"] == face.box.as_list()
-            off = np.float32([one["probabilities"][label] for label in LABELS])
-            assert np.abs(off - face.right[Path(one["path"])]).max() <= TOLERANCE + ROUNDING
+            probabilities = [one["probabilities"][label] for label in LABELS]
+            assert face.off(one["path"], one["rate"], probabilities) <= TOLERANCE + ROUNDING, one
     return {one["reason"] for one in answers} - {None}
 
 

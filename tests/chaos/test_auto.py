@@ -1,0 +1,75 @@
+"""Policy `auto` while the link breaks: it leaves the cloud by itself, and comes back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path as Folder
+
+import pytest
+
+from benchmarks.net.forwarder import SOUND, Fault, Forwarder
+from benchmarks.net.shape import Shape
+from edge_client.recognizer import Recognizer
+from shared.contracts import Path, Reason
+from shared.weights import default_folder
+from shared.weights.manifest import LOCAL_TAIL
+from tests.chaos.faces import SEARCH_SIDE_PX, Picture
+from tests.chaos.watch import Watch
+from tests.processes import Server
+
+# So much that the cloud is in time on a busy machine, and chosen since it is the more accurate.
+DEADLINE_MS = 2000.0
+BLACKHOLE = Fault(blackhole=True)
+FAR = Fault(Shape(delay_ms=150, jitter_ms=100))
+NARROW = Fault(Shape(bytes_per_s=150))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """The shipped weights, with accuracies for which it is worth asking the cloud."""
+    shipped = default_folder()
+    folder = tmp_path_factory.mktemp("weights") / shipped.name
+    shutil.copytree(shipped, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for name, tail in manifest["tails"].items():
+        tail["accuracy"] = {"PublicTest": 0.5 if name == LOCAL_TAIL else 0.9}
+    for rate in manifest.get("rates", ()):
+        rate["accuracy"] = {manifest["default_tail"]: {"PublicTest": 0.9}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.fixture
+def watch(
+    server: Server, forwarder: Forwarder, pictures: list[Picture], weights: Folder
+) -> Iterator[Watch]:
+    settings = {"policy": "auto", "search_side_px": SEARCH_SIDE_PX, "weights": weights}
+    with Recognizer(forwarder.address, deadline_ms=DEADLINE_MS, **settings) as recognizer:
+        watch = Watch(recognizer, pictures, DEADLINE_MS, chooses=True)
+        watch.until_cloud(3)
+        yield watch
+
+
+def test_it_leaves_a_link_that_breaks_and_comes_back(watch: Watch, forwarder: Forwarder) -> None:
+    forwarder.set(BLACKHOLE, BLACKHOLE)
+    watch.until_reason(Reason.BREAKER_OPEN)
+    forwarder.heal()
+    watch.back()
+    forwarder.refuse()
+    forwarder.reset()
+    watch.until_reason(Reason.BREAKER_OPEN)
+    forwarder.accept()
+    watch.back()
+
+
+def test_it_leaves_a_link_that_is_too_slow(watch: Watch, forwarder: Forwarder) -> None:
+    forwarder.set(FAR, FAR)
+    watch.for_s(3)
+    forwarder.set(NARROW, NARROW)
+    watch.until(
+        lambda: all(one.path is Path.LOCAL for one in watch.answers[-20:]), "nothing but local"
+    )
+    forwarder.set(SOUND, SOUND)
+    watch.until_cloud(3)
