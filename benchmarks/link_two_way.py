@@ -4,8 +4,8 @@
     device  decoder, Stages 3-4, Conv5, classifier <== 8x28x28 (6,272 bytes each way)
 
 Only its time is compared. The server runs the real attention, cut out of the weights' cloud tail;
-for the way back the weighted map is projected on the decoder's eight directions, since the paper
-names no encoder for it. Start the service with ``python -m benchmarks.link_two_way HOST:PORT``.
+for the way back the weighted map is projected on the decoder's eight main directions, since the
+paper names no encoder for it. The service: ``python -m benchmarks.link_two_way HOST:PORT``.
 """
 
 from __future__ import annotations
@@ -39,13 +39,11 @@ _RANGE = "<2f"
 @dataclass(frozen=True)
 class Parts:
     """The cloud tail in two: ``attention`` (symbols to the weighted map) and ``trunk`` (that map
-    to logits), ``decoder`` float32 ``(116, 8)``, eight directions of such a map, and ``encoder``
-    ``(8, 116)``, its inverse."""
+    to logits), and ``directions`` float32 ``(116, 8)``, orthonormal, of such a map."""
 
     attention: Any
     trunk: Any
-    decoder: NDArray[np.float32]
-    encoder: NDArray[np.float32]
+    directions: NDArray[np.float32]
 
     @classmethod
     def of(cls, weights: Weights, threads: int) -> Parts:
@@ -70,8 +68,8 @@ class Parts:
         )  # fmt: skip
         attention, trunk = (session(half.SerializeToString(), threads) for half in halves)
         weight = onnx.numpy_helper.to_array(decoder).reshape(FEATURES_SHAPE[0], -1)
-        inverse = np.linalg.pinv(weight).astype(np.float32)
-        return cls(attention, trunk, np.ascontiguousarray(weight), inverse)
+        directions = np.linalg.svd(weight, full_matrices=False)[0][:, : LATENT_SHAPE[0]]
+        return cls(attention, trunk, np.ascontiguousarray(directions, np.float32))
 
     def weigh(self, symbols: NDArray[np.uint8], steps: NDArray[np.float32]) -> bytes:
         """The server's part: symbols uint8 ``(8, 28, 28)`` to the weighted map, encoded."""
@@ -79,11 +77,11 @@ class Parts:
         if len(self.attention.get_inputs()) > 1:
             given["step"] = steps[None]
         weighted = self.attention.run(None, given)[0][0]
-        return encode_map(self.encoder @ weighted.reshape(FEATURES_SHAPE[0], -1))
+        return encode_map(self.directions.T @ weighted.reshape(FEATURES_SHAPE[0], -1))
 
     def finish(self, data: bytes) -> NDArray[np.float32]:
         """The device's last part: the bytes that came back to logits ``(7,)``."""
-        weighted = (self.decoder @ decode_map(data)).reshape(1, *FEATURES_SHAPE)
+        weighted = (self.directions @ decode_map(data)).reshape(1, *FEATURES_SHAPE)
         name = self.trunk.get_inputs()[0].name
         return np.asarray(self.trunk.run(None, {name: weighted})[0][0])
 
