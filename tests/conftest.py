@@ -108,6 +108,21 @@ def old_weights_folder() -> Path:
     return Path(shared.weights.__file__).parent / "76c2ec20ba6c6356"
 
 
+@pytest.fixture(scope="session")
+def better_server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped weights with a manifest that calls the cloud tail the more accurate one, at
+    every rate: what the policy weighs is what a manifest says."""
+    source = shared.weights.default_folder()
+    folder = Path(shutil.copytree(source, tmp_path_factory.mktemp("better") / source.name))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["tails"]["local"]["accuracy"] = {"PublicTest": 0.6}
+    manifest["tails"]["cloud"]["accuracy"] = {"PublicTest": 0.7}
+    for place, rate in enumerate(manifest["rates"]):
+        rate["accuracy"] = {"cloud": {"PublicTest": 0.71 - 0.01 * place}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
 @pytest.fixture
 def weights_copy(weights_folder: Path, tmp_path: Path) -> Path:
     """A copy of the weights that a test may damage."""

@@ -48,14 +48,14 @@ class Server:
     ) -> None:
         self.port = port or free_port()
         self.address, self._host, self._inside = f"{host}:{self.port}", host, inside
-        self._weights, self._log = weights, log
+        self.weights, self._log = weights, log
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
         before = len(self._lines())
         command = [
             *self._inside, sys.executable, "-m", "cloud_server.cli", "serve", "--host", self._host,
-            "--grpc-port", str(self.port), "--http-port", "0", "--weights", str(self._weights),
+            "--grpc-port", str(self.port), "--http-port", "0", "--weights", str(self.weights),
         ]  # fmt: skip
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)

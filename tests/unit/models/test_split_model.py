@@ -8,11 +8,13 @@ import torch
 from numpy.typing import NDArray
 
 from shared.models.asp import ASP
+from shared.models.bottleneck import DEFAULT_RATE
 from shared.models.sfp import SFP
 from shared.models.sfp_energy import SFPEnergy
 from shared.models.split_model import MODULES, SplitConfig, SplitModel, attention
 from shared.preprocess import enlarge_crop
 from shared.runtime import Head, Tail
+from shared.weights import Weights
 from training.onnx_models import torch_outputs
 
 
@@ -23,8 +25,9 @@ def test_every_choice_of_modules_runs(modules: str) -> None:
     expected = [] if modules == "none" else [kinds[name] for name in modules.split("+")]
     assert [type(m) for m in model.cloud_tail.attention] == expected
     with torch.no_grad():
-        local, cloud = model(torch.randint(0, 256, (1, 1, 64, 64), dtype=torch.uint8))
-    assert local.shape == cloud.shape == (1, 7)
+        out = model(torch.randint(0, 256, (1, 1, 64, 64), dtype=torch.uint8))
+    assert out.local.shape == out.cloud.shape == (1, 7)
+    assert out.values.shape == (1, 8, 8, 8)
 
 
 @pytest.mark.parametrize(
@@ -56,11 +59,11 @@ def test_both_tails_share_one_head(split_model: SplitModel) -> None:
     calls = []
     hook = split_model.head.stem.register_forward_hook(lambda *_: calls.append(1))
     with torch.no_grad():
-        local, cloud = split_model(crop)
+        out = split_model(crop)
     assert len(calls) == 1
     with torch.no_grad():
-        torch.testing.assert_close(split_model.local(crop), local)
-        torch.testing.assert_close(split_model.cloud(crop), cloud)
+        torch.testing.assert_close(split_model.local(crop), out.local)
+        torch.testing.assert_close(split_model.cloud(crop), out.cloud)
     hook.remove()
 
 
@@ -84,27 +87,35 @@ def test_onnx_runtime_gives_torchs_numbers(
 ) -> None:
     crops = _crops(n)
     expected = torch_outputs(split_model, crops)
-    features, latents = Head((weights_folder / "head.onnx").read_bytes(), 1).run(crops)
-    assert (features.dtype, latents.dtype) == (np.float32, np.uint8)
-    assert np.ptp(latents) > 100, "the latents of this test ought to use the range"
-    steps = np.abs(latents.astype(int) - expected["latent"].astype(int))
-    assert steps.max() <= 1
-    assert np.count_nonzero(steps) <= max(1, 1e-4 * steps.size)
+    features, z = Head((weights_folder / "head.onnx").read_bytes(), 1).run(crops)
+    assert (features.dtype, z.dtype) == (np.float32, np.float32)
+    quantiser = Weights(weights_folder).quantiser
+    latents = quantiser.symbols(z, DEFAULT_RATE)
+    assert np.ptp(latents) >= 4, "the latents of this test ought to use some of the range"
+    off = np.abs(latents.astype(int) - expected["latent"].astype(int))
+    assert off.max() <= 1
+    assert np.count_nonzero(off) <= max(1, 1e-4 * off.size)
     np.testing.assert_allclose(features, expected["features"], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(z, expected["z"], rtol=1e-4, atol=1e-4)
 
     local = Tail((weights_folder / "local.onnx").read_bytes(), 1, 1.0).logits(features)
     np.testing.assert_allclose(local, expected["local"], rtol=0, atol=1e-4)
     cloud = Tail((weights_folder / "cloud.onnx").read_bytes(), 1, 1.0)
     same_symbols = np.asarray(expected["latent"], dtype=np.uint8)
-    np.testing.assert_allclose(cloud.logits(same_symbols), expected["cloud"], rtol=0, atol=1e-4)
-    probabilities = cloud.run(same_symbols)
+    steps = quantiser.steps(DEFAULT_RATE)
+    logits = cloud.logits(same_symbols, steps)
+    np.testing.assert_allclose(logits, expected["cloud"], rtol=0, atol=1e-4)
+    probabilities = cloud.run(same_symbols, steps)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
 
 
-def test_an_answer_does_not_depend_on_its_batch(weights_folder: Path) -> None:
-    crops = _crops(3)
+def test_an_answer_does_not_depend_on_its_batch_or_the_rates_in_it(weights_folder: Path) -> None:
     head = Head((weights_folder / "head.onnx").read_bytes(), 1)
     tail = Tail((weights_folder / "cloud.onnx").read_bytes(), 1, 1.0)
-    latents = head.run(crops)[1]
-    one_by_one = np.concatenate([tail.logits(latent[None]) for latent in latents])
-    np.testing.assert_allclose(tail.logits(latents), one_by_one, rtol=0, atol=1e-4)
+    quantiser = Weights(weights_folder).quantiser
+    z = head.run(_crops(3))[1]
+    latents = np.concatenate([quantiser.symbols(z[i : i + 1], i) for i in range(3)])
+    steps = np.stack([quantiser.steps(i) for i in range(3)])
+    pairs = zip(latents, steps, strict=True)
+    one_by_one = np.concatenate([tail.logits(y[None], step) for y, step in pairs])
+    np.testing.assert_allclose(tail.logits(latents, steps), one_by_one, rtol=0, atol=1e-4)
