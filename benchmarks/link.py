@@ -93,7 +93,7 @@ class Plan:
     round_trips_ms: tuple[float, ...] = (5, 50, 200)
     losses: tuple[float, ...] = (0, 0.02)
     rounds: int = 60
-    seconds: float = 24.0
+    seconds: float = 36.0
 
     def points(self, devices: tuple[DeviceKind, ...]) -> Iterator[Point]:
         """Device by device, since each takes time to calibrate."""
