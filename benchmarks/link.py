@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 import time
 from collections import defaultdict
@@ -198,6 +199,8 @@ def main() -> int:
     parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write the figure, too")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    # Whoever ends it must not leave namespaces and processes behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     return finish(parser.parse_args(), report, table)
 
 

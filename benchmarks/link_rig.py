@@ -125,7 +125,7 @@ class Rig:
         inside = self._namespaces.command(side) if self._namespaces else []
         process = subprocess.Popen(
             [*inside, sys.executable, "-m", *command, *self._weights],
-            cwd=_ROOT, env=environment, text=True,
+            cwd=_ROOT, env=environment, text=True, start_new_session=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
         self._closing.callback(_end, process)
