@@ -112,6 +112,8 @@ class Trainer:
             self.save()
 
     def _enter(self, stage: Stage, pictures: Tensor) -> None:
+        if self.recipe.average:
+            self.model.load_state_dict(self.average.weights)
         order = self._order(len(pictures), "enter")
         if stage.refit_statistics:
             self._refit_statistics(stage, pictures, order)
