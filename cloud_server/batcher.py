@@ -31,6 +31,7 @@ class _Entry(Generic[Item, Result]):
     deadline: Deadline
     number: int  # first come, first served among equal deadlines
     item: Item = field(compare=False)
+    submitted_s: float = field(compare=False)
     future: asyncio.Future[Result] = field(compare=False)
 
     def fail(self, error: ServeError) -> None:
@@ -43,7 +44,8 @@ class Batcher(Generic[Item, Result]):
     """Collects items into batches for ``run``, one batch at a time. Belongs to one event loop.
 
     ``run`` gets 1 to ``batch_max`` items and gives as many results. Where it raises, each item of
-    that batch is run again alone, so that one poisoned item fails alone.
+    that batch is run again alone, so that one poisoned item fails alone. ``on_batch`` is told of
+    the items that leave the queue together, and how many milliseconds each one waited.
     """
 
     def __init__(
@@ -54,8 +56,10 @@ class Batcher(Generic[Item, Result]):
         queue_max: int,
         wait_ms: float = 0,
         clock: Clock = time.monotonic,
+        on_batch: Callable[[list[Item], list[float]], None] | None = None,
     ) -> None:
         self._run = run
+        self._on_batch = on_batch
         self._batch_max = batch_max
         self._queue_max = queue_max
         self._wait_ms = wait_ms
@@ -89,11 +93,23 @@ class Batcher(Generic[Item, Result]):
         if len(self._heap) >= self._queue_max:
             raise Overloaded(f"{self._queue_max} faces are waiting already")
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._heap, _Entry(deadline, next(self._numbers), item, future))
+        entry = _Entry(deadline, next(self._numbers), item, self._clock(), future)
+        heapq.heappush(self._heap, entry)
         self._wake.set()
         if len(self._heap) >= self._batch_max:
             self._full.set()
         return future
+
+    @property
+    def waiting(self) -> int:
+        """How many items are queued."""
+        return len(self._heap)
+
+    @property
+    def oldest_ms(self) -> float:
+        """How long the oldest queued item has waited; 0 where none is queued."""
+        first_s = min((entry.submitted_s for entry in self._heap), default=None)
+        return 0.0 if first_s is None else (self._clock() - first_s) * 1000
 
     async def close(self) -> None:
         """Stop now: whatever has no result yet, queued or running, raises ``NotReady``."""
@@ -114,11 +130,18 @@ class Batcher(Generic[Item, Result]):
                     await self._wait_for_more()
                 self._taken = self._take()
                 if self._taken:
+                    self._tell(self._taken)
                     await self._answer(self._taken)
                     self._taken = []
         finally:
             self._closed = True
             self._settle_all()
+
+    def _tell(self, batch: list[_Entry[Item, Result]]) -> None:
+        if self._on_batch is not None:
+            now_s = self._clock()
+            ages_ms = [(now_s - entry.submitted_s) * 1000 for entry in batch]
+            self._on_batch([entry.item for entry in batch], ages_ms)
 
     async def _wait_for_more(self) -> None:
         self._full.clear()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cloud_server.batch_watch import BatchWatch
 from cloud_server.config import CloudConfig
 from cloud_server.tail import RateTable, ServedTail
 from shared.codec.payload import PayloadCodec
@@ -81,11 +82,15 @@ class Registry:
             )
         return cls([_served(weights, config) for weights in opened.values()])
 
-    def start(self) -> None:
-        """Begin to answer."""
-        for weights in self._served.values():
-            for tail in weights.tails.values():
-                tail.start()
+    @property
+    def tails(self) -> list[ServedTail]:
+        """All that are served."""
+        return [tail for weights in self._served.values() for tail in weights.tails.values()]
+
+    def start(self, watch: BatchWatch | None = None) -> None:
+        """Begin to answer; ``watch`` is told of every batch."""
+        for tail in self.tails:
+            tail.start(watch)
 
     async def close(self) -> None:
         """Stop every tail."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud_server.batch_watch import BatchWatch, NoWatch
 from cloud_server.batcher import Batcher
 from cloud_server.config import CloudConfig
 from shared.contracts import Answer
@@ -53,23 +54,42 @@ class ServedTail:
             batch_max=config.batch_max,
             queue_max=config.queue_max,
             wait_ms=config.batch_wait_ms,
+            on_batch=self._taken,
         )
+        self._watch: BatchWatch = NoWatch()
 
-    def start(self) -> None:
-        """Begin to answer."""
+    def start(self, watch: BatchWatch | None = None) -> None:
+        """Begin to answer; ``watch`` is told of the batches."""
+        self._watch = watch or self._watch
         self._batcher.start()
 
     def submit(self, latent: Latent, deadline: Deadline) -> asyncio.Future[TailAnswer]:
         """Queue one latent; see ``Batcher.submit`` for what is raised."""
         return self._batcher.submit(latent, deadline)
 
+    @property
+    def waiting(self) -> int:
+        """How many faces are queued."""
+        return self._batcher.waiting
+
+    @property
+    def oldest_ms(self) -> float:
+        """How long the oldest queued face has waited."""
+        return self._batcher.oldest_ms
+
     async def close(self) -> None:
         """Stop; what has no answer yet raises ``NotReady``."""
         await self._batcher.close()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
+    def _taken(self, latents: list[Latent], ages_ms: list[float]) -> None:
+        self._watch.batch_taken(self.model, latents, ages_ms)
+
     async def _run_in_thread(self, latents: list[Latent]) -> list[TailAnswer]:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, latents)
+        loop = asyncio.get_running_loop()
+        answers = await loop.run_in_executor(self._thread, self._run, latents)
+        self._watch.batch_ran(self.model, latents, answers[0].tail_ms)
+        return answers
 
     def _run(self, latents: list[Latent]) -> list[TailAnswer]:
         start = time.perf_counter()
