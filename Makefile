@@ -13,7 +13,7 @@ PYTHON ?= python3
 TORCH := $(or $(SPLITFER_TORCH),torch==2.13.0)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-PROTOS := splitfer/v1/splitfer.proto onnx_subset/external_data.proto
+PROTOS := splitfer/v1/splitfer.proto inference/grpc_inference.proto onnx_subset/external_data.proto
 
 .PHONY: demo test chaos check stubs lock format model-card clean
 
