@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import grpc
 from shared.errors import (
     AuthError,
     DeadlineExceeded,
+    Forbidden,
     ImageError,
     InferenceFailed,
     MalformedPayload,
@@ -18,8 +20,10 @@ from shared.errors import (
     NotReady,
     Overloaded,
     PayloadTooLarge,
+    RefusedChange,
     SplitFerError,
     UnsupportedPicture,
+    WeightsError,
 )
 
 CODE_KEY = "splitfer-code"
@@ -44,6 +48,10 @@ _CODES: dict[type[SplitFerError], Codes] = {
     UnsupportedPicture: Codes(415, Status.INVALID_ARGUMENT),
     ImageError: Codes(422, Status.INVALID_ARGUMENT),
     AuthError: Codes(401, Status.UNAUTHENTICATED),
+    Forbidden: Codes(403, Status.PERMISSION_DENIED),
+    RefusedChange: Codes(409, Status.FAILED_PRECONDITION),
+    # Of a folder that was asked for while running; at the start it ends the process.
+    WeightsError: Codes(422, Status.FAILED_PRECONDITION),
     Overloaded: Codes(503, Status.RESOURCE_EXHAUSTED),
     NotReady: Codes(503, Status.UNAVAILABLE),
     DeadlineExceeded: Codes(504, Status.DEADLINE_EXCEEDED),
@@ -69,9 +77,12 @@ def json_body(code: str, message: str, retryable: bool) -> dict[str, Any]:
 
 def http_headers(error: SplitFerError) -> Mapping[str, str]:
     """Headers that go with an error."""
-    if codes_of(error).http == 503:
+    status = codes_of(error).http
+    if isinstance(error, Overloaded):
+        return {"Retry-After": str(max(RETRY_AFTER_S, math.ceil(error.retry_after_s)))}
+    if status == 503:
         return {"Retry-After": str(RETRY_AFTER_S)}
-    if isinstance(error, AuthError):
+    if status == 401:
         return {"WWW-Authenticate": "Bearer"}
     return {}
 

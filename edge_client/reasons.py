@@ -15,6 +15,7 @@ _BY_CODE = {
     "not_ready": Reason.NOT_READY,
     "deadline": Reason.DEADLINE,
     "unauthorised": Reason.UNAUTHORISED,
+    "forbidden": Reason.UNAUTHORISED,
 }
 # Without our code, something between us and the server spoke, or nobody did.
 _BY_STATUS = {

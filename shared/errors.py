@@ -10,7 +10,9 @@
     |   `-- ModelMismatch      made by other weights
     |-- ImageError             a picture cannot be read
     |   `-- UnsupportedPicture
-    |-- AuthError
+    |-- AuthError              nobody that the server knows
+    |   `-- Forbidden          somebody it knows, who may not ask this
+    |-- RefusedChange          the weights served cannot be changed as asked
     |-- LinkError              the server cannot be asked; the edge falls back
     `-- ServeError
         |-- Overloaded
@@ -88,9 +90,21 @@ class UnsupportedPicture(ImageError):
 
 
 class AuthError(SplitFerError):
-    """The caller may not ask this."""
+    """The caller did not show who it is."""
 
     code = "unauthorised"
+
+
+class Forbidden(AuthError):
+    """The caller is known, and may not ask this."""
+
+    code = "forbidden"
+
+
+class RefusedChange(SplitFerError):
+    """The weights that are served cannot be changed as asked; all are served as before."""
+
+    code = "refused"
 
 
 class LinkError(SplitFerError):
@@ -105,10 +119,17 @@ class ServeError(SplitFerError):
 
 
 class Overloaded(ServeError):
-    """Refused because the queue is full."""
+    """Refused because the queue is full, or the caller has had its share.
+
+    ``retry_after_s`` is how long to wait before the next try.
+    """
 
     code = "overloaded"
     retryable = True
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class NotReady(ServeError):

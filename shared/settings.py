@@ -66,7 +66,7 @@ def load_settings(
         ConfigError: one line that names the key, and the file, variable or flag it stands in.
     """
     known = set(_keys(model_class))
-    from_file = _read_file(config_file) if config_file else {}
+    from_file = read_mapping(config_file) if config_file else {}
     _refuse_unknown(from_file, known, f"in {config_file}")
     from_environment = _read_environment(model_class, prefix, known)
     given = {key: value for key, value in flags.items() if value is not None}
@@ -114,7 +114,13 @@ def _keys(model: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
         yield from _keys(inner, (*above, name))
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path) -> dict[str, Any]:
+    """The keys and values of a YAML or TOML file. What stands in it is never quoted in an error,
+    since it may be a secret.
+
+    Raises:
+        ConfigError: it cannot be read, or holds something else; names the file.
+    """
     readers: dict[str, Callable[[str], Any]] = {
         ".toml": tomllib.loads, ".yaml": yaml.safe_load, ".yml": yaml.safe_load,
     }  # fmt: skip
@@ -124,8 +130,18 @@ def _read_file(path: Path) -> dict[str, Any]:
         content = readers[path.suffix](path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
+    except yaml.MarkedYAMLError as error:
+        # str(error) quotes the line; these two quote the value.
+        tag_or_alias = isinstance(
+            error, yaml.constructor.ConstructorError | yaml.composer.ComposerError
+        )
+        problem = (
+            "a value that begins with ! or * is put in quotes" if tag_or_alias else error.problem
+        )
+        at = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{path}{at}: {problem}") from None
     except (tomllib.TOMLDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
     if content is None:
         return {}
     if not isinstance(content, dict):

@@ -120,6 +120,7 @@ def test_a_call_is_answered_and_its_bytes_are_counted(link: Link) -> None:
         (grpc.StatusCode.UNAVAILABLE, "", Reason.LINK_DOWN),
         (grpc.StatusCode.FAILED_PRECONDITION, "model_mismatch", Reason.MODEL_MISMATCH),
         (grpc.StatusCode.UNAUTHENTICATED, "unauthorised", Reason.UNAUTHORISED),
+        (grpc.StatusCode.PERMISSION_DENIED, "forbidden", Reason.UNAUTHORISED),
         (grpc.StatusCode.DEADLINE_EXCEEDED, "deadline", Reason.DEADLINE),
         (grpc.StatusCode.INTERNAL, "inference_failed", Reason.SERVER_ERROR),
         (grpc.StatusCode.INTERNAL, "", Reason.SERVER_ERROR),

@@ -75,6 +75,25 @@ def test_a_file_that_is_no_config(name: str, text: str, tmp_path: Path) -> None:
         load(written(tmp_path, name, text))
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("cloud.yaml", 'token: "s3cret\n'),
+        ("cloud.yaml", "token: s3cret: x\n"),
+        ("cloud.yaml", "token: !s3cret\n"),
+        ("cloud.yaml", "token: *s3cret\n"),
+        ("cloud.yaml", "token: s3cret\x01\n"),
+        ("cloud.yaml", "token: [s3cret]\n"),
+        ("cloud.toml", 'token = "s3cret\n'),
+        ("cloud.toml", 'token = "s3cret" s3cret\n'),
+    ],
+)
+def test_an_error_never_quotes_a_secret(name: str, text: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=name) as raised:
+        load(written(tmp_path, name, text))
+    assert "s3cret" not in str(raised.value)
+
+
 def test_an_absent_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none.toml: No such file"):
         load(tmp_path / "none.toml")

@@ -13,6 +13,9 @@ from shared import errors
         (errors.ImageError, 422, "INVALID_ARGUMENT"),
         (errors.UnsupportedPicture, 415, "INVALID_ARGUMENT"),
         (errors.AuthError, 401, "UNAUTHENTICATED"),
+        (errors.Forbidden, 403, "PERMISSION_DENIED"),
+        (errors.RefusedChange, 409, "FAILED_PRECONDITION"),
+        (errors.WeightsError, 422, "FAILED_PRECONDITION"),
         (errors.Overloaded, 503, "RESOURCE_EXHAUSTED"),
         (errors.NotReady, 503, "UNAVAILABLE"),
         (errors.DeadlineExceeded, 504, "DEADLINE_EXCEEDED"),
@@ -36,4 +39,11 @@ def test_what_is_ambiguous_in_grpc_is_told_apart_by_our_code() -> None:
 
 def test_a_later_try_is_offered_where_it_helps() -> None:
     assert "Retry-After" in http_headers(errors.Overloaded("x"))
+    assert http_headers(errors.Overloaded("x", retry_after_s=2.1))["Retry-After"] == "3"
+    assert http_headers(errors.Overloaded("x", retry_after_s=0))["Retry-After"] == "1"
     assert "Retry-After" not in http_headers(errors.InferenceFailed("x"))
+
+
+def test_a_token_is_asked_for_where_one_would_help() -> None:
+    assert http_headers(errors.AuthError("x")) == {"WWW-Authenticate": "Bearer"}
+    assert http_headers(errors.Forbidden("x")) == {}
