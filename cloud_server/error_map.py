@@ -22,6 +22,7 @@ from shared.errors import (
     PayloadTooLarge,
     RefusedChange,
     SplitFerError,
+    UnknownModel,
     UnsupportedPicture,
     WeightsError,
 )
@@ -45,6 +46,7 @@ _CODES: dict[type[SplitFerError], Codes] = {
     MalformedPayload: Codes(400, Status.INVALID_ARGUMENT),
     PayloadTooLarge: Codes(413, Status.RESOURCE_EXHAUSTED),
     ModelMismatch: Codes(409, Status.FAILED_PRECONDITION),
+    UnknownModel: Codes(404, Status.NOT_FOUND),
     UnsupportedPicture: Codes(415, Status.INVALID_ARGUMENT),
     ImageError: Codes(422, Status.INVALID_ARGUMENT),
     AuthError: Codes(401, Status.UNAUTHENTICATED),

@@ -8,6 +8,7 @@
     |   |-- MalformedPayload
     |   |-- PayloadTooLarge
     |   `-- ModelMismatch      made by other weights
+    |-- UnknownModel           asked for by a name or version that is not served
     |-- ImageError             a picture cannot be read
     |   `-- UnsupportedPicture
     |-- AuthError              nobody that the server knows
@@ -75,6 +76,12 @@ class ModelMismatch(CodecError):
     """The latent was made by other weights than the ones that would read it."""
 
     code = "model_mismatch"
+
+
+class UnknownModel(SplitFerError):
+    """No model of that name or version is served."""
+
+    code = "unknown_model"
 
 
 class ImageError(SplitFerError):

@@ -10,6 +10,7 @@ from shared import errors
         (errors.MalformedPayload, 400, "INVALID_ARGUMENT"),
         (errors.PayloadTooLarge, 413, "RESOURCE_EXHAUSTED"),
         (errors.ModelMismatch, 409, "FAILED_PRECONDITION"),
+        (errors.UnknownModel, 404, "NOT_FOUND"),
         (errors.ImageError, 422, "INVALID_ARGUMENT"),
         (errors.UnsupportedPicture, 415, "INVALID_ARGUMENT"),
         (errors.AuthError, 401, "UNAUTHENTICATED"),
