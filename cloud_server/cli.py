@@ -45,6 +45,11 @@ def run(argv: Sequence[str] | None = None) -> int:
             logging.DEBUG if config.log_level == "debug" else logging.WARNING
         )
         # Imported only now: --version and --print-config need no network and no gRPC.
+        if config.engine == "ray":
+            from cloud_server import ray_engine
+
+            ray_engine.serve(config)
+            return DONE
         from cloud_server.server import serve
 
         asyncio.run(serve(config))
@@ -72,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         "--print-config shows every setting.",
     )
     serve.add_argument("--config", type=Path, metavar="FILE", help="settings, YAML or TOML")
+    serve.add_argument("--engine", choices=["process", "ray"], help="process; ray is Ray Serve")
     serve.add_argument("--host", help="address to listen on (127.0.0.1)")
     serve.add_argument("--grpc-port", type=int, metavar="PORT", help="50051; 0 for a free one")
     serve.add_argument("--http-port", type=int, metavar="PORT", help="8080; 0 for a free one")

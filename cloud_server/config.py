@@ -11,6 +11,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
+from cloud_server.ray_scale import RayScale
+from cloud_server.allowance import CallerLimits
 from shared.contracts import Limits
 from shared.settings import Settings
 
@@ -20,6 +22,10 @@ PREFIX = "SPLITFER_CLOUD_"
 class CloudConfig(Settings):
     """Every setting of ``cloud-server``; ``shared.settings`` says where values come from."""
 
+    engine: Literal["process", "ray"] = Field(
+        "process", description="one process, or Ray Serve (splitfer[ray])"
+    )
+    ray: RayScale = RayScale()
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     grpc_port: int = Field(50051, ge=0, le=65535, description="0 takes any free port")
     http_port: int = Field(8080, ge=0, le=65535, description="0 takes any free port")
@@ -31,11 +37,19 @@ class CloudConfig(Settings):
     tail: str | None = Field(None, description="default tail; the manifest's where none")
 
     threads: int = Field(1, ge=1, description="threads of each network")
-    batch_max: int = Field(16, ge=1, description="faces in one run of a tail")
+    batch_max: int = Field(
+        0, ge=0, description="faces in one run of a tail; 0 finds out how many pay on this device"
+    )
+    batch_goal_ms: float = Field(
+        25, gt=0, le=10_000, description="longest run of a tail where batch_max is 0"
+    )
     batch_wait_ms: float = Field(
         0, ge=0, le=1000, description="wait for more faces; 0 takes what is queued"
     )
     queue_max: int = Field(256, ge=1, description="faces that wait for a tail")
+    stream_in_flight: int = Field(
+        64, ge=0, description="messages in flight on one InferStream; 0 offers no streams"
+    )
     picture_threads: int = Field(2, ge=1, description="pictures worked on at once")
     pictures_max: int = Field(16, ge=1, description="pictures worked on or waiting")
     search_side_px: int = Field(640, ge=80, description="longer side of the searched picture")
@@ -50,7 +64,17 @@ class CloudConfig(Settings):
 
     tls_cert: Path | None = Field(None, description="PEM certificate chain, for gRPC and REST")
     tls_key: Path | None = Field(None, description="PEM private key")
-    token: SecretStr | None = Field(None, description="bearer token that callers must send")
+    tls_client_ca: Path | None = Field(
+        None, description="PEM certificates; callers must show one that these signed"
+    )
+    token: SecretStr | None = Field(
+        None, description="one bearer token that callers must send; it may do everything"
+    )
+    tokens: Path | None = Field(None, description="file of tokens, YAML or TOML")
+    caller_limits: CallerLimits = CallerLimits()
+    limit_by_address: bool = Field(
+        False, description="hold each address to caller_limits, where no tokens are in force"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("weights", mode="before")
@@ -68,6 +92,13 @@ class CloudConfig(Settings):
                 raise ValueError(f"{field.name} is more than 0")
         return limits
 
+    @field_validator("ray")
+    @classmethod
+    def _makes_sense(cls, scale: RayScale) -> RayScale:
+        if problem := scale.problem():
+            raise ValueError(problem)
+        return scale
+
     @field_validator("token")
     @classmethod
     def _not_empty(cls, token: SecretStr | None) -> SecretStr | None:
@@ -79,6 +110,8 @@ class CloudConfig(Settings):
     def _both_or_none(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key go together: set both or none")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ValueError("tls_client_ca goes with tls_cert and tls_key")
         return self
 
     @property

@@ -1,0 +1,177 @@
+"""The service on Ray Serve: one application, gRPC and REST in, tail replicas behind.
+
+    proxy (gRPC, HTTP) -> Ingress: Service, pictures, heads -> Tails: batcher and network
+
+``serve run cloud_server.ray_app:app`` runs it; only this module and ``ray_engine`` import Ray.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from grpc_health.v1 import health, health_pb2
+from ray import serve
+from ray.exceptions import RayActorError
+from ray.serve.exceptions import (
+    BackPressureError,
+    DeploymentUnavailableError,
+    ReplicaUnavailableError,
+)
+from ray.serve.handle import DeploymentHandle
+
+from cloud_server.config import PREFIX, CloudConfig
+from cloud_server.grpc_api import SERVICE, SplitFerServicer
+from cloud_server.health import Phase
+from cloud_server.ray_grpc import answered
+from cloud_server.ray_tail import RemoteTail, Result, Run
+from cloud_server.registry import Registry, ServedWeights
+from cloud_server.rest_api import build_app
+from cloud_server.service import Service
+from cloud_server.tail import ServedTail
+from shared.deadline import Deadline
+from shared.errors import NotReady, Overloaded, SplitFerError
+from shared.latent import Latent
+from shared.settings import load_settings
+from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+
+# Calls under way in one ingress replica; tails and pictures have bounds of their own, whose
+# refusals say more than Ray's.
+_INGRESS_CALLS_MAX = 1000
+
+
+class Tails:
+    """A replica: every tail of every weights, with batchers of its own."""
+
+    def __init__(self, config: CloudConfig) -> None:
+        self._registry = Registry.load(config)
+        self._registry.start()
+
+    async def run(
+        self, fingerprint: str, tail: str, latents: list[Latent], left_ms: list[float]
+    ) -> list[Result]:
+        """A result per latent, in order."""
+        served = self._registry.weights(fingerprint).tail(tail)
+        pairs = zip(latents, left_ms, strict=True)
+        return await asyncio.gather(
+            *(_result(served, latent, Deadline.after_ms(left)) for latent, left in pairs)
+        )
+
+
+class Ingress:
+    """A replica: what callers reach, over both protocols."""
+
+    def __init__(self, config: CloudConfig, tails: DeploymentHandle[Tails]) -> None:
+        self._service = Service(config, _with_remote_tails(config, tails))
+        self._service.start()
+        self._service.health.phase = Phase.SERVING
+        self._servicer = SplitFerServicer(self._service)
+        self._health = health.aio.HealthServicer()
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """REST; Ray asks for it."""
+        return build_app(self._service)
+
+    async def GetModel(self, request: pb.GetModelRequest, grpc_context: Any) -> pb.Model:
+        """The handshake."""
+        return await answered(self._servicer.GetModel, request, grpc_context, pb.Model())
+
+    async def Infer(self, request: pb.InferRequest, grpc_context: Any) -> pb.InferResponse:
+        """One frame's latents -> a result per face."""
+        return await answered(self._servicer.Infer, request, grpc_context, pb.InferResponse())
+
+    async def Classify(self, request: pb.ClassifyRequest, grpc_context: Any) -> pb.ClassifyResponse:
+        """A whole picture -> its faces and their results."""
+        return await answered(self._servicer.Classify, request, grpc_context, pb.ClassifyResponse())
+
+    async def Check(
+        self, request: health_pb2.HealthCheckRequest, grpc_context: Any
+    ) -> health_pb2.HealthCheckResponse:
+        """Health: a replica that answers serves."""
+        for name in ("", SERVICE):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        empty = health_pb2.HealthCheckResponse()
+        return await answered(self._health.Check, request, grpc_context, empty)
+
+
+async def _result(served: ServedTail, latent: Latent, deadline: Deadline) -> Result:
+    try:
+        return await served.submit(latent, deadline)
+    except SplitFerError as error:
+        return error
+
+
+def _with_remote_tails(config: CloudConfig, tails: DeploymentHandle[Tails]) -> Registry:
+    """What ``config`` names, its networks run by ``tails``."""
+    loaded = Registry.load(config)
+
+    def remote(weights: ServedWeights) -> ServedWeights:
+        moved: dict[str, ServedTail] = {
+            name: RemoteTail(
+                tail.model, tail.rates, _run(tails, weights.fingerprint, name), config.batch_max
+            )
+            for name, tail in weights.tails.items()
+        }
+        return dataclasses.replace(weights, tails=moved)
+
+    return Registry([remote(loaded.weights(fingerprint)) for fingerprint in loaded.fingerprints])
+
+
+def _run(tails: DeploymentHandle[Tails], fingerprint: str, tail: str) -> Run:
+    async def run(latents: list[Latent], left_ms: list[float]) -> Sequence[Result]:
+        response = tails.run.remote(fingerprint, tail, latents, left_ms)
+        try:
+            results: list[Result] = await response
+            return results
+        except asyncio.CancelledError:
+            response.cancel()
+            raise
+        except BackPressureError as error:
+            raise Overloaded(f"{error.max_queued_requests} calls wait for a tail already") from None
+        except (RayActorError, DeploymentUnavailableError, ReplicaUnavailableError) as error:
+            raise NotReady("the tail's replica went away") from error
+
+    return run
+
+
+def application(config: CloudConfig) -> serve.Application:
+    """The application that ``config`` describes."""
+    scale = config.ray
+    # One batch in the network, the next one waiting.
+    calls_max = max(2 * config.batch_max, round(scale.tail_ongoing))
+    tails = serve.deployment(
+        name="tails",
+        max_ongoing_requests=calls_max,
+        max_queued_requests=scale.tail_queued_max,
+        autoscaling_config={
+            "min_replicas": scale.tail_replicas_min,
+            "max_replicas": scale.tail_replicas_max,
+            "target_ongoing_requests": scale.tail_ongoing,
+        },
+        ray_actor_options={"num_cpus": scale.tail_cpus},
+        graceful_shutdown_timeout_s=config.drain_s,
+    )(Tails)
+    ingress = serve.deployment(
+        name="ingress",
+        num_replicas=scale.ingress_replicas,
+        max_ongoing_requests=_INGRESS_CALLS_MAX,
+        ray_actor_options={"num_cpus": scale.ingress_cpus},
+        graceful_shutdown_timeout_s=config.drain_s,
+    )(serve.ingress()(Ingress))
+    return ingress.bind(config, tails.bind(config))
+
+
+def app(arguments: Mapping[str, Any]) -> serve.Application:
+    """What ``serve run cloud_server.ray_app:app key=value ...`` runs: settings as of
+    ``cloud-server serve``, from the file ``config``, the environment, then these arguments.
+
+    Raises:
+        ConfigError: a setting is wrong.
+    """
+    flags = dict(arguments)
+    file = flags.pop("config", None)
+    return application(load_settings(CloudConfig, PREFIX, Path(file) if file else None, flags))

@@ -1,0 +1,99 @@
+"""``cloud-server serve --engine ray``: the application on a Ray of its own, or on a running one."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+
+from cloud_server.config import CloudConfig
+from cloud_server.registry import Registry
+from shared.errors import ConfigError
+
+APPLICATION = "splitfer"
+SERVICES = "cloud_server.ray_grpc.add_services"
+# Ours are small; Ray's default would take a third of the machine's memory.
+_OBJECT_STORE_BYTES = 128 * 2**20
+_SLACK_BYTES = 64 * 2**10
+
+log = logging.getLogger("cloud_server")
+
+
+def serve(config: CloudConfig) -> None:
+    """Load, listen, and answer until SIGTERM or SIGINT; then drain.
+
+    Joins the cluster that ``RAY_ADDRESS`` names; starts a Ray of its own where it is not set.
+
+    Raises:
+        ConfigError: Ray is not installed, or a setting does not go with it.
+        WeightsError: the weights cannot be used.
+    """
+    if config.tls:
+        raise ConfigError(
+            "tls_cert: Ray's proxy takes no TLS for gRPC; end TLS in front of it, or use the "
+            "engine 'process'"
+        )
+    _prepare(config)
+    try:
+        import ray
+        from ray import serve as ray_serve
+    except ImportError as error:
+        raise ConfigError(
+            "engine: ray is not installed; pip install 'splitfer[ray]'"
+        ) from error
+    from cloud_server.ray_app import application
+
+    registry = Registry.load(config)  # says what is wrong with it before Ray takes its seconds
+    default = registry.default
+    grpc_port = config.grpc_port or _free_port()
+    http_port = config.http_port or _free_port()
+    joins = "RAY_ADDRESS" in os.environ
+    local = {} if joins else {
+        "include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES,
+    }  # fmt: skip
+    ray.init(logging_level=config.log_level.upper(), **local)
+    try:
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        ray_serve.start(
+            proxy_location="EveryNode" if joins else "HeadOnly",
+            http_options={"host": config.host, "port": http_port},
+            grpc_options={"port": grpc_port, "grpc_servicer_functions": [SERVICES]},
+        )
+        ray_serve.run(application(config), name=APPLICATION, route_prefix="/")
+        if config.token is None:
+            log.warning("Ray's proxy listens for gRPC on every address, and no token is set")
+        log.info(
+            "serving %s (tail %s) on grpc %s:%d, http %s:%d",
+            default.fingerprint, next(iter(default.tails)),
+            config.host, grpc_port, config.host, http_port,
+        )  # fmt: skip
+        stop.wait()
+        log.info("draining")
+        ray_serve.delete(APPLICATION)
+    finally:
+        if not joins:
+            ray_serve.shutdown()
+        ray.shutdown()
+    log.info("stopped")
+
+
+def _prepare(config: CloudConfig) -> None:
+    """What Ray reads from the environment when it is imported, and hands to its processes."""
+    limits = config.limits
+    most = max(limits.body_bytes, limits.infer_message_bytes) + _SLACK_BYTES
+    os.environ.setdefault("RAY_SERVE_GRPC_MAX_MESSAGE_SIZE", str(most))
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # A proxy takes longer than Ray's 5 s to start on a small or a busy machine.
+    os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
+
+
+def _free_port() -> int:
+    # Ray takes no port 0. Another process may take this one before Ray does: the start then fails.
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port: int = probe.getsockname()[1]
+        return port

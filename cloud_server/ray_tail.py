@@ -1,0 +1,124 @@
+"""A tail that is run by replicas elsewhere, behind the interface of one that is run here.
+
+    submit, submit, ... -> one call -> [replica: batcher -> network] -> one result per future
+
+What is submitted in the same turn of the event loop, such as the faces of one frame, goes as one
+call: a call between processes costs about as much as a face.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from cloud_server.tail import RateTable, ServedTail, TailAnswer
+from shared.deadline import Deadline
+from shared.errors import InferenceFailed, NotReady, SplitFerError
+from shared.latent import Latent
+
+log = logging.getLogger(__name__)
+
+Result = TailAnswer | SplitFerError
+# Latents, and the milliseconds that each has left -> a result each, in order.
+Run = Callable[[list[Latent], list[float]], Awaitable[Sequence[Result]]]
+_Waiting = tuple[Latent, Deadline, asyncio.Future[TailAnswer]]
+
+
+class RemoteTail(ServedTail):
+    """The tail ``model`` where ``run`` reaches it. Belongs to one event loop.
+
+    ``run`` raises a ``SplitFerError`` that all its faces get; any other error is logged and
+    becomes ``InferenceFailed``. A call that nobody waits for any more is cancelled.
+    """
+
+    def __init__(self, model: str, rates: RateTable, run: Run, faces_max: int) -> None:
+        self.model = model
+        self.rates = rates
+        self._remote = run
+        self._faces_max = faces_max
+        self._gathered: list[_Waiting] = []
+        self._calls: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def start(self) -> None:
+        """Nothing to begin: the replicas run already."""
+
+    def submit(self, latent: Latent, deadline: Deadline) -> asyncio.Future[TailAnswer]:
+        """Send one latent with this turn's others; cancel the future to withdraw it.
+
+        Raises:
+            NotReady: closed.
+        """
+        if self._closed:
+            raise NotReady("the server is stopping")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[TailAnswer] = loop.create_future()
+        if not self._gathered:
+            loop.call_soon(self._send)
+        self._gathered.append((latent, deadline, future))
+        return future
+
+    async def close(self) -> None:
+        """Stop; what has no answer yet raises ``NotReady``."""
+        self._closed = True
+        for _, _, future in self._gathered:
+            _settle(future, NotReady("the server is stopping"))
+        self._gathered = []
+        for call in self._calls:
+            call.cancel()
+        if self._calls:
+            await asyncio.wait(self._calls)
+
+    def _send(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        for first in range(0, len(gathered), self._faces_max):
+            waiting = gathered[first : first + self._faces_max]
+            # A context of its own: Ray ends the calls that a request made with the request, and
+            # this one is made for several.
+            call = asyncio.get_running_loop().create_task(
+                self._call(waiting), context=contextvars.Context()
+            )
+            self._calls.add(call)
+            call.add_done_callback(self._calls.discard)
+
+    async def _call(self, waiting: list[_Waiting]) -> None:
+        futures = [future for _, _, future in waiting]
+        this = asyncio.current_task()
+        assert this is not None
+
+        def unwanted(_: object) -> None:
+            if all(future.done() for future in futures):
+                this.cancel()
+
+        for future in futures:
+            future.add_done_callback(unwanted)
+        try:
+            results = await self._remote(
+                [latent for latent, _, _ in waiting],
+                [deadline.remaining_ms() for _, deadline, _ in waiting],
+            )
+            if len(results) != len(waiting):
+                raise RuntimeError(f"{len(results)} results for {len(waiting)} faces")
+        except asyncio.CancelledError:
+            results = [NotReady("the server is stopping")] * len(waiting)
+        except SplitFerError as error:
+            results = [error] * len(waiting)
+        except Exception:
+            log.exception("a tail replica failed")
+            results = [InferenceFailed("the network failed on this face")] * len(waiting)
+        for future in futures:
+            future.remove_done_callback(unwanted)
+        for future, result in zip(futures, results, strict=True):
+            _settle(future, result)
+
+
+def _settle(future: asyncio.Future[TailAnswer], result: Result) -> None:
+    if future.done():
+        return
+    if isinstance(result, SplitFerError):
+        future.set_exception(result)
+        future.exception()  # marks it as seen: its owner may have gone, and need not ask
+    else:
+        future.set_result(result)
