@@ -14,6 +14,8 @@ from starlette.requests import ClientDisconnect
 
 from cloud_server.auth import check_bearer
 from cloud_server.error_map import codes_of, http_headers, json_body, unexpected
+from cloud_server.page import page_routes
+from cloud_server.request import failed
 from cloud_server.rest_body import FIELD, MULTIPART, BodyLimit, read_picture
 from cloud_server.rest_schema import (
     ErrorBody,
@@ -111,7 +113,6 @@ def build_app(service: Service) -> FastAPI:
                 raise DeadlineExceeded("the deadline passed while the body was read") from None
             body = faces_body(await service.classify(picture, tail, deadline))
         body.latency_ms.total = round((time.perf_counter() - start) * 1000, 3)
-        service.metrics.requests["ok"] += 1
         return body
 
     @app.get(
@@ -140,6 +141,7 @@ def build_app(service: Service) -> FastAPI:
             raise NotReady(f"the server is {service.health.phase.name.lower()}")
         return HealthBody(status="ready")
 
+    app.router.routes.extend(page_routes())
     return app
 
 
@@ -147,6 +149,7 @@ def _answer_errors(app: FastAPI, service: Service) -> None:
     """Every error in the one shape, whoever raised it."""
 
     def reply(error: SplitFerError) -> JSONResponse:
+        failed(error.code)
         return JSONResponse(
             json_body(error.code, str(error), error.retryable),
             codes_of(error).http,
@@ -154,31 +157,30 @@ def _answer_errors(app: FastAPI, service: Service) -> None:
         )
 
     @app.exception_handler(SplitFerError)
-    async def ours(request: Request, error: SplitFerError) -> JSONResponse:
-        if request.url.path != "/readyz":
-            service.metrics.requests[error.code] += 1
+    async def ours(_: Request, error: SplitFerError) -> JSONResponse:
         return reply(error)
 
     @app.exception_handler(RequestValidationError)
     async def parameters(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         message = f"{first['loc'][-1]}: {first['msg']}"
+        failed("bad_request")
         return JSONResponse(json_body("bad_request", message, False), 422)
 
     @app.exception_handler(HTTPException)
     async def framework(request: Request, error: HTTPException) -> JSONResponse:
         code = _FRAMEWORK_CODES.get(error.status_code, "bad_request")
         message = f"{request.method} {request.url.path}: {error.detail}"
+        failed(code)
         return JSONResponse(json_body(code, message, False), error.status_code, error.headers)
 
     @app.exception_handler(ClientDisconnect)
     async def gone(_: Request, __: ClientDisconnect) -> Response:
         # Nobody reads it; without it the log would show a traceback for a caller that hung up.
-        service.metrics.requests["hung_up"] += 1
+        failed("hung_up")
         return Response(status_code=400)
 
     @app.exception_handler(Exception)
     async def anything(_: Request, error: Exception) -> JSONResponse:
         # Starlette raises it again after this reply, and uvicorn logs it.
-        service.metrics.requests[unexpected().code] += 1
         return reply(unexpected())

@@ -1,0 +1,82 @@
+// The webcam: a live video, and JPEG frames of it.
+
+import { Problem } from "./api.js";
+
+const LONGER_SIDE_PX = 640; // the server searches no larger picture
+const QUALITY = 0.8;
+
+const SENTENCES = {
+  NotAllowedError: "The webcam was not allowed. The browser's address bar lets you change that.",
+  NotFoundError: "No webcam was found.",
+  OverconstrainedError: "This webcam is gone. Choose another one.",
+  NotReadableError: "The webcam is in use by another program.",
+};
+
+// Where it is false, the page was not loaded over HTTPS or from localhost.
+export const available = Boolean(window.isSecureContext && navigator.mediaDevices?.getUserMedia);
+
+export class Camera {
+  #video;
+  #canvas = document.createElement("canvas");
+
+  constructor(video) {
+    this.#video = video;
+  }
+
+  // Throws a Problem. `ended` is called where the webcam goes away by itself.
+  async start(deviceId, ended) {
+    const which = deviceId ? { deviceId: { exact: deviceId } } : { facingMode: "user" };
+    let stream;
+    try {
+      const video = { width: { ideal: 1280 }, height: { ideal: 720 }, ...which };
+      stream = await navigator.mediaDevices.getUserMedia({ audio: false, video });
+    } catch (error) {
+      throw new Problem("webcam", SENTENCES[error.name] ?? "The webcam could not be opened.", {
+        detail: error.message,
+      });
+    }
+    const [track] = stream.getVideoTracks();
+    track.addEventListener("ended", ended);
+    this.#video.srcObject = stream;
+    await this.#video.play();
+  }
+
+  stop() {
+    for (const track of this.#video.srcObject?.getTracks() ?? []) track.stop();
+    this.#video.srcObject = null;
+  }
+
+  // People expect a mirror of a camera that looks at them.
+  get mirrored() {
+    return this.#settings.facingMode !== "environment";
+  }
+
+  get deviceId() {
+    return this.#settings.deviceId ?? "";
+  }
+
+  get #settings() {
+    return this.#video.srcObject?.getVideoTracks()[0]?.getSettings() ?? {};
+  }
+
+  // What the video shows now, as a JPEG no larger than the server searches.
+  async frame() {
+    const { videoWidth: width, videoHeight: height } = this.#video;
+    return reduced(this.#video, width, height, LONGER_SIDE_PX, QUALITY, this.#canvas);
+  }
+}
+
+// [{ deviceId, label }, ...]; the names are known only once a webcam was allowed.
+export async function webcams() {
+  const devices = await navigator.mediaDevices.enumerateDevices();
+  return devices.filter((device) => device.kind === "videoinput");
+}
+
+// An image or video -> a JPEG whose longer side is at most `side` pixels.
+export function reduced(source, width, height, side, quality, canvas = document.createElement("canvas")) {
+  const ratio = Math.min(1, side / Math.max(width, height));
+  canvas.width = Math.max(1, Math.round(width * ratio));
+  canvas.height = Math.max(1, Math.round(height * ratio));
+  canvas.getContext("2d").drawImage(source, 0, 0, canvas.width, canvas.height);
+  return new Promise((done) => canvas.toBlob(done, "image/jpeg", quality));
+}
