@@ -1,14 +1,144 @@
-"""Who may ask: a bearer token, where one is configured."""
+"""Who may ask for what: bearer tokens, the identities behind them, and what each may still ask."""
 
 from __future__ import annotations
 
 import hmac
+import ipaddress
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from shared.errors import AuthError
+from cloud_server.allowance import Allowance, CallerLimits
+from cloud_server.config import CloudConfig
+from cloud_server.token_file import Scope, read_tokens, token_digest
+from shared.deadline import Clock
+from shared.errors import AuthError, ConfigError, Forbidden
 
 _SCHEME = "bearer "
+# Of the digest, to find the one entry that is then compared as a whole.
+_KEY_BYTES = 8
+# Addresses that are told apart; beyond, those that asked longest ago start anew.
+_PEERS_MAX = 10_000
+# A server without tokens answers pictures and latents, and is governed by nobody.
+_ANONYMOUS_SCOPES = frozenset((Scope.INFER, Scope.IMAGE))
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A caller: its name, what it may ask for, and how much of it."""
+
+    name: str
+    scopes: frozenset[Scope]
+    allowance: Allowance
+
+
+@dataclass(frozen=True)
+class _Token:
+    digest: bytes
+    identity: Identity
+
+
+_NOBODY = bytes(32)
+
+
+class Access:
+    """The callers that this server knows. Belongs to one event loop.
+
+    Names keep their allowance over a reload, so that requests in flight still count.
+    """
+
+    def __init__(self, config: CloudConfig, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._allowances: dict[str, Allowance] = {}
+        self._peers: OrderedDict[str, Allowance] = OrderedDict()
+        self._nobody_in_particular = Allowance(CallerLimits(), clock)
+        self.reload(config)
+
+    def reload(self, config: CloudConfig) -> None:
+        """Put the tokens and limits of ``config`` in force.
+
+        Raises:
+            ConfigError: the tokens file is wrong; everything stays as it was.
+        """
+        entries = read_tokens(config.tokens) if config.tokens else {}
+        named = [
+            (name, bytes.fromhex(e.sha256), e.scopes, e.limits or config.caller_limits)
+            for name, e in entries.items()
+        ]
+        if config.token is not None:
+            digest = token_digest(config.token.get_secret_value().strip())
+            named.append(("token", digest, frozenset(Scope), config.caller_limits))
+        names = [name for name, *_ in named]
+        if len({digest[:_KEY_BYTES] for _, digest, *_ in named}) < len(names):
+            raise ConfigError(f"{config.tokens}: two names have the same token")
+        if len(set(names)) < len(names):
+            raise ConfigError(f"{config.tokens}: 'token' is the name of the setting's own")
+
+        for name, _, _, limits in named:
+            if name in self._allowances:
+                self._allowances[name].change(limits)
+            else:
+                self._allowances[name] = Allowance(limits, self._clock)
+        for name in self._allowances.keys() - set(names):
+            del self._allowances[name]
+        for allowance in self._peers.values():
+            allowance.change(config.caller_limits)
+        self._tokens = {
+            digest[:_KEY_BYTES]: _Token(digest, Identity(name, scopes, self._allowances[name]))
+            for name, digest, scopes, _ in named
+        }
+        self._caller_limits = config.caller_limits
+        self._limit_by_address = config.limit_by_address
+        self._open = config.token is None and config.tokens is None
+
+    def authenticate(
+        self, header: str | None, scope: Scope | None = None, peer: str | None = None
+    ) -> Identity:
+        """Who sent this ``Authorization`` header, where it may ask for ``scope``; None asks only
+        that it is known.
+
+        ``peer`` is an address, ``203.0.113.7``, or gRPC's ``ipv4:203.0.113.7:5000``. Count what
+        the identity asks with ``identity.allowance.request()``.
+
+        Raises:
+            AuthError: tokens are in force and the header holds none of them.
+            Forbidden: the caller lacks ``scope``.
+        """
+        identity = self._anonymous(peer) if self._open else self._known(header)
+        if scope is not None and scope not in identity.scopes:
+            if self._open:
+                raise Forbidden(f"scope '{scope}' is for tokens, and this server has none")
+            raise Forbidden(f"the token of '{identity.name}' lacks the scope '{scope}'")
+        return identity
+
+    def _known(self, header: str | None) -> Identity:
+        if header is None or header[: len(_SCHEME)].lower() != _SCHEME:
+            raise AuthError("send the header 'Authorization: Bearer <token>'")
+        digest = token_digest(header[len(_SCHEME) :].strip())
+        # Looking up by a part of the hash tells nothing: who cannot choose the hash of a guess
+        # learns nothing from how far it agrees.
+        token = self._tokens.get(digest[:_KEY_BYTES])
+        same = hmac.compare_digest(digest, token.digest if token else _NOBODY)
+        if token is None or not same:
+            raise AuthError("the token is not one that this server knows")
+        return token.identity
+
+    def _anonymous(self, peer: str | None) -> Identity:
+        allowance = self._nobody_in_particular
+        if self._limit_by_address and peer:
+            allowance = self._peer_allowance(_address(peer))
+        return Identity("anonymous", _ANONYMOUS_SCOPES, allowance)
+
+    def _peer_allowance(self, address: str) -> Allowance:
+        allowance = self._peers.get(address)
+        if allowance is None:
+            allowance = self._peers[address] = Allowance(self._caller_limits, self._clock)
+            if len(self._peers) > _PEERS_MAX:
+                self._peers.popitem(last=False)
+        self._peers.move_to_end(address)
+        return allowance
 
 
 def check_bearer(token: SecretStr | None, header: str | None) -> None:
@@ -24,3 +154,19 @@ def check_bearer(token: SecretStr | None, header: str | None) -> None:
     given = header[len(_SCHEME) :].strip()
     if not hmac.compare_digest(given.encode(), token.get_secret_value().encode()):
         raise AuthError("the token is not the one that this server knows")
+
+
+def _address(peer: str) -> str:
+    """The address alone; of IPv6 the first half, since a subscriber has all of the second."""
+    if peer.startswith(("ipv4:", "ipv6:")):
+        peer = peer[len("ipv4:") :].rpartition(":")[0].replace("%5B", "").replace("%5D", "")
+        peer = peer.strip("[]").split("%25")[0]
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return peer  # such as unix:
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)

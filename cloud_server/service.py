@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cloud_server.auth import Access
 from cloud_server.config import CloudConfig
 from cloud_server.health import Health
 from cloud_server.metrics import Metrics
@@ -75,6 +76,7 @@ class Service:
     def __init__(self, config: CloudConfig, registry: Registry) -> None:
         self.config = config
         self.health = Health()
+        self.access = Access(config)
         self.metrics = Metrics()
         self._registry = registry
         self._pictures = PictureReader(config)

@@ -1,0 +1,95 @@
+"""How often, and how much at once, one caller may ask."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.deadline import Clock
+from shared.errors import Overloaded
+
+
+class CallerLimits(BaseModel):
+    """Bounds on one caller; None bounds nothing.
+
+    ``burst`` requests may come at once after a silence: those of one second where it is None.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    requests_per_s: Annotated[float | None, Field(gt=0, le=1e6)] = None
+    burst: Annotated[int | None, Field(ge=1)] = None
+    concurrent: Annotated[int | None, Field(ge=1)] = None
+
+    @property
+    def most_at_once(self) -> float:
+        """What a full bucket holds; at least one request, else none would ever be let in."""
+        if self.requests_per_s is None:
+            return math.inf
+        return float(self.burst or max(1.0, self.requests_per_s))
+
+
+class Allowance:
+    """What one caller may still ask: a bucket of requests that time refills, and places for those
+    that are in flight. Belongs to one thread.
+
+    A refused request costs the caller nothing.
+    """
+
+    def __init__(self, limits: CallerLimits, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._limits = limits
+        self._level = limits.most_at_once
+        self._filled_s = clock()
+        self._in_flight = 0
+
+    def change(self, limits: CallerLimits) -> None:
+        """Other bounds from now on. Requests in flight stay, and count."""
+        self._fill()
+        if self._limits.requests_per_s is None:
+            self._level = limits.most_at_once  # nothing was counted so far
+        self._limits = limits
+        self._level = min(self._level, limits.most_at_once)
+
+    def enter(self) -> None:
+        """Let one request in; ``leave`` once it has ended.
+
+        Raises:
+            Overloaded: the caller has had its share; says when to try again.
+        """
+        most = self._limits.concurrent
+        if most is not None and self._in_flight >= most:
+            raise Overloaded(f"{most} requests of this caller are in flight already")
+        rate = self._limits.requests_per_s
+        if rate is not None:
+            self._fill()
+            if self._level < 1:
+                wait_s = (1 - self._level) / rate
+                raise Overloaded(f"more than {rate:g} requests a second of this caller", wait_s)
+            self._level -= 1
+        self._in_flight += 1
+
+    def leave(self) -> None:
+        """A request that was let in has ended."""
+        self._in_flight -= 1
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """One request, from ``enter`` to ``leave``."""
+        self.enter()
+        try:
+            yield
+        finally:
+            self.leave()
+
+    def _fill(self) -> None:
+        now_s = self._clock()
+        if self._limits.requests_per_s is not None:
+            gained = (now_s - self._filled_s) * self._limits.requests_per_s
+            self._level = min(self._limits.most_at_once, self._level + gained)
+        self._filled_s = now_s
