@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import sys
 import traceback
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cloud_server.config import PREFIX, CloudConfig
+from cloud_server.logs import configure_logs
 from shared.errors import ConfigError, SplitFerError, WeightsError
 from shared.settings import load_settings, printable
 
@@ -35,15 +35,7 @@ def run(argv: Sequence[str] | None = None) -> int:
         if arguments.print_config:
             print(printable(config))
             return DONE
-        logging.basicConfig(
-            level=config.log_level.upper(),
-            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-            stream=sys.stderr,
-        )
-        # uvicorn narrates every step at this level.
-        logging.getLogger("uvicorn").setLevel(
-            logging.DEBUG if config.log_level == "debug" else logging.WARNING
-        )
+        configure_logs(config.log_level, config.log_format)
         # Imported only now: --version and --print-config need no network and no gRPC.
         if config.engine == "ray":
             from cloud_server import ray_engine
@@ -88,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--tail", metavar="ID", help="default tail (the manifest's)")
     serve.add_argument("--threads", type=int, metavar="N", help="threads of each network (1)")
     serve.add_argument("--log-level", choices=["debug", "info", "warning", "error"])
+    serve.add_argument("--log-format", choices=["text", "json"], help="of the log's lines (text)")
     serve.add_argument("--print-config", action="store_true", help="show the settings and exit")
     serve.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser

@@ -11,8 +11,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-from cloud_server.ray_scale import RayScale
 from cloud_server.allowance import CallerLimits
+from cloud_server.ray_scale import RayScale
 from shared.contracts import Limits
 from shared.settings import Settings
 
@@ -76,6 +76,10 @@ class CloudConfig(Settings):
         False, description="hold each address to caller_limits, where no tokens are in force"
     )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+    otlp_endpoint: str | None = Field(
+        None, pattern="^https?://[^/]", description="receiver of traces, such as http://host:4318"
+    )
 
     @field_validator("weights", mode="before")
     @classmethod

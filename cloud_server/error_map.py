@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 
+from cloud_server.request import REQUEST_ID, current
 from shared.errors import (
     AuthError,
     DeadlineExceeded,
@@ -69,7 +70,9 @@ def codes_of(error: SplitFerError) -> Codes:
 
 def trailing_metadata(error: SplitFerError) -> tuple[tuple[str, str], ...]:
     """What decides at the caller, gRPC's own status being ambiguous."""
-    return ((CODE_KEY, error.code), (RETRYABLE_KEY, "true" if error.retryable else "false"))
+    decides = ((CODE_KEY, error.code), (RETRYABLE_KEY, "true" if error.retryable else "false"))
+    request = current()
+    return decides if request is None else (*decides, (REQUEST_ID, request.id))
 
 
 def json_body(code: str, message: str, retryable: bool) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 from cloud_server.auth import check_bearer
 from cloud_server.config import CloudConfig
 from cloud_server.error_map import codes_of, trailing_metadata, unexpected
+from cloud_server.grpc_observer import GrpcObserver
 from cloud_server.service import FaceResult, Service
 from shared.contracts import LatencyMs
 from shared.deadline import Deadline
@@ -112,9 +113,7 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
             log.exception("a call failed")
             error = unexpected()
         else:
-            service.metrics.requests["ok"] += 1
             return reply
-        service.metrics.requests[error.code] += 1
         await context.abort(
             codes_of(error).grpc, str(error), trailing_metadata=trailing_metadata(error)
         )
@@ -126,7 +125,8 @@ class GrpcServer:
 
     def __init__(self, service: Service) -> None:
         config = service.config
-        self._server = grpc.aio.server(options=_options(config))
+        observer = GrpcObserver(service.observer)
+        self._server = grpc.aio.server(interceptors=[observer], options=_options(config))
         add = pb_grpc.add_SplitFerServicer_to_server
         add(SplitFerServicer(service), self._server)  # type: ignore[no-untyped-call]  # generated
         self._health = health.aio.HealthServicer()

@@ -28,9 +28,19 @@ class Health:
         self._empty.set()
 
     @property
+    def reason(self) -> str:
+        """The phase as a word: why requests are not let in, where they are not."""
+        return self.phase.name.lower()
+
+    @property
     def ready(self) -> bool:
         """Whether requests are let in."""
         return self.phase is Phase.SERVING
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests were let in and have no answer yet."""
+        return self._in_flight
 
     @property
     def is_empty(self) -> bool:
@@ -45,7 +55,7 @@ class Health:
             NotReady: starting or draining.
         """
         if not self.ready:
-            raise NotReady(f"the server is {self.phase.name.lower()}")
+            raise NotReady(f"the server is {self.reason}")
         self._in_flight += 1
         self._empty.clear()
         try:

@@ -87,6 +87,13 @@ class ModelBody(BaseModel):
     served: list[str] = Field(description="fingerprints of all weights, the default first")
 
 
+class NotReadyBody(ErrorBody):
+    """Why the process takes no work: ``starting`` or ``draining``."""
+
+    status: str
+    reason: str
+
+
 class HealthBody(BaseModel):
     """State of the process."""
 

@@ -15,6 +15,7 @@ import uvicorn
 from cloud_server.config import CloudConfig
 from cloud_server.grpc_api import GrpcServer
 from cloud_server.health import Phase
+from cloud_server.http_observer import HttpObserver
 from cloud_server.registry import Registry
 from cloud_server.rest_api import build_app
 from cloud_server.service import Service
@@ -140,9 +141,9 @@ async def _drain(
 def _http_config(service: Service) -> uvicorn.Config:
     config = service.config
     http = uvicorn.Config(
-        build_app(service),
+        HttpObserver(build_app(service), service.observer),
         log_config=None,
-        access_log=config.log_level == "debug",
+        access_log=False,  # the observer writes it, with the request's id
         lifespan="off",
         server_header=False,
         ws="none",

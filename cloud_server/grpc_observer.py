@@ -1,0 +1,92 @@
+"""Around every gRPC call: the observer's work, without a word of it in the servicers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from cloud_server.error_map import CODE_KEY, codes_of, trailing_metadata
+from cloud_server.observer import Observer
+from cloud_server.request import REQUEST_ID
+from shared.errors import MalformedPayload
+
+# Health and reflection are probes' own, and a health watch never ends.
+_NOT_OURS = "/grpc."
+Context = grpc.aio.ServicerContext[Any, Any]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+
+class GrpcObserver(grpc.aio.ServerInterceptor):
+    """Wraps each method once; only methods that are served, so that a peer cannot fill it."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._wrapped: dict[str, Handler] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        """The method's handler, wrapped."""
+        method = handler_call_details.method
+        if wrapped := self._wrapped.get(method):
+            return wrapped
+        handler: Handler | None = await continuation(handler_call_details)
+        if handler is None or method.startswith(_NOT_OURS) or handler.unary_unary is None:
+            return handler  # type: ignore[return-value]  # None: gRPC says UNIMPLEMENTED
+        wrapped = self._wrapped[method] = self._wrap(method.removeprefix("/"), handler)
+        return wrapped
+
+    def _wrap(self, method: str, handler: Handler) -> Handler:
+        observer, inner, read = self._observer, handler.unary_unary, handler.request_deserializer
+        write = handler.response_serializer
+        assert inner is not None
+        assert read is not None
+        assert write is not None
+
+        async def answer(data: bytes, context: Context) -> bytes:
+            request = observer.begin("grpc", method, _headers(context))
+            request.received_bytes = len(data)
+            try:
+                message = await _read(read, data, context)
+                context.set_trailing_metadata(((REQUEST_ID, request.id),))
+                reply: bytes = write(await inner(message, context))
+                request.sent_bytes = len(reply)
+                return reply
+            except BaseException as error:
+                request.code = request.code or _code(context, error)
+                raise
+            finally:
+                observer.end(request)
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+
+async def _read(read: Callable[[bytes], Any], data: bytes, context: Context) -> Any:
+    try:
+        return read(data)
+    except DecodeError:
+        error = MalformedPayload("the message cannot be read: it is not of this method's type")
+        await context.abort(
+            codes_of(error).grpc, str(error), trailing_metadata=trailing_metadata(error)
+        )
+
+
+def _headers(context: Context) -> dict[str, str]:
+    return {k: v for k, v in context.invocation_metadata() or () if isinstance(v, str)}
+
+
+def _code(context: Context, error: BaseException) -> str:
+    """What a call that did not end well is counted as."""
+    for key, value in context.trailing_metadata() or ():
+        if key == CODE_KEY:
+            return str(value)
+    if isinstance(error, asyncio.CancelledError):
+        left_s = context.time_remaining()
+        return "hung_up" if left_s is None or left_s > 0 else "deadline"
+    return "internal"

@@ -1,0 +1,56 @@
+"""What happens around every request, whatever its protocol: an id, metrics, a span, a log line."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from cloud_server.batch_watch import BatchWatch
+from cloud_server.metrics import Metrics
+from cloud_server.request import OK, REQUEST_ID, Request, enter, request_id
+from cloud_server.tracing import NoTracing
+from shared.latent import Latent
+
+log = logging.getLogger(__name__)
+
+
+class Observer:
+    """Sees requests come and go. A connection that carries several begins and ends each one."""
+
+    def __init__(self, metrics: Metrics, tracing: NoTracing) -> None:
+        self.metrics = metrics
+        self._tracing = tracing
+
+    def begin(self, protocol: str, method: str, headers: Mapping[str, str]) -> Request:
+        """A request arrived, and becomes the running task's; ``headers`` have small names."""
+        request = Request(protocol, method, request_id(headers.get(REQUEST_ID)))
+        enter(request)
+        self._tracing.begin(request, headers)
+        return request
+
+    def end(self, request: Request) -> None:
+        """It was answered or refused; without a code it is taken for answered."""
+        request.code = request.code or OK
+        self._tracing.end(request)
+        self.metrics.request_ended(request)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug(
+                "%s %s %s in %.1f ms", request.protocol, request.method, request.code, request.ms
+            )
+
+
+class Watches:
+    """Tells several of each batch."""
+
+    def __init__(self, *watches: BatchWatch) -> None:
+        self._watches = watches
+
+    def batch_taken(self, model: str, latents: Sequence[Latent], ages_ms: Sequence[float]) -> None:
+        """See ``BatchWatch``."""
+        for watch in self._watches:
+            watch.batch_taken(model, latents, ages_ms)
+
+    def batch_ran(self, model: str, latents: Sequence[Latent], tail_ms: float) -> None:
+        """See ``BatchWatch``."""
+        for watch in self._watches:
+            watch.batch_ran(model, latents, tail_ms)
