@@ -10,13 +10,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud_server.batch_time import BatchTime
 from cloud_server.batch_watch import BatchWatch, NoWatch
 from cloud_server.batcher import Batcher
 from cloud_server.config import CloudConfig
-from shared.contracts import Answer
+from shared.contracts import LATENT_SHAPE, Answer
 from shared.deadline import Deadline
 from shared.latent import Latent
+from shared.quantiser import ZERO_SYMBOL
 from shared.runtime import Tail
+
+# Sizes that are timed before the first face comes, and how long a run may take for a larger one.
+_TRIED_SIZES, _LONGEST_TRY_S = (1, 4, 16), 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,14 +54,30 @@ class ServedTail:
         self.rates = rates
         # ONNX Runtime releases the GIL, so the event loop goes on while this thread works.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tail")
+        self._times = BatchTime()
         self._batcher: Batcher[Latent, TailAnswer] = Batcher(
             self._run_in_thread,
             batch_max=config.batch_max,
             queue_max=config.queue_max,
             wait_ms=config.batch_wait_ms,
+            goal_ms=config.batch_goal_ms,
+            times=self._times,
             on_batch=self._taken,
         )
         self._watch: BatchWatch = NoWatch()
+
+    def warm_up(self) -> None:
+        """Run the network, and learn what runs take: the first callers shall not find out. Call
+        it before ``start``, on any thread."""
+        blank = Latent(np.full(LATENT_SHAPE, ZERO_SYMBOL, np.uint8), 0)
+        for size in _TRIED_SIZES:
+            self._run([blank] * size)  # the first run of a size also gets its memory
+            start_s = time.perf_counter()
+            self._run([blank] * size)
+            took_s = time.perf_counter() - start_s
+            self._times.learn(size, took_s)
+            if took_s > _LONGEST_TRY_S:
+                break
 
     def start(self, watch: BatchWatch | None = None) -> None:
         """Begin to answer; ``watch`` is told of the batches."""
@@ -66,6 +87,15 @@ class ServedTail:
     def submit(self, latent: Latent, deadline: Deadline) -> asyncio.Future[TailAnswer]:
         """Queue one latent; see ``Batcher.submit`` for what is raised."""
         return self._batcher.submit(latent, deadline)
+
+    def admit(self, deadline: Deadline) -> None:
+        """See ``Batcher.admit``: asked before a payload is decoded, a refusal stays cheap."""
+        self._batcher.admit(deadline)
+
+    @property
+    def batch_max(self) -> int:
+        """How many faces one run gets at the most, now."""
+        return self._batcher.batch_max
 
     @property
     def waiting(self) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from cloud_server.batch_time import BatchTime
 from cloud_server.batcher import Batcher
 from shared.deadline import Deadline
 from shared.errors import DeadlineExceeded, InferenceFailed, NotReady, Overloaded
@@ -104,7 +105,7 @@ async def test_expired_items_cost_no_work() -> None:
     async with batching(network, clock=lambda: now) as batcher:
         first = batcher.submit(1, Deadline(10))
         await network.started.wait()
-        late, fine = batcher.submit(2, Deadline(5)), batcher.submit(3, Deadline(10))
+        late, fine = batcher.submit(2, Deadline(5)), batcher.submit(3, LATER)
         now = 6.0
         network.gate.set()
         assert await first == 2
@@ -112,6 +113,80 @@ async def test_expired_items_cost_no_work() -> None:
         with pytest.raises(DeadlineExceeded):
             await late
     assert network.runs == [[1], [3]]
+
+
+class Timed:
+    """A network whose runs take a fixed time and some more an item, by a clock of its own."""
+
+    def __init__(self, fixed_s: float, per_item_s: float) -> None:
+        self.now, self.runs = 0.0, []  # type: ignore[var-annotated]
+        self.fixed_s, self.per_item_s = fixed_s, per_item_s
+
+    async def __call__(self, items: list[int]) -> list[int]:
+        self.runs.append(items)
+        self.now += self.fixed_s + self.per_item_s * len(items)
+        return items
+
+    def known(self) -> BatchTime:
+        """What is learnt of it from one small and one large run."""
+        times = BatchTime(lambda: self.now)
+        for size in (1, 16):
+            times.learn(size, self.fixed_s + self.per_item_s * size)
+        return times
+
+
+async def test_what_cannot_make_it_behind_the_queue_is_refused_at_once() -> None:
+    network = Timed(0, 1)
+    options = {"clock": lambda: network.now, "times": network.known(), "batch_max": 2}
+    async with batching(network, **options) as batcher:
+        queued = [batcher.submit(n, Deadline(5.5)) for n in range(4)]
+        with pytest.raises(Overloaded):
+            batcher.submit(4, Deadline(5.5))  # four of 1 s each come first
+        urgent = batcher.submit(5, Deadline(3))  # the others can wait
+        patient = batcher.submit(6, Deadline(101))
+        assert await asyncio.gather(*queued, urgent, patient) == [0, 1, 2, 3, 5, 6]
+    assert network.runs[0][0] == 5
+
+
+async def test_what_would_come_too_late_is_dropped_before_its_run() -> None:
+    network = Timed(0, 1)
+    options = {"clock": lambda: network.now, "times": network.known()}
+    async with batching(network, **options) as batcher:
+        hopeless, fine = batcher.submit(1, Deadline(0.5)), batcher.submit(2, Deadline(9))
+        assert await fine == 2
+        with pytest.raises(DeadlineExceeded):
+            await hopeless
+    assert network.runs == [[2]]
+
+
+async def test_the_urgent_get_a_smaller_batch() -> None:
+    network = Timed(0, 1)
+    options = {"clock": lambda: network.now, "times": network.known(), "batch_max": 4}
+    async with batching(network, **options) as batcher:
+        futures = [batcher.submit(n, Deadline(2.5 + 100 * n)) for n in range(5)]
+        assert await asyncio.gather(*futures) == [0, 1, 2, 3, 4]
+    assert network.runs == [[0, 1], [2, 3, 4]]
+
+
+async def test_an_estimate_that_got_old_is_tried_again() -> None:
+    network = Timed(0, 1)
+    options = {"clock": lambda: network.now, "times": network.known()}
+    async with batching(network, **options) as batcher:
+        network.per_item_s = 0.01  # something else had slowed the machine down
+        with pytest.raises(DeadlineExceeded):
+            await batcher.submit(1, Deadline(0.5))
+        network.now = 10.0
+        assert await batcher.submit(2, Deadline(10.5)) == 2
+
+
+async def test_an_adaptive_batch_is_what_pays_on_the_device() -> None:
+    accelerator, processor = Timed(0.002, 0.00005), Timed(0.0002, 0.0013)
+    slow = Timed(0.001, 0.02)
+    for network, least, most in ((accelerator, 64, 128), (processor, 6, 12), (slow, 1, 1)):
+        batcher: Batcher[int, int] = Batcher(
+            network, batch_max=0, queue_max=1, goal_ms=25, times=network.known()
+        )
+        assert least <= batcher.batch_max <= most
 
 
 async def test_withdrawn_items_cost_no_work_and_disturb_nobody() -> None:

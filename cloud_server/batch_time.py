@@ -1,0 +1,100 @@
+"""How long a batch takes on this device: a line, learnt from the batches that ran.
+
+    time of n items = a + b * n        a: what any batch costs; b: what one more item adds
+
+Runs are kept by size class (1, 2, 3-4, 5-8, ...), and each class speaks by the median of its last
+few: one slow run says nothing. The line is fitted through the classes; one that was seen lately
+counts more, so that it follows a machine that gets slower, and the others still hold its slope.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from statistics import median
+
+from shared.deadline import Clock
+
+# An odd number: five slow runs of one size are no accident.
+_RECENT = 9
+# How much less a class counts with each run of another one, and how little at the least.
+_FADING, _LEAST_WEIGHT = 0.8, 0.01
+# An estimate this old is tried again before anything is refused because of it: what refuses
+# everything would never learn that it is wrong.
+_FRESH_S = 1.0
+# A batch is large enough where its fixed cost is one part in so many of what its items cost.
+_SHARES = 50
+# Estimates of a small fixed cost are mostly noise, and a batch this small delays nobody much.
+_FEWEST = 4
+
+
+@dataclass
+class _SizeClass:
+    per_item_s: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
+    sizes: deque[int] = field(default_factory=lambda: deque(maxlen=_RECENT))
+    seen: int = 0  # the number of the run that was the last of this class
+
+
+class BatchTime:
+    """The running estimate. All times in seconds of ``clock``."""
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._classes: dict[int, _SizeClass] = {}
+        self._runs = 0
+        self._learnt_s = -math.inf
+        self._fixed_s = self._per_item_s = 0.0
+
+    @property
+    def fresh(self) -> bool:
+        """Whether a run confirmed the estimate lately."""
+        return self._clock() - self._learnt_s < _FRESH_S
+
+    def learn(self, size: int, took_s: float) -> None:
+        """A batch of ``size`` took ``took_s``."""
+        self._runs += 1
+        self._learnt_s = self._clock()
+        one = self._classes.setdefault((size - 1).bit_length(), _SizeClass())
+        one.per_item_s.append(took_s / size)
+        one.sizes.append(size)
+        one.seen = self._runs
+        self._fit()
+
+    def of(self, size: int) -> float:
+        """What a batch of ``size`` would take; 0 while nothing is known."""
+        return self._fixed_s + self._per_item_s * size
+
+    def within(self, seconds: float, most: int) -> int:
+        """The largest batch, of at most ``most``, that takes no longer; 0 where none does."""
+        if self.of(most) <= seconds:
+            return most
+        if self.of(1) > seconds:
+            return 0
+        return int((seconds - self._fixed_s) / self._per_item_s)
+
+    def best_size(self, goal_s: float, most: int) -> int:
+        """Where larger batches stop to gain, as far as they take no longer than ``goal_s``."""
+        gains = most
+        if self._fixed_s < self._per_item_s * most / _SHARES:
+            gains = max(_FEWEST, math.ceil(_SHARES * self._fixed_s / self._per_item_s))
+        return max(1, self.within(goal_s, min(gains, most)))
+
+    def _fit(self) -> None:
+        """Least squares of the time per item, ``a / n + b``: so each class counts alike."""
+        weights, inverses, times = [], [], []
+        for one in self._classes.values():
+            weights.append(max(_LEAST_WEIGHT, _FADING ** (self._runs - one.seen)))
+            inverses.append(len(one.sizes) / sum(one.sizes))
+            times.append(median(one.per_item_s))
+        total = sum(weights)
+        x = sum(w * i for w, i in zip(weights, inverses, strict=True)) / total
+        y = sum(w * t for w, t in zip(weights, times, strict=True)) / total
+        spread = sum(w * (i - x) ** 2 for w, i in zip(weights, inverses, strict=True))
+        together = sum(
+            w * (i - x) * (t - y) for w, i, t in zip(weights, inverses, times, strict=True)
+        )
+        # Neither part of the cost is less than nothing, and one size alone tells no fixed cost.
+        self._fixed_s = min(max(0.0, together / spread), y / x) if spread > 1e-12 else 0.0
+        self._per_item_s = max(0.0, y - self._fixed_s * x)
