@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from prometheus_client.exposition import choose_encoder
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -22,6 +23,7 @@ from cloud_server.rest_schema import (
     FacesBody,
     HealthBody,
     ModelBody,
+    NotReadyBody,
     faces_body,
     model_body,
 )
@@ -134,12 +136,22 @@ def build_app(service: Service) -> FastAPI:
         "/readyz",
         response_model=HealthBody,
         summary="The server takes work",
-        responses=_errors(503),
+        responses={503: {"model": NotReadyBody, "description": "The reason says why it does not."}},
     )
-    async def readyz() -> HealthBody:
-        if not service.health.ready:
-            raise NotReady(f"the server is {service.health.phase.name.lower()}")
-        return HealthBody(status="ready")
+    async def readyz() -> HealthBody | JSONResponse:
+        if service.health.ready:
+            return HealthBody(status="ready")
+        reason = service.health.reason
+        error = NotReady(f"the server is {reason}")
+        body = json_body(error.code, str(error), error.retryable)
+        body |= {"status": "not_ready", "reason": reason}
+        return JSONResponse(body, codes_of(error).http, http_headers(error))
+
+    @app.get("/metrics", response_class=Response, summary="For Prometheus", responses=_errors(401))
+    async def metrics(request: Request) -> Response:
+        check_bearer(service.config.token, request.headers.get("authorization"))
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(service.metrics.registry), media_type=content_type)
 
     app.router.routes.extend(page_routes())
     return app
