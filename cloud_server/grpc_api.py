@@ -10,11 +10,12 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from cloud_server.auth import check_bearer
+from cloud_server.caller import grpc_caller
 from cloud_server.config import CloudConfig
 from cloud_server.error_map import codes_of, trailing_metadata, unexpected
 from cloud_server.grpc_observer import GrpcObserver
 from cloud_server.service import FaceResult, Service
+from cloud_server.token_file import Scope
 from shared.contracts import LatencyMs
 from shared.deadline import Deadline
 from shared.errors import ConfigError, SplitFerError
@@ -78,7 +79,7 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
             reply.checksum = infer_checksum(request.payloads, reply)
             return reply
 
-        return await self._reply(context, work)
+        return await self._reply(context, work, Scope.INFER)
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         """A whole picture -> its faces and their results."""
@@ -97,15 +98,20 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
             reply.checksum = classify_checksum(request.picture, reply)
             return reply
 
-        return await self._reply(context, work)
+        return await self._reply(context, work, Scope.IMAGE)
 
-    async def _reply(self, context: Context, work: Callable[[Deadline], Awaitable[Reply]]) -> Reply:
+    async def _reply(
+        self,
+        context: Context,
+        work: Callable[[Deadline], Awaitable[Reply]],
+        scope: Scope | None = None,
+    ) -> Reply:
         service = self._service
         try:
-            check_bearer(service.config.token, _authorization(context))
+            caller = grpc_caller(service.access, context, scope)
             left_s = context.time_remaining()
             left_ms = service.config.deadline_ms if left_s is None else left_s * 1000
-            with service.health.request():
+            with caller.allowance.request(), service.health.request():
                 reply = await work(Deadline.after_ms(left_ms))
         except SplitFerError as raised:
             error = raised
@@ -195,13 +201,6 @@ def _credentials(config: CloudConfig) -> grpc.ServerCredentials | None:
         except OSError as error:
             raise ConfigError(f"{name}: cannot read {path}: {error.strerror}") from error
     return grpc.ssl_server_credentials([(pems[0], pems[1])])
-
-
-def _authorization(context: Context) -> str | None:
-    for key, value in context.invocation_metadata() or ():
-        if key == "authorization":
-            return value if isinstance(value, str) else value.decode("latin-1")
-    return None
 
 
 def _result(result: FaceResult) -> pb.FaceResult:

@@ -13,7 +13,7 @@ from prometheus_client.exposition import choose_encoder
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from cloud_server.auth import check_bearer
+from cloud_server.caller import http_caller
 from cloud_server.error_map import codes_of, http_headers, json_body, unexpected
 from cloud_server.page import page_routes
 from cloud_server.request import failed
@@ -28,6 +28,7 @@ from cloud_server.rest_schema import (
     model_body,
 )
 from cloud_server.service import Service, server_version
+from cloud_server.token_file import Scope
 from shared.deadline import Deadline
 from shared.errors import DeadlineExceeded, NotReady, SplitFerError
 
@@ -54,6 +55,7 @@ _PICTURE_BODY: dict[str, Any] = {
 _MEANINGS = {
     400: "The request or its multipart body cannot be read.",
     401: "The bearer token is missing or wrong.",
+    403: "The token lacks the scope.",
     409: "No such tail is served here.",
     413: "The body or the picture is over a limit.",
     415: "Not a kind of picture that is read here.",
@@ -104,9 +106,9 @@ def build_app(service: Service) -> FastAPI:
         ] = None,
     ) -> FacesBody:
         start = time.perf_counter()
-        check_bearer(service.config.token, request.headers.get("authorization"))
+        caller = http_caller(service.access, request, Scope.IMAGE)
         deadline = Deadline.after_ms(deadline_ms or service.config.deadline_ms)
-        with service.health.request():
+        with caller.allowance.request(), service.health.request():
             try:
                 # So that a caller which sends slowly, or stops, does not hold its place.
                 async with asyncio.timeout(deadline.remaining_ms() / 1000):
@@ -124,8 +126,8 @@ def build_app(service: Service) -> FastAPI:
         responses=_errors(401, 503),
     )
     async def model(request: Request) -> ModelBody:
-        check_bearer(service.config.token, request.headers.get("authorization"))
-        with service.health.request():
+        caller = http_caller(service.access, request)
+        with caller.allowance.request(), service.health.request():
             return model_body(service.model())
 
     @app.get("/healthz", response_model=HealthBody, summary="The process is alive")

@@ -1,0 +1,39 @@
+"""Who is behind a request, as HTTP and gRPC tell it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+from starlette.requests import Request
+
+from cloud_server.auth import Access, Identity
+from cloud_server.token_file import Scope
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+def http_caller(access: Access, request: Request, scope: Scope | None = None) -> Identity:
+    """The caller of an HTTP request, where it may ask for ``scope``.
+
+    Raises:
+        AuthError, Forbidden: see ``Access.authenticate``.
+    """
+    peer = request.client.host if request.client else None
+    return access.authenticate(request.headers.get("authorization"), scope, peer)
+
+
+def grpc_caller(access: Access, context: Context, scope: Scope | None = None) -> Identity:
+    """The caller of a gRPC call, where it may ask for ``scope``.
+
+    Raises:
+        AuthError, Forbidden: see ``Access.authenticate``.
+    """
+    return access.authenticate(_authorization(context), scope, context.peer())
+
+
+def _authorization(context: Context) -> str | None:
+    for key, value in context.invocation_metadata() or ():
+        if key == "authorization":
+            return value if isinstance(value, str) else value.decode("latin-1")
+    return None
