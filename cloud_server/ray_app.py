@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,9 @@ from cloud_server.grpc_api import SERVICE, SplitFerServicer
 from cloud_server.health import Phase
 from cloud_server.ray_grpc import answered
 from cloud_server.ray_tail import RemoteTail, Result, Run
-from cloud_server.registry import Registry, ServedWeights
+from cloud_server.registry import Registry
 from cloud_server.rest_api import build_app
+from cloud_server.served_weights import ServedWeights
 from cloud_server.service import Service
 from cloud_server.tail import ServedTail
 from shared.deadline import Deadline
@@ -42,6 +43,8 @@ from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 # Calls under way in one ingress replica; tails and pictures have bounds of their own, whose
 # refusals say more than Ray's.
 _INGRESS_CALLS_MAX = 1000
+# Of one call to a tail replica, where the size of its batches is its own choice.
+_ADAPTIVE_FACES = 16
 
 
 class Tails:
@@ -49,6 +52,8 @@ class Tails:
 
     def __init__(self, config: CloudConfig) -> None:
         self._registry = Registry.load(config)
+        for tail in self._registry.tails:
+            tail.warm_up()
         self._registry.start()
 
     async def run(
@@ -112,13 +117,18 @@ def _with_remote_tails(config: CloudConfig, tails: DeploymentHandle[Tails]) -> R
     def remote(weights: ServedWeights) -> ServedWeights:
         moved: dict[str, ServedTail] = {
             name: RemoteTail(
-                tail.model, tail.rates, _run(tails, weights.fingerprint, name), config.batch_max
+                tail.model, tail.rates, _run(tails, weights.fingerprint, name), _faces_max(config)
             )
             for name, tail in weights.tails.items()
         }
-        return dataclasses.replace(weights, tails=moved)
+        return ServedWeights(weights.weights, weights.codec, weights.head, moved)
 
-    return Registry([remote(loaded.weights(fingerprint)) for fingerprint in loaded.fingerprints])
+    # Without an opener: what is served changes with the application, on every replica at once.
+    return Registry([remote(weights) for weights in loaded.served])
+
+
+def _faces_max(config: CloudConfig) -> int:
+    return config.batch_max or _ADAPTIVE_FACES
 
 
 def _run(tails: DeploymentHandle[Tails], fingerprint: str, tail: str) -> Run:
@@ -142,7 +152,7 @@ def application(config: CloudConfig) -> serve.Application:
     """The application that ``config`` describes."""
     scale = config.ray
     # One batch in the network, the next one waiting.
-    calls_max = max(2 * config.batch_max, round(scale.tail_ongoing))
+    calls_max = max(2 * _faces_max(config), math.ceil(scale.tail_ongoing))
     tails = serve.deployment(
         name="tails",
         max_ongoing_requests=calls_max,

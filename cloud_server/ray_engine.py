@@ -87,6 +87,8 @@ def _prepare(config: CloudConfig) -> None:
     most = max(limits.body_bytes, limits.infer_message_bytes) + _SLACK_BYTES
     os.environ.setdefault("RAY_SERVE_GRPC_MAX_MESSAGE_SIZE", str(most))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray's processes step back for any other (niceness 15); these are the server itself.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     # A proxy takes longer than Ray's 5 s to start on a small or a busy machine.
     os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
 

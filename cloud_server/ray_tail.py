@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import itertools
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 
+from cloud_server.batch_watch import BatchWatch
 from cloud_server.tail import RateTable, ServedTail, TailAnswer
 from shared.deadline import Deadline
 from shared.errors import InferenceFailed, NotReady, SplitFerError
@@ -23,7 +27,14 @@ log = logging.getLogger(__name__)
 Result = TailAnswer | SplitFerError
 # Latents, and the milliseconds that each has left -> a result each, in order.
 Run = Callable[[list[Latent], list[float]], Awaitable[Sequence[Result]]]
-_Waiting = tuple[Latent, Deadline, asyncio.Future[TailAnswer]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Waiting:
+    latent: Latent
+    deadline: Deadline
+    future: asyncio.Future[TailAnswer]
+    since_s: float = field(default_factory=time.monotonic)
 
 
 class RemoteTail(ServedTail):
@@ -39,11 +50,14 @@ class RemoteTail(ServedTail):
         self._remote = run
         self._faces_max = faces_max
         self._gathered: list[_Waiting] = []
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls: dict[asyncio.Task[None], list[_Waiting]] = {}
         self._closed = False
 
-    def start(self) -> None:
-        """Nothing to begin: the replicas run already."""
+    def warm_up(self) -> None:
+        """Nothing to learn: the replicas do."""
+
+    def start(self, watch: BatchWatch | None = None) -> None:
+        """Nothing to begin, and no batch to watch: the replicas run already."""
 
     def submit(self, latent: Latent, deadline: Deadline) -> asyncio.Future[TailAnswer]:
         """Send one latent with this turn's others; cancel the future to withdraw it.
@@ -51,25 +65,53 @@ class RemoteTail(ServedTail):
         Raises:
             NotReady: closed.
         """
-        if self._closed:
-            raise NotReady("the server is stopping")
+        self.admit(deadline)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[TailAnswer] = loop.create_future()
         if not self._gathered:
             loop.call_soon(self._send)
-        self._gathered.append((latent, deadline, future))
+        self._gathered.append(_Waiting(latent, deadline, future))
         return future
+
+    def admit(self, deadline: Deadline) -> None:
+        """Return where ``submit`` would take a latent now; the replicas may still refuse it.
+
+        Raises:
+            NotReady: closed.
+        """
+        if self._closed:
+            raise NotReady("the server is stopping")
+
+    @property
+    def batch_max(self) -> int:
+        """How many faces one call takes at the most."""
+        return self._faces_max
+
+    @property
+    def waiting(self) -> int:
+        """How many faces have no answer yet, here or in a replica."""
+        return len(self._without_answer())
+
+    @property
+    def oldest_ms(self) -> float:
+        """How long the oldest of them has waited."""
+        since_s = min((one.since_s for one in self._without_answer()), default=None)
+        return 0.0 if since_s is None else (time.monotonic() - since_s) * 1000
 
     async def close(self) -> None:
         """Stop; what has no answer yet raises ``NotReady``."""
         self._closed = True
-        for _, _, future in self._gathered:
-            _settle(future, NotReady("the server is stopping"))
+        for one in self._gathered:
+            _settle(one.future, NotReady("the server is stopping"))
         self._gathered = []
         for call in self._calls:
             call.cancel()
         if self._calls:
             await asyncio.wait(self._calls)
+
+    def _without_answer(self) -> list[_Waiting]:
+        sent = itertools.chain.from_iterable(self._calls.values())
+        return [one for one in (*self._gathered, *sent) if not one.future.done()]
 
     def _send(self) -> None:
         gathered, self._gathered = self._gathered, []
@@ -80,11 +122,11 @@ class RemoteTail(ServedTail):
             call = asyncio.get_running_loop().create_task(
                 self._call(waiting), context=contextvars.Context()
             )
-            self._calls.add(call)
-            call.add_done_callback(self._calls.discard)
+            self._calls[call] = waiting
+            call.add_done_callback(self._calls.pop)
 
     async def _call(self, waiting: list[_Waiting]) -> None:
-        futures = [future for _, _, future in waiting]
+        futures = [one.future for one in waiting]
         this = asyncio.current_task()
         assert this is not None
 
@@ -96,8 +138,8 @@ class RemoteTail(ServedTail):
             future.add_done_callback(unwanted)
         try:
             results = await self._remote(
-                [latent for latent, _, _ in waiting],
-                [deadline.remaining_ms() for _, deadline, _ in waiting],
+                [one.latent for one in waiting],
+                [one.deadline.remaining_ms() for one in waiting],
             )
             if len(results) != len(waiting):
                 raise RuntimeError(f"{len(results)} results for {len(waiting)} faces")

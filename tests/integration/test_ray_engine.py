@@ -1,0 +1,86 @@
+"""The protocol tests once more, against the Ray engine: same answers, same errors.
+
+Left out are those of what Ray's proxy does in our place: reading a body before it is asked for,
+and reflection's list of its own services.
+"""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from tests.integration import cloud_process
+from tests.integration.cloud_process import CloudProcess
+from tests.integration.test_grpc_api import (  # noqa: F401  # fixtures and tests
+    PAYLOADS,
+    TIMEOUT_S,
+    channel,
+    infer_request,
+    stub,
+    test_a_bad_payload_fails_alone,
+    test_a_call_whose_deadline_passes_disturbs_nobody,
+    test_a_message_far_over_every_limit_is_refused_by_grpc_itself,
+    test_bad_pictures,
+    test_classify,
+    test_handshake,
+    test_infer_gives_the_tails_answers,
+    test_many_callers_each_get_their_own_answers,
+    test_requests_that_are_refused,
+    test_standard_health,
+    test_without_a_deadline_and_without_faces,
+)
+from tests.integration.test_rest_api import (  # noqa: F401  # fixtures and tests
+    client,
+    portrait,
+    test_a_caller_that_hangs_up_midway_disturbs_nobody,
+    test_a_multipart_body_says_the_same,
+    test_a_raw_body,
+    test_bodies_that_hold_no_picture,
+    test_no_face_is_a_result,
+    test_other_raw_types,
+    test_tails,
+    test_the_documentation_tells_bodies_and_errors,
+    test_what_the_framework_refuses_looks_the_same,
+)
+
+pytest.importorskip("ray")
+# Ray starts eight processes.
+START_S = 240
+pytestmark = pytest.mark.timeout(START_S + 60)
+
+
+@pytest.fixture(scope="module")
+def server(
+    weights_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[CloudProcess]:
+    file = tmp_path_factory.mktemp("ray") / "cloud.yaml"
+    file.write_text(
+        "engine: ray\nray: {tail_cpus: 0.1, tail_replicas_max: 1, tail_queued_max: 4}\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cloud_process, "PATIENCE_S", START_S)
+        with CloudProcess(weights_folder, "--config", str(file)) as server:
+            yield server
+
+
+def test_a_full_queue_is_our_overloaded(server: CloudProcess, stub) -> None:  # noqa: F811
+    request = infer_request(server, *PAYLOADS)
+    calls = [stub.Infer.future(request, timeout=TIMEOUT_S) for _ in range(300)]
+    codes = {"ok": 0, "overloaded": 0}
+    for call in calls:
+        for result in call.result().results:
+            codes[result.error.code or "ok"] += 1
+            assert result.error.retryable == (result.error.code == "overloaded")
+    assert codes["ok"]
+    assert codes["overloaded"]
+    assert stub.Infer(request, timeout=TIMEOUT_S).results[0].answer.model
+
+
+def test_it_drains_and_ends_by_itself(server: CloudProcess) -> None:
+    server.signal(signal.SIGTERM)
+    assert server.exit_code() == 0
+    assert "draining" in server.log
+    with server.channel() as channel, pytest.raises(grpc.RpcError):  # noqa: F811
+        channel.unary_unary("/splitfer.v1.SplitFer/GetModel")(b"", timeout=5)
