@@ -64,6 +64,8 @@ class EdgeConfig(Settings):
     server_ca: Path | None = None
     token: SecretStr | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
+    # Receiver of traces (OTLP over HTTP), such as http://localhost:4318.
+    otlp_endpoint: str | None = Field(default=None, pattern="^https?://[^/]")
 
     @field_validator("server")
     @classmethod

@@ -21,6 +21,7 @@ from edge_client import breaker as machine
 from edge_client.breaker import Breaker, LinkState
 from edge_client.call import FRAMING_BYTES, Call, CallFailed
 from edge_client.reasons import reason_of_call
+from edge_client.tracing import NoTracing
 from shared.contracts import SCHEMA_VERSION, Reason
 from shared.deadline import Deadline
 from shared.labels import LABELS
@@ -55,7 +56,9 @@ class Link:
         codecs: Sequence[str],
         token: str | None = None,
         draw: Callable[[], float] = random.random,
+        tracing: NoTracing | None = None,
     ) -> None:
+        self._tracing = tracing or NoTracing()
         self.counts = LinkCounts()
         self._open_channel, self._draw = open_channel, draw
         self._fingerprint, self._codecs = fingerprint, frozenset(codecs)
@@ -145,17 +148,25 @@ class Link:
         timeout_s = max(0.001, deadline.remaining_ms() / 1000)
         sent_bytes = request.ByteSize() + FRAMING_BYTES
         sent_s = time.monotonic()
+        span = self._tracing.call(type(request).__name__.removesuffix("Request"))
         try:
-            future = method(stub).future(request, timeout=timeout_s, metadata=self._metadata)
+            metadata = (*self._metadata, *span.metadata)
+            future = method(stub).future(request, timeout=timeout_s, metadata=metadata)
         except ValueError as error:  # the keeper closed the channel just now
+            span.end(str(error))
             raise CallFailed(Reason.LINK_DOWN, str(error)) from error
         with self._changed:
             self.counts.calls += 1
             self.counts.wire_bytes += sent_bytes
-        return Call(future, sent_s, genuine, self._call_ended)
 
-    def _call_ended(self, call: Call[Any]) -> None:
-        failure = call.failure()
+        def ended(call: Call[Any]) -> None:
+            failure = call.failure()
+            span.end(failure.reason.value if failure else None)
+            self._call_ended(call, failure)
+
+        return Call(future, sent_s, genuine, ended)
+
+    def _call_ended(self, call: Call[Any], failure: CallFailed | None) -> None:
         with self._changed:
             if failure is None:
                 self.counts.wire_bytes += call.result().ByteSize() + FRAMING_BYTES

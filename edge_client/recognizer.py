@@ -24,6 +24,7 @@ from edge_client.decision import Decision
 from edge_client.head import Device
 from edge_client.link import Link, LinkCounts
 from edge_client.offload import Offload
+from edge_client.tracing import open_tracing
 from shared.contracts import FaceAnswer
 from shared.errors import ConfigError, ImageError, SourceError
 from shared.picture import decode_picture
@@ -63,12 +64,15 @@ class Recognizer:
         self._config = config
         device = Device(config)
         self.fingerprint = device.fingerprint
+        self._tracing = open_tracing(config.otlp_endpoint)
         self._link: Link | None = None
         if config.server is not None:
             token = config.token.get_secret_value() if config.token else None
             try:
                 opener = partial(open_channel, config.server, _read_ca(config.server_ca))
-                self._link = Link(opener, device.fingerprint, device.codecs, token)
+                self._link = Link(
+                    opener, device.fingerprint, device.codecs, token, tracing=self._tracing
+                )
             except OSError as error:
                 raise ConfigError(f"server_ca: {error}") from error
             self._link.wait_for_handshake(CONNECT_WAIT_S)
@@ -97,8 +101,10 @@ class Recognizer:
 
     def answer(self, rgb: NDArray[np.uint8], decoded_s: float) -> list[FaceAnswer]:
         """The faces of RGB uint8 ``(H, W, 3)`` decoded at the monotonic instant ``decoded_s``."""
-        with self._one_frame:
-            return self._offload.answer(rgb, decoded_s)
+        with self._one_frame, self._tracing.frame() as frame:
+            faces = self._offload.answer(rgb, decoded_s)
+            frame.answered(faces)
+            return faces
 
     @property
     def link_counts(self) -> LinkCounts:
@@ -118,6 +124,7 @@ class Recognizer:
         """Hang up."""
         if self._link is not None:
             self._link.close()
+        self._tracing.close()
 
     def __enter__(self) -> Recognizer:
         return self
