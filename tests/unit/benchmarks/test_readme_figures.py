@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks import readme, readme_accuracy
+from benchmarks import readme, readme_accuracy, readme_link
+from benchmarks.machine import describe_machine
 
 TEXT = "before\n<!-- edge -->\nold\n<!-- /edge -->\nbetween\n<!-- size -->\n<!-- /size -->\nafter\n"
 
@@ -87,3 +88,37 @@ def test_what_a_benchmark_printed_becomes_a_table(
     text = readme.PARTS[part]("fer2013.zip")
     for some in words:
         assert some in text
+
+
+def link_row(strategy: str, p50_ms: float) -> dict[str, Any]:
+    return {
+        "device": "Pi 4", "kilobytes_per_s": 100.0, "round_trip_ms": 50.0, "loss": 0.0,
+        "strategy": strategy, "p50_ms": p50_ms, "p99_ms": 2 * p50_ms, "deadline_ms": 150.0,
+    }  # fmt: skip
+
+
+def test_the_link_and_the_cascade_become_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = {
+        "local": 30.0, "full": 33.0, "cloud:default": 83.0, "cloud:low": 81.0, "image": 550.0,
+        "two-way": 215.0, "auto:latency": 31.0, "auto": 32.0, "cascade": 40.0,
+    }  # fmt: skip
+    found = {
+        "rows": [link_row(name, ms) for name, ms in times.items()],
+        "verdict": {
+            "points": 1, "auto_latency_over_5_percent": [["Pi 4"]],
+            "auto_late_or_less_accurate": [], "one_way_not_faster_than_two_way": [],
+        },
+        "machine": describe_machine(),
+    }  # fmt: skip
+    monkeypatch.setattr(readme_link, "run_json", lambda *_: found)
+    text = readme.PARTS["link"](None)
+    assert "| Pi 4, 100 KB/s, 50 ms | 30 | 81 | 550 | 215 | 31 | 32, 64 | 150 |" in text
+    assert "Of 1 points, `auto` for latency is more than 5 % over" in text
+
+    rows = [
+        {"threshold": n / 20, "share_sent": n / 20, "accuracy": 0.6 + n / 200,
+         "accuracy_at_random": 0.6, "bytes_mean": 10.0 * n}
+        for n in range(21)
+    ]  # fmt: skip
+    monkeypatch.setattr(readme_link, "run_json", lambda *_: {"rows": rows})
+    assert "| 0.8 | 80% | 68.00% | 60.00% | 160 |" in readme.PARTS["cascade"](None)
