@@ -2,59 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from cloud_server.batch_watch import BatchWatch
 from cloud_server.config import CloudConfig
-from cloud_server.tail import RateTable, ServedTail
-from shared.codec.payload import PayloadCodec
-from shared.contracts import Path
-from shared.errors import ConfigError, ModelMismatch
-from shared.runtime import Head
+from cloud_server.served_weights import ServedWeights, cloud_tails, quoted, serve_weights
+from cloud_server.tail import ServedTail
+from shared.errors import ConfigError, ModelMismatch, NotReady, RefusedChange
 from shared.weights import Weights, shipped_folders
 
+__all__ = ["Opener", "Registry", "ServedWeights"]
+log = logging.getLogger(__name__)
 
-@dataclass(frozen=True)
-class ServedWeights:
-    """One fingerprint: what its folder says, its payload codec, head and cloud tails, the default
-    tail first."""
-
-    weights: Weights
-    codec: PayloadCodec
-    head: Head
-    tails: dict[str, ServedTail]
-
-    @property
-    def fingerprint(self) -> str:
-        """Of the weights."""
-        return self.weights.manifest.fingerprint
-
-    def tail(self, name: str) -> ServedTail:
-        """The tail called ``name``; empty means the default.
-
-        Raises:
-            ModelMismatch: it is not served here.
-        """
-        if not name:
-            return next(iter(self.tails.values()))
-        if name not in self.tails:
-            raise ModelMismatch(f"no tail {_quoted(name)} here; there are {', '.join(self.tails)}")
-        return self.tails[name]
+# Opens a folder, or raises WeightsError. It calls the second argument between its steps, which
+# raises where nobody wants the weights any more.
+Opener = Callable[[Path, Callable[[], None]], ServedWeights]
 
 
 class Registry:
-    """Weights by fingerprint; the first are the default."""
+    """Weights by fingerprint, one of them the default. Belongs to one event loop, on which each
+    change is one step: no request sees half of it. Without an ``opener`` nothing can be added.
 
-    def __init__(self, served: list[ServedWeights]) -> None:
+        add ----> opened and checked in a thread ----> served, and the default where asked
+                       `-- failed: as before
+        remove -> no longer given out -> its requests end -> closed
+    """
+
+    def __init__(self, served: Sequence[ServedWeights], opener: Opener | None = None) -> None:
         self._served = {weights.fingerprint: weights for weights in served}
-        self.default = served[0]
-
-    @property
-    def fingerprints(self) -> tuple[str, ...]:
-        """Of all weights, the default first."""
-        return tuple(self._served)
+        self._default = served[0].fingerprint
+        # Former defaults that are still served, the last one last.
+        self._before: list[str] = []
+        self._leaving: dict[ServedWeights, asyncio.Task[None]] = {}
+        self._opener = opener
+        # One folder at a time: the processor is the requests'.
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="weights")
+        self._watch: BatchWatch | None = None
+        self._started = self._closed = False
 
     @classmethod
     def load(cls, config: CloudConfig) -> Registry:
@@ -74,29 +62,48 @@ class Registry:
                     f"weights: {other.folder} and {folder} are both {weights.manifest.fingerprint}"
                 )
         default = next(iter(opened.values()))
-        ids = _cloud_tails(default)
+        ids = cloud_tails(default)
         if config.tail and config.tail not in ids:
             raise ConfigError(
                 f"tail: {config.tail!r} is no cloud tail of {default.folder}; "
                 f"there are {', '.join(ids)}"
             )
-        return cls([_served(weights, config) for weights in opened.values()])
+
+        def open_folder(folder: Path, go_on: Callable[[], None]) -> ServedWeights:
+            return serve_weights(Weights(folder), config, go_on)
+
+        return cls([serve_weights(weights, config) for weights in opened.values()], open_folder)
+
+    @property
+    def default(self) -> ServedWeights:
+        """What answers whole pictures."""
+        return self._served[self._default]
+
+    @property
+    def previous(self) -> str | None:
+        """The fingerprint that ``roll_back`` would make the default; None where there is none."""
+        return self._before[-1] if self._before else None
+
+    @property
+    def served(self) -> tuple[ServedWeights, ...]:
+        """All weights that are given out, the default first."""
+        others = (w for fingerprint, w in self._served.items() if fingerprint != self._default)
+        return (self.default, *others)
+
+    @property
+    def leaving(self) -> tuple[ServedWeights, ...]:
+        """Weights that are no longer given out and still have requests to answer."""
+        return tuple(self._leaving)
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """Of all weights, the default first."""
+        return tuple(weights.fingerprint for weights in self.served)
 
     @property
     def tails(self) -> list[ServedTail]:
         """All that are served."""
         return [tail for weights in self._served.values() for tail in weights.tails.values()]
-
-    def start(self, watch: BatchWatch | None = None) -> None:
-        """Begin to answer; ``watch`` is told of every batch."""
-        for tail in self.tails:
-            tail.start(watch)
-
-    async def close(self) -> None:
-        """Stop every tail."""
-        for weights in self._served.values():
-            for tail in weights.tails.values():
-                await tail.close()
 
     def weights(self, fingerprint: str) -> ServedWeights:
         """The weights with ``fingerprint``.
@@ -105,45 +112,139 @@ class Registry:
             ModelMismatch: they are not served here.
         """
         if fingerprint not in self._served:
-            here = ", ".join(self._served)
+            here = ", ".join(self.fingerprints)
             raise ModelMismatch(
-                f"the latents were made by weights {_quoted(fingerprint)}; served: {here}"
+                f"the latents were made by weights {quoted(fingerprint)}; served: {here}"
             )
         return self._served[fingerprint]
 
+    # -- life ------------------------------------------------------------------------------------
 
-def _cloud_tails(weights: Weights) -> list[str]:
-    tails = weights.manifest.tails
-    return [name for name, entry in tails.items() if entry.path is Path.CLOUD]
+    def start(self, watch: BatchWatch | None = None) -> None:
+        """Begin to answer; ``watch`` is told of every batch."""
+        self._started, self._watch = True, watch
+        for weights in self._served.values():
+            self._start(weights)
+
+    async def close(self) -> None:
+        """Stop every tail, and whatever is being loaded."""
+        self._closed = True
+        self._loader.shutdown(wait=False, cancel_futures=True)
+        for weights in (*self._served.values(), *self._leaving):
+            await _close(weights)
+        leaving = list(self._leaving.values())
+        for task in leaving:
+            task.cancel()
+        await asyncio.gather(*leaving, return_exceptions=True)
+
+    # -- changes ---------------------------------------------------------------------------------
+
+    async def add(self, folder: Path, default: bool = False) -> ServedWeights:
+        """Open, verify and serve the weights in ``folder``; then make them the default if asked.
+
+        Where their fingerprint is served already: the same manifest changes nothing, another one
+        (new tails behind the same head) replaces what is served.
+
+        Raises:
+            WeightsError: they cannot be used; all is served as before.
+            RefusedChange: nothing can be added here.
+            NotReady: the server stopped meanwhile.
+        """
+        if self._opener is None:
+            raise RefusedChange("no weights can be loaded here")
+        self._go_on()
+        loop = asyncio.get_running_loop()
+        job = loop.run_in_executor(self._loader, self._opener, folder, self._go_on)
+        try:
+            new = await job
+        except asyncio.CancelledError:
+            if job.cancelled() and self._closed:
+                raise _stopping() from None
+            raise
+        self._go_on()
+        fingerprint = new.fingerprint
+        old = self._served.get(fingerprint)
+        if old is not None and old.weights.manifest == new.weights.manifest:
+            new = old
+        else:
+            self._served[fingerprint] = new
+            if self._started:
+                self._start(new)
+            log.info("serving %s too, from %s", fingerprint, folder)
+            if old is not None:
+                self._leave(old)
+        if default:
+            self.make_default(fingerprint)
+        return new
+
+    def make_default(self, fingerprint: str) -> None:
+        """Let these weights answer whole pictures.
+
+        Raises:
+            RefusedChange: they are not served.
+        """
+        if fingerprint not in self._served:
+            raise self._not_served(fingerprint)
+        if fingerprint != self._default:
+            self._before = [one for one in self._before if one != fingerprint] + [self._default]
+            self._default = fingerprint
+            log.info("the default is %s", fingerprint)
+
+    def roll_back(self) -> None:
+        """Make the former default the default again.
+
+        Raises:
+            RefusedChange: there was none, or it was unloaded.
+        """
+        if not self._before:
+            raise RefusedChange("no weights that were the default before are served")
+        self._default = self._before.pop()
+        log.info("the default is %s again", self._default)
+
+    def remove(self, fingerprint: str) -> asyncio.Task[None]:
+        """Give these weights out no more, at once. The task is done when their requests have been
+        answered and their memory has been given back; cancelling it gives up on those requests.
+
+        Raises:
+            RefusedChange: they are the default, or not served.
+        """
+        if fingerprint not in self._served:
+            raise self._not_served(fingerprint)
+        if fingerprint == self._default:
+            raise RefusedChange(f"{fingerprint} is the default; make others the default first")
+        self._before = [one for one in self._before if one != fingerprint]
+        return self._leave(self._served.pop(fingerprint))
+
+    def _start(self, weights: ServedWeights) -> None:
+        for tail in weights.tails.values():
+            tail.start(self._watch)
+
+    def _leave(self, weights: ServedWeights) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(self._drained(weights), name="unload")
+        self._leaving[weights] = task
+        return task
+
+    async def _drained(self, weights: ServedWeights) -> None:
+        try:
+            await weights.unused()
+        finally:
+            await _close(weights)
+            del self._leaving[weights]
+            log.info("unloaded %s, from %s", weights.fingerprint, weights.weights.folder)
+
+    def _go_on(self) -> None:
+        if self._closed:
+            raise _stopping()
+
+    def _not_served(self, fingerprint: str) -> RefusedChange:
+        here = ", ".join(self.fingerprints)
+        return RefusedChange(f"no weights {quoted(fingerprint)} are served; there are {here}")
 
 
-def _served(weights: Weights, config: CloudConfig) -> ServedWeights:
-    ids = _cloud_tails(weights)
-    # Other weights need not have the tail that is the default of the first.
-    default = config.tail if config.tail in ids else weights.manifest.default_tail
-    ids.sort(key=lambda name: name != default)  # stable: the default moves to the front
-    tails = {
-        name: ServedTail(
-            f"{weights.manifest.fingerprint}/{name}",
-            weights.tail(name, config.threads),
-            _rate_table(weights, name),
-            config,
-        )
-        for name in ids
-    }
-    return ServedWeights(weights, weights.payload_codec, weights.head(config.threads), tails)
+async def _close(weights: ServedWeights) -> None:
+    for tail in weights.tails.values():
+        await tail.close()
 
 
-def _rate_table(weights: Weights, tail: str) -> RateTable:
-    manifest = weights.manifest
-    rates = range(len(manifest.rates))
-    return RateTable(
-        tuple(f"{manifest.fingerprint}/{rate.name}" for rate in manifest.rates),
-        np.stack([weights.quantiser.steps(rate) for rate in rates]),
-        np.array([weights.temperature(tail, rate) for rate in rates], np.float32),
-    )
-
-
-def _quoted(peers: str) -> str:
-    # A peer's word may be megabytes; the message travels in a header.
-    return repr(peers[:40])
+def _stopping() -> NotReady:
+    return NotReady("the server is stopping")

@@ -1,0 +1,124 @@
+"""The weights of one fingerprint, opened, checked and ready to answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from cloud_server.config import CloudConfig
+from cloud_server.tail import RateTable, ServedTail
+from shared.codec.payload import PayloadCodec
+from shared.contracts import Path
+from shared.errors import ModelMismatch
+from shared.runtime import Head
+from shared.weights import Weights
+
+
+class _InFlight:
+    """Requests that some weights must still answer."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.none = asyncio.Event()
+        self.none.set()
+
+
+@dataclass(frozen=True, eq=False)
+class ServedWeights:
+    """One fingerprint: what its folder says, its payload codec, head and cloud tails, the default
+    tail first."""
+
+    weights: Weights
+    codec: PayloadCodec
+    head: Head
+    tails: dict[str, ServedTail]
+    _in_flight: _InFlight = field(default_factory=_InFlight, init=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the weights."""
+        return self.weights.manifest.fingerprint
+
+    @property
+    def requests(self) -> int:
+        """How many are in flight."""
+        return self._in_flight.count
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """A request, from the choice of its weights to its answer: an unloading waits for it."""
+        in_flight = self._in_flight
+        in_flight.count += 1
+        in_flight.none.clear()
+        try:
+            yield
+        finally:
+            in_flight.count -= 1
+            if not in_flight.count:
+                in_flight.none.set()
+
+    async def unused(self) -> None:
+        """Return once no request is in flight."""
+        await self._in_flight.none.wait()
+
+    def tail(self, name: str) -> ServedTail:
+        """The tail called ``name``; empty means the default.
+
+        Raises:
+            ModelMismatch: it is not served here.
+        """
+        if not name:
+            return next(iter(self.tails.values()))
+        if name not in self.tails:
+            raise ModelMismatch(f"no tail {quoted(name)} here; there are {', '.join(self.tails)}")
+        return self.tails[name]
+
+
+def cloud_tails(weights: Weights) -> list[str]:
+    """Ids of the tails that a server runs."""
+    tails = weights.manifest.tails
+    return [name for name, entry in tails.items() if entry.path is Path.CLOUD]
+
+
+def serve_weights(
+    weights: Weights, config: CloudConfig, go_on: Callable[[], None] = lambda: None
+) -> ServedWeights:
+    """Load the networks of ``weights``, each checked against its golden numbers.
+
+    ``go_on`` is called between them, and raises where nobody wants them any more.
+
+    Raises:
+        WeightsError: a file was altered, or gives wrong numbers on this machine.
+    """
+    ids = cloud_tails(weights)
+    # Other weights need not have the tail that is the default of the first.
+    default = config.tail if config.tail in ids else weights.manifest.default_tail
+    ids.sort(key=lambda name: name != default)  # stable: the default moves to the front
+    tails = {}
+    for name in ids:
+        go_on()
+        model = f"{weights.manifest.fingerprint}/{name}"
+        tail = weights.tail(name, config.threads)
+        tails[name] = ServedTail(model, tail, _rate_table(weights, name), config)
+    go_on()
+    return ServedWeights(weights, weights.payload_codec, weights.head(config.threads), tails)
+
+
+def _rate_table(weights: Weights, tail: str) -> RateTable:
+    manifest = weights.manifest
+    rates = range(len(manifest.rates))
+    return RateTable(
+        tuple(f"{manifest.fingerprint}/{rate.name}" for rate in manifest.rates),
+        np.stack([weights.quantiser.steps(rate) for rate in rates]),
+        np.array([weights.temperature(tail, rate) for rate in rates], np.float32),
+    )
+
+
+def quoted(peers: str) -> str:
+    """A peer's word, for a message."""
+    # A peer's word may be megabytes; the message travels in a header.
+    return repr(peers[:40])
