@@ -1,0 +1,63 @@
+"""Crops to latents: the head and the quantiser, batched across requests."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud_server.batcher import Batcher
+from cloud_server.config import CloudConfig
+from cloud_server.registry import ServedWeights
+from shared.deadline import Deadline
+from shared.latent import Latent
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """One face's crop, grey uint8 ``(224, 224)``, the weights whose head it is for, and a rate."""
+
+    pixels: NDArray[np.uint8]
+    served: ServedWeights
+    rate: int
+
+
+class ServedHead:
+    """The heads of all weights behind one batcher and one thread. Belongs to one event loop."""
+
+    def __init__(self, config: CloudConfig) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="head")
+        self._batcher: Batcher[Crop, Latent] = Batcher(
+            self._run_in_thread, batch_max=config.batch_max, queue_max=config.queue_max
+        )
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._batcher.start()
+
+    def submit(self, crop: Crop, deadline: Deadline) -> asyncio.Future[Latent]:
+        """Queue one crop; see ``Batcher.submit`` for what is raised."""
+        return self._batcher.submit(crop, deadline)
+
+    async def close(self) -> None:
+        """Stop; what has no latent yet raises ``NotReady``."""
+        await self._batcher.close()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _run_in_thread(self, crops: list[Crop]) -> list[Latent]:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, _latents, crops)
+
+
+def _latents(crops: list[Crop]) -> list[Latent]:
+    latents: dict[int, Latent] = {}
+    for served in {id(crop.served): crop.served for crop in crops}.values():
+        places = [place for place, crop in enumerate(crops) if crop.served is served]
+        z = served.head.run(np.stack([crops[place].pixels for place in places]))[1]
+        for place, one in zip(places, z, strict=True):
+            rate = crops[place].rate
+            symbols = served.weights.quantiser.symbols(one[None], rate)[0]
+            latents[place] = Latent(symbols, rate)
+    return [latents[place] for place in range(len(crops))]
