@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cloud_server.batcher import Batcher
 from cloud_server.config import CloudConfig
-from cloud_server.registry import ServedWeights
+from cloud_server.served_weights import ServedWeights
 from shared.deadline import Deadline
 from shared.latent import Latent
 

@@ -1,6 +1,8 @@
 """What the server does, free of any protocol: values in, values out.
 
-    infer:     payloads -> latents -> tail -> results
+    infer:          payloads -> latents -> tail -> results
+    infer_latents:              latents -> tail -> results
+    infer_crops:      crops -> head -> latents -> tail -> results
     classify:  picture -> faces -> crops -> head -> latents -> tail -> results
 
 A face gets an answer or an error of its own; a request fails as a whole only where it is wrong as
@@ -12,21 +14,33 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cloud_server.auth import Access
 from cloud_server.config import CloudConfig
+from cloud_server.head import Crop, ServedHead
 from cloud_server.health import Health
+from cloud_server.live_metrics import LiveMetrics
 from cloud_server.metrics import Metrics
+from cloud_server.observer import Observer, Watches
 from cloud_server.picture_reader import PictureReader
 from cloud_server.registry import Registry
+from cloud_server.request import about
+from cloud_server.served_weights import ServedWeights
 from cloud_server.tail import ServedTail, TailAnswer
+from cloud_server.tracing import open_tracing
 from shared.codec.payload import PayloadCodec
-from shared.contracts import SCHEMA_VERSION, Answer, Box, LatencyMs, Limits
+from shared.contracts import SCHEMA_VERSION, Answer, Box, LatencyMs, Limits, Path
 from shared.deadline import Deadline
 from shared.errors import (
+    ConfigError,
     DeadlineExceeded,
+    MalformedPayload,
     ModelMismatch,
     PayloadTooLarge,
     ServeError,
@@ -36,6 +50,8 @@ from shared.labels import LABELS
 from shared.latent import Latent
 
 FaceResult = Answer | SplitFerError
+Item = TypeVar("Item")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -78,17 +94,30 @@ class Service:
         self.health = Health()
         self.access = Access(config)
         self.metrics = Metrics()
+        self.metrics.registry.register(LiveMetrics(self))
+        self._tracing = open_tracing(config.otlp_endpoint, server_version())
+        self.observer = Observer(self.metrics, self._tracing)
         self._registry = registry
         self._pictures = PictureReader(config)
+        self._head = ServedHead(config)
 
     def start(self) -> None:
         """Begin to answer. Belongs to the event loop that it is called on."""
-        self._registry.start()
+        self._registry.start(Watches(self.metrics, self._tracing))
+        self._head.start()
 
     async def close(self) -> None:
         """Stop now; what has no answer yet raises ``NotReady``."""
         self._pictures.close()
+        await self._head.close()
         await self._registry.close()
+        if self._tracing.on:  # it waits for whoever receives the traces
+            await asyncio.to_thread(self._tracing.close)
+
+    @property
+    def tails(self) -> list[ServedTail]:
+        """All that are served."""
+        return self._registry.tails
 
     def model(self, fingerprint: str = "") -> ServedModel:
         """The handshake with a caller that has these weights; the default's where not served."""
@@ -119,22 +148,73 @@ class Service:
         """
         start = time.perf_counter()
         limits = self.config.limits
-        if len(payloads) > limits.faces_per_frame:
-            raise PayloadTooLarge(
-                f"{len(payloads)} faces in one frame; at most {limits.faces_per_frame}"
-            )
+        self._bound(len(payloads))
         size = sum(map(len, payloads))
         if size > limits.infer_message_bytes:
             raise PayloadTooLarge(
                 f"{size} bytes of payloads; at most {limits.infer_message_bytes} in one message"
             )
         served = self._registry.weights(fingerprint)
+        about(Path.CLOUD, served.fingerprint)
         served_tail = served.tail(tail)
         if deadline.expired():
             raise DeadlineExceeded("the deadline passed before the request was read")
-        latents = [_decoded(payload, served.codec) for payload in payloads]
-        results, tail_ms = await self._answer(latents, served_tail, deadline)
+        with served.request():
+            latents = [_decoded(payload, served.codec) for payload in payloads]
+            results, tail_ms = await self._answer(latents, served_tail, deadline)
         return Inferred(results, LatencyMs(tail=tail_ms, total=_since_ms(start)))
+
+    async def infer_latents(
+        self,
+        fingerprint: str,
+        tail: str,
+        symbols: NDArray[np.uint8],
+        rate: str,
+        deadline: Deadline,
+    ) -> Inferred:
+        """Symbols ``(N, 8, 28, 28)`` of the rate called ``rate`` -> a result each; ``tail`` and
+        ``rate`` empty mean the defaults.
+
+        Raises:
+            ModelMismatch: no such weights, or no such tail.
+            MalformedPayload: no such rate.
+            PayloadTooLarge: too many faces.
+        """
+        start = time.perf_counter()
+        self._bound(len(symbols))
+        served = self._registry.weights(fingerprint)
+        about(Path.CLOUD, served.fingerprint)
+        served_tail, index = served.tail(tail), _rate_index(served, rate)
+        latents = [Latent(one, index) for one in symbols]
+        with served.request():
+            results, tail_ms = await self._answer(latents, served_tail, deadline)
+        return Inferred(results, LatencyMs(tail=tail_ms, total=_since_ms(start)))
+
+    async def infer_crops(
+        self, fingerprint: str, crops: NDArray[np.uint8], rate: str, deadline: Deadline
+    ) -> Inferred:
+        """Crops ``(N, 224, 224)`` -> a result each, by head, quantiser and default tail; ``rate``
+        empty means the default.
+
+        Raises:
+            ModelMismatch: no such weights.
+            MalformedPayload: no such rate.
+            PayloadTooLarge: too many faces.
+        """
+        start = time.perf_counter()
+        self._bound(len(crops))
+        served = self._registry.weights(fingerprint)
+        about(Path.CLOUD, served.fingerprint)
+        index = _rate_index(served, rate)
+        with served.request():
+            waiting = [
+                _submitted(Crop(crop, served, index), self._head.submit, deadline) for crop in crops
+            ]
+            latents = await _settled_all(waiting, deadline)
+            head_ms = _since_ms(start)
+            results, tail_ms = await self._answer(latents, served.tail(""), deadline)
+        latency_ms = LatencyMs(head=head_ms, tail=tail_ms, total=_since_ms(start))
+        return Inferred(results, latency_ms)
 
     async def classify(self, picture: bytes, tail: str, deadline: Deadline) -> Classified:
         """The bytes of a JPEG, PNG or WebP -> its faces, largest first, and a result each.
@@ -150,13 +230,19 @@ class Service:
         if len(picture) > self.config.limits.body_bytes:
             raise too_large(self.config.limits.body_bytes)
         served = self._registry.default
+        about(Path.IMAGE, served.fingerprint)
         served_tail = served.tail(tail)
-        try:
-            async with asyncio.timeout(deadline.remaining_ms() / 1000):
-                read = await self._pictures.read(picture, served, deadline)
-        except TimeoutError:
-            raise DeadlineExceeded("the deadline passed before the faces were found") from None
-        results, tail_ms = await self._answer(read.latents, served_tail, deadline)
+        with served.request():
+            self.metrics.pictures_in_work += 1
+            try:
+                async with asyncio.timeout(deadline.remaining_ms() / 1000):
+                    read = await self._pictures.read(picture, served, deadline)
+            except TimeoutError:
+                raise DeadlineExceeded("the deadline passed before the faces were found") from None
+            finally:
+                self.metrics.pictures_in_work -= 1
+            self.metrics.picture_read(read.detect_ms, read.head_ms)
+            results, tail_ms = await self._answer(read.latents, served_tail, deadline)
         latency_ms = LatencyMs(
             detect=read.detect_ms, head=read.head_ms, tail=tail_ms, total=_since_ms(start)
         )
@@ -170,18 +256,16 @@ class Service:
         self.metrics.latents.update(
             tail.rates.names[latent.rate] for latent in latents if isinstance(latent, Latent)
         )
-        waiting = [_submitted(latent, tail, deadline) for latent in latents]
-        futures = [entry for entry in waiting if isinstance(entry, asyncio.Future)]
-        try:
-            if futures:
-                await asyncio.wait(futures, timeout=max(0.0, deadline.remaining_ms()) / 1000)
-        finally:
-            for future in futures:
-                future.cancel()  # withdraws what is late, or whose caller has gone
+        self._tracing.faces_queued(latents)
+        waiting = [
+            latent
+            if isinstance(latent, SplitFerError)
+            else _submitted(latent, tail.submit, deadline)
+            for latent in latents
+        ]
         results: list[FaceResult] = []
         times: list[float] = []
-        for entry in waiting:
-            result = _settled(entry) if isinstance(entry, asyncio.Future) else entry
+        for result in await _settled_all(waiting, deadline):
             if isinstance(result, TailAnswer):
                 times.append(result.tail_ms)
                 results.append(result.answer)
@@ -190,6 +274,11 @@ class Service:
         for face in results:
             self.metrics.faces[face.code if isinstance(face, SplitFerError) else "ok"] += 1
         return results, max(times, default=None)
+
+    def _bound(self, faces: int) -> None:
+        most = self.config.limits.faces_per_frame
+        if faces > most:
+            raise PayloadTooLarge(f"{faces} faces in one frame; at most {most}")
 
 
 def too_large(most_bytes: int) -> PayloadTooLarge:
@@ -212,18 +301,38 @@ def _decoded(payload: bytes, codec: PayloadCodec) -> Latent | SplitFerError:
         return error
 
 
-def _submitted(
-    latent: Latent | SplitFerError, tail: ServedTail, deadline: Deadline
-) -> asyncio.Future[TailAnswer] | SplitFerError:
-    if isinstance(latent, SplitFerError):
-        return latent
+def _rate_index(served: ServedWeights, rate: str) -> int:
     try:
-        return tail.submit(latent, deadline)
+        return served.weights.rate_index(rate)
+    except ConfigError:
+        names = ", ".join(rate.name for rate in served.weights.manifest.rates)
+        raise MalformedPayload(f"no rate {rate[:40]!r} here; there are {names}") from None
+
+
+def _submitted(
+    item: Item, submit: Callable[[Item, Deadline], asyncio.Future[T]], deadline: Deadline
+) -> asyncio.Future[T] | SplitFerError:
+    try:
+        return submit(item, deadline)
     except ServeError as error:
         return error
 
 
-def _settled(future: asyncio.Future[TailAnswer]) -> TailAnswer | SplitFerError:
+async def _settled_all(
+    waiting: Sequence[asyncio.Future[T] | SplitFerError], deadline: Deadline
+) -> list[T | SplitFerError]:
+    """What became of each by the deadline."""
+    futures = [entry for entry in waiting if isinstance(entry, asyncio.Future)]
+    try:
+        if futures:
+            await asyncio.wait(futures, timeout=max(0.0, deadline.remaining_ms()) / 1000)
+    finally:
+        for future in futures:
+            future.cancel()  # withdraws what is late, or whose caller has gone
+    return [_settled(entry) if isinstance(entry, asyncio.Future) else entry for entry in waiting]
+
+
+def _settled(future: asyncio.Future[T]) -> T | SplitFerError:
     if future.cancelled():
         return DeadlineExceeded("the deadline passed before the network answered")
     error = future.exception()
