@@ -25,7 +25,7 @@ Opener = Callable[[Path, Callable[[], None]], ServedWeights]
 
 class Registry:
     """Weights by fingerprint, one of them the default. Belongs to one event loop, on which each
-    change is one step: no request sees half of it. Without an ``opener`` nothing can be added.
+    change is one step: no request sees half of it. Without an ``opener`` nothing can be changed.
 
         add ----> opened and checked in a thread ----> served, and the default where asked
                        `-- failed: as before
@@ -147,14 +147,13 @@ class Registry:
 
         Raises:
             WeightsError: they cannot be used; all is served as before.
-            RefusedChange: nothing can be added here.
+            RefusedChange: nothing can be changed here.
             NotReady: the server stopped meanwhile.
         """
-        if self._opener is None:
-            raise RefusedChange("no weights can be loaded here")
+        opener = self._changeable()
         self._go_on()
         loop = asyncio.get_running_loop()
-        job = loop.run_in_executor(self._loader, self._opener, folder, self._go_on)
+        job = loop.run_in_executor(self._loader, opener, folder, self._go_on)
         try:
             new = await job
         except asyncio.CancelledError:
@@ -183,6 +182,7 @@ class Registry:
         Raises:
             RefusedChange: they are not served.
         """
+        self._changeable()
         if fingerprint not in self._served:
             raise self._not_served(fingerprint)
         if fingerprint != self._default:
@@ -196,6 +196,7 @@ class Registry:
         Raises:
             RefusedChange: there was none, or it was unloaded.
         """
+        self._changeable()
         if not self._before:
             raise RefusedChange("no weights that were the default before are served")
         self._default = self._before.pop()
@@ -208,6 +209,7 @@ class Registry:
         Raises:
             RefusedChange: they are the default, or not served.
         """
+        self._changeable()
         if fingerprint not in self._served:
             raise self._not_served(fingerprint)
         if fingerprint == self._default:
@@ -231,6 +233,11 @@ class Registry:
             await _close(weights)
             del self._leaving[weights]
             log.info("unloaded %s, from %s", weights.fingerprint, weights.weights.folder)
+
+    def _changeable(self) -> Opener:
+        if self._opener is None:
+            raise RefusedChange("what is served here is fixed when the server starts")
+        return self._opener
 
     def _go_on(self) -> None:
         if self._closed:

@@ -87,7 +87,7 @@ def cloud_tails(weights: Weights) -> list[str]:
 def serve_weights(
     weights: Weights, config: CloudConfig, go_on: Callable[[], None] = lambda: None
 ) -> ServedWeights:
-    """Load the networks of ``weights``, each checked against its golden numbers.
+    """Load the networks of ``weights``, each checked against its golden numbers and warmed up.
 
     ``go_on`` is called between them, and raises where nobody wants them any more.
 
@@ -104,6 +104,8 @@ def serve_weights(
         model = f"{weights.manifest.fingerprint}/{name}"
         tail = weights.tail(name, config.threads)
         tails[name] = ServedTail(model, tail, _rate_table(weights, name), config)
+        tails[name].warm_up()
+        tails[name].warm_up()
     go_on()
     return ServedWeights(weights, weights.payload_codec, weights.head(config.threads), tails)
 

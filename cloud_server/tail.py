@@ -16,6 +16,7 @@ from cloud_server.batcher import Batcher
 from cloud_server.config import CloudConfig
 from shared.contracts import LATENT_SHAPE, Answer
 from shared.deadline import Deadline
+from shared.errors import NotReady
 from shared.latent import Latent
 from shared.quantiser import ZERO_SYMBOL
 from shared.runtime import Tail
@@ -50,7 +51,7 @@ class ServedTail:
 
     def __init__(self, model: str, tail: Tail, rates: RateTable, config: CloudConfig) -> None:
         self.model = model
-        self._tail = tail
+        self._tail: Tail | None = tail
         self.rates = rates
         # ONNX Runtime releases the GIL, so the event loop goes on while this thread works.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tail")
@@ -111,6 +112,9 @@ class ServedTail:
         """Stop; what has no answer yet raises ``NotReady``."""
         await self._batcher.close()
         self._thread.shutdown(wait=False, cancel_futures=True)
+        # This object and its batcher hold each other: the network's memory would wait for the
+        # garbage collector.
+        self._tail = None
 
     def _taken(self, latents: list[Latent], ages_ms: list[float]) -> None:
         self._watch.batch_taken(self.model, latents, ages_ms)
@@ -122,10 +126,13 @@ class ServedTail:
         return answers
 
     def _run(self, latents: list[Latent]) -> list[TailAnswer]:
+        tail = self._tail
+        if tail is None:
+            raise NotReady("the server is stopping")
         start = time.perf_counter()
         symbols = np.stack([latent.symbols for latent in latents])
         each = [latent.rate for latent in latents]
-        rows = self._tail.run(symbols, self.rates.steps[each], self.rates.temperatures[each])
+        rows = tail.run(symbols, self.rates.steps[each], self.rates.temperatures[each])
         if not np.isfinite(rows).all():
             raise ValueError("the tail gave probabilities that are not numbers")
         tail_ms = (time.perf_counter() - start) * 1000
