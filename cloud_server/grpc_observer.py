@@ -29,23 +29,24 @@ class GrpcObserver(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler:
+    ) -> Handler | None:
         """The method's handler, wrapped."""
         method = handler_call_details.method
         if wrapped := self._wrapped.get(method):
             return wrapped
-        handler: Handler | None = await continuation(handler_call_details)
+        handler = await continuation(handler_call_details)
         if handler is None or method.startswith(_NOT_OURS) or handler.unary_unary is None:
-            return handler  # type: ignore[return-value]  # None: gRPC says UNIMPLEMENTED
+            return handler  # None: gRPC says UNIMPLEMENTED
         wrapped = self._wrapped[method] = self._wrap(method.removeprefix("/"), handler)
         return wrapped
 
     def _wrap(self, method: str, handler: Handler) -> Handler:
-        observer, inner, read = self._observer, handler.unary_unary, handler.request_deserializer
-        write = handler.response_serializer
-        assert inner is not None
+        observer, read, write = (
+            self._observer, handler.request_deserializer, handler.response_serializer
+        )  # fmt: skip
+        inner: Any = handler.unary_unary  # typed for the threaded server
         assert read is not None
         assert write is not None
 

@@ -132,11 +132,11 @@ class Metrics:
             "splitfer_rejected", "Requests, and faces of requests that were let in, for which no "
             "network ran", ("what", "reason"), refused,
         )  # fmt: skip
-        by_outcome = {(code,): n for code, n in faces.items()}
+        by_outcome: dict[tuple[str, ...], int] = {(code,): n for code, n in faces.items()}
         yield _family(
             "splitfer_faces", "Faces by outcome, ok or an error", ("outcome",), by_outcome
         )
-        by_rate = {}
+        by_rate: dict[tuple[str, ...], int] = {}
         for name, n in self.latents.copy().items():
             fingerprint, _, rate = name.partition("/")
             by_rate[short(fingerprint), rate] = n

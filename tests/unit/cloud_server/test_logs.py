@@ -1,0 +1,69 @@
+"""The log's lines and the ids in them."""
+
+import json
+import logging
+import sys
+from contextvars import copy_context
+
+import pytest
+
+from cloud_server.logs import JsonLines, Text
+from cloud_server.request import Request, enter, request_id
+
+
+def line(formatter: logging.Formatter, message: str, *arguments: object, **more: object) -> str:
+    record = logging.LogRecord("cloud_server", logging.WARNING, "f.py", 1, message, arguments, None)
+    record.__dict__.update(more)
+    return formatter.format(record)
+
+
+def in_request(formatter: logging.Formatter, message: str) -> str:
+    def write() -> str:
+        enter(Request("http", "GET /v1/model", "abc-1", trace_id="0af7"))
+        return line(formatter, message)
+
+    return copy_context().run(write)
+
+
+def test_json_is_one_line_whatever_is_said() -> None:
+    said = line(JsonLines(), 'two\nlines and "%s"', "quotes")
+    assert "\n" not in said
+    told = json.loads(said)
+    assert told.pop("time").endswith("+00:00")
+    assert told == {
+        "level": "warning", "logger": "cloud_server", "message": 'two\nlines and "quotes"',
+    }  # fmt: skip
+
+
+def test_json_has_the_request_and_its_trace() -> None:
+    told = json.loads(in_request(JsonLines(), "a face failed"))
+    assert told["request_id"] == "abc-1"
+    assert told["trace_id"] == "0af7"
+
+
+def test_json_keeps_the_traceback() -> None:
+    try:
+        raise ValueError("why")
+    except ValueError:
+        told = json.loads(line(JsonLines(), "it failed", exc_info=sys.exc_info()))
+    assert told["message"] == "it failed"
+    assert "ValueError: why" in told["exception"]
+
+
+def test_text_has_the_request() -> None:
+    text = Text("%(levelname)s %(name)s:%(request)s %(message)s")
+    assert in_request(text, "hello") == "WARNING cloud_server: [abc-1] hello"
+    assert line(text, "hello") == "WARNING cloud_server: hello"
+
+
+@pytest.mark.parametrize("given", ["a", "7f3c-12", "550e8400-e29b-41d4-a716-446655440000"])
+def test_well_formed_ids_are_kept(given: str) -> None:
+    assert request_id(given) == given
+
+
+@pytest.mark.parametrize("given", [None, "", "a b", "a\nb", "-a", "ä", "x" * 65, '"'])
+def test_others_are_replaced(given: str | None) -> None:
+    made = request_id(given)
+    assert made != given
+    assert request_id(made) == made
+    assert request_id(given) != made
