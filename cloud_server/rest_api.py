@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 
 from cloud_server.caller import http_caller
 from cloud_server.error_map import codes_of, http_headers, json_body, unexpected
+from cloud_server.oip_rest import is_oip, oip_error, oip_router
 from cloud_server.page import page_routes
 from cloud_server.request import failed
 from cloud_server.rest_body import FIELD, MULTIPART, BodyLimit, read_picture
@@ -151,42 +152,46 @@ def build_app(service: Service) -> FastAPI:
 
     @app.get("/metrics", response_class=Response, summary="For Prometheus", responses=_errors(401))
     async def metrics(request: Request) -> Response:
-        check_bearer(service.config.token, request.headers.get("authorization"))
+        http_caller(service.access, request)
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(service.metrics.registry), media_type=content_type)
 
+    app.include_router(oip_router(service))
     app.router.routes.extend(page_routes())
     return app
 
 
 def _answer_errors(app: FastAPI, service: Service) -> None:
-    """Every error in the one shape, whoever raised it."""
+    """Every error in the one shape, whoever raised it; below ``/v2`` in that protocol's."""
 
-    def reply(error: SplitFerError) -> JSONResponse:
+    def shaped(request: Request, code: str, message: str, retryable: bool) -> dict[str, Any]:
+        if is_oip(request.url.path):
+            return oip_error(message)
+        return json_body(code, message, retryable)
+
+    def reply(request: Request, error: SplitFerError) -> JSONResponse:
         failed(error.code)
-        return JSONResponse(
-            json_body(error.code, str(error), error.retryable),
-            codes_of(error).http,
-            http_headers(error),
-        )
+        body = shaped(request, error.code, str(error), error.retryable)
+        return JSONResponse(body, codes_of(error).http, http_headers(error))
 
     @app.exception_handler(SplitFerError)
-    async def ours(_: Request, error: SplitFerError) -> JSONResponse:
-        return reply(error)
+    async def ours(request: Request, error: SplitFerError) -> JSONResponse:
+        return reply(request, error)
 
     @app.exception_handler(RequestValidationError)
-    async def parameters(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def parameters(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         message = f"{first['loc'][-1]}: {first['msg']}"
         failed("bad_request")
-        return JSONResponse(json_body("bad_request", message, False), 422)
+        return JSONResponse(shaped(request, "bad_request", message, False), 422)
 
     @app.exception_handler(HTTPException)
     async def framework(request: Request, error: HTTPException) -> JSONResponse:
         code = _FRAMEWORK_CODES.get(error.status_code, "bad_request")
         message = f"{request.method} {request.url.path}: {error.detail}"
         failed(code)
-        return JSONResponse(json_body(code, message, False), error.status_code, error.headers)
+        body = shaped(request, code, message, False)
+        return JSONResponse(body, error.status_code, error.headers)
 
     @app.exception_handler(ClientDisconnect)
     async def gone(_: Request, __: ClientDisconnect) -> Response:
@@ -195,6 +200,6 @@ def _answer_errors(app: FastAPI, service: Service) -> None:
         return Response(status_code=400)
 
     @app.exception_handler(Exception)
-    async def anything(_: Request, error: Exception) -> JSONResponse:
+    async def anything(request: Request, error: Exception) -> JSONResponse:
         # Starlette raises it again after this reply, and uvicorn logs it.
-        return reply(unexpected())
+        return reply(request, unexpected())

@@ -1,0 +1,286 @@
+"""The Open Inference Protocol over HTTP: ``/v2`` and what is below it."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import JSONResponse, Response
+
+from cloud_server.caller import http_caller
+from cloud_server.error_map import RETRY_AFTER_S
+from cloud_server.oip_binary import read_infer, write_reply
+from cloud_server.oip_models import (
+    EXTENSIONS,
+    OUTPUTS,
+    PLATFORM,
+    SERVER_NAME,
+    OipModels,
+    scope_of,
+)
+from cloud_server.oip_schema import (
+    LiveBody,
+    ModelReadyBody,
+    OipErrorBody,
+    OipModelBody,
+    ReadyBody,
+    ReplyBody,
+    ServerBody,
+    TensorBody,
+)
+from cloud_server.oip_tensor import TensorSpec
+from cloud_server.service import Service, server_version, too_large
+from shared.deadline import Deadline
+from shared.errors import DeadlineExceeded, MalformedPayload
+
+PREFIX = "/v2"
+HEADER_LENGTH = "Inference-Header-Content-Length"
+_MEANINGS = {
+    400: "The request cannot be read, or does not fit the model.",
+    401: "The bearer token is missing or wrong.",
+    403: "The token lacks the scope.",
+    404: "No such model, or no such version of it.",
+    413: "The body or the number of faces is over a limit.",
+    422: "A header is wrong.",
+    500: "The server failed; its log says why.",
+    503: "Overloaded, starting or draining; try again after Retry-After.",
+    504: "The deadline passed.",
+}
+_TENSOR = {
+    "type": "object",
+    "required": ["name", "datatype", "shape"],
+    "properties": {
+        "name": {"type": "string"},
+        "datatype": {"type": "string"},
+        "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
+        "parameters": {"type": "object"},
+        "data": {"type": "array", "items": {}, "description": "flat, or nested as the shape is"},
+    },
+}
+_INFER_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["inputs"],
+                    "properties": {
+                        "id": {"type": "string"},
+                        "parameters": {
+                            "type": "object",
+                            "description": "rate, timeout (microseconds), binary_data_output",
+                        },
+                        "inputs": {"type": "array", "items": _TENSOR},
+                        "outputs": {
+                            "type": "array",
+                            "items": {
+                                "type": "object",
+                                "required": ["name"],
+                                "properties": {
+                                    "name": {"type": "string"},
+                                    "parameters": {"type": "object"},
+                                },
+                            },
+                        },
+                    },
+                }
+            },
+            "application/octet-stream": {
+                "schema": {
+                    "type": "string",
+                    "format": "binary",
+                    "description": f"the same JSON, {HEADER_LENGTH} bytes of it, and raw tensors",
+                }
+            },
+        },
+    }
+}
+_DeadlineMs = Annotated[
+    float | None,
+    Header(
+        alias="X-SplitFER-Deadline-Ms",
+        description="milliseconds, from arrival, in which the answer is of use",
+        gt=0,
+        le=3_600_000,
+    ),
+]
+
+
+def is_oip(path: str) -> bool:
+    """Whether errors at ``path`` are to look as this protocol wants them."""
+    return path == PREFIX or path.startswith(f"{PREFIX}/")
+
+
+def oip_error(message: str) -> dict[str, str]:
+    """The body of every error of this protocol."""
+    return {"error": message}
+
+
+def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {s: {"model": OipErrorBody, "description": _MEANINGS[s]} for s in statuses}
+
+
+def oip_router(service: Service) -> APIRouter:
+    """The routes. Whoever includes them answers ``SplitFerError`` with ``oip_error``."""
+    router = APIRouter(tags=["Open Inference Protocol"])
+    models = OipModels(service)
+
+    @router.get(PREFIX, summary="The server's name and version", responses=_errors(401, 503))
+    @router.get(f"{PREFIX}/", include_in_schema=False)
+    async def server(request: Request) -> ServerBody:
+        caller = http_caller(service.access, request)
+        with caller.allowance.request(), service.health.request():
+            return ServerBody(
+                name=SERVER_NAME, version=server_version(), extensions=list(EXTENSIONS)
+            )
+
+    @router.get(f"{PREFIX}/health/live", summary="The process is alive")
+    async def live() -> LiveBody:
+        return LiveBody(live=True)
+
+    @router.get(
+        f"{PREFIX}/health/ready",
+        response_model=ReadyBody,
+        summary="The server takes work",
+        responses={503: {"model": ReadyBody, "description": "It does not."}},
+    )
+    async def ready() -> Response | ReadyBody:
+        return ReadyBody(ready=True) if service.health.ready else _not_ready({"ready": False})
+
+    def described(request: Request, name: str, version: str) -> OipModelBody:
+        caller = http_caller(service.access, request)
+        with caller.allowance.request(), service.health.request():
+            model = models.find(name, version)
+            return OipModelBody(
+                name=model.name,
+                versions=list(model.versions),
+                platform=PLATFORM,
+                inputs=[_tensor(model.input)],
+                outputs=[_tensor(spec) for spec in OUTPUTS],
+            )
+
+    @router.get(
+        f"{PREFIX}/models/{{name}}",
+        summary="A model's inputs and outputs",
+        responses=_errors(401, 404, 503),
+    )
+    async def model(request: Request, name: str) -> OipModelBody:
+        return described(request, name, "")
+
+    @router.get(
+        f"{PREFIX}/models/{{name}}/versions/{{version}}",
+        summary="The same of one version",
+        responses=_errors(401, 404, 503),
+    )
+    async def model_version(request: Request, name: str, version: str) -> OipModelBody:
+        return described(request, name, version)
+
+    def readiness(request: Request, name: str, version: str) -> Response | ModelReadyBody:
+        http_caller(service.access, request)
+        models.find(name, version)
+        if service.health.ready:
+            return ModelReadyBody(name=name, ready=True)
+        return _not_ready({"name": name, "ready": False})
+
+    unready = {503: {"model": ModelReadyBody, "description": "It does not."}}
+
+    @router.get(
+        f"{PREFIX}/models/{{name}}/ready",
+        response_model=ModelReadyBody,
+        summary="The model takes work",
+        responses=_errors(401, 404) | unready,
+    )
+    async def model_ready(request: Request, name: str) -> Response | ModelReadyBody:
+        return readiness(request, name, "")
+
+    @router.get(
+        f"{PREFIX}/models/{{name}}/versions/{{version}}/ready",
+        response_model=ModelReadyBody,
+        summary="The same of one version",
+        responses=_errors(401, 404) | unready,
+    )
+    async def version_ready(request: Request, name: str, version: str) -> Response | ModelReadyBody:
+        return readiness(request, name, version)
+
+    async def inferred(
+        request: Request, name: str, version: str, deadline_ms: float | None
+    ) -> Response:
+        caller = http_caller(service.access, request, scope_of(name))
+        model = models.find(name, version)
+        deadline = Deadline.after_ms(deadline_ms or service.config.deadline_ms)
+        with caller.allowance.request(), service.health.request():
+            try:
+                # So that a caller which sends slowly, or stops, does not hold its place.
+                async with asyncio.timeout(deadline.remaining_ms() / 1000):
+                    body = await request.body()
+            except TimeoutError:
+                raise DeadlineExceeded("the deadline passed while the body was read") from None
+            body = _inflated(
+                body, request.headers.get("content-encoding"), service.config.limits.body_bytes
+            )
+            asked = read_infer(body, request.headers.get(HEADER_LENGTH))
+            outputs = await models.infer(
+                model, asked.inputs, asked.parameters, asked.outputs, deadline
+            )
+        reply, json_bytes = write_reply(asked, model, outputs)
+        if json_bytes is None:
+            return Response(reply, media_type="application/json")
+        headers = {HEADER_LENGTH: str(json_bytes)}
+        return Response(reply, headers=headers, media_type="application/octet-stream")
+
+    infer_route: dict[str, Any] = {
+        "response_model": ReplyBody,
+        "responses": _errors(*_MEANINGS),
+        "openapi_extra": _INFER_BODY,
+    }
+
+    @router.post(f"{PREFIX}/models/{{name}}/infer", summary="Ask a model", **infer_route)
+    async def infer(request: Request, name: str, deadline_ms: _DeadlineMs = None) -> Response:
+        return await inferred(request, name, "", deadline_ms)
+
+    @router.post(
+        f"{PREFIX}/models/{{name}}/versions/{{version}}/infer",
+        summary="Ask one version of a model",
+        **infer_route,
+    )
+    async def infer_version(
+        request: Request, name: str, version: str, deadline_ms: _DeadlineMs = None
+    ) -> Response:
+        return await inferred(request, name, version, deadline_ms)
+
+    return router
+
+
+def _tensor(spec: TensorSpec) -> TensorBody:
+    return TensorBody(name=spec.name, datatype=spec.datatypes[0], shape=list(spec.shape))
+
+
+def _not_ready(body: dict[str, Any]) -> JSONResponse:
+    return JSONResponse(body, 503, {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _inflated(body: bytes, encoding: str | None, most_bytes: int) -> bytes:
+    """A body as it was before ``Content-Encoding``.
+
+    Raises:
+        PayloadTooLarge: it was over ``most_bytes``; no more than these are unpacked.
+        MalformedPayload: not gzip or deflate, or damaged.
+    """
+    if encoding is None or encoding == "identity":
+        return body
+    if encoding not in ("gzip", "deflate"):
+        raise MalformedPayload(f"Content-Encoding {encoding[:20]!r} is not read: gzip, deflate")
+    either = zlib.MAX_WBITS | 32  # zlib tells the two apart itself
+    unpacking = zlib.decompressobj(either)
+    try:
+        plain = unpacking.decompress(body, most_bytes + 1)
+    except zlib.error as error:
+        raise MalformedPayload(f"the body is no {encoding}: {error}") from error
+    if len(plain) > most_bytes:
+        raise too_large(most_bytes)
+    if not unpacking.eof:
+        raise MalformedPayload(f"the body's {encoding} is cut short")
+    return plain
