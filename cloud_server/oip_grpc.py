@@ -1,0 +1,145 @@
+"""The Open Inference Protocol over gRPC: ``inference.GRPCInferenceService``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from cloud_server.grpc_call import Context, answer_call
+from cloud_server.oip_models import (
+    EXTENSIONS,
+    OUTPUTS,
+    PLATFORM,
+    SERVER_NAME,
+    OipModels,
+    scope_of,
+)
+from cloud_server.oip_tensor import BYTES, FP32, UINT8, GivenBack, GivenTensor, TensorSpec
+from cloud_server.service import Service, server_version
+from shared.deadline import Deadline
+from shared.errors import MalformedPayload
+from shared.stubs.inference import grpc_inference_pb2 as pb
+from shared.stubs.inference import grpc_inference_pb2_grpc as pb_grpc
+
+OIP_SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+# The field of InferTensorContents that holds a datatype; others are never read.
+_FIELDS = {UINT8: "uint_contents", FP32: "fp32_contents", BYTES: "bytes_contents"}
+_Metadata = pb.ModelMetadataResponse.TensorMetadata
+_Output = pb.ModelInferResponse.InferOutputTensor
+
+
+class OipServicer(pb_grpc.GRPCInferenceServiceServicer):
+    """Messages to values, values to messages."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._models = OipModels(service)
+
+    async def ServerLive(self, _: pb.ServerLiveRequest, __: Context) -> pb.ServerLiveResponse:
+        """The process answers."""
+        return pb.ServerLiveResponse(live=True)
+
+    async def ServerReady(self, _: pb.ServerReadyRequest, __: Context) -> pb.ServerReadyResponse:
+        """The server takes work."""
+        return pb.ServerReadyResponse(ready=self._service.health.ready)
+
+    async def ModelReady(
+        self, request: pb.ModelReadyRequest, context: Context
+    ) -> pb.ModelReadyResponse:
+        """The model takes work."""
+
+        async def work(_: Deadline) -> pb.ModelReadyResponse:
+            self._models.find(request.name, request.version)
+            return pb.ModelReadyResponse(ready=True)
+
+        if not self._service.health.ready:
+            return pb.ModelReadyResponse(ready=False)
+        return await answer_call(self._service, context, work)
+
+    async def ServerMetadata(
+        self, _: pb.ServerMetadataRequest, context: Context
+    ) -> pb.ServerMetadataResponse:
+        """The server's name and version."""
+
+        async def work(_: Deadline) -> pb.ServerMetadataResponse:
+            return pb.ServerMetadataResponse(
+                name=SERVER_NAME, version=server_version(), extensions=EXTENSIONS
+            )
+
+        return await answer_call(self._service, context, work)
+
+    async def ModelMetadata(
+        self, request: pb.ModelMetadataRequest, context: Context
+    ) -> pb.ModelMetadataResponse:
+        """A model's inputs and outputs."""
+
+        async def work(_: Deadline) -> pb.ModelMetadataResponse:
+            model = self._models.find(request.name, request.version)
+            return pb.ModelMetadataResponse(
+                name=model.name,
+                versions=model.versions,
+                platform=PLATFORM,
+                inputs=[_metadata(model.input)],
+                outputs=[_metadata(spec) for spec in OUTPUTS],
+            )
+
+        return await answer_call(self._service, context, work)
+
+    async def ModelInfer(
+        self, request: pb.ModelInferRequest, context: Context
+    ) -> pb.ModelInferResponse:
+        """Ask a model. The outputs are raw where the inputs were."""
+
+        async def work(deadline: Deadline) -> pb.ModelInferResponse:
+            model = self._models.find(request.model_name, request.model_version)
+            outputs = await self._models.infer(
+                model,
+                _inputs(request),
+                _parameters(request.parameters),
+                [output.name for output in request.outputs],
+                deadline,
+            )
+            raw = bool(request.raw_input_contents)
+            return pb.ModelInferResponse(
+                model_name=model.name,
+                model_version=model.version,
+                id=request.id,
+                outputs=[_output(output, raw) for output in outputs],
+                raw_output_contents=[output.raw() for output in outputs] if raw else (),
+            )
+
+        return await answer_call(self._service, context, work, scope_of(request.model_name))
+
+
+def _metadata(spec: TensorSpec) -> _Metadata:
+    return _Metadata(name=spec.name, datatype=spec.datatypes[0], shape=spec.shape)
+
+
+def _inputs(request: pb.ModelInferRequest) -> list[GivenTensor]:
+    raw = request.raw_input_contents
+    if raw and len(raw) != len(request.inputs):
+        raise MalformedPayload(f"{len(raw)} raw_input_contents for {len(request.inputs)} inputs")
+    inputs = []
+    for place, tensor in enumerate(request.inputs):
+        if raw and tensor.HasField("contents"):
+            raise MalformedPayload("contents and raw_input_contents do not go together")
+        field = _FIELDS.get(tensor.datatype)
+        typed = list(getattr(tensor.contents, field)) if field and not raw else []
+        contents = raw[place] if raw else typed
+        inputs.append(GivenTensor(tensor.name, tensor.datatype, tensor.shape, contents))
+    return inputs
+
+
+def _parameters(given: Mapping[str, pb.InferParameter]) -> dict[str, Any]:
+    kinds = ((name, value, value.WhichOneof("parameter_choice")) for name, value in given.items())
+    return {name: getattr(value, kind) for name, value, kind in kinds if kind}
+
+
+def _output(output: GivenBack, raw: bool) -> _Output:
+    described = _Output(name=output.name, datatype=output.datatype, shape=output.shape)
+    if not raw:
+        values: Iterable[Any] = output.flat()
+        if output.datatype == BYTES:
+            values = [value.encode() for value in values]
+        getattr(described.contents, _FIELDS[output.datatype]).extend(values)
+    return described
