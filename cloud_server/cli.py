@@ -12,6 +12,7 @@ from typing import Any
 
 from cloud_server.config import PREFIX, CloudConfig
 from cloud_server.logs import configure_logs
+from cloud_server.models_command import add_models_command, run_models
 from shared.errors import ConfigError, SplitFerError, WeightsError
 from shared.settings import load_settings, printable
 
@@ -25,12 +26,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def run(argv: Sequence[str] | None = None) -> int:
-    """Run the command; gives 0 done, 2 usage or config, 4 weights."""
+    """Run the command; gives 0 done, 1 refused, 2 usage or config, 4 weights."""
     arguments = _parser().parse_args(argv)
     flags: dict[str, Any] = {
         name: value for name, value in vars(arguments).items() if name not in _NOT_SETTINGS
     }
     try:
+        if arguments.command == "models":
+            run_models(arguments)
+            return DONE
         config = load_settings(CloudConfig, PREFIX, arguments.config, flags)
         if arguments.print_config:
             print(printable(config))
@@ -60,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="cloud-server", description="The cloud side of SplitFER: gRPC and REST."
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="serve")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="serve|models")
     serve = commands.add_parser(
         "serve",
         help="listen and answer",
@@ -77,12 +81,20 @@ def _parser() -> argparse.ArgumentParser:
         "--weights", type=Path, action="append", metavar="FOLDER",
         help="weights to serve; again for more, the first is the default (all that are shipped)",
     )  # fmt: skip
+    serve.add_argument(
+        "--weights-root", type=Path, action="append", metavar="FOLDER",
+        help="'models load' may load weights from below it; again for more (none)",
+    )  # fmt: skip
+    serve.add_argument(
+        "--watch", type=Path, metavar="FOLDER", help="serve the weights in it as they come and go"
+    )
     serve.add_argument("--tail", metavar="ID", help="default tail (the manifest's)")
     serve.add_argument("--threads", type=int, metavar="N", help="threads of each network (1)")
     serve.add_argument("--log-level", choices=["debug", "info", "warning", "error"])
     serve.add_argument("--log-format", choices=["text", "json"], help="of the log's lines (text)")
     serve.add_argument("--print-config", action="store_true", help="show the settings and exit")
     serve.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add_models_command(commands)
     return parser
 
 

@@ -34,6 +34,12 @@ class CloudConfig(Settings):
     weights: Annotated[tuple[Path, ...], NoDecode] = Field(
         (), description="folders, the default first; all shipped weights where none"
     )
+    weights_root: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (), description="folders below which 'models load' may load weights; nowhere where none"
+    )
+    watch: Path | None = Field(
+        None, description="folder whose folders of weights are served as they come and go"
+    )
     tail: str | None = Field(None, description="default tail; the manifest's where none")
 
     threads: int = Field(1, ge=1, description="threads of each network")
@@ -81,7 +87,7 @@ class CloudConfig(Settings):
         None, pattern="^https?://[^/]", description="receiver of traces, such as http://host:4318"
     )
 
-    @field_validator("weights", mode="before")
+    @field_validator("weights", "weights_root", mode="before")
     @classmethod
     def _one_or_more(cls, weights: object) -> object:
         if isinstance(weights, str):

@@ -19,6 +19,7 @@ from cloud_server.http_observer import HttpObserver
 from cloud_server.registry import Registry
 from cloud_server.rest_api import build_app
 from cloud_server.service import Service
+from cloud_server.watch import watching
 from shared.errors import ConfigError
 
 log = logging.getLogger("cloud_server")
@@ -70,7 +71,8 @@ async def serve(config: CloudConfig) -> None:
     with contextlib.closing(_bind(config)) as listener:
         service = Service(config, Registry.load(config))
         try:
-            await _serve(service, listener, stop, hurry)
+            async with watching(config, service.registry, stop):
+                await _serve(service, listener, stop, hurry)
         finally:
             await service.close()
     log.info("stopped; %s", service.metrics.summary())

@@ -115,6 +115,11 @@ class Service:
             await asyncio.to_thread(self._tracing.close)
 
     @property
+    def registry(self) -> Registry:
+        """The weights that are served."""
+        return self._registry
+
+    @property
     def tails(self) -> list[ServedTail]:
         """All that are served."""
         return self._registry.tails
