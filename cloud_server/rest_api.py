@@ -13,6 +13,7 @@ from prometheus_client.exposition import choose_encoder
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from cloud_server.admin_api import admin_routes
 from cloud_server.caller import http_caller
 from cloud_server.error_map import codes_of, http_headers, json_body, unexpected
 from cloud_server.oip_rest import is_oip, oip_error, oip_router
@@ -157,6 +158,7 @@ def build_app(service: Service) -> FastAPI:
         return Response(encode(service.metrics.registry), media_type=content_type)
 
     app.include_router(oip_router(service))
+    app.include_router(admin_routes(service))
     app.router.routes.extend(page_routes())
     return app
 
