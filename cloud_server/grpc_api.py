@@ -1,10 +1,12 @@
-"""gRPC around the service: ``splitfer.v1``, ``grpc.health.v1`` and reflection."""
+"""gRPC around the service: ``splitfer.v1``, the Open Inference Protocol, ``grpc.health.v1`` and
+reflection."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, NoReturn, TypeVar
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -14,12 +16,15 @@ from cloud_server.caller import grpc_caller
 from cloud_server.config import CloudConfig
 from cloud_server.error_map import codes_of, trailing_metadata, unexpected
 from cloud_server.grpc_observer import GrpcObserver
+from cloud_server.infer_stream import InferStream
+from cloud_server.oip_grpc import OIP_SERVICE, OipServicer
 from cloud_server.service import FaceResult, Service
 from cloud_server.token_file import Scope
 from shared.contracts import LatencyMs
 from shared.deadline import Deadline
 from shared.errors import ConfigError, SplitFerError
 from shared.reply_checksum import classify_checksum, infer_checksum
+from shared.stubs.inference import grpc_inference_pb2_grpc as oip_pb_grpc
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
 
@@ -37,10 +42,20 @@ Reply = TypeVar("Reply")
 
 
 class SplitFerServicer(pb_grpc.SplitFerServicer):
-    """``splitfer.v1.SplitFer``: messages to values, values to messages."""
+    """``splitfer.v1.SplitFer``: messages to values, values to messages.
 
-    def __init__(self, service: Service) -> None:
+    ``stream_in_flight`` is how many messages one stream may have in flight; 0 offers none.
+    """
+
+    def __init__(self, service: Service, stream_in_flight: int = 0) -> None:
         self._service = service
+        self._stream_in_flight = stream_in_flight
+        self._streams: set[InferStream] = set()
+
+    def drain(self) -> None:
+        """Streams end once what they have read is answered."""
+        for stream in self._streams:
+            stream.drain()
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.Model:
         """The handshake."""
@@ -56,6 +71,7 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
                 tails=model.tails,
                 codecs=model.codecs,
                 served=model.served,
+                stream_in_flight=self._stream_in_flight,
                 limits=pb.Limits(
                     faces_per_frame=limits.faces_per_frame,
                     smallest_face_px=limits.smallest_face_px,
@@ -70,16 +86,36 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
     async def Infer(self, request: pb.InferRequest, context: Context) -> pb.InferResponse:
         """One frame's latents -> a result per face."""
 
-        async def work(deadline: Deadline) -> pb.InferResponse:
-            inferred = await self._service.infer(
-                request.fingerprint, request.tail, request.payloads, deadline
-            )
-            results = [_result(result) for result in inferred.results]
-            reply = pb.InferResponse(results=results, time=_time(inferred.latency_ms))
-            reply.checksum = infer_checksum(request.payloads, reply)
-            return reply
+        return await self._reply(context, partial(self._infer, request), Scope.INFER)
 
-        return await self._reply(context, work, Scope.INFER)
+    async def InferStream(self, _: object, context: Context) -> None:
+        """Frames' latents as they come -> their results as they are ready."""
+        if not self._stream_in_flight:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no streams here; use Infer")
+        service = self._service
+        try:
+            caller = grpc_caller(service.access, context, Scope.INFER)
+            with service.health.request():
+                pass  # starting or draining
+        except SplitFerError as error:
+            await _abort(context, error)
+        stream = InferStream(
+            service, self._infer, context, caller.allowance, self._stream_in_flight
+        )
+        self._streams.add(stream)
+        try:
+            await stream.run()
+        finally:
+            self._streams.discard(stream)
+
+    async def _infer(self, request: pb.InferRequest, deadline: Deadline) -> pb.InferResponse:
+        inferred = await self._service.infer(
+            request.fingerprint, request.tail, request.payloads, deadline
+        )
+        results = [_result(result) for result in inferred.results]
+        reply = pb.InferResponse(results=results, time=_time(inferred.latency_ms))
+        reply.checksum = infer_checksum(request.payloads, reply)
+        return reply
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         """A whole picture -> its faces and their results."""
@@ -120,10 +156,7 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
             error = unexpected()
         else:
             return reply
-        await context.abort(
-            codes_of(error).grpc, str(error), trailing_metadata=trailing_metadata(error)
-        )
-        raise AssertionError("abort raises")
+        await _abort(context, error)
 
 
 class GrpcServer:
@@ -134,10 +167,13 @@ class GrpcServer:
         observer = GrpcObserver(service.observer)
         self._server = grpc.aio.server(interceptors=[observer], options=_options(config))
         add = pb_grpc.add_SplitFerServicer_to_server
-        add(SplitFerServicer(service), self._server)  # type: ignore[no-untyped-call]  # generated
+        self._servicer = SplitFerServicer(service, config.stream_in_flight)
+        add(self._servicer, self._server)  # type: ignore[no-untyped-call]  # generated
+        add = oip_pb_grpc.add_GRPCInferenceServiceServicer_to_server
+        add(OipServicer(service), self._server)  # type: ignore[no-untyped-call]  # generated
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        names = (SERVICE, OIP_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         host = f"[{config.host}]" if ":" in config.host else config.host
         self.address = f"{host}:{config.grpc_port}"
@@ -162,7 +198,8 @@ class GrpcServer:
         await self._set(health_pb2.HealthCheckResponse.SERVING)
 
     async def drain(self) -> None:
-        """Health says NOT_SERVING for good; those that watch it are told."""
+        """Health says NOT_SERVING for good; those that watch it are told. Streams end."""
+        self._servicer.drain()
         await self._health.enter_graceful_shutdown()
 
     async def stop(self, grace_s: float) -> None:
@@ -170,8 +207,15 @@ class GrpcServer:
         await self._server.stop(grace_s)
 
     async def _set(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
-        for name in ("", SERVICE):
+        for name in ("", SERVICE, OIP_SERVICE):
             await self._health.set(name, status)
+
+
+async def _abort(context: Context, error: SplitFerError) -> NoReturn:
+    await context.abort(
+        codes_of(error).grpc, str(error), trailing_metadata=trailing_metadata(error)
+    )
+    raise AssertionError("abort raises")
 
 
 def _options(config: CloudConfig) -> list[tuple[str, int]]:

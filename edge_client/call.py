@@ -29,9 +29,10 @@ class CallFailed(LinkError):
 class Call(Generic[T]):
     """A call that was sent: wait for it, ask for its result, or leave it.
 
-    ``sent_s`` is the monotonic instant at which it was sent. ``genuine`` says whether a reply is
-    whole and this call's own. ``on_end`` is told once, from gRPC's thread, that it ended;
-    ``done_s`` is the monotonic instant of its end.
+    ``future`` is gRPC's, or a stream's, whose error may be a ``CallFailed`` already. ``sent_s`` is
+    the monotonic instant at which it was sent. ``genuine`` says whether a reply is whole and this
+    call's own. ``on_end`` is told once, from the future's thread, that it ended; ``done_s`` is the
+    monotonic instant of its end.
     """
 
     def __init__(
@@ -66,8 +67,8 @@ class Call(Generic[T]):
         error = self._future.exception()
         if self._damaged:
             return CallFailed(Reason.SERVER_ERROR, "the reply was damaged, or is another call's")
-        if error is None:
-            return None
+        if error is None or isinstance(error, CallFailed):
+            return error
         return CallFailed(reason_of_call(error), error.details() or str(error.code()))
 
     def result(self) -> T:

@@ -60,6 +60,9 @@ class EdgeConfig(Settings):
     picture_pixels: int = Field(default=Limits.picture_pixels, ge=1)
     # Of the picture that path `image` sends.
     jpeg_quality: int = Field(default=85, ge=1, le=95)
+    # Whether latents go on a stream that stays open, which costs less than a call each: where the
+    # server offers one (auto), the same and said where it offers none (on), or never (off).
+    stream: Literal["auto", "on", "off"] = "auto"
     # Certificates to trust (PEM); TLS is used where they are named.
     server_ca: Path | None = None
     token: SecretStr | None = None

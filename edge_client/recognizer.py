@@ -71,8 +71,9 @@ class Recognizer:
             try:
                 opener = partial(open_channel, config.server, _read_ca(config.server_ca))
                 self._link = Link(
-                    opener, device.fingerprint, device.codecs, token, tracing=self._tracing
-                )
+                    opener, device.fingerprint, device.codecs, token,
+                    tracing=self._tracing, stream=config.stream,
+                )  # fmt: skip
             except OSError as error:
                 raise ConfigError(f"server_ca: {error}") from error
             self._link.wait_for_handshake(CONNECT_WAIT_S)

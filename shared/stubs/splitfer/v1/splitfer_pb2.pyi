@@ -13,7 +13,7 @@ class GetModelRequest(_message.Message):
     def __init__(self, fingerprint: _Optional[str] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("schema_version", "server_version", "fingerprint", "labels", "tails", "codecs", "limits", "served")
+    __slots__ = ("schema_version", "server_version", "fingerprint", "labels", "tails", "codecs", "limits", "served", "stream_in_flight")
     SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
     SERVER_VERSION_FIELD_NUMBER: _ClassVar[int]
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
@@ -22,6 +22,7 @@ class Model(_message.Message):
     CODECS_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     SERVED_FIELD_NUMBER: _ClassVar[int]
+    STREAM_IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
     schema_version: int
     server_version: str
     fingerprint: str
@@ -30,7 +31,8 @@ class Model(_message.Message):
     codecs: _containers.RepeatedScalarFieldContainer[str]
     limits: Limits
     served: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, schema_version: _Optional[int] = ..., server_version: _Optional[str] = ..., fingerprint: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., tails: _Optional[_Iterable[str]] = ..., codecs: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., served: _Optional[_Iterable[str]] = ...) -> None: ...
+    stream_in_flight: int
+    def __init__(self, schema_version: _Optional[int] = ..., server_version: _Optional[str] = ..., fingerprint: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., tails: _Optional[_Iterable[str]] = ..., codecs: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., served: _Optional[_Iterable[str]] = ..., stream_in_flight: _Optional[int] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("faces_per_frame", "smallest_face_px", "body_bytes", "picture_pixels", "infer_message_bytes")
@@ -65,6 +67,28 @@ class InferResponse(_message.Message):
     time: ServerTime
     checksum: int
     def __init__(self, results: _Optional[_Iterable[_Union[FaceResult, _Mapping]]] = ..., time: _Optional[_Union[ServerTime, _Mapping]] = ..., checksum: _Optional[int] = ...) -> None: ...
+
+class InferStreamRequest(_message.Message):
+    __slots__ = ("id", "deadline_ms", "request", "traceparent")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_MS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    deadline_ms: float
+    request: InferRequest
+    traceparent: str
+    def __init__(self, id: _Optional[int] = ..., deadline_ms: _Optional[float] = ..., request: _Optional[_Union[InferRequest, _Mapping]] = ..., traceparent: _Optional[str] = ...) -> None: ...
+
+class InferStreamResponse(_message.Message):
+    __slots__ = ("id", "response", "error")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    response: InferResponse
+    error: Error
+    def __init__(self, id: _Optional[int] = ..., response: _Optional[_Union[InferResponse, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ...) -> None: ...
 
 class FaceResult(_message.Message):
     __slots__ = ("answer", "error")

@@ -44,6 +44,11 @@ class SplitFerStub:
                 request_serializer=splitfer_dot_v1_dot_splitfer__pb2.InferRequest.SerializeToString,
                 response_deserializer=splitfer_dot_v1_dot_splitfer__pb2.InferResponse.FromString,
                 _registered_method=True)
+        self.InferStream = channel.stream_stream(
+                '/splitfer.v1.SplitFer/InferStream',
+                request_serializer=splitfer_dot_v1_dot_splitfer__pb2.InferStreamRequest.SerializeToString,
+                response_deserializer=splitfer_dot_v1_dot_splitfer__pb2.InferStreamResponse.FromString,
+                _registered_method=True)
         self.Classify = channel.unary_unary(
                 '/splitfer.v1.SplitFer/Classify',
                 request_serializer=splitfer_dot_v1_dot_splitfer__pb2.ClassifyRequest.SerializeToString,
@@ -68,6 +73,17 @@ class SplitFerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def InferStream(self, request_iterator, context):
+        """The same on a stream that stays open, for less work a frame. Answers come as they are ready,
+        in any order; an error is of its message, not of the stream. The token is asked for once, when
+        the stream opens. The server stops to read where Model.stream_in_flight messages have no
+        answer yet. Where it drains it answers what it has read and ends the stream with OK: what then
+        has no answer was not looked at, and may be sent again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Classify(self, request, context):
         """A whole picture -> its faces and their answers.
         """
@@ -87,6 +103,11 @@ def add_SplitFerServicer_to_server(servicer, server):
                     servicer.Infer,
                     request_deserializer=splitfer_dot_v1_dot_splitfer__pb2.InferRequest.FromString,
                     response_serializer=splitfer_dot_v1_dot_splitfer__pb2.InferResponse.SerializeToString,
+            ),
+            'InferStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.InferStream,
+                    request_deserializer=splitfer_dot_v1_dot_splitfer__pb2.InferStreamRequest.FromString,
+                    response_serializer=splitfer_dot_v1_dot_splitfer__pb2.InferStreamResponse.SerializeToString,
             ),
             'Classify': grpc.unary_unary_rpc_method_handler(
                     servicer.Classify,
@@ -148,6 +169,33 @@ class SplitFer:
             '/splitfer.v1.SplitFer/Infer',
             splitfer_dot_v1_dot_splitfer__pb2.InferRequest.SerializeToString,
             splitfer_dot_v1_dot_splitfer__pb2.InferResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def InferStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/splitfer.v1.SplitFer/InferStream',
+            splitfer_dot_v1_dot_splitfer__pb2.InferStreamRequest.SerializeToString,
+            splitfer_dot_v1_dot_splitfer__pb2.InferStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,136 @@
+"""``InferStream``: many frames' latents on one call that stays open.
+
+    read -> a task a message -> answers in the order in which they are ready -> written one by one
+
+It reads no further while as many messages as may be in flight have no answer yet, so that a caller
+which sends faster than it is served, or does not read, is held up by the connection itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+import grpc
+
+from cloud_server.allowance import Allowance
+from cloud_server.error_map import unexpected
+from cloud_server.request import TRACEPARENT, failed
+from cloud_server.service import Service
+from shared.deadline import Deadline
+from shared.errors import MalformedPayload, SplitFerError
+from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+
+_METHOD = "splitfer.v1.SplitFer/InferStream"
+_LONGEST_MS = 3_600_000.0
+log = logging.getLogger(__name__)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Infer: TypeAlias = Callable[[pb.InferRequest, Deadline], Awaitable[pb.InferResponse]]
+
+
+class InferStream:
+    """One open stream, of a caller that was let in already. ``infer`` answers one message, and
+    ``most`` of them may be in flight."""
+
+    def __init__(
+        self,
+        service: Service,
+        infer: Infer,
+        context: Context,
+        allowance: Allowance,
+        most: int,
+    ) -> None:
+        self._service, self._infer, self._context = service, infer, context
+        self._allowance, self._most = allowance, most
+        self._answering: set[asyncio.Task[None]] = set()
+        self._answers: deque[pb.InferStreamResponse] = deque()
+        self._in_flight = 0
+        self._draining = asyncio.Event()
+        self._room = asyncio.Event()
+        self._ready = asyncio.Event()
+
+    def drain(self) -> None:
+        """Read no more; what was read is answered, and the stream ends well."""
+        self._draining.set()
+
+    async def run(self) -> None:
+        """Serve until the caller or ``drain`` ends it."""
+        reading = asyncio.create_task(self._read())
+        writing = asyncio.create_task(self._write())
+        draining = asyncio.create_task(self._draining.wait())
+        try:
+            waits = (reading, writing, draining)
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            reading.cancel()
+            while self._answering and not writing.done():
+                await asyncio.wait((writing, *self._answering), return_when=asyncio.FIRST_COMPLETED)
+            while self._answers and not writing.done():
+                self._room.clear()
+                room = asyncio.create_task(self._room.wait())
+                await asyncio.wait((writing, room), return_when=asyncio.FIRST_COMPLETED)
+                room.cancel()
+        finally:
+            # Also where the caller has gone: its faces are withdrawn.
+            for task in (reading, writing, draining, *self._answering):
+                task.cancel()
+            await asyncio.gather(reading, writing, draining, return_exceptions=True)
+
+    async def _read(self) -> None:
+        while True:
+            while self._in_flight >= self._most:
+                self._room.clear()
+                await self._room.wait()
+            message = await self._context.read()
+            if message is grpc.aio.EOF:
+                return
+            self._in_flight += 1
+            task = asyncio.create_task(self._answer(message))
+            self._answering.add(task)
+            task.add_done_callback(self._answering.discard)
+
+    async def _write(self) -> None:
+        while True:
+            while not self._answers:
+                self._ready.clear()
+                await self._ready.wait()
+            await self._context.write(self._answers[0])
+            self._answers.popleft()
+            self._in_flight -= 1
+            self._room.set()
+
+    async def _answer(self, message: pb.InferStreamRequest) -> None:
+        headers = {TRACEPARENT: message.traceparent} if message.traceparent else {}
+        request = self._service.observer.begin("grpc", _METHOD, headers)
+        request.received_bytes = message.ByteSize()
+        answer = pb.InferStreamResponse(id=message.id)
+        try:
+            with self._allowance.request(), self._service.health.request():
+                reply = await self._infer(message.request, self._deadline(message.deadline_ms))
+            answer.response.CopyFrom(reply)
+        except SplitFerError as error:
+            self._refuse(answer, error)
+        except Exception:
+            log.exception("a message of a stream failed")
+            self._refuse(answer, unexpected())
+        except asyncio.CancelledError:
+            failed("hung_up")
+            raise
+        finally:
+            request.sent_bytes = answer.ByteSize()
+            self._service.observer.end(request)
+        self._answers.append(answer)
+        self._ready.set()
+
+    def _refuse(self, answer: pb.InferStreamResponse, error: SplitFerError) -> None:
+        failed(error.code)
+        answer.error.code, answer.error.message = error.code, str(error)
+        answer.error.retryable = error.retryable
+
+    def _deadline(self, given_ms: float) -> Deadline:
+        if not 0 <= given_ms <= _LONGEST_MS:  # nor is it a number
+            raise MalformedPayload(f"deadline_ms is from 0 to {_LONGEST_MS:.0f}")
+        return Deadline.after_ms(given_ms or self._service.config.deadline_ms)
