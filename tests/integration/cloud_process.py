@@ -17,7 +17,8 @@ from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
 
 PATIENCE_S = 60
 SERVING = re.compile(
-    r"serving (?P<fingerprint>\w+) \(tail (?P<tail>\w+)\) on grpc (?P<grpc>\S+), http (?P<http>\S+)"
+    r"serving (?P<fingerprint>\w+) \(tail (?P<tail>\w+)\) on grpc (?P<grpc>\S+), "
+    r"http (?P<http>[^\s\"]+)"  # in JSON a quote follows
 )
 
 
