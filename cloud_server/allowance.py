@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.deadline import Clock
-from shared.errors import Overloaded
+from shared.errors import AuthError, Overloaded
 
 
 class CallerLimits(BaseModel):
@@ -47,6 +47,7 @@ class Allowance:
         self._level = limits.most_at_once
         self._filled_s = clock()
         self._in_flight = 0
+        self._revoked = False
 
     def change(self, limits: CallerLimits) -> None:
         """Other bounds from now on. Requests in flight stay, and count."""
@@ -56,12 +57,19 @@ class Allowance:
         self._limits = limits
         self._level = min(self._level, limits.most_at_once)
 
+    def revoke(self) -> None:
+        """Let no further request in. Those in flight stay."""
+        self._revoked = True
+
     def enter(self) -> None:
         """Let one request in; ``leave`` once it has ended.
 
         Raises:
             Overloaded: the caller has had its share; says when to try again.
+            AuthError: the caller was revoked.
         """
+        if self._revoked:
+            raise AuthError("the token is no longer one that this server knows")
         most = self._limits.concurrent
         if most is not None and self._in_flight >= most:
             raise Overloaded(f"{most} requests of this caller are in flight already")

@@ -8,8 +8,6 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from pydantic import SecretStr
-
 from cloud_server.allowance import Allowance, CallerLimits
 from cloud_server.config import CloudConfig
 from cloud_server.token_file import Scope, read_tokens, token_digest
@@ -82,7 +80,7 @@ class Access:
             else:
                 self._allowances[name] = Allowance(limits, self._clock)
         for name in self._allowances.keys() - set(names):
-            del self._allowances[name]
+            self._allowances.pop(name).revoke()  # streams that are open hold it still
         for allowance in self._peers.values():
             allowance.change(config.caller_limits)
         self._tokens = {
@@ -92,6 +90,11 @@ class Access:
         self._caller_limits = config.caller_limits
         self._limit_by_address = config.limit_by_address
         self._open = config.token is None and config.tokens is None
+
+    @property
+    def names(self) -> str:
+        """Of all tokens in force."""
+        return ", ".join(sorted(self._allowances))
 
     def authenticate(
         self, header: str | None, scope: Scope | None = None, peer: str | None = None
@@ -139,21 +142,6 @@ class Access:
                 self._peers.popitem(last=False)
         self._peers.move_to_end(address)
         return allowance
-
-
-def check_bearer(token: SecretStr | None, header: str | None) -> None:
-    """Compare an ``Authorization`` header with the configured token, in constant time.
-
-    Raises:
-        AuthError: a token is configured and the header does not hold it.
-    """
-    if token is None:
-        return
-    if header is None or not header.lower().startswith(_SCHEME):
-        raise AuthError("send the header 'Authorization: Bearer <token>'")
-    given = header[len(_SCHEME) :].strip()
-    if not hmac.compare_digest(given.encode(), token.get_secret_value().encode()):
-        raise AuthError("the token is not the one that this server knows")
 
 
 def _address(peer: str) -> str:

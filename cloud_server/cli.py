@@ -7,12 +7,14 @@ import asyncio
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cloud_server.config import PREFIX, CloudConfig
 from cloud_server.logs import configure_logs
 from cloud_server.models_command import add_models_command, run_models
+from cloud_server.token_command import add_token_command, run_token
 from shared.errors import ConfigError, SplitFerError, WeightsError
 from shared.settings import load_settings, printable
 
@@ -35,7 +37,11 @@ def run(argv: Sequence[str] | None = None) -> int:
         if arguments.command == "models":
             run_models(arguments)
             return DONE
-        config = load_settings(CloudConfig, PREFIX, arguments.config, flags)
+        if arguments.command == "token":
+            run_token(arguments)
+            return DONE
+        read = partial(load_settings, CloudConfig, PREFIX, arguments.config, flags)
+        config = read()
         if arguments.print_config:
             print(printable(config))
             return DONE
@@ -48,7 +54,7 @@ def run(argv: Sequence[str] | None = None) -> int:
             return DONE
         from cloud_server.server import serve
 
-        asyncio.run(serve(config))
+        asyncio.run(serve(config, read))
     except SplitFerError as error:
         if arguments.debug:
             traceback.print_exc()
@@ -64,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="cloud-server", description="The cloud side of SplitFER: gRPC and REST."
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="serve|models")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="serve|models|token")
     serve = commands.add_parser(
         "serve",
         help="listen and answer",
@@ -95,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--print-config", action="store_true", help="show the settings and exit")
     serve.add_argument("--debug", action="store_true", help="show the traceback of an error")
     add_models_command(commands)
+    add_token_command(commands)
     return parser
 
 

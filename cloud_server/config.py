@@ -64,6 +64,17 @@ class CloudConfig(Settings):
     deadline_ms: float = Field(
         30_000, gt=0, le=3_600_000, description="for callers that name no deadline"
     )
+    receive_s: float = Field(
+        30, gt=0, le=3600, description="in which a body or a gRPC message must arrive"
+    )
+    wait_s: float = Field(
+        10, gt=0, le=3600, description="for HTTP headers, for a reply to be read, for TLS"
+    )
+    connections_max: int = Field(1000, ge=1, description="open HTTP connections")
+    grpc_streams_max: int = Field(1000, ge=1, description="calls at once on one gRPC connection")
+    grpc_connection_age_s: float | None = Field(
+        None, ge=1, description="after which a gRPC connection is told to come anew"
+    )
     drain_s: float = Field(
         10, ge=0, le=3600, description="how long a stop waits for work in flight"
     )

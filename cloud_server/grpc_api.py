@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from cloud_server.caller import grpc_caller
 from cloud_server.config import CloudConfig
 from cloud_server.error_map import codes_of, trailing_metadata, unexpected
+from cloud_server.grpc_guard import GrpcGuard
 from cloud_server.grpc_observer import GrpcObserver
 from cloud_server.infer_stream import InferStream
 from cloud_server.oip_grpc import OIP_SERVICE, OipServicer
@@ -32,6 +33,10 @@ SERVICE = pb.DESCRIPTOR.services_by_name["SplitFer"].full_name
 # Room for a message's own fields, and so that a body which is a little too large gets our error
 # with its code instead of gRPC's bare RESOURCE_EXHAUSTED.
 _SLACK_BYTES = 64 * 2**10
+# All of a call's metadata; a token takes a hundred.
+_METADATA_BYTES = 16 * 2**10
+# For calls in flight when a connection has reached its age.
+_AGE_GRACE_MS = 60_000
 # Clients ping every 10 s, also without calls; gRPC's default allows one in five minutes and then
 # closes the connection with "too_many_pings".
 _SHORTEST_PING_MS = 5_000
@@ -164,8 +169,8 @@ class GrpcServer:
 
     def __init__(self, service: Service) -> None:
         config = service.config
-        observer = GrpcObserver(service.observer)
-        self._server = grpc.aio.server(interceptors=[observer], options=_options(config))
+        around = [GrpcGuard(config.receive_s), GrpcObserver(service.observer)]
+        self._server = grpc.aio.server(interceptors=around, options=_options(config))
         add = pb_grpc.add_SplitFerServicer_to_server
         self._servicer = SplitFerServicer(service, config.stream_in_flight)
         add(self._servicer, self._server)  # type: ignore[no-untyped-call]  # generated
@@ -221,7 +226,18 @@ async def _abort(context: Context, error: SplitFerError) -> NoReturn:
 def _options(config: CloudConfig) -> list[tuple[str, int]]:
     limits = config.limits
     most = max(limits.body_bytes, limits.infer_message_bytes) + _SLACK_BYTES
+    age_s = config.grpc_connection_age_s
+    age = [
+        ("grpc.max_connection_age_ms", round(age_s * 1000)),
+        ("grpc.max_connection_age_grace_ms", _AGE_GRACE_MS),
+    ] if age_s else []
     return [
+        *age,
+        ("grpc.max_metadata_size", _METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", _METADATA_BYTES),
+        ("grpc.max_concurrent_streams", config.grpc_streams_max),
+        # TLS and HTTP/2's first words.
+        ("grpc.server_handshake_timeout_ms", round(config.wait_s * 1000)),
         ("grpc.max_receive_message_length", most),
         ("grpc.max_send_message_length", most),
         ("grpc.http2.min_ping_interval_without_data_ms", _SHORTEST_PING_MS),
@@ -239,12 +255,16 @@ def _credentials(config: CloudConfig) -> grpc.ServerCredentials | None:
     if config.tls_cert is None or config.tls_key is None:
         return None
     pems = []
-    for name, path in (("tls_key", config.tls_key), ("tls_cert", config.tls_cert)):
+    files = {"tls_key": config.tls_key, "tls_cert": config.tls_cert}
+    if config.tls_client_ca is not None:
+        files["tls_client_ca"] = config.tls_client_ca
+    for name, path in files.items():
         try:
             pems.append(path.read_bytes())
         except OSError as error:
             raise ConfigError(f"{name}: cannot read {path}: {error.strerror}") from error
-    return grpc.ssl_server_credentials([(pems[0], pems[1])])
+    client_ca = pems[2] if len(pems) > 2 else None
+    return grpc.ssl_server_credentials([(pems[0], pems[1])], client_ca, client_ca is not None)
 
 
 def _result(result: FaceResult) -> pb.FaceResult:

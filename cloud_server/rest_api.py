@@ -84,7 +84,10 @@ def build_app(service: Service) -> FastAPI:
         description="Expressions are what a face shows, not what a person feels.",
         redoc_url=None,
     )
-    app.add_middleware(BodyLimit, body_bytes=service.config.limits.body_bytes)
+    config = service.config
+    app.add_middleware(
+        BodyLimit, body_bytes=config.limits.body_bytes, receive_s=config.receive_s
+    )
     _answer_errors(app, service)
 
     @app.post(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloud_server.service import too_large
-from shared.errors import ImageError, MalformedPayload, UnsupportedPicture
+from shared.errors import DeadlineExceeded, ImageError, MalformedPayload, UnsupportedPicture
 
 FIELD = "picture"
 MULTIPART = "multipart/form-data"
@@ -24,10 +26,12 @@ _HOW = (
 
 class BodyLimit:
     """ASGI middleware: a body over the limit is refused by its Content-Length before a byte is
-    read, a chunked one as soon as it passes the limit."""
+    read, a chunked one as soon as it passes the limit, and one that is not all there after
+    ``receive_s``."""
 
-    def __init__(self, app: ASGIApp, body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, body_bytes: int, receive_s: float) -> None:
         self._app = app
+        self._receive_s = receive_s
         self._picture_bytes = body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -38,15 +42,24 @@ class BodyLimit:
         multipart = headers.get("content-type", "").lower().startswith(MULTIPART)
         most = self._picture_bytes + (_ENVELOPE_BYTES if multipart else 0)
         announced = headers.get("content-length", "")
-        seen = 0
+        seen, whole = 0, False
+        end_s = asyncio.get_running_loop().time() + self._receive_s
 
         async def counted() -> Message:
-            nonlocal seen
+            nonlocal seen, whole
             # The announcement is judged here, where an endpoint asks for the body, so that the
             # refusal goes the way of every other error.
             if announced.isdecimal() and int(announced) > most:
                 raise too_large(self._picture_bytes)
-            message = await receive()
+            try:
+                # After the body only the caller's going is told, whenever that is.
+                async with asyncio.timeout_at(None if whole else end_s):
+                    message = await receive()
+            except TimeoutError:
+                raise DeadlineExceeded(
+                    f"the body did not arrive within {self._receive_s:g} s"
+                ) from None
+            whole = not message.get("more_body", False)
             seen += len(message.get("body", b""))
             if seen > most:
                 raise too_large(self._picture_bytes)

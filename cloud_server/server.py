@@ -8,7 +8,9 @@ import logging
 import math
 import signal
 import socket
-from collections.abc import Iterator
+import ssl
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import uvicorn
 
@@ -16,7 +18,9 @@ from cloud_server.config import CloudConfig
 from cloud_server.grpc_api import GrpcServer
 from cloud_server.health import Phase
 from cloud_server.http_observer import HttpObserver
+from cloud_server.http_protocol import HEADER_BYTES, bounded_http
 from cloud_server.registry import Registry
+from cloud_server.reload import reload
 from cloud_server.rest_api import build_app
 from cloud_server.service import Service
 from cloud_server.watch import watching
@@ -39,7 +43,7 @@ class _HttpServer(uvicorn.Server):
         try:
             super().__init__(_http_config(service))
         except OSError as error:
-            raise ConfigError(f"tls_cert, tls_key: {error}") from error
+            raise ConfigError(f"tls_cert, tls_key, tls_client_ca: {error}") from error
 
     async def run_here(self) -> None:
         """Serve until ``should_exit``."""
@@ -56,8 +60,9 @@ class _HttpServer(uvicorn.Server):
         yield
 
 
-async def serve(config: CloudConfig) -> None:
+async def serve(config: CloudConfig, read: Callable[[], CloudConfig]) -> None:
     """Load, listen, and answer until SIGTERM or SIGINT; then drain. A second signal cuts it short.
+    On SIGHUP, what ``read`` gives anew is put in force as far as that goes.
 
     Raises:
         ConfigError: a port is taken, or a setting does not fit the weights.
@@ -70,6 +75,7 @@ async def serve(config: CloudConfig) -> None:
 
     with contextlib.closing(_bind(config)) as listener:
         service = Service(config, Registry.load(config))
+        loop.add_signal_handler(signal.SIGHUP, partial(reload, service, read))
         try:
             async with watching(config, service.registry, stop):
                 await _serve(service, listener, stop, hurry)
@@ -144,6 +150,8 @@ def _http_config(service: Service) -> uvicorn.Config:
     config = service.config
     http = uvicorn.Config(
         HttpObserver(build_app(service), service.observer),
+        http=bounded_http(config.wait_s, config.connections_max),
+        h11_max_incomplete_event_size=HEADER_BYTES,
         log_config=None,
         access_log=False,  # the observer writes it, with the request's id
         lifespan="off",
@@ -152,6 +160,8 @@ def _http_config(service: Service) -> uvicorn.Config:
         timeout_graceful_shutdown=max(1, math.ceil(_LAST_WORDS_S)),
         ssl_certfile=config.tls_cert,
         ssl_keyfile=config.tls_key,
+        ssl_ca_certs=None if config.tls_client_ca is None else str(config.tls_client_ca),
+        ssl_cert_reqs=ssl.CERT_NONE if config.tls_client_ca is None else ssl.CERT_REQUIRED,
     )
     http.load()
     return http

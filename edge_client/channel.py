@@ -27,8 +27,12 @@ OPTIONS = (
 )
 
 
-def open_channel(server: str, ca: bytes | None) -> grpc.Channel:
-    """A channel to ``host:port``; over TLS where certificates to trust (PEM) are given."""
+def open_channel(
+    server: str, ca: bytes | None, cert: bytes | None = None, key: bytes | None = None
+) -> grpc.Channel:
+    """A channel to ``host:port``; over TLS where certificates to trust (PEM) are given, and with a
+    certificate of our own, and its key, where the server asks for one."""
     if ca is None:
         return grpc.insecure_channel(server, options=OPTIONS)
-    return grpc.secure_channel(server, grpc.ssl_channel_credentials(ca), options=OPTIONS)
+    credentials = grpc.ssl_channel_credentials(ca, key, cert)
+    return grpc.secure_channel(server, credentials, options=OPTIONS)

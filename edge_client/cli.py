@@ -189,7 +189,8 @@ def _classify(arguments: argparse.Namespace, config: EdgeConfig) -> int:
 
 _FLAGS = (
     "server", "policy", "objective", "min_accuracy", "max_bytes_per_s", "cascade_threshold", "rate",
-    "deadline_ms", "threads", "weights", "server_ca", "log_level",
+    "deadline_ms", "threads", "weights", "server_ca", "client_cert", "client_key",
+    "log_level",
 )  # fmt: skip
 
 
@@ -260,6 +261,8 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, help="of ONNX Runtime")
     parser.add_argument("--weights", type=Path, metavar="FOLDER")
     parser.add_argument("--server-ca", type=Path, metavar="PEM", help="use TLS and trust these")
+    parser.add_argument("--client-cert", type=Path, metavar="PEM", help="shown to the server")
+    parser.add_argument("--client-key", type=Path, metavar="PEM", help="of --client-cert")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings, YAML or TOML")
     parser.add_argument("--print-config", action="store_true", help="print the settings and stop")
     parser.add_argument("--log-level", choices=["debug", "info", "warning", "error"])

@@ -65,6 +65,9 @@ class EdgeConfig(Settings):
     stream: Literal["auto", "on", "off"] = "auto"
     # Certificates to trust (PEM); TLS is used where they are named.
     server_ca: Path | None = None
+    # What the server asks for where it wants to know the device: a certificate and its key (PEM).
+    client_cert: Path | None = None
+    client_key: Path | None = None
     token: SecretStr | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
     # Receiver of traces (OTLP over HTTP), such as http://localhost:4318.
@@ -84,6 +87,10 @@ class EdgeConfig(Settings):
         alone = (None, Policy.AUTO, Policy.LOCAL)
         if self.server is None and self.policy is not None and self.policy not in alone:
             raise ValueError(f"policy {self.policy.value} needs a server: --server host:port")
+        if (self.client_cert is None) != (self.client_key is None):
+            raise ValueError("client_cert and client_key go together: set both or none")
+        if self.client_cert is not None and self.server_ca is None:
+            raise ValueError("client_cert goes with server_ca, which turns TLS on")
         return self
 
     @property

@@ -69,13 +69,14 @@ class Recognizer:
         if config.server is not None:
             token = config.token.get_secret_value() if config.token else None
             try:
-                opener = partial(open_channel, config.server, _read_ca(config.server_ca))
+                files = (config.server_ca, config.client_cert, config.client_key)
+                opener = partial(open_channel, config.server, *map(_pem, files))
                 self._link = Link(
                     opener, device.fingerprint, device.codecs, token,
                     tracing=self._tracing, stream=config.stream,
                 )  # fmt: skip
             except OSError as error:
-                raise ConfigError(f"server_ca: {error}") from error
+                raise ConfigError(f"server_ca, client_cert, client_key: {error}") from error
             self._link.wait_for_handshake(CONNECT_WAIT_S)
         self._chooser = make_chooser(config, device.manifest, device.rate)
         # The first frames are not the ones to learn this from.
@@ -150,5 +151,5 @@ class Recognizer:
             raise type(error)(f"{os.fspath(image)}: {error}") from error
 
 
-def _read_ca(path: Path | None) -> bytes | None:
+def _pem(path: Path | None) -> bytes | None:
     return path.read_bytes() if path else None

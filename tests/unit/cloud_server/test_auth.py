@@ -141,6 +141,8 @@ def test_a_reload_changes_what_is_in_force(file: Path) -> None:
         here.reload(CloudConfig(tokens=file))
     with pytest.raises(AuthError):
         here.authenticate(bearer(YARD))
+    with pytest.raises(AuthError):  # on a stream that is still open
+        after.allowance.enter()
 
 
 @pytest.mark.parametrize(
