@@ -227,10 +227,14 @@ def _options(config: CloudConfig) -> list[tuple[str, int]]:
     limits = config.limits
     most = max(limits.body_bytes, limits.infer_message_bytes) + _SLACK_BYTES
     age_s = config.grpc_connection_age_s
-    age = [
-        ("grpc.max_connection_age_ms", round(age_s * 1000)),
-        ("grpc.max_connection_age_grace_ms", _AGE_GRACE_MS),
-    ] if age_s else []
+    age = (
+        [
+            ("grpc.max_connection_age_ms", round(age_s * 1000)),
+            ("grpc.max_connection_age_grace_ms", _AGE_GRACE_MS),
+        ]
+        if age_s
+        else []
+    )
     return [
         *age,
         ("grpc.max_metadata_size", _METADATA_BYTES),

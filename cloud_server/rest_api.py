@@ -85,9 +85,7 @@ def build_app(service: Service) -> FastAPI:
         redoc_url=None,
     )
     config = service.config
-    app.add_middleware(
-        BodyLimit, body_bytes=config.limits.body_bytes, receive_s=config.receive_s
-    )
+    app.add_middleware(BodyLimit, body_bytes=config.limits.body_bytes, receive_s=config.receive_s)
     _answer_errors(app, service)
 
     @app.post(
