@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
-from grpc_health.v1 import health, health_pb2
 from ray import serve
 from ray.exceptions import RayActorError
 from ray.serve.exceptions import (
@@ -25,9 +23,9 @@ from ray.serve.exceptions import (
 from ray.serve.handle import DeploymentHandle
 
 from cloud_server.config import PREFIX, CloudConfig
-from cloud_server.grpc_api import SERVICE, SplitFerServicer
 from cloud_server.health import Phase
-from cloud_server.ray_grpc import answered
+from cloud_server.http_observer import HttpObserver
+from cloud_server.ray_grpc import RayCalls, Reply, methods
 from cloud_server.ray_tail import RemoteTail, Result, Run
 from cloud_server.registry import Registry
 from cloud_server.rest_api import build_app
@@ -38,7 +36,6 @@ from shared.deadline import Deadline
 from shared.errors import NotReady, Overloaded, SplitFerError
 from shared.latent import Latent
 from shared.settings import load_settings
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
 # Calls under way in one ingress replica; tails and pictures have bounds of their own, whose
 # refusals say more than Ray's.
@@ -74,33 +71,27 @@ class Ingress:
         self._service = Service(config, _with_remote_tails(config, tails))
         self._service.start()
         self._service.health.phase = Phase.SERVING
-        self._servicer = SplitFerServicer(self._service)
-        self._health = health.aio.HealthServicer()
+        self._calls = RayCalls(self._service)
 
-    def __serve_build_asgi_app__(self) -> FastAPI:
+    def __serve_build_asgi_app__(self) -> HttpObserver:
         """REST; Ray asks for it."""
-        return build_app(self._service)
+        return HttpObserver(build_app(self._service), self._service.observer)
 
-    async def GetModel(self, request: pb.GetModelRequest, grpc_context: Any) -> pb.Model:
-        """The handshake."""
-        return await answered(self._servicer.GetModel, request, grpc_context, pb.Model())
+    async def answer(self, method: str, message: bytes, context: Any) -> Reply:
+        """One gRPC call."""
+        return await self._calls.answer(method, message, context)
 
-    async def Infer(self, request: pb.InferRequest, grpc_context: Any) -> pb.InferResponse:
-        """One frame's latents -> a result per face."""
-        return await answered(self._servicer.Infer, request, grpc_context, pb.InferResponse())
 
-    async def Classify(self, request: pb.ClassifyRequest, grpc_context: Any) -> pb.ClassifyResponse:
-        """A whole picture -> its faces and their results."""
-        return await answered(self._servicer.Classify, request, grpc_context, pb.ClassifyResponse())
+def _grpc_method(path: str) -> Callable[..., Awaitable[Reply]]:
+    async def method(self: Ingress, message: bytes, grpc_context: Any) -> Reply:
+        return await self.answer(path, message, grpc_context)
 
-    async def Check(
-        self, request: health_pb2.HealthCheckRequest, grpc_context: Any
-    ) -> health_pb2.HealthCheckResponse:
-        """Health: a replica that answers serves."""
-        for name in ("", SERVICE):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        empty = health_pb2.HealthCheckResponse()
-        return await answered(self._health.Check, request, grpc_context, empty)
+    return method
+
+
+# Ray calls the method that has the name of gRPC's.
+for _name, _path in methods().items():
+    setattr(Ingress, _name, _grpc_method(_path))
 
 
 async def _result(served: ServedTail, latent: Latent, deadline: Deadline) -> Result:

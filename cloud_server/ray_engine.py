@@ -40,9 +40,7 @@ def serve(config: CloudConfig) -> None:
         import ray
         from ray import serve as ray_serve
     except ImportError as error:
-        raise ConfigError(
-            "engine: ray is not installed; pip install 'splitfer[ray]'"
-        ) from error
+        raise ConfigError("engine: ray is not installed; pip install 'splitfer[ray]'") from error
     from cloud_server.ray_app import application
 
     registry = Registry.load(config)  # says what is wrong with it before Ray takes its seconds

@@ -1,23 +1,31 @@
 """gRPC through Ray Serve: what its proxy is told of our services, and a context for our servicers.
 
-    caller -> proxy (``add_services``: deadline in, error code out) -> replica (``RayContext``)
+    caller -> proxy (``add_services``: deadline in, error code out) -> replica (``RayCalls``)
 
-Ray's proxy hands a call on without its deadline and answers its own errors without our code; both
-are put right where the proxy asks for the services.
+Ray's proxy hands a call on without its deadline, answers its own errors without our code, and
+pickles the message by its module's name, which is not where our stubs are. All three are put right
+where the proxy asks for the services: messages travel as bytes. Streams are not offered.
 """
 
 from __future__ import annotations
 
-import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
 import grpc
-from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cloud_server.error_map import CODE_KEY, trailing_metadata
+from cloud_server.grpc_api import SERVICE, SplitFerServicer
+from cloud_server.grpc_observer import GrpcObserver, Handler
+from cloud_server.oip_grpc import OIP_SERVICE, OipServicer
+from cloud_server.service import Service
 from shared.errors import DeadlineExceeded, NotReady, Overloaded, SplitFerError
+from shared.stubs.inference import grpc_inference_pb2 as oip_pb
+from shared.stubs.inference import grpc_inference_pb2_grpc as oip_pb_grpc
+from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
 
 # What the proxy adds to a call's metadata.
@@ -30,8 +38,46 @@ _OF_THE_PROXY: dict[grpc.StatusCode, type[SplitFerError]] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
     grpc.StatusCode.INTERNAL: SplitFerError,
 }
+_NAMES = {"", SERVICE, OIP_SERVICE}
 Metadata = Sequence[tuple[str, str | bytes]]
-Reply = TypeVar("Reply")
+
+
+def methods() -> dict[str, str]:
+    """The methods that are served, as ``Infer`` and as ``/splitfer.v1.SplitFer/Infer``."""
+    return {
+        method.name: f"/{service.full_name}/{method.name}"
+        for file in (pb.DESCRIPTOR, oip_pb.DESCRIPTOR, health_pb2.DESCRIPTOR)
+        for service in file.services_by_name.values()
+        for method in service.methods
+        if not method.client_streaming and not method.server_streaming
+    }
+
+
+class _Collector:
+    """In the place of a server: keeps the handlers that it is given."""
+
+    def __init__(self) -> None:
+        self.services: dict[str, Mapping[str, Handler]] = {}
+
+    def add_generic_rpc_handlers(self, _: object) -> None:
+        """The same handlers without their names."""
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
+        """What the generated code adds."""
+        self.services[service] = handlers
+
+
+def _collected(splitfer: Any, oip: Any, health: Any) -> dict[str, Mapping[str, Handler]]:
+    """Service -> method -> handler."""
+    server: Any = _Collector()
+    pb_grpc.add_SplitFerServicer_to_server(splitfer, server)  # type: ignore[no-untyped-call]
+    oip_pb_grpc.add_GRPCInferenceServiceServicer_to_server(oip, server)  # type: ignore[no-untyped-call]
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    services: dict[str, Mapping[str, Handler]] = server.services
+    return services
+
+
+# -- in the proxy --------------------------------------------------------------------------------
 
 
 def add_services(servicer: Any, server: Any) -> None:
@@ -41,28 +87,30 @@ def add_services(servicer: Any, server: Any) -> None:
     def carried(service_method: str, streaming_type: Any) -> Callable[..., Any]:
         return _carried(routed(service_method, streaming_type))
 
+    served = set(methods().values())
     server.service_handler_factory = carried
     try:
-        pb_grpc.add_SplitFerServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
-        health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+        for service, handlers in _collected(servicer, servicer, servicer).items():
+            # Without (de)serializers: bytes in, bytes out.
+            unary = {
+                name: grpc.unary_unary_rpc_method_handler(handler.unary_unary)
+                for name, handler in handlers.items()
+                if f"/{service}/{name}" in served
+            }
+            server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, unary),))
     finally:
         server.service_handler_factory = routed
 
 
 def _carried(handler: Callable[..., Any]) -> Callable[..., Any]:
     """Ray's handler of one method, with the deadline carried in and our code carried out."""
-    if inspect.isasyncgenfunction(handler):
 
-        async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
-            async for message in handler(request, _WithDeadline(context)):
-                yield message
-            _name_error(context)
-
-        return stream
-
-    async def unary(request: Any, context: Any) -> Any:
+    async def unary(request: bytes, context: Any) -> Any:
         reply = await handler(request, _WithDeadline(context))
-        _name_error(context)
+        kind = _OF_THE_PROXY.get(context.code())
+        trailing = tuple(context.trailing_metadata() or ())
+        if kind is not None and CODE_KEY not in dict(trailing):
+            context.set_trailing_metadata((*trailing, *trailing_metadata(kind(""))))
         return reply
 
     return unary
@@ -84,14 +132,73 @@ class _WithDeadline:
         return given if left_s is None else [*given, (_LEFT_MS_KEY, repr(left_s * 1000))]
 
 
-def _name_error(context: Any) -> None:
-    kind = _OF_THE_PROXY.get(context.code())
-    trailing = tuple(context.trailing_metadata() or ())
-    if kind is not None and CODE_KEY not in dict(trailing):
-        context.set_trailing_metadata((*trailing, *trailing_metadata(kind(""))))
+# -- in a replica --------------------------------------------------------------------------------
 
 
-class Aborted(Exception):
+@dataclass(frozen=True)
+class Reply:
+    """A reply's bytes, in the one shape that Ray takes."""
+
+    data: bytes
+
+    def SerializeToString(self) -> bytes:
+        """The bytes."""
+        return self.data
+
+
+class RayCalls:
+    """Our servicers, called by a method's name with a message's bytes and Ray's context."""
+
+    def __init__(self, service: Service) -> None:
+        self._observer = GrpcObserver(service.observer)
+        collected = _collected(SplitFerServicer(service), OipServicer(service), _Health(service))
+        self._handlers = {
+            f"/{of}/{name}": handler
+            for of, handlers in collected.items()
+            for name, handler in handlers.items()
+        }
+
+    async def answer(self, method: str, message: bytes, context: Any) -> Reply:
+        """The reply to one call. Where a servicer aborted, an empty one: Ray drops the trailing
+        metadata of a call that raises, and gRPC the reply of one that failed."""
+
+        async def found(_: object) -> Handler:
+            return self._handlers[method]
+
+        details: Any = _Details(method)
+        handler: Any = await self._observer.intercept_service(found, details)
+        read, write = handler.request_deserializer, handler.response_serializer
+        try:
+            request = read(message) if read else message
+            reply = await handler.unary_unary(request, RayContext(context))
+        except _Aborted:
+            return Reply(b"")
+        return Reply(write(reply) if write else reply)
+
+
+@dataclass(frozen=True)
+class _Details:
+    """What the observer asks of gRPC."""
+
+    method: str
+
+
+class _Health(health_pb2_grpc.HealthServicer):
+    """A replica that answers serves, until Ray takes it off the proxy's list."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def Check(self, request: health_pb2.HealthCheckRequest, context: Any) -> Any:
+        """Whether the service called so serves."""
+        if request.service not in _NAMES:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "no such service here")
+        state = health_pb2.HealthCheckResponse
+        status = state.SERVING if self._service.health.ready else state.NOT_SERVING
+        return health_pb2.HealthCheckResponse(status=status)
+
+
+class _Aborted(Exception):
     """A servicer ended its call; the code is on Ray's context already."""
 
 
@@ -106,6 +213,15 @@ class RayContext:
         """As the caller sent them, and the proxy's."""
         metadata: Metadata = self._context.invocation_metadata()
         return metadata
+
+    def trailing_metadata(self) -> Metadata:
+        """What was set so far."""
+        metadata: Metadata = self._context.trailing_metadata()
+        return metadata
+
+    def set_trailing_metadata(self, metadata: Metadata) -> None:
+        """What goes with the reply."""
+        self._context.set_trailing_metadata(list(metadata))
 
     def peer(self) -> str:
         """The caller's address."""
@@ -122,38 +238,11 @@ class RayContext:
                 return float(value) / 1000 - (time.monotonic() - self._start_s)
         return None
 
-    def set_code(self, code: grpc.StatusCode) -> None:
-        """The call's status."""
-        self._context.set_code(code)
-
-    def set_details(self, details: str) -> None:
-        """The status's message."""
-        self._context.set_details(details)
-
-    def set_trailing_metadata(self, metadata: Metadata) -> None:
-        """What goes with the status."""
-        self._context.set_trailing_metadata(list(metadata))
-
     async def abort(
         self, code: grpc.StatusCode, details: str = "", trailing_metadata: Metadata = ()
-    ) -> None:
-        """End the call.
-
-        Raises:
-            Aborted: always.
-        """
-        self.set_code(code)
-        self.set_details(details)
+    ) -> NoReturn:
+        """End the call."""
+        self._context.set_code(code)
+        self._context.set_details(details)
         self.set_trailing_metadata(trailing_metadata)
-        raise Aborted(details)
-
-
-async def answered(
-    method: Callable[[Any, Any], Awaitable[Reply]], request: Any, context: Any, empty: Reply
-) -> Reply:
-    """The reply of a servicer's method. Where it aborted, ``empty``: Ray drops the trailing
-    metadata of a call that raises, and gRPC drops the reply of one that failed."""
-    try:
-        return await method(request, RayContext(context))
-    except Aborted:
-        return empty
+        raise _Aborted(details)

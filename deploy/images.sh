@@ -1,0 +1,36 @@
+#!/bin/sh
+# Build both images: make images
+#
+#   BASE          image to build on (debian:bookworm-slim)
+#   EXTRAS        of the cloud image (cloud)
+#   DOCKER_BUILD  further words for docker build
+#
+# Where no registry can be reached, the base is made here with debootstrap (Debian; root). PIP_CERT
+# and PIP_CONFIG_FILE, where set, go into the build as secrets, so that pip finds in there what it
+# finds out here; neither stays in an image.
+set -eu
+cd "$(dirname "$0")/.."
+base=${BASE:-debian:bookworm-slim}
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+
+if ! docker image inspect "$base" > /dev/null 2>&1 && ! docker pull --quiet "$base"; then
+    echo "no registry: $base is made with debootstrap" >&2
+    root=$(mktemp -d)
+    trap 'rm -rf "$root"' EXIT
+    debootstrap --variant=minbase --include=python3 bookworm "$root" > /dev/null
+    rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
+    tar -C "$root" -c . | docker import - "$base"
+fi
+
+set -- --network host --build-arg "BASE=$base"
+[ -z "${PIP_CERT:-}" ] || set -- "$@" --secret "id=ca,src=$PIP_CERT"
+[ -z "${PIP_CONFIG_FILE:-}" ] || set -- "$@" --secret "id=pip,src=$PIP_CONFIG_FILE"
+export DOCKER_BUILDKIT=1
+for side in cloud edge; do
+    extras=$side
+    [ "$side" = edge ] || extras=${EXTRAS:-cloud}
+    # shellcheck disable=SC2086  # DOCKER_BUILD is words
+    docker build "$@" ${DOCKER_BUILD:-} --build-arg "EXTRAS=$extras" \
+        --file "deploy/Dockerfile.$side" --tag "splitfer-$side:$version" .
+done
+docker images --format '{{.Repository}}:{{.Tag}} {{.Size}}' | grep '^splitfer-'

@@ -1,0 +1,125 @@
+"""What is deployed says the same everywhere, and is of the shape that its tools read."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cloud_server import rest_api
+from cloud_server.config import CloudConfig
+from cloud_server.ray_engine import SERVICES
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
+def read(path: Path) -> Any:
+    return yaml.safe_load(path.read_text())
+
+
+def manifest(kind: str) -> Any:
+    return next(found for found in map(read, MANIFESTS) if found["kind"] == kind)
+
+
+COMPOSE = read(ROOT / "docker-compose.yml")
+POD = manifest("Deployment")["spec"]["template"]
+(CONTAINER,) = POD["spec"]["containers"]
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("kubernetes", ["1.29", "1.34"])
+def test_manifests_are_what_kubernetes_reads(path: Path, kubernetes: str) -> None:
+    validate = pytest.importorskip("kubernetes_validate").validate
+    validate(read(path), kubernetes, strict=True)
+
+
+def test_the_compose_file_is_what_docker_reads() -> None:
+    schemas = pytest.importorskip("check_jsonschema.builtin_schemas")
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.validate(COMPOSE, schemas.get_builtin_schema("vendor.compose-spec"))
+
+
+def test_kubernetes_and_compose_run_the_same_images() -> None:
+    services = COMPOSE["services"]
+    assert services["cloud"]["image"] == CONTAINER["image"] == f"splitfer-cloud:{VERSION}"
+    assert services["edge"]["image"] == f"splitfer-edge:{VERSION}"
+    for name in ("cloud", "edge"):
+        dockerfile = (ROOT / services[name]["build"]["dockerfile"]).read_text()
+        assert "\nUSER 65534:65534\n" in dockerfile
+        assert "\nHEALTHCHECK " in dockerfile
+        assert services[name]["read_only"]
+    ray = yaml.safe_load_all((DEPLOY / "ray" / "rayservice.yaml").read_text())
+    assert f"splitfer-ray:{VERSION}" in str(list(ray))
+
+
+def test_ports_are_the_servers() -> None:
+    settings = yaml.safe_load(manifest("ConfigMap")["data"]["cloud.yaml"])
+    config = CloudConfig(**settings)
+    ports = {port["name"]: port["containerPort"] for port in CONTAINER["ports"]}
+    assert ports == {"grpc": config.grpc_port, "http": config.http_port}
+    service = {port["name"]: port for port in manifest("Service")["spec"]["ports"]}
+    assert {name: port["port"] for name, port in service.items()} == ports
+    assert {port["targetPort"] for port in service.values()} == set(ports)
+    allowed = [rule["ports"] for rule in manifest("NetworkPolicy")["spec"]["ingress"]]
+    assert {port["port"] for rule in allowed for port in rule} == set(ports)
+    published = COMPOSE["services"]["cloud"]["ports"]
+    assert published == [f"127.0.0.1:{port}:{port}" for port in ports.values()]
+    assert POD["metadata"]["annotations"]["prometheus.io/port"] == str(config.http_port)
+
+
+def test_probed_paths_exist() -> None:
+    probes = [CONTAINER[name] for name in ("startupProbe", "readinessProbe", "livenessProbe")]
+    source = Path(rest_api.__file__).read_text()
+    for path in {probe["httpGet"]["path"] for probe in probes}:
+        assert f'"{path}"' in source
+    assert {probe["httpGet"]["port"] for probe in probes} == {"http"}
+
+
+def test_a_pod_drains_before_it_is_killed() -> None:
+    settings = yaml.safe_load(manifest("ConfigMap")["data"]["cloud.yaml"])
+    (_, before_s) = CONTAINER["lifecycle"]["preStop"]["exec"]["command"]
+    grace_s = POD["spec"]["terminationGracePeriodSeconds"]
+    assert grace_s >= settings["drain_s"] + int(before_s)
+
+
+def test_the_pod_may_do_nothing_that_it_need_not() -> None:
+    assert POD["spec"]["automountServiceAccountToken"] is False
+    assert POD["spec"]["securityContext"]["runAsNonRoot"]
+    security = CONTAINER["securityContext"]
+    assert security["readOnlyRootFilesystem"]
+    assert not security["allowPrivilegeEscalation"]
+    assert security["capabilities"]["drop"] == ["ALL"]
+    assert manifest("NetworkPolicy")["spec"]["egress"] == []
+
+
+def test_selectors_name_the_pods() -> None:
+    labels = POD["metadata"]["labels"]
+    deployment = manifest("Deployment")
+    assert deployment["spec"]["selector"]["matchLabels"] == labels
+    assert manifest("Service")["spec"]["selector"] == labels
+    assert manifest("PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == labels
+    assert manifest("NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == labels
+    target = manifest("HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]
+    assert (target["kind"], target["name"]) == ("Deployment", deployment["metadata"]["name"])
+
+
+def test_ray_files_configure_the_application() -> None:
+    alone = read(DEPLOY / "ray" / "serve.yaml")
+    service = read(DEPLOY / "ray" / "rayservice.yaml")
+    for config in (alone, yaml.safe_load(service["spec"]["serveConfigV2"])):
+        assert config["grpc_options"]["grpc_servicer_functions"] == [SERVICES]
+        (application,) = config["applications"]
+        assert application["import_path"] == "cloud_server.ray_app:app"
+        CloudConfig(**application["args"])
+
+
+def test_images_hold_wheels_alone() -> None:
+    install = (DEPLOY / "install.sh").read_text()
+    for line in re.findall(r"pip install[^\n]*(?:\\\n[^\n]*)*", install):
+        assert "--only-binary :all:" in line or line.endswith((" .", "'pip>=26'"))
+    assert "torch" not in install
