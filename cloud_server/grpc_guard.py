@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias
 
 import grpc
@@ -12,7 +11,6 @@ from google.protobuf.message import DecodeError
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-_timer: ContextVar[asyncio.TimerHandle] = ContextVar("receive timer")
 
 
 class GrpcGuard(grpc.aio.ServerInterceptor):
@@ -21,38 +19,47 @@ class GrpcGuard(grpc.aio.ServerInterceptor):
 
     def __init__(self, receive_s: float) -> None:
         self._receive_s = receive_s
+        # Only methods that are served, so that a peer cannot fill it.
         self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler:
-        """The method's handler; it runs in this same task, once the message was read."""
-        handler: Handler | None = await continuation(handler_call_details)
+    ) -> Handler | None:
+        """The method's handler, wrapped."""
+        handler = await continuation(handler_call_details)
         if handler is None or handler.unary_unary is None:
-            return handler  # type: ignore[return-value]  # None: gRPC says UNIMPLEMENTED
+            return handler
         method = handler_call_details.method
         if method not in self._wrapped:
-            self._wrapped[method] = _wrap(handler)
-        call = asyncio.current_task()
-        assert call is not None
-        _timer.set(asyncio.get_running_loop().call_later(self._receive_s, call.cancel))
+            self._wrapped[method] = _wrap(handler, self._receive_s)
         return self._wrapped[method]
 
 
-def _wrap(handler: Handler) -> Handler:
-    inner, read = handler.unary_unary, handler.request_deserializer
-    assert inner is not None
+def _wrap(handler: Handler, receive_s: float) -> Handler:
+    inner: Any = handler.unary_unary
+    read = handler.request_deserializer
 
-    async def answer(data: bytes, context: Context) -> Any:
-        _timer.get().cancel()
+    async def answer(_: AsyncIterator[bytes], context: Context) -> Any:
+        try:
+            async with asyncio.timeout(receive_s):
+                data = await context.read()
+        except TimeoutError:
+            await context.abort(
+                grpc.StatusCode.DEADLINE_EXCEEDED,
+                f"the message did not arrive within {receive_s:g} s",
+            )
+        if data is grpc.aio.EOF:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "a message is missing")
         try:
             message = read(data) if read else data
         except DecodeError:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the message cannot be read")
         return await inner(message, context)
 
-    return grpc.unary_unary_rpc_method_handler(
-        answer, response_serializer=handler.response_serializer
+    # To gRPC a stream, which it leaves to us to read; to the peer the same as a single message.
+    behaviour: Any = answer
+    return grpc.stream_unary_rpc_method_handler(
+        behaviour, response_serializer=handler.response_serializer
     )

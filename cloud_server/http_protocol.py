@@ -55,17 +55,20 @@ class BoundedHttp(H11Protocol):
     def resume_writing(self) -> None:
         """It does again."""
         super().resume_writing()
-        self._reply = _stopped(self._reply)
+        _stop(self._reply)
+        self._reply = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is over."""
-        self._header, self._reply = _stopped(self._header), _stopped(self._reply)
+        _stop(self._header)
+        _stop(self._reply)
         super().connection_lost(exc)
 
     def _expect(self) -> None:
         answering = self.cycle is not None and not self.cycle.response_complete
         if answering or self.transport.is_closing():
-            self._header = _stopped(self._header)
+            _stop(self._header)
+            self._header = None
         elif self._header is None:
             self._header = self.loop.call_later(self.wait_s, self.transport.abort)
 
@@ -76,6 +79,6 @@ def bounded_http(wait_s: float, connections_max: int) -> type[BoundedHttp]:
     return type("BoundedHttp", (BoundedHttp,), bounds)
 
 
-def _stopped(timer: asyncio.TimerHandle | None) -> None:
+def _stop(timer: asyncio.TimerHandle | None) -> None:
     if timer is not None:
         timer.cancel()
