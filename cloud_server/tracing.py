@@ -85,6 +85,7 @@ class Tracing(NoTracing):
     def end(self, request: Request) -> None:
         """See ``NoTracing``."""
         span = request.span
+        span.update_name(request.method)  # a route is known only at the end
         span.set_attributes(
             {
                 "splitfer.code": request.code,
