@@ -20,6 +20,8 @@ def configure_logs(level: str, form: Literal["text", "json"]) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler])
     # uvicorn narrates every step at this level.
     logging.getLogger("uvicorn").setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+    # Pillow tells every EXIF tag: place, owner, caption.
+    logging.getLogger("PIL").setLevel(logging.INFO)
 
 
 class Text(logging.Formatter):

@@ -84,6 +84,10 @@ class CloudProcess:
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def exit_code(self) -> int:
         code = self._process.wait(PATIENCE_S)
         self._reader.join(PATIENCE_S)
