@@ -1,0 +1,174 @@
+"""The server under load, beside its peers: ``python -m benchmarks.serving --json --plot FILE``.
+
+In one run, on the same two cores: the server on one, who asks on the other.
+
+    raw       payloads decoded and run through the tail, without any server, at the best batch size
+    unary     this server, a gRPC call a frame, of one and of four faces
+    stream    this server, frames on open streams
+    litserve, ray-serve   the same tail under LitServe, and under Ray Serve's own ``@serve.batch``
+
+Goodput counts faces that were answered within the deadline, from the instant at which their frame
+was to be sent. Loads are open: frames come when they come, however the server does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from benchmarks.command import finish
+from benchmarks.machine import describe_machine
+from benchmarks.serving_rig import Rig, ServerProcess
+from benchmarks.serving_summary import peak, table, verdict
+
+PROTOCOLS = ("unary", "stream")
+PEERS = {
+    "litserve": ("benchmarks.serving_peers.lit", "/predict", "json"),
+    "ray-serve": ("benchmarks.serving_peers.ray_batch", "/", "bytes"),
+}
+OVERLOADS = (2.0, 10.0)
+LATENCY_LOAD = 0.7
+# What a plugged server is told: one face waits, and keeps all others out.
+PLUGGED = {"queue_max": 1, "batch_max": 16, "batch_wait_ms": 1000}
+PLUGGED_DEADLINE_MS = 5000.0
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure: loads as shares of the raw rate, and for how long each."""
+
+    loads: tuple[float, ...] = (0.3, 0.5, 0.7, 0.85, 1.0, 1.15)
+    peer_loads: tuple[float, ...] = (0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
+    deadline_ms: float = 150.0
+    seconds: float = 5.0
+    warm_s: float = 1.0
+    latency_seconds: float = 12.0
+    idle_calls_per_s: float = 20.0
+    raw_seconds: float = 15.0
+
+
+QUICK = Plan((0.5, 1.1), (0.2, 0.6), seconds=2.0, warm_s=0.5, latency_seconds=3.0, raw_seconds=3.0)
+
+
+class Measurement:
+    """Rows as they are measured."""
+
+    def __init__(self, rig: Rig, plan: Plan, raw: Row) -> None:
+        self._rig, self._plan, self._raw = rig, plan, raw
+        self._rows: list[Row] = []
+        self._bar = tqdm(unit="load", disable=None)
+
+    def ours(self) -> list[Row]:
+        """This server, by calls and by streams."""
+        self._rows = []
+        for protocol in PROTOCOLS:
+            for faces in (1, 4):
+                with self._rig.server() as server:
+                    to = {"server": "splitfer", "protocol": protocol, "faces": faces}
+                    to |= {"port": server.port, "fingerprint": server.fingerprint}
+                    best = self._sweep(to, self._plan.loads)
+                    if faces == 1:
+                        for times in OVERLOADS:
+                            self._offer(to, f"overload {times:g}x", times * best)
+                        self._latency(to, best)
+            self._refusals(protocol, 10 * best)
+        return self._rows
+
+    def peer(self, name: str) -> list[Row]:
+        """One peer."""
+        self._rows = []
+        module, path, body = PEERS[name]
+        with self._rig.peer(module, path) as port:
+            to = {"server": name, "protocol": "http", "faces": 1, "port": port}
+            to |= {"path": path, "body": body}
+            self._latency(to, self._sweep(to, self._plan.peer_loads))
+        return self._rows
+
+    def _sweep(self, to: Row, loads: tuple[float, ...]) -> float:
+        """The best goodput."""
+        for load in loads:
+            self._offer(to, "sweep", load * self._raw["faces_per_s"], load=load)
+        return peak([row for row in self._rows if row["what"] == "sweep" and _same(row, to)])
+
+    def _latency(self, to: Row, best: float) -> None:
+        seconds = self._plan.latency_seconds
+        self._offer(to, "70 %", LATENCY_LOAD * best, seconds=seconds)
+        self._offer(to, "idle", self._plan.idle_calls_per_s, seconds=seconds)
+
+    def _refusals(self, protocol: str, rate: float) -> None:
+        """What a refusal costs: nearly every call is refused by a queue that is full."""
+        with self._rig.server(**PLUGGED) as server:
+            to = {"server": "splitfer", "protocol": protocol, "faces": 1}
+            to |= {"port": server.port, "fingerprint": server.fingerprint}
+            self._offer(
+                to, "refusals", rate, deadline_ms=PLUGGED_DEADLINE_MS, warm_s=0.0, measured=server
+            )
+
+    def _offer(
+        self, to: Row, what: str, faces_per_s: float, load: float | None = None,
+        measured: ServerProcess | None = None, **order: Any,
+    ) -> None:  # fmt: skip
+        plan = self._plan
+        fitted = {"deadline_ms": plan.deadline_ms, "seconds": plan.seconds, "warm_s": plan.warm_s}
+        before_s = measured.cpu_s if measured else 0.0
+        row = self._rig.offer(
+            **to, rate=faces_per_s / to["faces"], seed=len(self._rows), **(fitted | order)
+        )
+        named = {key: to[key] for key in ("server", "protocol", "faces")}
+        self._rows.append(
+            {**named, "what": what, "load": load, "faces_per_s": round(faces_per_s, 1), **row}
+        )
+        if measured is not None:
+            self._rows[-1]["cpu_s"] = round(measured.cpu_s - before_s, 3)
+        self._bar.update()
+
+
+def report(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The whole measurement."""
+    plan = QUICK if arguments.quick else Plan()
+    machine = describe_machine()
+    with Rig() as rig:
+        raw = rig.raw(plan.raw_seconds)
+        measurement = Measurement(rig, plan, raw)
+        rows = measurement.ours()
+        for name in arguments.peer or PEERS:
+            rows += measurement.peer(name)
+        cores = {"server": rig.server_core, "load": rig.load_core}
+    result = {
+        "plan": asdict(plan), "cores": cores, "raw": raw, "rows": rows,
+        "verdict": verdict(raw, rows), "machine": machine,
+    }  # fmt: skip
+    if arguments.plot:
+        from benchmarks.serving_plot import plot
+
+        plot(result, arguments.plot)
+    return result
+
+
+def _same(row: Row, to: Row) -> bool:
+    return all(row[key] == to[key] for key in ("server", "protocol", "faces"))
+
+
+def main() -> int:
+    """Command line; gives the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="few loads and short: a try")
+    parser.add_argument("--peer", action="append", choices=PEERS, help="this peer; else all")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="write the figure, too")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    # Whoever ends it must not leave servers behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    return finish(parser.parse_args(), report, table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

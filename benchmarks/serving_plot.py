@@ -1,0 +1,53 @@
+"""The figure of ``benchmarks.serving``: goodput and p99 against the load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+STYLES = {
+    ("splitfer", "stream", 1): ("#08519c", "-"),
+    ("splitfer", "stream", 4): ("#08519c", "--"),
+    ("splitfer", "unary", 1): ("#6baed6", "-"),
+    ("splitfer", "unary", 4): ("#6baed6", "--"),
+    ("litserve", "http", 1): ("#d62728", "-"),
+    ("ray-serve", "http", 1): ("#ff7f0e", "-"),
+}
+_SHOWN = ("sweep", "overload 2x")
+
+
+def plot(result: dict[str, Any], file: Path) -> None:
+    """Left: faces answered in time; right: p99 of the answers, on a logarithmic axis."""
+    figure, (goodput, tails) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for key, (colour, style) in STYLES.items():
+        rows = sorted(
+            (row for row in result["rows"]
+             if (row["server"], row["protocol"], row["faces"]) == key and row["what"] in _SHOWN),
+            key=lambda row: row["faces_per_s"],
+        )  # fmt: skip
+        if not rows:
+            continue
+        loads = [row["faces_per_s"] for row in rows]
+        name = f"{key[0]}, {key[1]}, {key[2]} a call"
+        line = {"color": colour, "linestyle": style, "marker": "o", "markersize": 3}
+        goodput.plot(loads, [row["faces_in_time_per_s"] for row in rows], label=name, **line)
+        answered = [row for row in rows if row["answered_ms"]]
+        tails.plot(
+            [row["faces_per_s"] for row in answered],
+            [row["answered_ms"]["p99"] for row in answered], **line,
+        )  # fmt: skip
+    goodput.axhline(result["raw"]["faces_per_s"], color="#999999", linewidth=1)
+    goodput.set_ylabel(f"faces/s answered within {result['plan']['deadline_ms']:g} ms")
+    tails.set_ylabel("p99 of the answers, ms")
+    tails.set_yscale("log")
+    for axis in (goodput, tails):
+        axis.set_xlabel("faces/s asked")
+        axis.set_ylim(bottom=None if axis is tails else 0)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8)
+    figure.savefig(file, dpi=130)
+    plt.close(figure)

@@ -1,0 +1,71 @@
+"""What a core can do at best: payloads decoded and run through the tail, without any server.
+
+``python -m benchmarks.serving_raw`` prints one line of JSON; ``benchmarks.serving`` starts it on
+the server's core. It also makes the payloads that are sent, from faces of the demo clip.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import sys
+import time
+from statistics import median
+
+from benchmarks.link_edge import FACES, KnownFaces, frames_with_one_face
+from benchmarks.serving_peers.model import PeerModel
+from cloud_server.config import CloudConfig
+from cloud_server.registry import Registry
+from edge_client.config import load_config
+
+BATCHES = (1, 2, 4, 8, 16, 32)
+
+
+def demo_payloads() -> list[bytes]:
+    """Payloads at the default rate."""
+    device = KnownFaces(load_config(None, {"policy": "local"}))
+    payloads = []
+    for rgb, box in itertools.islice(frames_with_one_face(device), FACES):
+        device.box = box
+        z = device.find(rgb).z
+        assert z is not None
+        payloads += device.payloads(z, device.rate)
+    return payloads
+
+
+def run_times_ms(model: PeerModel, payloads: list[bytes], seconds: float) -> dict[int, float]:
+    """Median milliseconds of a batch, decoding included; sizes take turns."""
+    times: dict[int, list[float]] = {size: [] for size in BATCHES}
+    endless = itertools.cycle(payloads)
+    end_s = time.perf_counter() + seconds
+    while time.perf_counter() < end_s or not times[BATCHES[-1]]:
+        for size in BATCHES:
+            batch = list(itertools.islice(endless, size))
+            start_s = time.perf_counter()
+            model.run([model.decode(payload) for payload in batch])
+            times[size].append((time.perf_counter() - start_s) * 1000)
+    return {size: median(taken) for size, taken in times.items()}
+
+
+def main() -> None:
+    """Measure for as many seconds as the first argument says."""
+    payloads, model = demo_payloads(), PeerModel()
+    run_times_ms(model, payloads, 0)
+    batch_ms = run_times_ms(model, payloads, float(sys.argv[1]))
+    best = max(BATCHES, key=lambda size: size / batch_ms[size])
+    batch_max = Registry.load(CloudConfig()).default.tail("").batch_max
+    per_face_ms = batch_ms[best] / best
+    result = {
+        "payloads": [base64.b64encode(payload).decode() for payload in payloads],
+        "batch_ms": {str(size): round(ms, 3) for size, ms in batch_ms.items()},
+        "best_batch": best,
+        "faces_per_s": round(1000 / per_face_ms, 1),
+        "server_batch_max": batch_max,
+        "server_batch_max_ms": round(batch_max * per_face_ms, 2),
+    }
+    print(json.dumps(result), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""The generator's callers against real servers, and the verdict on made-up figures."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc
+import pytest
+
+from benchmarks.net.http1_caller import Http1Pool
+from benchmarks.net.http2_caller import Http2Caller, header_block
+from benchmarks.serving_load import Tally
+from benchmarks.serving_summary import table, verdict
+from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
+
+HOST = "127.0.0.1"
+
+
+class Echo(pb_grpc.SplitFerServicer):  # type: ignore[misc]  # generated without types
+    """Gives each payload back as a model's name; a call without payloads fails."""
+
+    async def Infer(self, request: Any, context: Any) -> pb.InferResponse:
+        if not request.payloads:
+            await context.abort(grpc.StatusCode.INTERNAL, "as the play says")
+        answers = [pb.Answer(model=payload.decode()) for payload in request.payloads]
+        return pb.InferResponse(results=[pb.FaceResult(answer=answer) for answer in answers])
+
+    async def InferStream(self, messages: Any, context: Any) -> Any:
+        async for message in messages:
+            response = await self.Infer(message.request, context)
+            yield pb.InferStreamResponse(id=message.id, response=response)
+
+
+@pytest.fixture
+async def port() -> Any:
+    server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
+    pb_grpc.add_SplitFerServicer_to_server(Echo(), server)  # type: ignore[no-untyped-call]
+    port = server.add_insecure_port(f"{HOST}:0")
+    await server.start()
+    yield port
+    await server.stop(None)
+
+
+async def connected(port: int, method: str) -> Http2Caller:
+    block = header_block(f"{HOST}:{port}", f"/splitfer.v1.SplitFer/{method}", 20_000)
+    loop = asyncio.get_running_loop()
+    _, caller = await loop.create_connection(lambda: Http2Caller(block), HOST, port)
+    return caller
+
+
+async def test_calls_get_their_own_replies_also_beyond_the_flow_control_window(port: int) -> None:
+    caller = await connected(port, "Infer")
+    names = [f"{n} " + 2000 * "x" for n in range(100)]  # three windows full
+    done: list[asyncio.Future[Any]] = []
+    for name in names:
+        future = asyncio.get_running_loop().create_future()
+        request = pb.InferRequest(payloads=[name.encode()])
+        caller.call(request.SerializeToString(), future.set_result)
+        done.append(future)
+    replies = [pb.InferResponse.FromString(message) for message in await asyncio.gather(*done)]
+    assert [reply.results[0].answer.model for reply in replies] == names
+    caller.close()
+
+
+async def test_a_call_that_fails_has_no_message_and_the_connection_goes_on(port: int) -> None:
+    caller = await connected(port, "Infer")
+    for payloads in ([], [b"x"]):
+        future = asyncio.get_running_loop().create_future()
+        caller.call(pb.InferRequest(payloads=payloads).SerializeToString(), future.set_result)
+        assert (await future is None) == (not payloads)
+    caller.close()
+
+
+async def test_a_stream_carries_messages_both_ways(port: int) -> None:
+    caller = await connected(port, "InferStream")
+    came: list[pb.InferStreamResponse] = []
+    all_came = asyncio.Event()
+
+    def on_message(message: bytes) -> None:
+        came.append(pb.InferStreamResponse.FromString(message))
+        if len(came) == 200:
+            all_came.set()
+
+    caller.open_stream(on_message)
+    for number in range(200):
+        request = pb.InferRequest(payloads=[f"{number} ".encode() + 2000 * b"x"])
+        caller.say(pb.InferStreamRequest(id=number, request=request).SerializeToString())
+    await asyncio.wait_for(all_came.wait(), 60)
+    assert [one.id for one in came] == list(range(200))
+    assert came[7].response.results[0].answer.model.startswith("7 ")
+    caller.close()
+
+
+async def test_http_posts_wait_for_a_free_connection_and_survive_a_closed_one() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readline():
+            size = 0
+            while (line := await reader.readline()) != b"\r\n":
+                name, _, value = line.partition(b":")
+                size = int(value) if name.lower() == b"content-length" else size
+            body = await reader.readexactly(size)
+            if body == b"hang up":
+                break
+            assert head.startswith(b"POST /here ")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        writer.close()
+
+    server = await asyncio.start_server(serve, HOST, 0)
+    port = server.sockets[0].getsockname()[1]
+    pool = Http1Pool(HOST, port, 2)
+    await pool.open()
+    statuses: list[int] = []
+    all_ended = asyncio.Event()
+
+    def ended(status: int) -> None:
+        statuses.append(status)
+        if len(statuses) == 10:
+            all_ended.set()
+
+    for number in range(10):
+        body = b"hang up" if number == 3 else b"x"
+        pool.call(pool.request("/here", "text/plain", body), ended)
+    await asyncio.wait_for(all_ended.wait(), 60)
+    assert sorted(statuses) == [0] + 9 * [200]
+    pool.close()
+    server.close()
+
+
+def test_faces_count_only_in_time() -> None:
+    tally = Tally(deadline_ms=50.0)
+    tally.sent = 3
+    tally.outcome(intended_s=0.0)(4, "")  # answered long after
+    soon = Tally(deadline_ms=1e12)
+    soon.outcome(intended_s=0.0)(4, "")
+    soon.outcome(intended_s=0.0)(0, "overloaded")
+    assert tally.row(1.0)["faces_in_time_per_s"] == 0
+    assert tally.row(1.0)["unanswered"] == 2
+    assert soon.row(2.0)["faces_in_time_per_s"] == 2
+    assert soon.row(1.0)["codes"] == {"ok": 1, "overloaded": 1}
+
+
+RAW = {
+    "faces_per_s": 500.0, "best_batch": 8, "batch_ms": {"1": 2.0}, "server_batch_max": 8,
+    "server_batch_max_ms": 16.0,
+}  # fmt: skip
+
+
+def row(server: str, protocol: str, what: str, goodput: float, **other: Any) -> dict[str, Any]:
+    times = {"p50": 2.5, "p95": 10.0, "p99": 30.0}
+    return {
+        "server": server, "protocol": protocol, "faces": 1, "what": what, "faces_per_s": 400.0,
+        "faces_in_time_per_s": goodput, "sent_calls_per_s": 4500.0, "codes": {"ok": 1},
+        "answered_ms": times, "refused_ms": times, **other,
+    }  # fmt: skip
+
+
+def test_the_verdict_names_what_was_met_and_what_was_missed() -> None:
+    rows = [
+        row("splitfer", "stream", "sweep", 450.0),
+        row("splitfer", "stream", "sweep", 470.0, faces=4),
+        row("splitfer", "stream", "overload 2x", 440.0),
+        # A refusal costs 0.1 ms and a face 1/450 s: at 4500 calls/s about 259 faces/s are possible.
+        row("splitfer", "stream", "overload 10x", 240.0),
+        row("splitfer", "stream", "refusals", 1.0, codes={"overloaded": 10_000}, cpu_s=1.0),
+        row("splitfer", "stream", "70 %", 300.0),
+        row("splitfer", "stream", "idle", 20.0),
+        row("litserve", "http", "sweep", 200.0),
+        row("litserve", "http", "70 %", 140.0),
+    ]
+    said = {one["target"]: one for one in verdict(RAW, rows)}
+    assert said["stream: goodput / raw, 1 a call"]["met"]
+    assert not said["stream: goodput / raw, 4 a call"]["met"]
+    assert said["stream: goodput at 2x / peak"]["met"]
+    ten = said["stream: goodput at 10x / bound by refusals"]
+    assert ten["measured"] == pytest.approx(240 / 259.2, abs=0.002)
+    assert ten["met"]
+    assert said["stream: idle p50 overhead, ms"]["measured"] == 0.5
+    assert said["stream: goodput / litserve"]["measured"] == 2.25
+    text = table({"raw": RAW, "rows": rows, "verdict": list(said.values()), "machine": MACHINE})
+    assert "MISSED" in text
+    assert "litserve" in text
+
+
+MACHINE: dict[str, Any] = {
+    "processor": "p", "cores": 2, "load_1min": 0.1, "system": "s", "python": "3", "versions": {},
+}  # fmt: skip
