@@ -165,7 +165,7 @@ class Service:
         if deadline.expired():
             raise DeadlineExceeded("the deadline passed before the request was read")
         with served.request():
-            latents = [_decoded(payload, served.codec) for payload in payloads]
+            latents = [_decoded(one, served.codec, served_tail, deadline) for one in payloads]
             results, tail_ms = await self._answer(latents, served_tail, deadline)
         return Inferred(results, LatencyMs(tail=tail_ms, total=_since_ms(start)))
 
@@ -299,8 +299,11 @@ def server_version() -> str:
         return "0+source"  # run from a checkout that was not installed
 
 
-def _decoded(payload: bytes, codec: PayloadCodec) -> Latent | SplitFerError:
+def _decoded(
+    payload: bytes, codec: PayloadCodec, tail: ServedTail, deadline: Deadline
+) -> Latent | SplitFerError:
     try:
+        tail.admit(deadline)  # a refusal shall not cost a decoding
         return codec.decode(payload)
     except SplitFerError as error:
         return error
