@@ -1,0 +1,73 @@
+"""Weights without networks, for tests of what is served: they answer at once, and say who they
+are."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud_server.config import CloudConfig
+from cloud_server.served_weights import ServedWeights
+from cloud_server.tail import RateTable, ServedTail
+from shared.codec.payload import PayloadCodec
+from shared.deadline import Deadline
+from shared.errors import WeightsError
+from shared.latent import Latent
+
+CONFIG = CloudConfig(batch_max=4)
+LATENT = Latent(np.full((8, 28, 28), 128, np.uint8), 0)
+
+
+class _SignedTail:
+    """A network whose answers carry its version."""
+
+    def __init__(self, version: int) -> None:
+        self._version = version
+
+    def run(self, symbols: NDArray[np.uint8], *_: Any) -> NDArray[np.float32]:
+        return np.full((len(symbols), 7), self._version, np.float32)
+
+
+def played(fingerprint: str, version: int = 0, folder: Path = Path("start")) -> ServedWeights:
+    """Weights whose tail answers ``version`` for every probability."""
+    weights: Any = SimpleNamespace(
+        manifest=SimpleNamespace(fingerprint=fingerprint, version=version), folder=folder
+    )
+    network: Any = _SignedTail(version)
+    rates = RateTable(("r",), np.ones((1, 8), np.float32), np.ones(1, np.float32))
+    tail = ServedTail(f"{fingerprint}/cloud", network, rates, CONFIG)
+    head: Any = None
+    return ServedWeights(weights, PayloadCodec(None, 1), head, {"cloud": tail})
+
+
+async def answer(served: ServedWeights) -> tuple[str, int]:
+    """Who answers a face: the model's name and its version."""
+    result = await served.tail("").submit(LATENT, Deadline.after_ms(60_000))
+    return result.answer.model, int(result.answer.probabilities[0])
+
+
+class PlayedFolders:
+    """An opener of folders that are not there: by name, what is in each; None is a broken one.
+
+    With ``held`` each opening waits until it is let go.
+    """
+
+    def __init__(self, held: bool = False) -> None:
+        self.contents: dict[str, tuple[str, int] | None] = {}
+        self.begun, self.go = threading.Semaphore(0), threading.Semaphore(0)
+        self._held = held
+
+    def __call__(self, folder: Path, go_on: Any) -> ServedWeights:
+        self.begun.release()
+        if self._held:
+            assert self.go.acquire(timeout=60)
+        go_on()
+        content = self.contents[folder.name]
+        if content is None:
+            raise WeightsError(f"{folder} is broken")
+        return played(*content, folder=folder)
