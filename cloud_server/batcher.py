@@ -19,7 +19,8 @@ import itertools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from cloud_server.batch_time import BatchTime
@@ -42,6 +43,7 @@ class _Entry(Generic[Item, Result]):
     item: Item
     submitted_s: float
     future: asyncio.Future[Result]
+    context: Context = field(default_factory=copy_context)  # so that the log names its request
 
     def fail(self, error: ServeError) -> None:
         if not self.future.done():
@@ -234,7 +236,7 @@ class Batcher(Generic[Item, Result]):
             results = await self._attempt(batch)
         except Exception as error:
             if len(batch) == 1:
-                log.error("a face failed in the network", exc_info=error)
+                batch[0].context.run(log.error, "a face failed in the network", exc_info=error)
                 batch[0].fail(InferenceFailed("the network failed on this face"))
                 return
             log.warning("a batch of %d failed, each face is run alone: %s", len(batch), error)

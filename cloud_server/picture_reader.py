@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import threading
 import time
@@ -67,7 +68,9 @@ class PictureReader:
             raise NotReady("the server is stopping")
         if not self._places.acquire(blocking=False):
             raise Overloaded(f"{self._pictures_max} pictures are waiting already")
-        job = self._workers.submit(self._read, data, served, deadline)
+        # In the caller's context, so that what is logged there names the request.
+        context = contextvars.copy_context()
+        job = self._workers.submit(context.run, self._read, data, served, deadline)
         job.add_done_callback(self._leave)
         try:
             return await asyncio.wrap_future(job)

@@ -1,5 +1,6 @@
 """The log's lines and the ids in them."""
 
+import asyncio
 import json
 import logging
 import sys
@@ -7,8 +8,10 @@ from contextvars import copy_context
 
 import pytest
 
+from cloud_server.batcher import Batcher
 from cloud_server.logs import JsonLines, Text
 from cloud_server.request import Request, enter, request_id
+from shared.deadline import Deadline
 
 
 def line(formatter: logging.Formatter, message: str, *arguments: object, **more: object) -> str:
@@ -67,3 +70,27 @@ def test_others_are_replaced(given: str | None) -> None:
     assert made != given
     assert request_id(made) == made
     assert request_id(given) != made
+
+
+async def test_a_face_that_fails_among_others_is_logged_with_its_own_request(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def run(items: list[str]) -> list[str]:
+        if "poison" in items:
+            raise ValueError("poison")
+        return items
+
+    async def ask(number: int, item: str) -> None:
+        enter(Request("grpc", "splitfer.v1.SplitFer/Infer", f"id-{number}"))
+        await asyncio.wait([batcher.submit(item, Deadline.after_ms(60_000))])
+
+    caplog.handler.setFormatter(JsonLines())
+    batcher: Batcher[str, str] = Batcher(run, batch_max=4, queue_max=4)
+    asked = [asyncio.create_task(ask(n, item)) for n, item in enumerate(("fine", "poison"))]
+    batcher.start()
+    await asyncio.wait(asked)
+    await batcher.close()
+    lines = [json.loads(one) for one in caplog.text.split("\n") if one.startswith("{")]
+    (told,) = [one for one in lines if one["level"] == "error"]
+    assert told["message"] == "a face failed in the network"
+    assert told["request_id"] == "id-1"
