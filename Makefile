@@ -1,7 +1,7 @@
 # make demo   the whole path on a bundled clip, with the server stopped and started on the way
 # make test   every test
 # make chaos  the tests that break link, server and clock, in their long form (CHAOS_MINUTES=30)
-# make check  formatting, types, import arrows, generated stubs
+# make check  formatting, types, import arrows, generated stubs, known vulnerabilities
 # make stubs  write shared/stubs/ from protos/
 # make lock   write requirements/*.txt from pyproject.toml
 # make model-card DATA=fer2013.zip   measure the default weights, write docs/model-card.md
@@ -32,6 +32,7 @@ check: .venv/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	BIN=$(BIN) sh protos/check.sh
+	BIN=$(BIN) sh requirements/audit.sh
 
 format: .venv/.dev
 	$(BIN)/ruff check --fix .
