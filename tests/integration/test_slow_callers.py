@@ -1,0 +1,155 @@
+"""Callers that are slow on purpose, as bare sockets: every wait for them has an end."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+
+from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from tests.integration.cloud_process import PATIENCE_S, CloudProcess
+
+CONNECTIONS_MAX = 6
+UPLOAD = b"POST /v1/faces HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n"
+TOKEN = b"Authorization: Bearer s3cret\r\n"
+
+
+@pytest.fixture(scope="module")
+def server(
+    old_weights_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[CloudProcess]:
+    file = tmp_path_factory.mktemp("config") / "cloud.yaml"
+    file.write_text(f"token: s3cret\nwait_s: 1\nreceive_s: 1\nconnections_max: {CONNECTIONS_MAX}\n")
+    with CloudProcess(old_weights_folder, "--config", str(file)) as server:
+        yield server
+
+
+@pytest.fixture
+def connection(server: CloudProcess) -> Iterator[socket.socket]:
+    with connected(server) as connection:
+        yield connection
+
+
+def connected(server: CloudProcess) -> socket.socket:
+    host, port = server.http.split(":")
+    return socket.create_connection((host, int(port)), timeout=PATIENCE_S)
+
+
+@contextlib.contextmanager
+def trickled(connection: socket.socket) -> Iterator[None]:
+    """A byte now and then, for as long as the server takes them."""
+    enough = threading.Event()
+
+    def send() -> None:
+        with contextlib.suppress(OSError):
+            while not enough.wait(0.1):
+                connection.send(b"a")
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        sender.join()
+
+
+def until_the_end(connection: socket.socket) -> bytes:
+    """All that comes; fails where the server keeps the connection."""
+    reply = b""
+    with contextlib.suppress(ConnectionError):
+        while part := connection.recv(65536):
+            reply += part
+    return reply
+
+
+def test_a_connection_that_says_nothing(connection: socket.socket) -> None:
+    assert until_the_end(connection) == b""
+
+
+def test_headers_that_never_end(connection: socket.socket) -> None:
+    connection.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
+    with trickled(connection):
+        assert until_the_end(connection) == b""
+
+
+def test_a_second_request_that_never_ends(connection: socket.socket) -> None:
+    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert connection.recv(12) == b"HTTP/1.1 200"
+    connection.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
+    with trickled(connection):
+        until_the_end(connection)
+
+
+def test_a_body_that_never_ends(connection: socket.socket) -> None:
+    connection.sendall(UPLOAD + TOKEN + b"\r\n")
+    with trickled(connection):
+        reply = until_the_end(connection)
+    assert reply.startswith(b"HTTP/1.1 504 ")
+    assert b'"code":"deadline"' in reply
+
+
+def test_a_body_that_was_refused_and_never_ends(connection: socket.socket) -> None:
+    connection.sendall(UPLOAD + b"\r\n")
+    with trickled(connection):
+        assert until_the_end(connection).startswith(b"HTTP/1.1 401 ")
+
+
+def test_headers_without_bound(connection: socket.socket) -> None:
+    connection.sendall(b"GET /healthz HTTP/1.1\r\nX: " + b"a" * 17_000)
+    assert until_the_end(connection).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_caller_that_takes_no_reply(connection: socket.socket) -> None:
+    def ask_for_ever() -> None:
+        while True:
+            connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n")
+
+    with pytest.raises(ConnectionError):
+        ask_for_ever()
+
+
+def test_more_connections_than_there_is_room_for(server: CloudProcess) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(CONNECTIONS_MAX):
+            stack.enter_context(connected(server))
+        refused = until_the_end(stack.enter_context(connected(server)))
+        assert refused.startswith(b"HTTP/1.1 503 ")
+        assert b"Retry-After" in refused
+        assert b'"code": "overloaded"' in refused
+    with httpx.Client(trust_env=False, timeout=PATIENCE_S) as client:
+        assert client.get(f"http://{server.http}/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("method", ["splitfer.v1.SplitFer/Classify", "grpc.health.v1.Health/Check"])
+def test_a_grpc_message_that_never_comes(server: CloudProcess, method: str) -> None:
+    enough = threading.Event()
+
+    def silence() -> Iterator[bytes]:
+        enough.wait(PATIENCE_S)
+        yield from ()
+
+    with server.channel() as channel:
+        call = channel.stream_unary(f"/{method}")
+        try:
+            with pytest.raises(grpc.RpcError) as raised:
+                call(silence(), metadata=(("authorization", "Bearer s3cret"),))
+        finally:
+            enough.set()
+    assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert "did not arrive" in raised.value.details()
+
+
+def test_grpc_metadata_without_bound(server: CloudProcess) -> None:
+    with server.channel() as channel:
+        call = channel.unary_unary("/splitfer.v1.SplitFer/GetModel")
+        with pytest.raises(grpc.RpcError) as raised:
+            call(b"", metadata=(("x", "a" * 17_000),), timeout=PATIENCE_S)
+        assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        stub = server.stub()
+        metadata = (("authorization", "Bearer s3cret"),)
+        assert stub.GetModel(pb.GetModelRequest(), metadata=metadata, timeout=PATIENCE_S).tails
