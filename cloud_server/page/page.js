@@ -132,12 +132,10 @@ async function sendFrames() {
       while (now - times[0] > 3000) times.shift();
       const ratePerS = times.length > 1 ? (1000 * (times.length - 1)) / (now - times[0]) : null;
       showResult(result, camera.mirrored, ratePerS);
-      const words = sentence(result.body.faces);
       const labels = result.body.faces.map((face) => face.label).join();
-      if (labels !== last && now - announced > ANNOUNCE_EVERY_MS) {
-        say(words);
-        [announced, last] = [now, labels];
-      }
+      const aloud = labels !== last && now - announced > ANNOUNCE_EVERY_MS;
+      if (aloud) [announced, last] = [now, labels];
+      say(sentence(result.body.faces), aloud);
     } catch (error) {
       if (mine.signal.aborted) return;
       if (!error.retryable) {
@@ -194,7 +192,8 @@ function showResult(result, mirrored = false, ratePerS = null) {
 
 function showBehind() {
   if (at("json").open) {
-    at("body").textContent = JSON.stringify(JSON.parse(at("json").dataset.text), null, 2);
+    const text = JSON.stringify(JSON.parse(at("json").dataset.text), null, 2);
+    at("body").textContent = text.replace(/\[[-\d,\s]+\]/g, (box) => box.replace(/\s+/g, " "));
   }
   if (at("terminal").open) at("curl").textContent = curlCommand(sent.name, Boolean(token()));
 }
@@ -213,8 +212,9 @@ function setState(state) {
   document.body.dataset.state = state;
 }
 
-function say(text) {
+function say(text, aloud = true) {
   at("status").textContent = text;
+  if (aloud) at("announced").textContent = text;
 }
 
 function showProblem(error, smaller = false, again = null) {

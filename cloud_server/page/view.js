@@ -66,7 +66,7 @@ export class Boxes {
     pen.font = "600 13px system-ui, sans-serif";
     const tagWidth = pen.measureText(text).width + 16;
     const tagX = Math.max(2, Math.min(x, width - tagWidth - 2));
-    const tagY = y >= 30 ? y - 28 : y + 5;
+    const tagY = y >= 30 ? y - 28 : Math.max(5, y + 5);
     pen.beginPath();
     pen.roundRect(tagX, tagY, tagWidth, 23, 6);
     pen.fillStyle = "#14191ce0";
@@ -173,9 +173,11 @@ export function showCost({ body, sentBytes, receivedBytes, roundTripMs }, ratePe
   );
 }
 
-// [face, ...] -> "2 faces: happy, 91 %; sad, 55 %."
+// [face, ...] -> "1 face: happy, 91 %." or "3 faces: 2 happy, 1 sad."
 export function sentence(faces) {
+  const labels = faces.map((face) => face.label ?? "without an answer");
   if (!faces.length) return "No face was found.";
-  const each = faces.map((face) => (face.label ? `${face.label}, ${percent(face.confidence)}` : "no answer"));
-  return `${faces.length === 1 ? "1 face" : `${faces.length} faces`}: ${each.join("; ")}.`;
+  if (faces.length === 1 && faces[0].label) return `1 face: ${labels[0]}, ${percent(faces[0].confidence)}.`;
+  const counts = [...new Set(labels)].map((label) => `${labels.filter((other) => other === label).length} ${label}`);
+  return `${faces.length} ${faces.length === 1 ? "face" : "faces"}: ${counts.join(", ")}.`;
 }
