@@ -62,7 +62,7 @@ def serve(config: CloudConfig) -> None:
             grpc_options={"port": grpc_port, "grpc_servicer_functions": [SERVICES]},
         )
         ray_serve.run(application(config), name=APPLICATION, route_prefix="/")
-        if config.token is None:
+        if config.token is None and config.tokens is None:
             log.warning("Ray's proxy listens for gRPC on every address, and no token is set")
         log.info(
             "serving %s (tail %s) on grpc %s:%d, http %s:%d",

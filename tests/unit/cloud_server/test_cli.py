@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from cloud_server.cli import run
+from cloud_server.token_file import Scope, read_tokens, token_digest
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +52,22 @@ def test_config_errors_are_one_line(
     assert len(err.splitlines()) == 1
     assert run(["serve", "--debug"]) == 2
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_new_token_and_its_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert run(["token", "new", "door", "--scope", "infer", "--scope", "image"]) == 0
+    token, line = capsys.readouterr().out.splitlines()
+    assert token not in line
+    file = tmp_path / "tokens.yaml"
+    file.write_text(line)
+    (entry,) = read_tokens(file).values()
+    assert entry.sha256 == token_digest(token).hex()
+    assert entry.scopes == {Scope.INFER, Scope.IMAGE}
+
+
+def test_a_token_without_a_proper_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["token", "new", "a b", "--scope", "infer"]) == 2
+    assert "a token's name" in capsys.readouterr().err
 
 
 def test_weights_errors(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

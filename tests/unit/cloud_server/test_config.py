@@ -59,6 +59,9 @@ def test_flags_win_over_environment_over_file(
         ("grpc_port = = 1", "cloud.toml: "),
         ("tls_cert = 'a.pem'", "tls_cert and tls_key go together"),
         ("token = ' '", "token: an empty token"),
+        ("tls_client_ca = 'a.pem'", "tls_client_ca goes with tls_cert"),
+        ("[caller_limits]\nconcurrent = 0", r"caller_limits.concurrent: .*greater"),
+        ("[caller_limits]\nrate = 1", "unknown key caller_limits.rate"),
     ],
 )
 def test_a_wrong_file_names_the_key(text: str, message: str, tmp_path: Path) -> None:
