@@ -56,7 +56,11 @@ def _wrap(handler: Handler, receive_s: float) -> Handler:
             message = read(data) if read else data
         except DecodeError:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the message cannot be read")
-        return await inner(message, context)
+        try:
+            return await inner(message, context)
+        except NotImplementedError:
+            # Such as health's List. gRPC would log a traceback for each call of any stranger.
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not served here")
 
     # To gRPC a stream, which it leaves to us to read; to the peer the same as a single message.
     behaviour: Any = answer
