@@ -68,17 +68,18 @@ class Measurement:
     def ours(self) -> list[Row]:
         """This server, by calls and by streams."""
         self._rows = []
-        for protocol in PROTOCOLS:
-            for faces in (1, 4):
-                with self._rig.server() as server:
-                    to = {"server": "splitfer", "protocol": protocol, "faces": faces}
-                    to |= {"port": server.port, "fingerprint": server.fingerprint}
-                    best = self._sweep(to, self._plan.loads)
-                    if faces == 1:
-                        for times in OVERLOADS:
-                            self._offer(to, f"overload {times:g}x", times * best)
-                        self._latency(to, best)
-            self._refusals(protocol, 10 * best)
+        best: dict[str, float] = {}
+        with self._rig.server() as server:
+            for protocol in PROTOCOLS:
+                self._sweep(_us(server, protocol, faces=4), self._plan.loads)
+                to = _us(server, protocol)
+                best[protocol] = self._sweep(to, self._plan.loads)
+                for times in OVERLOADS:
+                    self._offer(to, f"overload {times:g}x", times * best[protocol])
+                self._latency(to, best[protocol])
+        with self._rig.server(**PLUGGED) as plugged:
+            for protocol in PROTOCOLS:
+                self._refusals(plugged, protocol, 10 * best[protocol])
         return self._rows
 
     def peer(self, name: str) -> list[Row]:
@@ -102,31 +103,25 @@ class Measurement:
         self._offer(to, "70 %", LATENCY_LOAD * best, seconds=seconds)
         self._offer(to, "idle", self._plan.idle_calls_per_s, seconds=seconds)
 
-    def _refusals(self, protocol: str, rate: float) -> None:
+    def _refusals(self, plugged: ServerProcess, protocol: str, rate: float) -> None:
         """What a refusal costs: nearly every call is refused by a queue that is full."""
-        with self._rig.server(**PLUGGED) as server:
-            to = {"server": "splitfer", "protocol": protocol, "faces": 1}
-            to |= {"port": server.port, "fingerprint": server.fingerprint}
-            self._offer(
-                to, "refusals", rate, deadline_ms=PLUGGED_DEADLINE_MS, warm_s=0.0, measured=server
-            )
+        to, before_s = _us(plugged, protocol), plugged.cpu_s
+        self._offer(to, "refusals", rate, deadline_ms=PLUGGED_DEADLINE_MS, warm_s=0.0)
+        self._rows[-1]["cpu_s"] = round(plugged.cpu_s - before_s, 3)
 
     def _offer(
-        self, to: Row, what: str, faces_per_s: float, load: float | None = None,
-        measured: ServerProcess | None = None, **order: Any,
+        self, to: Row, what: str, faces_per_s: float, load: float | None = None, **order: Any
     ) -> None:  # fmt: skip
         plan = self._plan
+        asked = max(1.0, faces_per_s)  # also where nothing was answered before
         fitted = {"deadline_ms": plan.deadline_ms, "seconds": plan.seconds, "warm_s": plan.warm_s}
-        before_s = measured.cpu_s if measured else 0.0
         row = self._rig.offer(
-            **to, rate=faces_per_s / to["faces"], seed=len(self._rows), **(fitted | order)
+            **to, rate=asked / to["faces"], seed=len(self._rows), **(fitted | order)
         )
         named = {key: to[key] for key in ("server", "protocol", "faces")}
         self._rows.append(
-            {**named, "what": what, "load": load, "faces_per_s": round(faces_per_s, 1), **row}
+            {**named, "what": what, "load": load, "faces_per_s": round(asked, 1), **row}
         )
-        if measured is not None:
-            self._rows[-1]["cpu_s"] = round(measured.cpu_s - before_s, 3)
         self._bar.update()
 
 
@@ -150,6 +145,13 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
 
         plot(result, arguments.plot)
     return result
+
+
+def _us(server: ServerProcess, protocol: str, faces: int = 1) -> Row:
+    return {
+        "server": "splitfer", "protocol": protocol, "faces": faces, "port": server.port,
+        "fingerprint": server.fingerprint,
+    }  # fmt: skip
 
 
 def _same(row: Row, to: Row) -> bool:

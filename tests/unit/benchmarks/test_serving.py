@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import grpc
@@ -94,7 +95,15 @@ async def test_a_stream_carries_messages_both_ways(port: int) -> None:
 
 
 async def test_http_posts_wait_for_a_free_connection_and_survive_a_closed_one() -> None:
+    connections: set[Any] = set()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.add(asyncio.current_task())
+        with contextlib.suppress(ConnectionError):
+            await converse(reader, writer)
+        writer.close()
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while head := await reader.readline():
             size = 0
             while (line := await reader.readline()) != b"\r\n":
@@ -105,7 +114,6 @@ async def test_http_posts_wait_for_a_free_connection_and_survive_a_closed_one() 
                 break
             assert head.startswith(b"POST /here ")
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-        writer.close()
 
     server = await asyncio.start_server(serve, HOST, 0)
     port = server.sockets[0].getsockname()[1]
@@ -126,6 +134,7 @@ async def test_http_posts_wait_for_a_free_connection_and_survive_a_closed_one() 
     assert sorted(statuses) == [0] + 9 * [200]
     pool.close()
     server.close()
+    await asyncio.wait(connections)
 
 
 def test_faces_count_only_in_time() -> None:
