@@ -209,7 +209,7 @@ class Service:
         start = time.perf_counter()
         self._bound(len(crops))
         served = self._registry.weights(fingerprint)
-        about(Path.CLOUD, served.fingerprint)
+        about(Path.IMAGE, served.fingerprint)
         index = _rate_index(served, rate)
         with served.request():
             waiting = [
