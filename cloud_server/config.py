@@ -13,7 +13,7 @@ from pydantic_settings import NoDecode
 
 from cloud_server.allowance import CallerLimits
 from cloud_server.ray_scale import RayScale
-from shared.contracts import Limits
+from shared.contracts import Device, Limits
 from shared.settings import Settings
 
 PREFIX = "SPLITFER_CLOUD_"
@@ -42,6 +42,7 @@ class CloudConfig(Settings):
     )
     tail: str | None = Field(None, description="default tail; the manifest's where none")
 
+    device: Device = Field("cpu", description="what runs the networks: cpu, or cuda (NVIDIA)")
     threads: int = Field(1, ge=1, description="threads of each network")
     batch_max: int = Field(
         0, ge=0, description="faces in one run of a tail; 0 finds out how many pay on this device"
@@ -57,6 +58,9 @@ class CloudConfig(Settings):
         64, ge=0, description="messages in flight on one InferStream; 0 offers no streams"
     )
     picture_threads: int = Field(2, ge=1, description="pictures worked on at once")
+    picture_decode_s: float = Field(
+        10, gt=0, le=3600, description="in which a picture must be decoded"
+    )
     pictures_max: int = Field(16, ge=1, description="pictures worked on or waiting")
     search_side_px: int = Field(640, ge=80, description="longer side of the searched picture")
     limits: Limits = Limits()

@@ -49,8 +49,6 @@ class Tails:
 
     def __init__(self, config: CloudConfig) -> None:
         self._registry = Registry.load(config)
-        for tail in self._registry.tails:
-            tail.warm_up()
         self._registry.start()
 
     async def run(

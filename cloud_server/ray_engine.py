@@ -87,7 +87,8 @@ def _prepare(config: CloudConfig) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ray's processes step back for any other (niceness 15); these are the server itself.
     os.environ.setdefault("RAY_worker_niceness", "0")
-    # A proxy takes longer than Ray's 5 s to start on a small or a busy machine.
+    # On a small or a busy machine the start takes longer than Ray waits by itself.
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
     os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
 
 

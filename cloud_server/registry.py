@@ -57,7 +57,7 @@ class Registry:
         """
         opened: dict[str, Weights] = {}
         for folder in config.weights or shipped_folders():
-            weights = Weights(folder)
+            weights = Weights(folder, config.device)
             other = opened.setdefault(weights.manifest.fingerprint, weights)
             if other is not weights:
                 raise ConfigError(
@@ -72,7 +72,7 @@ class Registry:
             )
 
         def open_folder(folder: Path, go_on: Callable[[], None]) -> ServedWeights:
-            return serve_weights(Weights(folder), config, go_on)
+            return serve_weights(Weights(folder, config.device), config, go_on)
 
         return cls([serve_weights(weights, config) for weights in opened.values()], open_folder)
 

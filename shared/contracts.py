@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 from shared.labels import LABELS
 
@@ -12,6 +13,9 @@ SCHEMA_VERSION = 2
 LATENT_SHAPE = (8, 28, 28)
 FEATURES_SHAPE = (116, 28, 28)
 CROP_SIDE = 224
+
+# What runs a network.
+Device = Literal["cpu", "cuda"]
 
 
 class Path(StrEnum):

@@ -9,11 +9,12 @@ import onnxruntime
 from google.protobuf.message import DecodeError, Message
 from numpy.typing import NDArray
 
-from shared.contracts import LATENT_SHAPE
-from shared.errors import WeightsError
+from shared.contracts import LATENT_SHAPE, Device
+from shared.errors import ConfigError, WeightsError
 from shared.quantiser import ZERO_SYMBOL
 from shared.stubs.onnx_subset.external_data_pb2 import ModelProto, TensorProto
 
+_CUDA = "CUDAExecutionProvider"
 _EXTERNAL = 1
 # Names of a model's inputs and of its outputs.
 Form = tuple[tuple[str, ...], tuple[str, ...]]
@@ -31,8 +32,8 @@ class Head:
     for.
     """
 
-    def __init__(self, model: bytes, threads: int) -> None:
-        self._session = session(model, threads)
+    def __init__(self, model: bytes, threads: int, device: Device = "cpu") -> None:
+        self._session = session(model, threads, device)
         form = _form(self._session, "a head", (_ROUNDING_HEAD, _HEAD))
         self._rounds = form is _ROUNDING_HEAD
 
@@ -52,8 +53,10 @@ class Tail:
     and know its step.
     """
 
-    def __init__(self, model: bytes, threads: int, temperature: float = 1.0) -> None:
-        self._session = session(model, threads)
+    def __init__(
+        self, model: bytes, threads: int, temperature: float = 1.0, device: Device = "cpu"
+    ) -> None:
+        self._session = session(model, threads, device)
         form = _form(self._session, "a tail", (_LOCAL_TAIL, _ONE_RATE_TAIL, _CLOUD_TAIL))
         self._inputs = form[0]
         self._temperature = temperature
@@ -100,12 +103,14 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
-    """A session on the processor with ``threads`` threads that do not spin while idle.
+def session(model: bytes, threads: int, device: Device = "cpu") -> onnxruntime.InferenceSession:
+    """A session on ``device`` with ``threads`` threads that do not spin while idle.
 
     Raises:
         WeightsError: not an ONNX model, or one that keeps data outside its file.
+        ConfigError: the device cannot be used here.
     """
+    providers = _providers(device)
     refuse_external_data(model)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -113,9 +118,26 @@ def session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        made = onnxruntime.InferenceSession(model, options, providers=providers)
     except Exception as error:  # ONNX Runtime's classes share no base but Exception
         raise WeightsError(f"ONNX Runtime cannot load the model: {error}") from error
+    # Without a driver it takes the processor and goes on.
+    if device == "cuda" and _CUDA not in made.get_providers():
+        raise ConfigError("device: cuda was asked for, but no NVIDIA GPU can be used here")
+    return made
+
+
+def _providers(device: Device) -> list[str | tuple[str, dict[str, str]]]:
+    if device == "cpu":
+        return ["CPUExecutionProvider"]
+    here = onnxruntime.get_available_providers()
+    if _CUDA not in here:
+        raise ConfigError(
+            "device: cuda needs onnxruntime-gpu in the place of onnxruntime; "
+            f"this one runs on {', '.join(here)}"
+        )
+    # TensorFloat-32 would cost the digits that the golden check asks for.
+    return [(_CUDA, {"use_tf32": "0"}), "CPUExecutionProvider"]
 
 
 def _form(loaded: onnxruntime.InferenceSession, kind: str, forms: tuple[Form, ...]) -> Form:

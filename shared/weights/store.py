@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from shared.codec.entropy import EntropyTables
 from shared.codec.payload import PayloadCodec
-from shared.contracts import LATENT_SHAPE
+from shared.contracts import LATENT_SHAPE, Device
 from shared.errors import ConfigError, WeightsError
 from shared.labels import LABELS
 from shared.quantiser import Quantiser
@@ -48,14 +48,15 @@ class Golden:
 
 
 class Weights:
-    """Verified weights of one fingerprint.
+    """Verified weights of one fingerprint, whose networks run on ``device``.
 
     Raises:
         WeightsError: the folder, a file or a hash is not as the manifest says.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, device: Device = "cpu") -> None:
         self.folder = folder
+        self._device: Device = device
         try:
             self.manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
         except OSError as error:
@@ -150,7 +151,7 @@ class Weights:
             known = ", ".join(self.manifest.tails)
             raise WeightsError(f"no tail {name!r} in {self.folder}; there are {known}")
         entry = self.manifest.tails[name]
-        tail = self._load(entry, lambda data: Tail(data, threads, entry.temperature))
+        tail = self._load(entry, lambda data: Tail(data, threads, entry.temperature, self._device))
         golden = self.golden
         if name == LOCAL_TAIL:
             logits = tail.logits(self._head(threads).run(golden.crops)[0])
@@ -186,7 +187,7 @@ class Weights:
         return golden
 
     def _head(self, threads: int) -> Head:
-        return self._load(self.manifest.head, lambda data: Head(data, threads))
+        return self._load(self.manifest.head, lambda data: Head(data, threads, self._device))
 
     def _load(self, entry: FileEntry, make: Callable[[bytes], T]) -> T:
         data = self._read(entry)
