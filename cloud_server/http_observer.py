@@ -10,7 +10,7 @@ from cloud_server.observer import Observer
 from cloud_server.request import OK, REQUEST_ID
 
 # What asks for these is not a caller but the machinery around the server.
-_PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+_PROBES = frozenset({"/healthz", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"})
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _OTHER = "other"
 _CODES = {401: "unauthorised", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
