@@ -3,10 +3,7 @@ reflection."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, NoReturn, TypeVar
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -14,7 +11,7 @@ from grpc_reflection.v1alpha import reflection
 
 from cloud_server.caller import grpc_caller
 from cloud_server.config import CloudConfig
-from cloud_server.error_map import codes_of, trailing_metadata, unexpected
+from cloud_server.grpc_call import Context, abort_call, answer_call
 from cloud_server.grpc_guard import GrpcGuard
 from cloud_server.grpc_observer import GrpcObserver
 from cloud_server.infer_stream import InferStream
@@ -40,10 +37,6 @@ _AGE_GRACE_MS = 60_000
 # Clients ping every 10 s, also without calls; gRPC's default allows one in five minutes and then
 # closes the connection with "too_many_pings".
 _SHORTEST_PING_MS = 5_000
-
-log = logging.getLogger(__name__)
-Context = grpc.aio.ServicerContext[Any, Any]
-Reply = TypeVar("Reply")
 
 
 class SplitFerServicer(pb_grpc.SplitFerServicer):
@@ -86,12 +79,12 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
                 ),
             )
 
-        return await self._reply(context, work)
+        return await answer_call(self._service, context, work)
 
     async def Infer(self, request: pb.InferRequest, context: Context) -> pb.InferResponse:
         """One frame's latents -> a result per face."""
 
-        return await self._reply(context, partial(self._infer, request), Scope.INFER)
+        return await answer_call(self._service, context, partial(self._infer, request), Scope.INFER)
 
     async def InferStream(self, _: object, context: Context) -> None:
         """Frames' latents as they come -> their results as they are ready."""
@@ -103,7 +96,7 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
             with service.health.request():
                 pass  # starting or draining
         except SplitFerError as error:
-            await _abort(context, error)
+            await abort_call(context, error)
         stream = InferStream(
             service, self._infer, context, caller.allowance, self._stream_in_flight
         )
@@ -139,29 +132,7 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
             reply.checksum = classify_checksum(request.picture, reply)
             return reply
 
-        return await self._reply(context, work, Scope.IMAGE)
-
-    async def _reply(
-        self,
-        context: Context,
-        work: Callable[[Deadline], Awaitable[Reply]],
-        scope: Scope | None = None,
-    ) -> Reply:
-        service = self._service
-        try:
-            caller = grpc_caller(service.access, context, scope)
-            left_s = context.time_remaining()
-            left_ms = service.config.deadline_ms if left_s is None else left_s * 1000
-            with caller.allowance.request(), service.health.request():
-                reply = await work(Deadline.after_ms(left_ms))
-        except SplitFerError as raised:
-            error = raised
-        except Exception:
-            log.exception("a call failed")
-            error = unexpected()
-        else:
-            return reply
-        await _abort(context, error)
+        return await answer_call(self._service, context, work, Scope.IMAGE)
 
 
 class GrpcServer:
@@ -214,13 +185,6 @@ class GrpcServer:
     async def _set(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for name in ("", SERVICE, OIP_SERVICE):
             await self._health.set(name, status)
-
-
-async def _abort(context: Context, error: SplitFerError) -> NoReturn:
-    await context.abort(
-        codes_of(error).grpc, str(error), trailing_metadata=trailing_metadata(error)
-    )
-    raise AssertionError("abort raises")
 
 
 def _options(config: CloudConfig) -> list[tuple[str, int]]:
