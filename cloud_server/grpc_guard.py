@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+_NOT_OURS = "/grpc."
 
 
 class GrpcGuard(grpc.aio.ServerInterceptor):
@@ -29,11 +30,15 @@ class GrpcGuard(grpc.aio.ServerInterceptor):
     ) -> Handler | None:
         """The method's handler, wrapped."""
         handler = await continuation(handler_call_details)
-        if handler is None or handler.unary_unary is None:
-            return handler
+        if handler is None:
+            return None
         method = handler_call_details.method
         if method not in self._wrapped:
-            self._wrapped[method] = _wrap(handler, self._receive_s)
+            if handler.unary_unary is not None:
+                handler = _wrap(handler, self._receive_s)
+            elif method.startswith(_NOT_OURS):
+                handler = _lenient(handler)
+            self._wrapped[method] = handler
         return self._wrapped[method]
 
 
@@ -67,3 +72,25 @@ def _wrap(handler: Handler, receive_s: float) -> Handler:
     return grpc.stream_unary_rpc_method_handler(
         behaviour, response_serializer=handler.response_serializer
     )
+
+
+def _lenient(handler: Handler) -> Handler:
+    """A stream's handler that takes what is no message for an empty one: gRPC would log a traceback
+    for each, and anybody may ask for reflection and watch the health."""
+    read = handler.request_deserializer
+    if read is None:
+        return handler
+
+    def read_or_empty(data: bytes) -> Any:
+        try:
+            return read(data)
+        except DecodeError:
+            return read(b"")
+
+    kinds = {
+        grpc.stream_stream_rpc_method_handler: handler.stream_stream,
+        grpc.stream_unary_rpc_method_handler: handler.stream_unary,
+        grpc.unary_stream_rpc_method_handler: handler.unary_stream,
+    }
+    make, behaviour = next((make, inner) for make, inner in kinds.items() if inner is not None)
+    return make(behaviour, read_or_empty, handler.response_serializer)

@@ -11,6 +11,7 @@ import pytest
 from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
 
 from shared.stubs.inference import grpc_inference_pb2 as oip_pb
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
@@ -21,6 +22,7 @@ SERVICES = [
     pb.DESCRIPTOR.services_by_name["SplitFer"],
     oip_pb.DESCRIPTOR.services_by_name["GRPCInferenceService"],
     health_pb2.DESCRIPTOR.services_by_name["Health"],
+    reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"],
 ]
 METHODS = [method for service in SERVICES for method in service.methods]
 # A watch of health never ends by itself.
