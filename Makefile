@@ -5,6 +5,7 @@
 # make stubs  write shared/stubs/ from protos/
 # make lock   write requirements/*.txt from pyproject.toml
 # make model-card DATA=fer2013.zip   measure the default weights, write docs/model-card.md
+# make images   the container images of both sides
 #
 # SPLITFER_TORCH        the torch to install for development (default: see TORCH below)
 # SPLITFER_TORCH_INDEX  a package index to take it from, such as one with processor-only builds
@@ -15,7 +16,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PROTOS := splitfer/v1/splitfer.proto inference/grpc_inference.proto onnx_subset/external_data.proto
 
-.PHONY: demo test chaos check stubs lock format model-card clean
+.PHONY: demo test chaos check stubs lock format model-card images clean
 
 demo: .venv/.run
 	$(BIN)/python -m benchmarks.demo --out demo-out
@@ -62,6 +63,9 @@ model-card: .venv/.dev
 	$(PIP) --require-hashes -r requirements/dev.txt
 	$(BIN)/python -c 'import torch' 2>/dev/null || $(PIP) "$(TORCH)" $(if $(SPLITFER_TORCH_INDEX),--index-url $(SPLITFER_TORCH_INDEX))
 	touch $@
+
+images:
+	sh deploy/images.sh
 
 clean:
 	rm -rf .venv demo-out

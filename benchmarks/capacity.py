@@ -8,9 +8,16 @@ rate is bounded by the first stage that is full, and by all of them together whe
 
 from __future__ import annotations
 
+import argparse
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from benchmarks import markdown
+
+# A face of the default rate, with its share of message and framing; and a latent between replicas.
+UP_BYTES, DOWN_BYTES, LATENT_BYTES = 420, 90, 6272
 
 
 @dataclass(frozen=True)
@@ -62,3 +69,55 @@ def mean_wait_ms(faces_per_s: float, ms_a_face: float, processes: int) -> float:
 def network_mbit_per_s(faces_per_s: float, up_bytes: float, down_bytes: float) -> float:
     """What callers send and get; inside the cluster each byte travels up to twice more."""
     return faces_per_s * (up_bytes + down_bytes) * 8 / 1e6
+
+
+def plan(replicas: int, costs_ms: Mapping[str, float], utilisation: float) -> dict[str, float]:
+    """What ``replicas`` tail replicas answer, and what goes with them."""
+    faces_per_s = replicas * 1000 / costs_ms["tail"] * utilisation
+    return {
+        "tail": replicas,
+        "faces_per_s": faces_per_s,
+        "ingress": needed(faces_per_s, costs_ms["ingress"], utilisation),
+        "proxy": needed(faces_per_s, costs_ms["proxy"], utilisation),
+        "wait_ms": mean_wait_ms(faces_per_s, costs_ms["tail"], replicas),
+        "outside_mbit_per_s": network_mbit_per_s(faces_per_s, UP_BYTES, DOWN_BYTES),
+        "inside_mbit_per_s": network_mbit_per_s(faces_per_s, LATENT_BYTES, DOWN_BYTES),
+    }
+
+
+def table(plans: list[dict[str, float]]) -> str:
+    """In Markdown."""
+    head = [
+        "tail replicas", "faces/s", "ingress", "proxies", "mean wait", "outside",
+        "ingress to tails",
+    ]  # fmt: skip
+    rows = [
+        [
+            f"{one['tail']:.0f}", f"{one['faces_per_s']:.0f}", f"{one['ingress']:.0f}",
+            f"{one['proxy']:.0f}", f"{one['wait_ms']:.2f} ms",
+            f"{one['outside_mbit_per_s']:.0f} Mbit/s", f"{one['inside_mbit_per_s']:.0f} Mbit/s",
+        ]
+        for one in plans
+    ]  # fmt: skip
+    return markdown.table(head, rows)
+
+
+def main() -> int:
+    """Command line; gives the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for stage in ("tail", "ingress", "proxy"):
+        parser.add_argument(
+            f"--{stage}-ms", type=float, required=True, help="processor time that a face costs it"
+        )
+    parser.add_argument("--utilisation", type=float, default=0.7, help="share of busy time (0.7)")
+    parser.add_argument("--replicas", type=int, nargs="+", default=[1, 10, 100])
+    arguments = parser.parse_args()
+    costs_ms = {name: getattr(arguments, f"{name}_ms") for name in ("tail", "ingress", "proxy")}
+    print(table([plan(n, costs_ms, arguments.utilisation) for n in arguments.replicas]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

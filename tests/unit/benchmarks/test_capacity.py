@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from benchmarks.capacity import Stage, bound, mean_wait_ms, needed, network_mbit_per_s
+from benchmarks.capacity import Stage, bound, mean_wait_ms, needed, network_mbit_per_s, plan, table
 
 
 def test_the_first_full_stage_sets_the_bound() -> None:
@@ -49,3 +49,13 @@ def test_several_processes_wait_as_a_simulation_does() -> None:
 
 def test_the_network_carries_both_ways() -> None:
     assert network_mbit_per_s(1000, 400, 100) == pytest.approx(4)
+
+
+def test_a_plan_keeps_every_stage_below_its_share() -> None:
+    costs_ms = {"tail": 2.0, "ingress": 1.0, "proxy": 0.3}
+    for replicas in (10, 100):
+        found = plan(replicas, costs_ms, 0.7)
+        assert found["faces_per_s"] == pytest.approx(350 * replicas)
+        for stage, ms in costs_ms.items():
+            assert found["faces_per_s"] * ms / 1000 / found[stage] <= 0.7 + 1e-9
+        assert f"| {replicas} |" in table([found])
