@@ -103,8 +103,7 @@ def test_nobody_goes_without_an_answer(settings: tuple[str, str]) -> None:
                 first.signal(signal.SIGTERM)
                 wait_until(callers.everyone_was_refused, "a refusal for each caller")
                 wait_until(lambda: callers.seen["second"] >= 2 * CALLERS, "the other server")
-                with httpx.Client(base_url=f"http://{first.http}", trust_env=False) as client:
-                    reply = client.get("/readyz")
+                reply = httpx.get(f"http://{first.http}/readyz", timeout=60, trust_env=False)
                 assert reply.status_code == 503
                 assert reply.json()["reason"] == "draining"
                 unfinished.sendall(PICTURE[10:])
