@@ -22,6 +22,9 @@ _PATIENCE_S = 600.0
 _ERRORS: dict[str, type[SplitFerError]] = {"weights": WeightsError, "refused": RefusedChange}
 
 
+_Pems = tuple[Path | None, Path | None, Path | None]
+
+
 def add_models_command(commands: Any) -> None:
     """Add ``models`` to a parser's sub-commands."""
     models = commands.add_parser(
@@ -33,6 +36,8 @@ def add_models_command(commands: Any) -> None:
     )
     models.add_argument("--url", default=_URL, help=f"of the server's HTTP ({_URL})")
     models.add_argument("--ca", type=Path, metavar="FILE", help="PEM certificates to trust")
+    models.add_argument("--cert", type=Path, metavar="FILE", help="PEM shown to the server")
+    models.add_argument("--key", type=Path, metavar="FILE", help="PEM of --cert's key")
     models.add_argument("--json", action="store_true", help="print the server's reply as it is")
     models.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
     actions = models.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -56,7 +61,8 @@ def run_models(arguments: argparse.Namespace) -> None:
         SplitFerError: the server refused, or cannot be reached.
     """
     method, path, body = _request(arguments)
-    reply = _ask(arguments.url, arguments.ca, method, MODELS + path, body)
+    pems = (arguments.ca, arguments.cert, arguments.key)
+    reply = _ask(arguments.url, pems, method, MODELS + path, body)
     if arguments.json:
         json.dump(reply, sys.stdout, indent=2)
         print()
@@ -81,12 +87,12 @@ def _request(arguments: argparse.Namespace) -> tuple[str, str, dict[str, Any] | 
     return "GET", "", None
 
 
-def _ask(url: str, ca: Path | None, method: str, path: str, body: dict[str, Any] | None) -> Any:
+def _ask(url: str, pems: _Pems, method: str, path: str, body: dict[str, Any] | None) -> Any:
     headers = {"Content-Type": "application/json"} if body is not None else {}
     if token := os.environ.get(TOKEN_VARIABLE):
         headers["Authorization"] = f"Bearer {token}"
     # Not urllib's opener: it would send the token through the proxy of the environment.
-    connection = _connection(url, ca)
+    connection = _connection(url, pems)
     try:
         connection.request(method, path, json.dumps(body) if body is not None else None, headers)
         response = connection.getresponse()
@@ -105,7 +111,8 @@ def _ask(url: str, ca: Path | None, method: str, path: str, body: dict[str, Any]
     raise _ERRORS.get(code, SplitFerError)(message)
 
 
-def _connection(url: str, ca: Path | None) -> http.client.HTTPConnection:
+def _connection(url: str, pems: _Pems) -> http.client.HTTPConnection:
+    ca, cert, key = pems
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -117,6 +124,8 @@ def _connection(url: str, ca: Path | None) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(host, port, timeout=_PATIENCE_S)
     try:
         context = ssl.create_default_context(cafile=ca)
+        if cert is not None:
+            context.load_cert_chain(cert, key)
     except OSError as error:
-        raise ConfigError(f"--ca: cannot use {ca}: {error}") from error
+        raise ConfigError(f"--ca, --cert, --key: {error}") from error
     return http.client.HTTPSConnection(host, port, timeout=_PATIENCE_S, context=context)
