@@ -20,8 +20,7 @@ _URL = "http://127.0.0.1:8080"
 # Loading takes seconds, and unloading as long as the longest deadline under way.
 _PATIENCE_S = 600.0
 _ERRORS: dict[str, type[SplitFerError]] = {"weights": WeightsError, "refused": RefusedChange}
-
-
+# Certificates to trust; a certificate of the caller's own, and its key.
 _Pems = tuple[Path | None, Path | None, Path | None]
 
 
