@@ -82,7 +82,9 @@ def write_reply(
     behind: list[bytes] = []
     described = []
     for output in outputs:
-        entry = {"name": output.name, "datatype": output.datatype, "shape": output.shape}
+        entry: dict[str, Any] = {
+            "name": output.name, "datatype": output.datatype, "shape": output.shape,
+        }  # fmt: skip
         if asked.raw_outputs.get(output.name, asked.raw_output):
             behind.append(output.raw())
             entry["parameters"] = {"binary_data_size": len(behind[-1])}

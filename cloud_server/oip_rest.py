@@ -185,7 +185,9 @@ def oip_router(service: Service) -> APIRouter:
             return ModelReadyBody(name=name, ready=True)
         return _not_ready({"name": name, "ready": False})
 
-    unready = {503: {"model": ModelReadyBody, "description": "It does not."}}
+    unready: dict[int | str, dict[str, Any]] = {
+        503: {"model": ModelReadyBody, "description": "It does not."}
+    }
 
     @router.get(
         f"{PREFIX}/models/{{name}}/ready",
