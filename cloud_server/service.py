@@ -337,7 +337,14 @@ async def _settled_all(
     finally:
         for future in futures:
             future.cancel()  # withdraws what is late, or whose caller has gone
-    return [_settled(entry) if isinstance(entry, asyncio.Future) else entry for entry in waiting]
+    results: list[T | SplitFerError] = []
+    for entry in waiting:
+        if isinstance(entry, asyncio.Future):
+            settled = _settled(entry)
+            results.append(settled)
+        else:
+            results.append(entry)
+    return results
 
 
 def _settled(future: asyncio.Future[T]) -> T | SplitFerError:
