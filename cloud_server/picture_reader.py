@@ -1,4 +1,4 @@
-"""Whole pictures to latents: decode, detect, crop, head; in worker threads."""
+"""Whole pictures to latents: decode (in processes), detect, crop, head; in worker threads."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cloud_server.config import CloudConfig
+from cloud_server.picture_decoder import PictureDecoder
 from cloud_server.registry import ServedWeights
 from shared.contracts import Box
 from shared.deadline import Deadline
 from shared.detection import FaceDetector
 from shared.errors import DeadlineExceeded, InferenceFailed, NotReady, Overloaded, SplitFerError
 from shared.latent import Latent
-from shared.picture import decode_picture
 from shared.preprocess import crop_face, to_grey
 
 log = logging.getLogger(__name__)
@@ -38,9 +39,9 @@ class ReadPicture:
 
 
 class PictureReader:
-    """A bounded number of pictures at once. Pillow, dlib and ONNX Runtime release the GIL.
+    """A bounded number of pictures at once. dlib and ONNX Runtime release the GIL.
 
-    A dlib detector belongs to one thread, so each worker has its own.
+    A dlib detector belongs to one thread, so each worker has its own; there are as many decoders.
     """
 
     def __init__(self, config: CloudConfig) -> None:
@@ -50,6 +51,11 @@ class PictureReader:
         self._own = threading.local()
         self._pictures_max = config.pictures_max
         self._places = threading.BoundedSemaphore(config.pictures_max)
+        self._decoders = tuple(
+            PictureDecoder(config.limits.picture_pixels, config.picture_decode_s)
+            for _ in range(config.picture_threads)
+        )
+        self._idle_decoders = list(self._decoders)
         self._closed = False
         self._warm_up(config.picture_threads)
 
@@ -57,11 +63,11 @@ class PictureReader:
         """The bytes of a JPEG, PNG or WebP -> its faces.
 
         Raises:
-            ImageError: damaged, or a kind that is not read.
+            ImageError: damaged, a kind that is not read, or its decoder broke or took too long.
             PayloadTooLarge: too many pixels.
             Overloaded: as many pictures as may wait are waiting.
             DeadlineExceeded: no time was left when its turn came.
-            InferenceFailed: the detector or the head failed.
+            InferenceFailed: the detector or the head failed, or no decoder could be started.
             NotReady: closed, before or meanwhile.
         """
         if self._closed:
@@ -81,9 +87,11 @@ class PictureReader:
             raise
 
     def close(self) -> None:
-        """Stop; pictures that no worker has begun raise ``NotReady``."""
+        """Stop; pictures that wait or are being decoded raise ``NotReady``."""
         self._closed = True
         self._workers.shutdown(wait=False, cancel_futures=True)
+        for decoder in self._decoders:
+            decoder.close()
 
     def _leave(self, _: Future[ReadPicture]) -> None:
         # Not when the caller gives up: a worker that has begun still holds its picture.
@@ -100,7 +108,7 @@ class PictureReader:
 
     def _stages(self, data: bytes, served: ServedWeights, deadline: Deadline) -> ReadPicture:
         _in_time(deadline)
-        rgb = decode_picture(data, self._limits.picture_pixels)
+        rgb = self._decoded(data)
         _in_time(deadline)
         start = time.perf_counter()
         grey = to_grey(rgb)
@@ -119,6 +127,13 @@ class PictureReader:
             head_ms = (time.perf_counter() - cropped) * 1000
         height, width = grey.shape
         return ReadPicture(width, height, boxes, latents, (detected - start) * 1000, head_ms)
+
+    def _decoded(self, data: bytes) -> NDArray[np.uint8]:
+        decoder = self._idle_decoders.pop()
+        try:
+            return decoder.decode(data)
+        finally:
+            self._idle_decoders.append(decoder)
 
     def _warm_up(self, threads: int) -> None:
         # Making a detector takes a quarter of a second, which the first callers would pay. The

@@ -328,7 +328,7 @@ async def test_pictures_wait_in_bounds(
         assert go.wait(60)
         return grey(100)
 
-    monkeypatch.setattr("cloud_server.picture_reader.decode_picture", decode)
+    monkeypatch.setattr("cloud_server.picture_decoder.PictureDecoder.decode", decode)
     running = asyncio.create_task(service.classify(b"1", "", soon()))
     assert await asyncio.to_thread(begun.wait, 60)
     waiting = asyncio.create_task(service.classify(b"2", "", soon()))

@@ -1,0 +1,256 @@
+"""Pictures are decoded in a process of their own, so that a hostile one hurts nobody else.
+
+    PictureDecoder.decode(bytes) ==socket==> python -m cloud_server.picture_decoder ==> pixels
+
+The process has bounds on its memory and time, cannot write or open files, and does not have the
+server's environment. It ends when its socket closes, also where the server was killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import resource
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from shared.errors import (
+    ImageError,
+    InferenceFailed,
+    NotReady,
+    PayloadTooLarge,
+    SplitFerError,
+    UnsupportedPicture,
+)
+from shared.picture import decode_picture
+
+log = logging.getLogger(__name__)
+
+START_S = 60.0
+# For a process that is stopped, or starved: one that works is ended by its own bound.
+PATIENCE_S = 60.0
+# Of a picture in all its forms at once: file, libjpeg's coefficients, Pillow's copies, RGB.
+_MEMORY_A_PIXEL_BYTES = 32
+_MEMORY_BYTES = 96 * 2**20
+_READY = b"\x01"
+_SIZE = struct.Struct("!I")
+# What the answer is, then height and width of the pixels, or the length of a message and 0.
+_ANSWER = struct.Struct("!BII")
+_PIXELS = 0
+_ERRORS: tuple[type[SplitFerError], ...] = (ImageError, UnsupportedPicture, PayloadTooLarge)
+_MESSAGE_BYTES = 1000
+# Not the rest: tokens and keys are none of a decoder's business.
+_ENVIRONMENT = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "TZ")
+
+
+class PictureDecoder:
+    """One process, started when it is first needed and replaced when it dies or overruns.
+
+    ``decode_s`` bounds its processor time for one picture, so that a busy machine breaks nothing.
+    One caller at a time; ``close`` may come from any thread.
+    """
+
+    def __init__(self, most_pixels: int, decode_s: float) -> None:
+        self._most_pixels = most_pixels
+        self._decode_s = decode_s
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._turn = threading.Lock()
+        self._closed = False
+
+    @property
+    def pid(self) -> int | None:
+        """The process, where there is one."""
+        return self._process and self._process.pid
+
+    @property
+    def idle(self) -> bool:
+        """Whether no picture is being decoded."""
+        return not self._turn.locked()
+
+    def decode(self, data: bytes) -> NDArray[np.uint8]:
+        """As ``shared.picture.decode_picture``.
+
+        Raises:
+            ImageError: as there; or the picture broke its decoder, or took too long.
+            PayloadTooLarge: as there.
+            InferenceFailed: no process could be started.
+            NotReady: closed, before or meanwhile.
+        """
+        with self._turn:
+            link = self._alive()
+            try:
+                return self._ask(link, data, time.monotonic() + self._decode_s + PATIENCE_S)
+            except (OSError, ValueError):
+                raise self._broken() from None
+
+    def close(self) -> None:
+        """End the process; whoever waits for it gets ``NotReady``."""
+        self._closed = True
+        process = self._process
+        if process is not None:
+            process.kill()
+        with self._turn:
+            self._end()
+
+    def _alive(self) -> socket.socket:
+        """The socket of a process that lives."""
+        if self._closed:
+            raise NotReady("the server is stopping")
+        if self._process is not None and self._process.poll() is not None:
+            self._end()
+        return self._socket or self._start()
+
+    def _start(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        self._socket = ours
+        module = [sys.executable, "-P", "-m", "cloud_server.picture_decoder"]
+        try:
+            with theirs:
+                self._process = subprocess.Popen(
+                    [*module, str(self._most_pixels), str(self._decode_s)],
+                    stdin=theirs, stdout=subprocess.DEVNULL, env=_environment(),
+                )  # fmt: skip
+            if self._closed:
+                self._process.kill()
+            _receive(ours, 1, time.monotonic() + START_S)
+        except OSError as error:
+            self._end()
+            if self._closed:
+                raise NotReady("the server is stopping") from None
+            log.error("no process that decodes pictures could be started: %s", error)
+            raise InferenceFailed("the server cannot decode pictures now") from error
+        return ours
+
+    def _ask(self, link: socket.socket, data: bytes, end_s: float) -> NDArray[np.uint8]:
+        link.settimeout(max(0.001, end_s - time.monotonic()))
+        link.sendall(_SIZE.pack(len(data)))
+        link.sendall(data)
+        kind, first, second = _ANSWER.unpack(_receive(link, _ANSWER.size, end_s))
+        # The process is believed nothing: what it sends is bounded like what a caller sends.
+        if kind == _PIXELS and 0 < first * second <= self._most_pixels:
+            pixels = np.frombuffer(_receive(link, first * second * 3, end_s), np.uint8)
+            return pixels.reshape(first, second, 3)
+        if 0 < kind <= len(_ERRORS) and first <= _MESSAGE_BYTES:
+            message = _receive(link, first, end_s).decode("utf-8", "replace")
+            raise _ERRORS[kind - 1](message)
+        raise ValueError("not an answer")
+
+    def _broken(self) -> SplitFerError:
+        """After an end that was not asked for: the error of the one picture that it was."""
+        code = self._end()
+        if self._closed:
+            return NotReady("the server is stopping")
+        overran = code == -signal.SIGPROF
+        what = f"it takes more than {self._decode_s:g} s" if overran else "it broke its decoder"
+        log.warning("a picture was given up: %s; exit code %s, a new one is started", what, code)
+        return ImageError(f"the picture cannot be decoded: {what}")
+
+    def _end(self) -> int | None:
+        """The exit code, where there was a process."""
+        link, process = self._socket, self._process
+        self._socket = self._process = None
+        if link is not None:
+            link.close()
+        if process is None:
+            return None
+        process.kill()
+        return process.wait()
+
+
+def _receive(link: socket.socket, size: int, end_s: float) -> bytearray:
+    """Exactly ``size`` bytes.
+
+    Raises:
+        TimeoutError: not all of them came in time.
+        ConnectionError: the other end is gone.
+    """
+    data = bytearray(size)
+    place = 0
+    while place < size:
+        link.settimeout(max(0.001, end_s - time.monotonic()))
+        got = link.recv_into(memoryview(data)[place:])
+        if not got:
+            raise ConnectionError("the process ended")
+        place += got
+    return data
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    return {
+        **kept,
+        # What the server imports is what its decoder imports.
+        "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
+        # Threads and arenas reserve address space, which is bounded here.
+        "OPENBLAS_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "1",
+    }
+
+
+# --- The process
+
+
+def main() -> None:
+    """Decode what comes over the socket at stdin until it closes."""
+    most_pixels, decode_s = int(sys.argv[1]), float(sys.argv[2])
+    # A signal to the whole group is for the server, which may still drain.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    Image.init()  # every import is done before no file can be opened any more
+    with socket.socket(fileno=0) as link, contextlib.suppress(ConnectionError):
+        _bound(most_pixels)
+        link.sendall(_READY)
+        while True:
+            (size,) = _SIZE.unpack(_receive_patiently(link, _SIZE.size))
+            data = bytes(_receive_patiently(link, size))
+            # The kernel keeps the bound, so it also holds where the server is gone.
+            signal.setitimer(signal.ITIMER_PROF, decode_s)
+            _answer(link, data, most_pixels)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _bound(most_pixels: int) -> None:
+    with open("/proc/self/statm") as file:
+        now_bytes = int(file.read().split()[0]) * resource.getpagesize()
+    memory_bytes = now_bytes + _MEMORY_BYTES + most_pixels * _MEMORY_A_PIXEL_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))  # no file and no connection but the three
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a picture is not to be left on a disk
+
+
+def _receive_patiently(link: socket.socket, size: int) -> bytearray:
+    data = bytearray(size)
+    if size and link.recv_into(data, size, socket.MSG_WAITALL) < size:
+        raise ConnectionError("the server ended")
+    return data
+
+
+def _answer(link: socket.socket, data: bytes, most_pixels: int) -> None:
+    try:
+        rgb = np.ascontiguousarray(decode_picture(data, most_pixels))
+    except SplitFerError as error:
+        kind = 1 + (_ERRORS.index(type(error)) if type(error) in _ERRORS else 0)
+        message = str(error)
+        if isinstance(error.__cause__, MemoryError):
+            message = "the picture needs more memory to decode than a picture may"
+        told = message.encode()[:_MESSAGE_BYTES]
+        link.sendall(_ANSWER.pack(kind, len(told), 0) + told)
+    else:
+        link.sendall(_ANSWER.pack(_PIXELS, *rgb.shape[:2]))
+        link.sendall(rgb.data.cast("B"))
+
+
+if __name__ == "__main__":
+    main()
