@@ -14,7 +14,14 @@ from cloud_server.batch_watch import BatchWatch
 from cloud_server.config import CloudConfig
 from cloud_server.served_weights import ServedWeights, cloud_tails, quoted, serve_weights
 from cloud_server.tail import ServedTail
-from shared.errors import ConfigError, ModelMismatch, NotReady, RefusedChange
+from shared.errors import (
+    ConfigError,
+    ModelMismatch,
+    NotReady,
+    RefusedChange,
+    SplitFerError,
+    WeightsError,
+)
 from shared.weights import Weights, shipped_folders
 
 __all__ = ["Opener", "Registry", "ServedWeights"]
@@ -155,7 +162,7 @@ class Registry:
         opener = self._changeable()
         self._go_on()
         loop = asyncio.get_running_loop()
-        job = loop.run_in_executor(self._loader, opener, folder, self._go_on)
+        job = loop.run_in_executor(self._loader, self._opened, opener, folder)
         try:
             new = await job
         except asyncio.CancelledError:
@@ -218,6 +225,16 @@ class Registry:
             raise RefusedChange(f"{fingerprint} is the default; make others the default first")
         self._before = [one for one in self._before if one != fingerprint]
         return self._leave(self._served.pop(fingerprint))
+
+    def _opened(self, opener: Opener, folder: Path) -> ServedWeights:
+        try:
+            return opener(folder, self._go_on)
+        except SplitFerError:
+            raise
+        except Exception as error:  # such as a network of another shape
+            log.exception("%s cannot be opened", folder)
+            why = " ".join(str(error).split())[:200]
+            raise WeightsError(f"{folder} cannot be used: {why}") from error
 
     def _start(self, weights: ServedWeights) -> None:
         for tail in weights.tails.values():

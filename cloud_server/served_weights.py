@@ -105,7 +105,6 @@ def serve_weights(
         tail = weights.tail(name, config.threads)
         tails[name] = ServedTail(model, tail, _rate_table(weights, name), config)
         tails[name].warm_up()
-        tails[name].warm_up()
     go_on()
     return ServedWeights(weights, weights.payload_codec, weights.head(config.threads), tails)
 

@@ -9,6 +9,7 @@ import pytest
 
 from cloud_server.config import CloudConfig
 from cloud_server.registry import Registry
+from cloud_server.served_weights import ServedWeights
 from shared.errors import ModelMismatch, NotReady, RefusedChange, WeightsError
 from shared.weights import default_folder
 from tests.unit.cloud_server.played_weights import PlayedFolders, answer, played
@@ -42,6 +43,16 @@ async def test_a_broken_folder_changes_nothing() -> None:
         await registry.add(Path("broken"), default=True)
     assert registry.fingerprints == (A,)
     assert await answer(registry.default) == (f"{A}/cloud", 0)
+    await registry.close()
+
+
+async def test_whatever_an_opening_raises_is_told_in_one_line() -> None:
+    def fails(*_: object) -> ServedWeights:
+        raise RuntimeError("Got invalid dimensions\nfor input: crop")
+
+    registry = Registry([played(A)], fails)
+    with pytest.raises(WeightsError, match="odd cannot be used: Got invalid dimensions for input"):
+        await registry.add(Path("odd"))
     await registry.close()
 
 
