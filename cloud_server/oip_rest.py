@@ -59,7 +59,15 @@ _TENSOR = {
         "data": {"type": "array", "items": {}, "description": "flat, or nested as the shape is"},
     },
 }
-_INFER_BODY: dict[str, Any] = {
+_INFER_REQUEST: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": HEADER_LENGTH,
+            "in": "header",
+            "schema": {"type": "integer", "minimum": 0},
+            "description": "bytes of the JSON, where raw tensors follow it",
+        }
+    ],
     "requestBody": {
         "required": True,
         "content": {
@@ -96,7 +104,7 @@ _INFER_BODY: dict[str, Any] = {
                 }
             },
         },
-    }
+    },
 }
 _DeadlineMs = Annotated[
     float | None,
@@ -236,7 +244,7 @@ def oip_router(service: Service) -> APIRouter:
     infer_route: dict[str, Any] = {
         "response_model": ReplyBody,
         "responses": _errors(*_MEANINGS),
-        "openapi_extra": _INFER_BODY,
+        "openapi_extra": _INFER_REQUEST,
     }
 
     @router.post(f"{PREFIX}/models/{{name}}/infer", summary="Ask a model", **infer_route)
