@@ -71,7 +71,7 @@ class PictureDecoder:
     @property
     def pid(self) -> int | None:
         """The process, where there is one."""
-        return self._process and self._process.pid
+        return None if self._process is None else self._process.pid
 
     @property
     def idle(self) -> bool:
@@ -119,7 +119,7 @@ class PictureDecoder:
             with theirs:
                 self._process = subprocess.Popen(
                     [*module, str(self._most_pixels), str(self._decode_s)],
-                    stdin=theirs, stdout=subprocess.DEVNULL, env=_environment(),
+                    stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env=_environment(),
                 )  # fmt: skip
             if self._closed:
                 self._process.kill()
