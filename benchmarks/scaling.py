@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -72,9 +72,9 @@ def _deployment(
                 deadline_ms=DEADLINE_MS, warm_s=0.0, seconds=seconds, seed=0,
             )  # fmt: skip
             took_s = time.monotonic() - start_s
-            used = _cpu_s(pid) - before
+            used = {stage: s - before[stage] for stage, s in _cpu_s(pid).items()}
             used["generator"] = _children_s() - generator_s
-            points.append({"calls_per_s": load, "took_s": took_s, "cpu_s": dict(used), **got})
+            points.append({"calls_per_s": load, "took_s": took_s, "cpu_s": used, **got})
     best = max(points, key=lambda point: float(point["faces_in_time_per_s"]))
     model = _model(best, replicas, len(os.sched_getaffinity(0)))
     return {
@@ -130,9 +130,9 @@ def _server(replicas: int) -> Iterator[tuple[int, int, str]]:
             process.wait()
 
 
-def _cpu_s(pid: int) -> Counter[str]:
+def _cpu_s(pid: int) -> defaultdict[str, float]:
     """Processor time so far of the server's processes, by stage."""
-    used: Counter[str] = Counter()
+    used: defaultdict[str, float] = defaultdict(float)
     for member in _family(pid):
         with contextlib.suppress(OSError):
             name = Path(f"/proc/{member}/cmdline").read_text()

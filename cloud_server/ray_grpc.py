@@ -19,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cloud_server.error_map import CODE_KEY, trailing_metadata
 from cloud_server.grpc_api import SERVICE, SplitFerServicer
-from cloud_server.grpc_observer import GrpcObserver, Handler
+from cloud_server.grpc_observer import GrpcObserver
 from cloud_server.oip_grpc import OIP_SERVICE, OipServicer
 from cloud_server.service import Service
 from shared.errors import DeadlineExceeded, NotReady, Overloaded, SplitFerError
@@ -57,23 +57,23 @@ class _Collector:
     """In the place of a server: keeps the handlers that it is given."""
 
     def __init__(self) -> None:
-        self.services: dict[str, Mapping[str, Handler]] = {}
+        self.services: dict[str, Mapping[str, Any]] = {}
 
     def add_generic_rpc_handlers(self, _: object) -> None:
         """The same handlers without their names."""
 
-    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
         """What the generated code adds."""
         self.services[service] = handlers
 
 
-def _collected(splitfer: Any, oip: Any, health: Any) -> dict[str, Mapping[str, Handler]]:
+def _collected(splitfer: Any, oip: Any, health: Any) -> dict[str, Mapping[str, Any]]:
     """Service -> method -> handler."""
     server: Any = _Collector()
     pb_grpc.add_SplitFerServicer_to_server(splitfer, server)  # type: ignore[no-untyped-call]
     oip_pb_grpc.add_GRPCInferenceServiceServicer_to_server(oip, server)  # type: ignore[no-untyped-call]
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    services: dict[str, Mapping[str, Handler]] = server.services
+    services: dict[str, Mapping[str, Any]] = server.services
     return services
 
 
@@ -92,7 +92,7 @@ def add_services(servicer: Any, server: Any) -> None:
     try:
         for service, handlers in _collected(servicer, servicer, servicer).items():
             # Without (de)serializers: bytes in, bytes out.
-            unary = {
+            unary: dict[str, Any] = {
                 name: grpc.unary_unary_rpc_method_handler(handler.unary_unary)
                 for name, handler in handlers.items()
                 if f"/{service}/{name}" in served
@@ -162,7 +162,7 @@ class RayCalls:
         """The reply to one call. Where a servicer aborted, an empty one: Ray drops the trailing
         metadata of a call that raises, and gRPC the reply of one that failed."""
 
-        async def found(_: object) -> Handler:
+        async def found(_: object) -> Any:
             return self._handlers[method]
 
         details: Any = _Details(method)
@@ -183,7 +183,7 @@ class _Details:
     method: str
 
 
-class _Health(health_pb2_grpc.HealthServicer):
+class _Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # it has no types
     """A replica that answers serves, until Ray takes it off the proxy's list."""
 
     def __init__(self, service: Service) -> None:
