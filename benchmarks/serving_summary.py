@@ -116,7 +116,7 @@ def _bound(best: float, offered: float, refusals: list[Row]) -> float | None:
     refusal_s, cost_s = sum(row["cpu_s"] for row in refusals) / refused, 1 / best
     if refusal_s >= cost_s:
         return None
-    return max(0.0, (1 - offered * refusal_s) / (cost_s - refusal_s))
+    return float(max(0.0, (1 - offered * refusal_s) / (cost_s - refusal_s)))
 
 
 def _pick(rows: list[Row], what: str, faces: int | None = None) -> list[Row]:
