@@ -59,7 +59,7 @@ class CloudConfig(Settings):
     )
     picture_threads: int = Field(2, ge=1, description="pictures worked on at once")
     picture_decode_s: float = Field(
-        10, gt=0, le=3600, description="processor time in which a picture must be decoded"
+        5, gt=0, le=3600, description="processor time in which a picture must be decoded"
     )
     pictures_max: int = Field(16, ge=1, description="pictures worked on or waiting")
     search_side_px: int = Field(640, ge=80, description="longer side of the searched picture")
