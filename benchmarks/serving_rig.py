@@ -23,7 +23,7 @@ from shared.errors import SourceError
 
 _ROOT = Path(__file__).resolve().parent.parent
 _SERVING = re.compile(r"serving (\w+) \(tail \w+\) on grpc [^:]+:(\d+)")
-_START_S = 120.0
+_START_S = 240.0
 _END_S = 15.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 

@@ -10,6 +10,8 @@ from typing import Any
 # Ray steps back for other processes unless told otherwise, and a benchmark shall be fair.
 os.environ.setdefault("RAY_worker_niceness", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# Its parts have a few seconds to start, which is short on one core.
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "150")
 os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
 
 import ray
