@@ -19,7 +19,11 @@ from pydantic import ValidationError
 from cloud_server.oip_models import OipModel
 from cloud_server.oip_schema import InferBody, RequestInput
 from cloud_server.oip_tensor import Contents, GivenBack, GivenTensor
-from shared.errors import MalformedPayload
+from shared.errors import MalformedPayload, PayloadTooLarge
+
+# Reading JSON keeps every other caller waiting, and its values take 40 times the bytes of a raw
+# tensor's. Room for as many latents as may come, or eight crops.
+MOST_JSON_BYTES = 2 * 2**20
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ def read_infer(body: bytes, header_length: str | None) -> HttpInfer:
 
     Raises:
         MalformedPayload: not such a body; the message says where.
+        PayloadTooLarge: its JSON is over ``MOST_JSON_BYTES``.
     """
     size = len(body)
     if header_length is not None:
@@ -50,6 +55,10 @@ def read_infer(body: bytes, header_length: str | None) -> HttpInfer:
             raise MalformedPayload(
                 f"Inference-Header-Content-Length is {size}, the body {len(body)} bytes"
             )
+    if size > MOST_JSON_BYTES:
+        raise PayloadTooLarge(
+            f"{size} bytes of JSON; at most {MOST_JSON_BYTES}: send the tensors raw behind it"
+        )
     try:
         asked = InferBody.model_validate_json(body[:size])
     except ValidationError as error:

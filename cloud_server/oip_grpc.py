@@ -124,7 +124,7 @@ def _inputs(request: pb.ModelInferRequest) -> list[GivenTensor]:
         if raw and tensor.HasField("contents"):
             raise MalformedPayload("contents and raw_input_contents do not go together")
         field = _FIELDS.get(tensor.datatype)
-        typed = list(getattr(tensor.contents, field)) if field and not raw else []
+        typed = getattr(tensor.contents, field) if field and not raw else ()
         contents = raw[place] if raw else typed
         inputs.append(GivenTensor(tensor.name, tensor.datatype, tensor.shape, contents))
     return inputs

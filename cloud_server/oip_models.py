@@ -23,7 +23,7 @@ from cloud_server.service import Service
 from cloud_server.token_file import Scope
 from shared.contracts import CROP_SIDE, LATENT_SHAPE, Answer
 from shared.deadline import Deadline
-from shared.errors import MalformedPayload, SplitFerError, UnknownModel
+from shared.errors import MalformedPayload, PayloadTooLarge, SplitFerError, UnknownModel
 from shared.labels import LABELS
 
 SERVER_NAME = "splitfer"
@@ -109,6 +109,10 @@ class OipModels:
                 f"model {model.name} takes the one input {model.input.name!r}; "
                 f"{len(inputs)} inputs came: {', '.join(repr(i.name[:40]) for i in inputs[:4])}"
             )
+        # Before the numbers are turned into an array, which takes long where they are millions.
+        most = self._service.config.limits.faces_per_frame
+        if inputs[0].shape and inputs[0].shape[0] > most:
+            raise PayloadTooLarge(f"{inputs[0].shape[0]} faces in one request; at most {most}")
         array = model.input.read(inputs[0])
         rate = _rate(parameters)
         deadline = _sooner(deadline, parameters)

@@ -121,6 +121,7 @@ def _from_numbers(
         raise MalformedPayload(
             f"{name} has {len(flat)} elements; shape {_shown(shape)} makes {math.prod(shape)}"
         )
+    flat = list(flat)  # of protobuf's sequences each step would be slow
     if not set(map(type, flat)) <= _NUMBERS[datatype]:
         raise MalformedPayload(f"{name} has elements that are no {datatype}")
     try:

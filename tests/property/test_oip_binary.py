@@ -7,14 +7,15 @@ import json
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cloud_server.oip_binary import HttpInfer, read_infer, write_reply
+from cloud_server.oip_binary import MOST_JSON_BYTES, HttpInfer, read_infer, write_reply
 from cloud_server.oip_models import OipModel
 from cloud_server.oip_tensor import BYTES, FP32, UINT8, GivenBack, GivenTensor, TensorSpec
-from shared.errors import MalformedPayload
+from shared.errors import MalformedPayload, PayloadTooLarge
 
 DTYPES = {UINT8: np.dtype("u1"), FP32: np.dtype("<f4")}
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(1, 3))
@@ -88,6 +89,14 @@ def test_any_json_with_anything_behind_it(body: Any, raw: bytes) -> None:
     text = json.dumps(body).encode()
     read_all(text + raw, str(len(text)))
     read_all(text, None)
+
+
+def test_long_json_is_not_read() -> None:
+    body = b" " * MOST_JSON_BYTES + b'{"inputs": []}'
+    with pytest.raises(PayloadTooLarge, match="raw"):
+        read_infer(body, None)
+    with pytest.raises(MalformedPayload, match="behind"):
+        read_infer(body[-14:] + bytes(MOST_JSON_BYTES), "14")  # raw tensors may be longer
 
 
 @given(inputs=st.lists(tensors(), min_size=1, max_size=4), data=st.data())

@@ -10,9 +10,15 @@ from cloud_server.oip_models import OipModels, scope_of
 from cloud_server.oip_tensor import GivenTensor
 from cloud_server.service import Inferred
 from cloud_server.token_file import Scope
-from shared.contracts import Answer, LatencyMs
+from shared.contracts import Answer, LatencyMs, Limits
 from shared.deadline import Deadline
-from shared.errors import MalformedPayload, Overloaded, SplitFerError, UnknownModel
+from shared.errors import (
+    MalformedPayload,
+    Overloaded,
+    PayloadTooLarge,
+    SplitFerError,
+    UnknownModel,
+)
 from shared.labels import LABELS
 
 LATENTS = np.zeros((3, 8, 28, 28), np.uint8)
@@ -26,6 +32,7 @@ class FewTails:
 
     def __init__(self, *results: Answer | SplitFerError) -> None:
         self.results, self.asked = list(results), {}
+        self.config = SimpleNamespace(limits=Limits())
         self.tails = {"new": ("cloud", "large"), "old": ("cloud", "small")}
 
     def model(self, fingerprint: str = "") -> Any:
@@ -98,6 +105,12 @@ async def test_the_first_error_is_the_requests() -> None:
     models, _ = models_of(HAPPY, Overloaded("full"), MalformedPayload("wrong"))
     with pytest.raises(Overloaded, match="full"):
         await infer(models)
+
+
+async def test_too_many_faces_are_refused_by_their_shape() -> None:
+    many = GivenTensor("latent", "UINT8", [33, 8, 28, 28], [])
+    with pytest.raises(PayloadTooLarge, match="33 faces"):
+        await infer(models_of(HAPPY)[0], inputs=[many])
 
 
 async def test_parameters() -> None:
