@@ -91,8 +91,8 @@ class PictureDecoder:
             link = self._alive()
             try:
                 return self._ask(link, data, time.monotonic() + self._decode_s + PATIENCE_S)
-            except (OSError, ValueError):
-                raise self._broken() from None
+            except (OSError, ValueError) as error:
+                raise self._broken(isinstance(error, TimeoutError)) from None
 
     def close(self) -> None:
         """End the process; whoever waits for it gets ``NotReady``."""
@@ -146,13 +146,13 @@ class PictureDecoder:
             raise _ERRORS[kind - 1](message)
         raise ValueError("not an answer")
 
-    def _broken(self) -> SplitFerError:
+    def _broken(self, late: bool) -> SplitFerError:
         """After an end that was not asked for: the error of the one picture that it was."""
         code = self._end()
         if self._closed:
             return NotReady("the server is stopping")
-        overran = code == -signal.SIGPROF
-        what = f"it takes more than {self._decode_s:g} s" if overran else "it broke its decoder"
+        late = late or code == -signal.SIGPROF
+        what = "it takes too long" if late else "it broke its decoder"
         log.warning("a picture was given up: %s; exit code %s, a new one is started", what, code)
         return ImageError(f"the picture cannot be decoded: {what}")
 

@@ -122,7 +122,7 @@ def test_one_that_overruns_fails_alone() -> None:
     hurried, calm = PictureDecoder(MOST_PIXELS, 0.2), PictureDecoder(MOST_PIXELS, 60)
     with ThreadPoolExecutor(1) as thread:
         neighbour = thread.submit(lambda: [calm.decode(GOOD) for _ in range(20)])
-        with pytest.raises(ImageError, match=r"more than 0\.2 s"):
+        with pytest.raises(ImageError, match="takes too long"):
             hurried.decode(progressive(3000, 500))
         assert len(neighbour.result()) == 20
     assert_fine(hurried)  # its next caller gets a new process
@@ -167,7 +167,7 @@ def test_one_that_is_stopped_is_given_up(monkeypatch: pytest.MonkeyPatch) -> Non
     wait_until(lambda: _decodes(decoder), "a start in time")
     assert decoder.pid is not None
     os.kill(decoder.pid, signal.SIGSTOP)
-    with pytest.raises(ImageError):
+    with pytest.raises(ImageError, match="takes too long"):
         decoder.decode(GOOD)
     assert decoder.pid is None
     decoder.close()
