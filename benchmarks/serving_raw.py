@@ -15,9 +15,10 @@ from statistics import median
 
 from benchmarks.link_edge import FACES, KnownFaces, frames_with_one_face
 from benchmarks.serving_peers.model import PeerModel
-from cloud_server.config import CloudConfig
+from cloud_server.config import PREFIX, CloudConfig
 from cloud_server.registry import Registry
 from edge_client.config import load_config
+from shared.settings import load_settings
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 
@@ -54,7 +55,8 @@ def main() -> None:
     run_times_ms(model, payloads, 0)
     batch_ms = run_times_ms(model, payloads, float(sys.argv[1]))
     best = max(BATCHES, key=lambda size: size / batch_ms[size])
-    batch_max = Registry.load(CloudConfig()).default.tail("").batch_max
+    config = load_settings(CloudConfig, PREFIX, None, {})
+    batch_max = Registry.load(config).default.tail("").batch_max
     per_face_ms = batch_ms[best] / best
     result = {
         "payloads": [base64.b64encode(payload).decode() for payload in payloads],

@@ -15,7 +15,7 @@ from collections.abc import Callable
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RST, _SETTINGS, _PING, _GOAWAY, _WINDOW = 0, 1, 3, 4, 6, 7, 8
 _END_STREAM, _END_HEADERS, _ACK = 0x1, 0x4, 0x1
-_INITIAL_WINDOW, _MOST = 4, 2**31 - 1
+_MOST_CALLS, _INITIAL_WINDOW, _MOST = 3, 4, 2**31 - 1
 _FIRST_WINDOW_BYTES = 65_535
 
 # Told once a call ended: its message, or None where it failed.
@@ -48,6 +48,7 @@ class Http2Caller(asyncio.Protocol):
         self._block = block
         self._waiting: deque[tuple[int, bytes]] = deque()  # bytes of flow control, and what to send
         self._window = _FIRST_WINDOW_BYTES
+        self._most_calls, self._under_way = _MOST, 0
         self._next_stream = 1
         self._buffer = bytearray()
         self._messages: dict[int, bytearray] = {}
@@ -121,6 +122,8 @@ class Http2Caller(asyncio.Protocol):
                 self._tell_messages()
         elif kind == _SETTINGS and not flags & _ACK:
             for key, value in struct.iter_unpack(">HI", body):
+                if key == _MOST_CALLS:
+                    self._most_calls = value
                 if key == _INITIAL_WINDOW:
                     self._stream_window += value - self._first_stream_window
                     self._first_stream_window = value
@@ -141,7 +144,9 @@ class Http2Caller(asyncio.Protocol):
     def _ended(self, stream: int) -> None:
         message = self._messages.pop(stream, None)
         if done := self._calls.pop(stream, None):
+            self._under_way -= 1
             done(bytes(message[5:]) if message else None)
+            self._flush()
         if stream == self._open_stream:
             self._transport.abort()
 
@@ -164,8 +169,9 @@ class Http2Caller(asyncio.Protocol):
         while self._waiting:
             size, frames = self._waiting[0]
             room = min(self._window, self._stream_window) if self._open_stream else self._window
-            if size > room:
+            if size > room or self._under_way >= self._most_calls:
                 return
+            self._under_way += 0 if self._open_stream else 1
             self._window -= size
             self._stream_window -= size if self._open_stream else 0
             self._waiting.popleft()

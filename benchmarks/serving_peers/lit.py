@@ -12,7 +12,7 @@ from benchmarks.serving_peers.model import BATCH_MAX, PeerModel
 from shared.latent import Latent
 
 
-class TailApi(litserve.LitAPI):
+class TailApi(litserve.LitAPI):  # type: ignore[misc]  # LitServe has no types
     """LitServe's own steps: decode, batch, predict, encode."""
 
     def setup(self, device: str) -> None:

@@ -21,14 +21,16 @@ from starlette.requests import Request
 from benchmarks.serving_peers.model import BATCH_MAX, PeerModel
 
 
-@serve.deployment(max_ongoing_requests=4 * BATCH_MAX, max_queued_requests=256)
+@serve.deployment(
+    max_ongoing_requests=4 * BATCH_MAX, max_queued_requests=256, ray_actor_options={"num_cpus": 0.1}
+)
 class TailDeployment:
     """One replica."""
 
     def __init__(self) -> None:
         self._model = PeerModel()
 
-    @serve.batch(max_batch_size=BATCH_MAX, batch_wait_timeout_s=0)
+    @serve.batch(max_batch_size=BATCH_MAX, batch_wait_timeout_s=0)  # type: ignore[untyped-decorator]
     async def run(self, payloads: list[bytes]) -> list[list[float]]:
         """One run."""
         rows = self._model.run([self._model.decode(payload) for payload in payloads])
@@ -43,7 +45,7 @@ def main() -> None:
     """Serve until SIGTERM."""
     ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
-    serve.run(TailDeployment.options(ray_actor_options={"num_cpus": 0.1}).bind())
+    serve.run(TailDeployment.bind())  # type: ignore[attr-defined]  # the decorator adds it
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         signal.pause()
