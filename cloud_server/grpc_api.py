@@ -103,6 +103,8 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
         self._streams.add(stream)
         try:
             await stream.run()
+        except SplitFerError as error:
+            await abort_call(context, error)
         finally:
             self._streams.discard(stream)
 

@@ -58,7 +58,11 @@ class InferStream:
         self._draining.set()
 
     async def run(self) -> None:
-        """Serve until the caller or ``drain`` ends it."""
+        """Serve until the caller or ``drain`` ends it.
+
+        Raises:
+            MalformedPayload: something that is no message came; those before it are answered.
+        """
         reading = asyncio.create_task(self._read())
         writing = asyncio.create_task(self._write())
         draining = asyncio.create_task(self._draining.wait())
@@ -78,6 +82,8 @@ class InferStream:
             for task in (reading, writing, draining, *self._answering):
                 task.cancel()
             await asyncio.gather(reading, writing, draining, return_exceptions=True)
+        if not reading.cancelled() and reading.exception() is not None:
+            raise MalformedPayload("a message cannot be read: it is not of this method's type")
 
     async def _read(self) -> None:
         while True:

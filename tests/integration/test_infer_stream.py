@@ -138,6 +138,16 @@ def test_the_callers_half_close_ends_it_when_all_is_answered(stream: Stream) -> 
     assert stream.call.code() is grpc.StatusCode.OK
 
 
+def test_what_is_no_message_ends_the_stream_and_says_so(server: CloudProcess) -> None:
+    with server.channel() as channel:
+        method = channel.stream_stream("/splitfer.v1.SplitFer/InferStream")
+        call = method(iter([b"\xff\xff\xff"]), timeout=TIMEOUT_S)
+        with pytest.raises(grpc.RpcError) as raised:
+            list(call)
+    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert ("splitfer-code", "malformed_payload") in raised.value.trailing_metadata()
+
+
 def test_a_caller_that_hangs_up_disturbs_nobody(server: CloudProcess, stream: Stream) -> None:
     with server.channel() as channel:
         rude = Stream(server, channel)
