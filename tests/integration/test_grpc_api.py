@@ -173,7 +173,12 @@ def test_reflection_describes_the_service(channel: grpc.Channel) -> None:
     database = ProtoReflectionDescriptorDatabase(channel)
     assert "splitfer.v1.SplitFer" in database.get_services()
     described = DescriptorPool(database).FindServiceByName("splitfer.v1.SplitFer")
-    assert [method.name for method in described.methods] == ["GetModel", "Infer", "InferStream", "Classify"]
+    assert [method.name for method in described.methods] == [
+        "GetModel",
+        "Infer",
+        "InferStream",
+        "Classify",
+    ]
 
 
 def test_a_call_whose_deadline_passes_disturbs_nobody(
