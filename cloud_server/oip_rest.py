@@ -43,7 +43,7 @@ _MEANINGS = {
     403: "The token lacks the scope.",
     404: "No such model, or no such version of it.",
     413: "The body or the number of faces is over a limit.",
-    422: "A header is wrong.",
+    422: "A header or a part of the path is wrong.",
     500: "The server failed; its log says why.",
     503: "Overloaded, starting or draining; try again after Retry-After.",
     504: "The deadline passed.",
@@ -173,7 +173,7 @@ def oip_router(service: Service) -> APIRouter:
     @router.get(
         f"{PREFIX}/models/{{name}}",
         summary="A model's inputs and outputs",
-        responses=_errors(401, 404, 503),
+        responses=_errors(401, 404, 422, 503),
     )
     async def model(request: Request, name: str) -> OipModelBody:
         return described(request, name, "")
@@ -181,7 +181,7 @@ def oip_router(service: Service) -> APIRouter:
     @router.get(
         f"{PREFIX}/models/{{name}}/versions/{{version}}",
         summary="The same of one version",
-        responses=_errors(401, 404, 503),
+        responses=_errors(401, 404, 422, 503),
     )
     async def model_version(request: Request, name: str, version: str) -> OipModelBody:
         return described(request, name, version)
@@ -201,7 +201,7 @@ def oip_router(service: Service) -> APIRouter:
         f"{PREFIX}/models/{{name}}/ready",
         response_model=ModelReadyBody,
         summary="The model takes work",
-        responses=_errors(401, 404) | unready,
+        responses=_errors(401, 404, 422) | unready,
     )
     async def model_ready(request: Request, name: str) -> Response | ModelReadyBody:
         return readiness(request, name, "")
@@ -210,7 +210,7 @@ def oip_router(service: Service) -> APIRouter:
         f"{PREFIX}/models/{{name}}/versions/{{version}}/ready",
         response_model=ModelReadyBody,
         summary="The same of one version",
-        responses=_errors(401, 404) | unready,
+        responses=_errors(401, 404, 422) | unready,
     )
     async def version_ready(request: Request, name: str, version: str) -> Response | ModelReadyBody:
         return readiness(request, name, version)

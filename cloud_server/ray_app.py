@@ -129,8 +129,8 @@ def _run(tails: DeploymentHandle[Tails], fingerprint: str, tail: str) -> Run:
         except asyncio.CancelledError:
             response.cancel()
             raise
-        except BackPressureError as error:
-            raise Overloaded(f"{error.max_queued_requests} calls wait for a tail already") from None
+        except BackPressureError:
+            raise Overloaded("as many calls as may are waiting for a tail already") from None
         except (RayActorError, DeploymentUnavailableError, ReplicaUnavailableError) as error:
             raise NotReady("the tail's replica went away") from error
 
