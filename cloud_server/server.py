@@ -28,7 +28,7 @@ from shared.errors import ConfigError
 
 log = logging.getLogger("cloud_server")
 # For replies that are being written. Not longer: a health watch is a call that never ends.
-_LAST_WORDS_S = 0.5
+_LAST_WORDS_S = 2.0
 
 
 class _HttpServer(uvicorn.Server):

@@ -136,7 +136,7 @@ async def test_faces_of_different_rates_share_a_batch(weights_copy: Path) -> Non
             runs.append(len(symbols))
             return tail.run(symbols, *rest)
 
-    config = config_of(weights_copy)
+    config = config_of(weights_copy, batch_max=16)
     registry = Registry.load(config)
     registry.default.tail("")._tail = CountedTail()  # type: ignore[assignment]
     service = Service(config, registry)
