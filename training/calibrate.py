@@ -1,8 +1,8 @@
 """Measure a folder of weights and complete its manifest.
 
 ``python -m training.calibrate --weights FOLDER`` fits the temperatures of every tail and rate on
-the part of Training that was held out, and measures accuracies and bytes, all through the
-product's own files and code.
+the part of Training that was held out (faces without a copy in the rest), and measures accuracies
+and bytes, all through the product's own files and code.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from training.datasets import (
     load_fer2013,
     split_off,
 )
+from training.duplicates import copied
 
 THREADS = 2
 
@@ -117,6 +118,12 @@ def complete_manifest(folder: Path, held_out: Faces, tests: dict[str, Faces]) ->
     return manifest
 
 
+def unseen(held_out: Faces, train: Faces) -> Faces:
+    """``held_out`` without the faces that ``train`` also has: of what was learnt by heart the
+    network is surer than of a stranger's face."""
+    return held_out.subset(~copied(held_out.pictures, train.pictures))
+
+
 def cloud_tails(manifest: Manifest) -> list[str]:
     """Ids of the tails that take latents."""
     return [name for name, entry in manifest.tails.items() if entry.path is AnswerPath.CLOUD]
@@ -142,9 +149,9 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         data = data_path(arguments.data)
-        held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)[1]
+        train, held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
         tests = {"PublicTest": load_fer2013(data, "PublicTest")}
-        manifest = complete_manifest(arguments.weights, held_out, tests)
+        manifest = complete_manifest(arguments.weights, unseen(held_out, train), tests)
     except DataError as error:
         print(f"calibrate: {error}", file=sys.stderr)
         return 3

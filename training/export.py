@@ -36,7 +36,7 @@ from shared.weights.manifest import (
     TailEntry,
     fingerprint,
 )
-from training.calibrate import complete_manifest
+from training.calibrate import complete_manifest, unseen
 from training.datasets import (
     HOLDOUT_SHARE,
     DataError,
@@ -169,7 +169,9 @@ def _export(arguments: argparse.Namespace) -> Path:
     tables = fit_tables(latents_by_rate(model, fit), SYMBOL_LIMIT)
     origin = {"data": "FER2013 Training", "run": f"training/runs/{arguments.run}"}
     folder = write_weights(model, arguments.weights, origin, tables)
-    complete_manifest(folder, held_out, {"PublicTest": load_fer2013(data, "PublicTest")})
+    complete_manifest(
+        folder, unseen(held_out, train), {"PublicTest": load_fer2013(data, "PublicTest")}
+    )
     return folder
 
 

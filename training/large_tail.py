@@ -26,7 +26,7 @@ from shared.models.split_model import CloudTail, SplitModel
 from shared.weights import Weights, default_folder
 from shared.weights.manifest import FileEntry, TailEntry
 from training.average import Average
-from training.calibrate import complete_manifest
+from training.calibrate import complete_manifest, unseen
 from training.datasets import (
     HOLDOUT_SHARE,
     DataError,
@@ -125,7 +125,7 @@ def main() -> int:
     except (OSError, ValueError) as error:
         parser.error(str(error))
     add_tail(folder, LARGE_TAIL, Ensemble(members))
-    manifest = complete_manifest(folder, held_out, public_test)
+    manifest = complete_manifest(folder, unseen(held_out, train), public_test)
     print(json.dumps({"folder": str(folder), "tail": manifest.tails[LARGE_TAIL].model_dump()}))
     return 0
 
