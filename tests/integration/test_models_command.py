@@ -69,7 +69,7 @@ def test_load_switch_roll_back_unload(
     with serving(old_weights_folder, tmp_path, "--weights-root", str(root)) as server:
 
         def lines() -> list[list[str]]:
-            return [line.split() for line in capsys.readouterr().out.splitlines()]
+            return [line.split(maxsplit=3) for line in capsys.readouterr().out.splitlines()]
 
         assert models(server, "list") == 0
         assert lines() == [[old, "default", "cloud", str(old_weights_folder)]]
