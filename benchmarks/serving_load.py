@@ -14,6 +14,7 @@ import math
 import random
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -79,16 +80,18 @@ class Tally:
         }
 
 
-class Caller:
+class Caller(ABC):
     """Sends one call at a time; ``open`` first, ``close`` last."""
 
+    @abstractmethod
     async def open(self) -> None:
         """Connect."""
 
+    @abstractmethod
     def send(self, number: int, outcome: Outcome) -> None:
         """One call, the ``number``-th."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self) -> None:
         """Hang up."""
 

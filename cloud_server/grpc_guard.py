@@ -29,17 +29,18 @@ class GrpcGuard(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
         """The method's handler, wrapped."""
+        method = handler_call_details.method
+        if wrapped := self._wrapped.get(method):
+            return wrapped
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        method = handler_call_details.method
-        if method not in self._wrapped:
-            if handler.unary_unary is not None:
-                handler = _wrap(handler, self._receive_s)
-            elif method.startswith(_NOT_OURS):
-                handler = _lenient(handler)
-            self._wrapped[method] = handler
-        return self._wrapped[method]
+        if handler.unary_unary is not None:
+            handler = _wrap(handler, self._receive_s)
+        elif method.startswith(_NOT_OURS):
+            handler = _lenient(handler)
+        self._wrapped[method] = handler
+        return handler
 
 
 def _wrap(handler: Handler, receive_s: float) -> Handler:

@@ -32,6 +32,7 @@ from cloud_server.picture_reader import PictureReader
 from cloud_server.registry import Registry
 from cloud_server.request import about
 from cloud_server.served_weights import ServedWeights
+from cloud_server.settled import settled_all
 from cloud_server.tail import ServedTail, TailAnswer
 from cloud_server.tracing import open_tracing
 from shared.codec.payload import PayloadCodec
@@ -215,7 +216,7 @@ class Service:
             waiting = [
                 _submitted(Crop(crop, served, index), self._head.submit, deadline) for crop in crops
             ]
-            latents = await _settled_all(waiting, deadline)
+            latents = await settled_all(waiting, deadline)
             head_ms = _since_ms(start)
             results, tail_ms = await self._answer(latents, served.tail(""), deadline)
         latency_ms = LatencyMs(head=head_ms, tail=tail_ms, total=_since_ms(start))
@@ -270,7 +271,7 @@ class Service:
         ]
         results: list[FaceResult] = []
         times: list[float] = []
-        for result in await _settled_all(waiting, deadline):
+        for result in await settled_all(waiting, deadline):
             if isinstance(result, TailAnswer):
                 times.append(result.tail_ms)
                 results.append(result.answer)
@@ -324,64 +325,6 @@ def _submitted(
         return submit(item, deadline)
     except ServeError as error:
         return error
-
-
-async def _settled_all(
-    waiting: Sequence[asyncio.Future[T] | SplitFerError], deadline: Deadline
-) -> list[T | SplitFerError]:
-    """What became of each by the deadline."""
-    futures = [entry for entry in waiting if isinstance(entry, asyncio.Future)]
-    try:
-        if futures:
-            await _all_done(futures, deadline)
-    finally:
-        for future in futures:
-            future.cancel()  # withdraws what is late, or whose caller has gone
-    results: list[T | SplitFerError] = []
-    for entry in waiting:
-        if isinstance(entry, asyncio.Future):
-            settled = _settled(entry)
-            results.append(settled)
-        else:
-            results.append(entry)
-    return results
-
-
-async def _all_done(futures: Sequence[asyncio.Future[T]], deadline: Deadline) -> None:
-    """Return when all are done or the deadline has passed: ``asyncio.wait`` at half its cost, which
-    every call pays."""
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[None] = loop.create_future()
-    left = len(futures)
-
-    def end() -> None:
-        if not waiter.done():
-            waiter.set_result(None)
-
-    def done(_: asyncio.Future[T]) -> None:
-        nonlocal left
-        left -= 1
-        if not left:
-            end()
-
-    for future in futures:
-        future.add_done_callback(done)
-    timer = loop.call_later(max(0.0, deadline.remaining_ms()) / 1000, end)
-    try:
-        await waiter
-    finally:
-        timer.cancel()
-
-
-def _settled(future: asyncio.Future[T]) -> T | SplitFerError:
-    if future.cancelled():
-        return DeadlineExceeded("the deadline passed before the network answered")
-    error = future.exception()
-    if error is None:
-        return future.result()
-    if isinstance(error, SplitFerError):
-        return error
-    raise error
 
 
 def _since_ms(start: float) -> float:
