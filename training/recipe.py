@@ -57,7 +57,7 @@ class Stage:
 class Recipe:
     """One run: seed, optimiser (AdamW), model options and stages.
 
-    ``start_from`` names the run whose backbone this one starts with. ``mutual`` weighs the
+    ``start_from`` names the run whose weights this one starts with. ``mutual`` weighs the
     divergence of each tail from the mean of both (Zhang et al., 2018). ``average`` is the decay
     per step of the exponential moving average of the weights, which is what is measured and
     exported; 0 measures the weights themselves.

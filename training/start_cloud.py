@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from shared.models.bottleneck import LATENT_CHANNELS
+from shared.models.bottleneck import LATENT_CHANNELS, bias
 from shared.models.split_model import SplitModel
 
 # Of the 8 components together; their shares differ, as the coder wants it.
@@ -29,13 +29,8 @@ def start_cloud(model: SplitModel, crops: Tensor) -> None:
 
     encoder, decoder = model.head.encoder.conv, model.cloud_tail.decoder.conv
     encoder.weight.copy_((basis * step).T[:, :, None, None])
-    _bias(encoder).copy_(-(basis * step).T @ mean)
+    bias(encoder).copy_(-(basis * step).T @ mean)
     decoder.weight.zero_()
     decoder.weight[:, :, 1, 1] = (basis / step).to(decoder.weight)
-    _bias(decoder).copy_(mean)
+    bias(decoder).copy_(mean)
     model.cloud_tail.trunk.load_state_dict(model.local_tail.state_dict())
-
-
-def _bias(conv: nn.Conv2d) -> Tensor:
-    assert conv.bias is not None
-    return conv.bias

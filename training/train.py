@@ -44,6 +44,7 @@ from training.start_cloud import start_cloud
 CHECKPOINT = "last.pt"
 CHECKPOINT_S = 60.0
 STATISTICS_BATCHES = 40
+BACKBONE = ("head.stem.", "local_tail.")
 
 
 class Trainer:
@@ -56,12 +57,12 @@ class Trainer:
         # torch's stub of Module.to knows no memory_format.
         model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = model
+        self.rates = RateControl()
         if recipe.start_from:
-            load_backbone(model, checkpoints.parent / recipe.start_from / CHECKPOINT)
+            self._start_from(checkpoints.parent / recipe.start_from / CHECKPOINT)
         self.average = Average(model, recipe.average)
         self.optimiser = torch.optim.AdamW(_groups(self.model, recipe.weight_decay), lr=0.0)
         self.log, self.checkpoint = run / "log.jsonl", checkpoints / CHECKPOINT
-        self.rates = RateControl()
         self.stage, self.epoch, self.step = 0, 0, 0
         self.loss_sum, self.seconds = 0.0, 0.0
         run.mkdir(parents=True, exist_ok=True)
@@ -92,6 +93,12 @@ class Trainer:
         for name in self.PLACE:
             setattr(self, name, state[name])
         return True
+
+    def _start_from(self, checkpoint: Path) -> None:
+        load_weights(self.model, checkpoint)
+        rates = torch.load(checkpoint, map_location="cpu").get("rates")
+        if rates and any(rates["recent_bytes"]):
+            self.rates = RateControl(**rates)
 
     # -- training ------------------------------------------------------------------------------
 
@@ -238,19 +245,19 @@ class Trainer:
         return order.to(self.device)
 
 
-def load_backbone(model: SplitModel, checkpoint: Path) -> None:
-    """Give ``model`` the stem and the local tail of a checkpoint, averaged where it has averages.
+def load_weights(model: SplitModel, checkpoint: Path) -> None:
+    """Give ``model`` a checkpoint's weights, averaged where it has averages.
+
+    Parts that the checkpoint's model did not have stay as they are.
 
     Raises:
         ValueError: there is no checkpoint, or it is of another backbone.
     """
-    weights = averaged_weights(checkpoint)
-    for name, module in (("head.stem.", model.head.stem), ("local_tail.", model.local_tail)):
-        part = {k.removeprefix(name): v for k, v in weights.items() if k.startswith(name)}
-        try:
-            module.load_state_dict(part)
-        except RuntimeError as error:
-            raise ValueError(f"{checkpoint} is of another backbone: {error}") from error
+    weights, own = averaged_weights(checkpoint), model.state_dict()
+    fitting = {k: v for k, v in weights.items() if k in own and v.shape == own[k].shape}
+    if lost := [k for k in own if k.startswith(BACKBONE) and k not in fitting]:
+        raise ValueError(f"{checkpoint} is of another backbone: it has no such {lost[0]}")
+    model.load_state_dict(fitting, strict=False)
 
 
 def averaged_weights(checkpoint: Path) -> dict[str, Tensor]:

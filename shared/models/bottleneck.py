@@ -1,7 +1,10 @@
 """The learned cut through the split point: 116 channels to 8 small integers each, and back.
 
-    features (N,116,28,28) -> Encoder 1x1 -> z (N,8,28,28) -> quantise at a rate -> y uint8    edge
-    y -> dequantise at the rate -> y_hat -> Decoder 3x3 -> features' (N,116,28,28)            cloud
+    features (N,116,28,28) -> Encoder -> z (N,8,28,28) -> quantise at a rate -> y uint8    edge
+    y -> dequantise at the rate -> y_hat -> Decoder -> features' (N,116,28,28)            cloud
+
+Both are a linear map, and a small residual network that starts at nothing: what the cloud needs of
+the features is not what the local tail needs of them.
 
 A rate is a gain per channel: ``v = round(z * gain)``, ``y_hat = v / gain``. So one head offers
 several rates, and the edge can turn the rate per frame after the head ran. Most values of ``v``
@@ -14,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from shared.models.shufflenet_v2 import conv_bn
+
 LATENT_CHANNELS = 8
 ZERO_SYMBOL = 128
 SYMBOL_LIMIT = 15
@@ -22,6 +27,7 @@ RATES = ("high", "default", "low")
 DEFAULT_RATE = RATES.index("default")
 _FIRST_GAINS = (1.4, 1.0, 0.65)
 _KERNEL = 3
+_WIDTH = 48
 
 
 def quantise(z: Tensor, gain: Tensor) -> Tensor:
@@ -44,10 +50,12 @@ class Encoder(nn.Module):
     def __init__(self, channels: int, latent_channels: int = LATENT_CHANNELS) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, latent_channels, 1)
+        last = nn.Conv2d(_WIDTH, latent_channels, _KERNEL, padding=_KERNEL // 2)
+        self.residual = residual(conv_bn(channels, _WIDTH, 1), last)
 
     def forward(self, features: Tensor) -> Tensor:
         """``z`` of the features, not rounded."""
-        z: Tensor = self.conv(features)
+        z: Tensor = self.conv(features) + self.residual(features)
         return z
 
 
@@ -60,11 +68,26 @@ class Decoder(nn.Module):
     def __init__(self, channels: int, latent_channels: int = LATENT_CHANNELS) -> None:
         super().__init__()
         self.conv = nn.Conv2d(latent_channels, channels, _KERNEL, padding=_KERNEL // 2)
+        first = conv_bn(latent_channels, _WIDTH, _KERNEL)
+        self.residual = residual(first, nn.Conv2d(_WIDTH, channels, 1))
 
     def forward(self, y_hat: Tensor) -> Tensor:
         """The features that ``y_hat`` stands for."""
-        features: Tensor = self.conv(y_hat)
+        features: Tensor = self.conv(y_hat) + self.residual(y_hat)
         return features
+
+
+def residual(first: list[nn.Module], last: nn.Conv2d) -> nn.Sequential:
+    """A convolution with its norm, a ReLU, and a convolution that is zero at first."""
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(bias(last))
+    return nn.Sequential(*first, nn.ReLU(inplace=True), last)
+
+
+def bias(conv: nn.Conv2d) -> Tensor:
+    """The bias of a convolution that has one."""
+    assert conv.bias is not None
+    return conv.bias
 
 
 class Gains(nn.Module):
