@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import grpc
 import numpy as np
 from google.protobuf.message import DecodeError
 
@@ -34,6 +35,9 @@ CONNECTIONS, HTTP_CONNECTIONS = 4, 256
 _PATIENCE_S, _LOOK_S = 1.0, 0.01
 # asyncio rounds its naps up to a millisecond.
 _NAP_S = 0.001
+# Calls that the server cancels unheard since more come than it can refuse; what is a refusal.
+SHED, _CANCELLED = "shed", grpc.StatusCode.CANCELLED.value[0]
+REFUSALS = ("overloaded", SHED)
 
 # Told of a call: how many faces were answered, and the code of its faces that were not.
 Outcome = Callable[[int, str], None]
@@ -62,7 +66,7 @@ class Tally:
             if faces:
                 self.answered_ms.append(ms)
                 self.faces_in_time += faces if ms <= self.deadline_ms else 0
-            elif code == "overloaded":
+            elif code in REFUSALS:
                 self.refused_ms.append(ms)
 
         return ended
@@ -139,9 +143,9 @@ class GrpcCaller(Caller):
             connection.say(message.SerializeToString())
             return
 
-        def done(message: bytes | None) -> None:
+        def done(message: bytes | None, status: int | None) -> None:
             if message is None:
-                outcome(0, "failed")
+                outcome(0, SHED if status == _CANCELLED else "failed")
             else:
                 outcome(*_read(pb.InferResponse.FromString(message)))
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from benchmarks.machine import machine_line
+from benchmarks.serving_load import REFUSALS
 
 Row = dict[str, Any]
 # Of the raw rate, by faces a call.
@@ -110,7 +111,7 @@ def _against_peers(rows: list[Row]) -> list[Row]:
 def _bound(best: float, offered: float, refusals: list[Row]) -> float | None:
     """The goodput that is possible where every other call costs a refusal: on a core that is all
     used, ``answered x cost + (offered - answered) x refusal = 1``."""
-    refused = sum(row["codes"].get("overloaded", 0) for row in refusals)
+    refused = sum(row["codes"].get(code, 0) for row in refusals for code in REFUSALS)
     if not refused or not best:
         return None
     refusal_s, cost_s = sum(row["cpu_s"] for row in refusals) / refused, 1 / best

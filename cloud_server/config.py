@@ -76,6 +76,9 @@ class CloudConfig(Settings):
     )
     connections_max: int = Field(1000, ge=1, description="open HTTP connections")
     grpc_streams_max: int = Field(1000, ge=1, description="calls at once on one gRPC connection")
+    grpc_backlog: int = Field(
+        32, ge=2, description="gRPC calls that wait to be looked at; more are cancelled"
+    )
     grpc_connection_age_s: float | None = Field(
         None, ge=1, description="after which a gRPC connection is told to come anew"
     )

@@ -51,16 +51,20 @@ async def connected(port: int, method: str) -> Http2Caller:
     return caller
 
 
+def called(caller: Http2Caller, request: pb.InferRequest) -> asyncio.Future[Any]:
+    """How the call will end: its message and its status."""
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    caller.call(request.SerializeToString(), lambda *end: future.set_result(end))
+    return future
+
+
 async def test_calls_get_their_own_replies_also_beyond_the_flow_control_window(port: int) -> None:
     caller = await connected(port, "Infer")
     names = [f"{n} " + 2000 * "x" for n in range(100)]  # three windows full
     done: list[asyncio.Future[Any]] = []
     for name in names:
-        future = asyncio.get_running_loop().create_future()
-        request = pb.InferRequest(payloads=[name.encode()])
-        caller.call(request.SerializeToString(), future.set_result)
-        done.append(future)
-    replies = [pb.InferResponse.FromString(message) for message in await asyncio.gather(*done)]
+        done.append(called(caller, pb.InferRequest(payloads=[name.encode()])))
+    replies = [pb.InferResponse.FromString(message) for message, _ in await asyncio.gather(*done)]
     assert [reply.results[0].answer.model for reply in replies] == names
     caller.close()
 
@@ -68,9 +72,9 @@ async def test_calls_get_their_own_replies_also_beyond_the_flow_control_window(p
 async def test_a_call_that_fails_has_no_message_and_the_connection_goes_on(port: int) -> None:
     caller = await connected(port, "Infer")
     for payloads in ([], [b"x"]):
-        future = asyncio.get_running_loop().create_future()
-        caller.call(pb.InferRequest(payloads=payloads).SerializeToString(), future.set_result)
-        assert (await future is None) == (not payloads)
+        message, status = await called(caller, pb.InferRequest(payloads=payloads))
+        assert (message is None) == (not payloads)
+        assert status == (0 if payloads else grpc.StatusCode.INTERNAL.value[0])
     caller.close()
 
 
