@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from benchmarks.command import finish
 from benchmarks.machine import describe_machine
+from benchmarks.serving_raw import IDLE_CALLS_PER_S
 from benchmarks.serving_rig import Rig, ServerProcess
 from benchmarks.serving_summary import peak, table, verdict
 
@@ -50,7 +51,7 @@ class Plan:
     seconds: float = 5.0
     warm_s: float = 1.0
     latency_seconds: float = 12.0
-    idle_calls_per_s: float = 20.0
+    idle_calls_per_s: float = IDLE_CALLS_PER_S
     raw_seconds: float = 15.0
 
 

@@ -48,7 +48,7 @@ def verdict(raw: Row, rows: list[Row]) -> list[Row]:
             said.append(_at_most(name, ratio, MOST_P99_BATCHES))
         for row in _pick(mine, "idle"):
             p50_ms = _ms(row, "answered_ms", "p50")
-            over_ms = p50_ms - raw["batch_ms"]["1"] if p50_ms else None
+            over_ms = p50_ms - raw["idle_ms"] if p50_ms else None
             said.append(_at_most(f"{protocol}: idle p50 overhead, ms", over_ms, MOST_OVERHEAD_MS))
     return said + _against_peers(rows)
 
@@ -58,8 +58,8 @@ def table(result: Row) -> str:
     raw = result["raw"]
     said = (
         f"raw: {raw['faces_per_s']:.0f} faces/s in batches of {raw['best_batch']}; one takes "
-        f"{raw['batch_ms']['1']:.2f} ms; the server's largest batch is {raw['server_batch_max']}, "
-        f"{raw['server_batch_max_ms']:.1f} ms"
+        f"{raw['batch_ms']['1']:.2f} ms, {raw['idle_ms']:.2f} after a pause; the server's largest "
+        f"batch is {raw['server_batch_max']}, {raw['server_batch_max_ms']:.1f} ms"
     )
     titles = (
         f"{'server':<11}{'by':<8}{'faces':>5} {'what':<13}{'asked/s':>9}{'in time/s':>10}"

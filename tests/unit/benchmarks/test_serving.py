@@ -155,8 +155,8 @@ def test_faces_count_only_in_time() -> None:
 
 
 RAW = {
-    "faces_per_s": 500.0, "best_batch": 8, "batch_ms": {"1": 2.0}, "server_batch_max": 8,
-    "server_batch_max_ms": 16.0,
+    "faces_per_s": 500.0, "best_batch": 8, "batch_ms": {"1": 1.5}, "idle_ms": 2.0,
+    "server_batch_max": 8, "server_batch_max_ms": 16.0,
 }  # fmt: skip
 
 

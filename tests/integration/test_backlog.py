@@ -1,0 +1,34 @@
+"""More calls at once than the server can look at."""
+
+import signal
+from collections import Counter
+from pathlib import Path
+
+import grpc
+
+from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
+from tests.integration.cloud_process import PATIENCE_S, CloudProcess
+
+CALLS = 400
+
+
+def test_a_flood_of_calls_is_cut_short_and_does_no_harm(
+    old_weights_folder: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "cloud.yaml"
+    file.write_text("grpc_backlog: 8\n")
+    with (
+        CloudProcess(old_weights_folder, "--config", str(file)) as server,
+        server.channel() as channel,
+    ):
+        stub = pb_grpc.SplitFerStub(channel)
+        ask = pb.GetModelRequest()
+        stub.GetModel(ask, timeout=PATIENCE_S)  # connected
+        server.signal(signal.SIGSTOP)
+        calls = [stub.GetModel.future(ask, timeout=PATIENCE_S) for _ in range(CALLS)]
+        server.signal(signal.SIGCONT)
+        ended = Counter(call.code() for call in calls)
+        assert ended.total() == CALLS
+        assert ended.keys() == {grpc.StatusCode.OK, grpc.StatusCode.CANCELLED}
+        assert stub.GetModel(ask, timeout=PATIENCE_S).fingerprint == server.fingerprint
