@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
@@ -20,6 +21,7 @@ from cloud_server.allowance import Allowance
 from cloud_server.error_map import unexpected
 from cloud_server.request import TRACEPARENT, failed
 from cloud_server.service import Service
+from cloud_server.transit import Transit
 from shared.deadline import Deadline
 from shared.errors import MalformedPayload, SplitFerError
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
@@ -49,6 +51,7 @@ class InferStream:
         self._answering: set[asyncio.Task[None]] = set()
         self._answers: deque[pb.InferStreamResponse] = deque()
         self._in_flight = 0
+        self._transit = Transit()
         self._draining = asyncio.Event()
         self._room = asyncio.Event()
         self._ready = asyncio.Event()
@@ -115,7 +118,7 @@ class InferStream:
         answer = pb.InferStreamResponse(id=message.id)
         try:
             with self._allowance.request(), self._service.health.request():
-                reply = await self._infer(message.request, self._deadline(message.deadline_ms))
+                reply = await self._infer(message.request, self._deadline(message))
             answer.response.CopyFrom(reply)
         except SplitFerError as error:
             self._refuse(answer, error)
@@ -136,7 +139,9 @@ class InferStream:
         answer.error.code, answer.error.message = error.code, str(error)
         answer.error.retryable = error.retryable
 
-    def _deadline(self, given_ms: float) -> Deadline:
+    def _deadline(self, message: pb.InferStreamRequest) -> Deadline:
+        given_ms = message.deadline_ms
         if not 0 <= given_ms <= _LONGEST_MS:  # nor is it a number
             raise MalformedPayload(f"deadline_ms is from 0 to {_LONGEST_MS:.0f}")
-        return Deadline.after_ms(given_ms or self._service.config.deadline_ms)
+        held_up_ms = self._transit.held_up_ms(message.sent_ms, time.monotonic() * 1000)
+        return Deadline.after_ms((given_ms or self._service.config.deadline_ms) - held_up_ms)

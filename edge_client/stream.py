@@ -106,10 +106,13 @@ class InferStream:
             self._pending[number] = pending
             if deadline.at_s < self._wakes_s:
                 self._changed.notify_all()
-        left_ms = max(1.0, deadline.remaining_ms())
         self._outbox.put(
             pb.InferStreamRequest(
-                id=number, deadline_ms=left_ms, request=request, traceparent=traceparent
+                id=number,
+                deadline_ms=max(1.0, deadline.remaining_ms()),
+                request=request,
+                traceparent=traceparent,
+                sent_ms=time.monotonic() * 1000,
             )
         )
         return pending.future

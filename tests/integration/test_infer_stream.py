@@ -51,12 +51,21 @@ class Stream:
         )
 
     def send(
-        self, number: int, *payloads: bytes, deadline_ms: float = 20_000, **other: Any
+        self,
+        number: int,
+        *payloads: bytes,
+        deadline_ms: float = 20_000,
+        sent_ms: float = 0,
+        **other: Any,
     ) -> None:
         request = pb.InferRequest(
             **{"fingerprint": self._fingerprint, "payloads": payloads, **other}
         )
-        self._outbox.put(pb.InferStreamRequest(id=number, deadline_ms=deadline_ms, request=request))
+        self._outbox.put(
+            pb.InferStreamRequest(
+                id=number, deadline_ms=deadline_ms, sent_ms=sent_ms, request=request
+            )
+        )
 
     def half_close(self) -> None:
         self._outbox.put(None)
@@ -118,6 +127,16 @@ def test_an_error_is_of_its_message_and_the_stream_goes_on(stream: Stream) -> No
     }  # fmt: skip
     results = more[5].response.results
     assert [result.WhichOneof("result") for result in results] == ["answer", "error"]
+
+
+def test_what_a_message_was_held_up_under_way_is_off_its_deadline(stream: Stream) -> None:
+    start_ms = 1e6  # of a clock that is not the server's
+    stream.send(1, PAYLOADS[0], sent_ms=start_ms)
+    assert stream.answers(1)[1].error.code == ""
+    stream.send(2, PAYLOADS[0], sent_ms=start_ms - 30_000, deadline_ms=20_000)
+    assert stream.answers(1)[2].error.code == "deadline"
+    stream.send(3, PAYLOADS[0], sent_ms=start_ms - 30_000, deadline_ms=200_000)
+    assert stream.answers(1)[3].error.code == ""
 
 
 def test_it_stops_to_read_where_nobody_takes_the_answers(

@@ -69,16 +69,18 @@ class InferResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[FaceResult, _Mapping]]] = ..., time: _Optional[_Union[ServerTime, _Mapping]] = ..., checksum: _Optional[int] = ...) -> None: ...
 
 class InferStreamRequest(_message.Message):
-    __slots__ = ("id", "deadline_ms", "request", "traceparent")
+    __slots__ = ("id", "deadline_ms", "request", "traceparent", "sent_ms")
     ID_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_MS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
+    SENT_MS_FIELD_NUMBER: _ClassVar[int]
     id: int
     deadline_ms: float
     request: InferRequest
     traceparent: str
-    def __init__(self, id: _Optional[int] = ..., deadline_ms: _Optional[float] = ..., request: _Optional[_Union[InferRequest, _Mapping]] = ..., traceparent: _Optional[str] = ...) -> None: ...
+    sent_ms: float
+    def __init__(self, id: _Optional[int] = ..., deadline_ms: _Optional[float] = ..., request: _Optional[_Union[InferRequest, _Mapping]] = ..., traceparent: _Optional[str] = ..., sent_ms: _Optional[float] = ...) -> None: ...
 
 class InferStreamResponse(_message.Message):
     __slots__ = ("id", "response", "error")
