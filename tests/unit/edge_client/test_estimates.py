@@ -45,6 +45,21 @@ def test_one_wild_number_moves_little_and_a_lasting_change_wins() -> None:
     assert times.cost.typical_ms == pytest.approx(30, rel=0.1)
 
 
+def test_a_slow_first_run_is_forgotten_with_the_second() -> None:
+    times = Smoothed()
+    for value in (60.0, 20.0, 22.0, 21.0):
+        times.add(value)
+    assert times.cost.typical_ms == pytest.approx(21, abs=1)
+    assert times.cost.p95_ms < 30
+
+
+def test_of_few_numbers_each_counts_alike() -> None:
+    times = Smoothed()
+    for value in (20.0, 24.0, 22.0, 18.0):
+        times.add(value)
+    assert times.cost.typical_ms == pytest.approx(21)
+
+
 def test_a_timeout_says_that_it_took_longer_than_that() -> None:
     estimates = Estimates(RATES)
     estimates.next_frame()
