@@ -17,7 +17,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmarks import readme_accuracy, readme_link
+from benchmarks import readme_accuracy, readme_link, readme_serving
 from benchmarks.machine import machine_line
 from benchmarks.markdown import paragraphs, run, run_json, table
 
@@ -115,7 +115,7 @@ PARTS: dict[str, Callable[[str | None], str]] = {
     "accuracy": readme_accuracy.accuracy, "rate": readme_accuracy.rate,
     "detector": readme_accuracy.detector, "calibration": readme_accuracy.calibration,
     "cascade": readme_link.cascade, "link": readme_link.link,
-    "size": size, "edge": edge, "demo": demo,
+    "serving": readme_serving.serving, "size": size, "edge": edge, "demo": demo,
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.net.http1_caller import Http1Pool
 from benchmarks.net.http2_caller import Http2Caller, header_block
+from benchmarks.readme_serving import written
 from benchmarks.serving_load import Tally
 from benchmarks.serving_summary import table, verdict
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
@@ -191,6 +192,13 @@ def test_the_verdict_names_what_was_met_and_what_was_missed() -> None:
     assert ten["met"]
     assert said["stream: idle p50 overhead, ms"]["measured"] == 0.5
     assert said["stream: goodput / litserve"]["measured"] == 2.25
+    page = written(
+        {"raw": RAW, "rows": rows, "verdict": list(said.values()), "machine": MACHINE,
+         "plan": {"deadline_ms": 150.0}}
+    )  # fmt: skip
+    assert "| `stream` | 450 | 470 | 440 | 240 | 10.0 | 2.5, 30.0 | 2.5 |" in page
+    assert "| litserve | 200 | - | - | - | - | 2.5, 30.0 | - |" in page
+    assert "stream: goodput / raw, 4 a call 0.94 (>= 0.95)" in page
     text = table({"raw": RAW, "rows": rows, "verdict": list(said.values()), "machine": MACHINE})
     assert "MISSED" in text
     assert "litserve" in text

@@ -1,0 +1,64 @@
+"""The README's figures of the server under load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import machine_line
+from benchmarks.markdown import paragraphs, run_json, table
+from benchmarks.serving_summary import peak
+
+PICTURE = Path("docs/serving.png")
+
+
+def serving(_: str | None) -> str:
+    """Goodput and latency of this server and its peers, and which targets hold."""
+    return written(run_json("benchmarks.serving", "--plot", str(PICTURE)))
+
+
+def written(found: dict[str, Any]) -> str:
+    """The part, of what ``benchmarks.serving`` printed."""
+    raw, rows = found["raw"], found["rows"]
+    kinds = dict.fromkeys((row["server"], row["protocol"]) for row in rows)
+    head = [
+        "server", "goodput, 1 face a call", "4 faces", "offered twice that", "ten times",
+        "refusals then, p95 ms", "p50, p99 ms at 70 %", "alone, p50 ms",
+    ]  # fmt: skip
+    missed = [one for one in found["verdict"] if one["met"] is False]
+    held = sum(one["met"] is True for one in found["verdict"])
+    said = "; ".join(map(_target, missed))
+    return paragraphs(
+        "`python -m benchmarks.serving --plot serving.png`: faces a second that were answered "
+        f"within {found['plan']['deadline_ms']:g} ms, the server on one core, open loads",
+        table(head, [_row(rows, *kind) for kind in kinds]),
+        f"Without any server the core decodes and answers {raw['faces_per_s']:.0f} faces/s in "
+        f"batches of {raw['best_batch']}; one alone takes {raw['idle_ms']:.1f} ms.",
+        f"{held} of {len(found['verdict'])} targets hold." + (f" Missed: {said}." if said else ""),
+        f"![Goodput and latency against load]({PICTURE})",
+        f"Measured on {machine_line(found['machine'])}.",
+    )
+
+
+def _target(one: dict[str, Any]) -> str:
+    sign = ">=" if one["at_least"] else "<="
+    return f"{one['target']} {one['measured']:g} ({sign} {one['bound']:g})"
+
+
+def _row(rows: list[dict[str, Any]], server: str, protocol: str) -> list[str]:
+    mine = [row for row in rows if (row["server"], row["protocol"]) == (server, protocol)]
+
+    def goodput(what: str, faces: int = 1) -> str:
+        best = peak(r for r in mine if r["what"] == what and r["faces"] == faces)
+        return f"{best:.0f}" if best else "-"
+
+    def ms(what: str, times: str, *shares: str) -> str:
+        found = next((r[times] for r in mine if r["what"] == what), None)
+        return ", ".join(f"{found[share]:.1f}" for share in shares) if found else "-"
+
+    name = f"`{protocol}`" if server == "splitfer" else server
+    return [
+        name, goodput("sweep"), goodput("sweep", 4), goodput("overload 2x"),
+        goodput("overload 10x"), ms("overload 10x", "refused_ms", "p95"),
+        ms("70 %", "answered_ms", "p50", "p99"), ms("idle", "answered_ms", "p50"),
+    ]  # fmt: skip
