@@ -10,11 +10,13 @@ import argparse
 import hashlib
 import io
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -70,6 +72,25 @@ def quantiser_of(model: SplitModel) -> Quantiser:
     """The quantiser of a model's rates."""
     gains = model.gains.gains().detach().numpy().astype(np.float32)
     return Quantiser(gains, SYMBOL_LIMIT)
+
+
+def turn(model: SplitModel, turned: str) -> None:
+    """Multiply the gains of one rate, as ``default=0.9`` says.
+
+    Raises:
+        ValueError: no such rate, or no positive factor.
+    """
+    name, _, factor = turned.partition("=")
+    if name not in RATES:
+        raise ValueError(f"--gain {turned}: the rates are {', '.join(RATES)}")
+    try:
+        step = math.log(float(factor))
+    except ValueError:
+        step = math.nan
+    if not math.isfinite(step):
+        raise ValueError(f"--gain {turned}: the factor is a positive number")
+    with torch.no_grad():
+        model.gains.log[RATES.index(name)] += step
 
 
 def write_weights(
@@ -143,6 +164,10 @@ def main() -> int:
     parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
     parser.add_argument("--run", default="base", help="name of the run")
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    parser.add_argument(
+        "--gain", action="append", default=[], metavar="RATE=FACTOR",
+        help="turn a rate's knob: its gains times so much; less than 1 sends fewer bytes",
+    )  # fmt: skip
     parser.add_argument("--default", action="store_true", help="make them the default weights")
     arguments = parser.parse_args()
     try:
@@ -164,10 +189,14 @@ def _export(arguments: argparse.Namespace) -> Path:
     model = SplitModel(recipe.model)
     checkpoint = Path(".checkpoints") / arguments.run / CHECKPOINT
     model.load_state_dict(averaged_weights(checkpoint))
+    for turned in arguments.gain:
+        turn(model, turned)
     train, held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
     fit = train.subset(np.arange(len(train)) % max(1, len(train) // FIT_FACES) == 0)
     tables = fit_tables(latents_by_rate(model, fit), SYMBOL_LIMIT)
     origin = {"data": "FER2013 Training", "run": f"training/runs/{arguments.run}"}
+    if arguments.gain:
+        origin["gain"] = " ".join(arguments.gain)
     folder = write_weights(model, arguments.weights, origin, tables)
     complete_manifest(
         folder, unseen(held_out, train), {"PublicTest": load_fer2013(data, "PublicTest")}

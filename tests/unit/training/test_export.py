@@ -11,7 +11,7 @@ from shared.models.split_model import SplitModel
 from shared.weights import Weights
 from shared.weights.manifest import fingerprint
 from training.calibrate import fit_temperature
-from training.export import CROP, golden_crops, quantiser_of
+from training.export import CROP, golden_crops, quantiser_of, turn
 
 
 def test_the_fingerprint_is_that_of_the_head(weights_folder: Path, split_model: SplitModel) -> None:
@@ -53,3 +53,18 @@ def test_the_temperature_is_found_again(true: float) -> None:
     shares = np.cumsum(powers / powers.sum(axis=1, keepdims=True), axis=1)
     labels = (rng.random((20_000, 1)) > shares).sum(axis=1).clip(0, 6)
     assert fit_temperature(logits, labels) == pytest.approx(true, rel=0.04)
+
+
+def test_a_rates_knob_is_turned_and_no_other() -> None:
+    model = SplitModel()
+    before = quantiser_of(model).gains
+    turn(model, "default=0.5")
+    after = quantiser_of(model).gains
+    np.testing.assert_allclose(after[1], before[1] / 2, rtol=1e-6)
+    np.testing.assert_array_equal(after[[0, 2]], before[[0, 2]])
+
+
+@pytest.mark.parametrize("wrong", ["most=1", "default", "default=0", "default=-1", "default=nan"])
+def test_a_wrong_turn_is_named(wrong: str) -> None:
+    with pytest.raises(ValueError, match=f"--gain {wrong}"):
+        turn(SplitModel(), wrong)
