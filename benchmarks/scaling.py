@@ -40,7 +40,7 @@ _SERVING = re.compile(r"serving (\w+) \(tail \w+\) on grpc [^:]+:(\d+)")
 _START_S = 300.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 # What a process calls itself -> its stage; all others of the server are in the background.
-_STAGES = {"ProxyActor": "proxy", "#ingress#": "ingress", "#tails#": "tail"}
+_STAGES = {"ray::ProxyActor": "proxy", ":ingress": "ingress", ":tails": "tail"}
 
 
 def report(arguments: argparse.Namespace) -> Result:
@@ -89,6 +89,8 @@ def _ms_a_face(point: dict[str, Any]) -> dict[str, float]:
     faces = point["faces_in_time_per_s"] * point["took_s"]
     if not faces:
         raise SourceError("no face was answered in time: the machine has other work")
+    if lost := [stage for stage in _STAGES.values() if not point["cpu_s"].get(stage)]:
+        raise SourceError(f"no process of stage {lost[0]} was found: has Ray renamed them?")
     return {stage: 1000 * s / faces for stage, s in point["cpu_s"].items() if stage != "background"}
 
 
