@@ -31,7 +31,7 @@ log = logging.getLogger("cloud_server")
 # For replies that are being written. Not longer: a health watch is a call that never ends.
 _LAST_WORDS_S = 2.0
 # Where a network runs on the same core, what arrives waits for its turn instead of breaking in:
-# each such break costs the run its caches, in all a fifth of what a core can serve.
+# each such break costs the run its caches, in all a tenth of what a core can serve.
 _SCHEDULING = getattr(os, "SCHED_BATCH", None)  # Linux alone has it
 
 
