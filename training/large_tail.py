@@ -22,7 +22,7 @@ from torch import nn
 from shared.contracts import Path as AnswerPath
 from shared.errors import WeightsError
 from shared.models.ensemble import Ensemble
-from shared.models.split_model import CloudTail, SplitModel
+from shared.models.split_model import SplitModel
 from shared.weights import Weights, default_folder
 from shared.weights.manifest import FileEntry, TailEntry
 from training.average import Average
@@ -52,15 +52,18 @@ def member_recipe(whole: Recipe, seed: int, epochs: int) -> Recipe:
     return dataclasses.replace(whole, seed=seed, stages=(stage,), start_from="", mutual=0.0)
 
 
-def train_member(run: str, recipe: Recipe, train: Faces, held_out: dict[str, Faces]) -> CloudTail:
-    """The member's tail with its averaged weights, trained or found finished."""
-    name = f"{run}-member{recipe.seed}"
-    member = Trainer(recipe, RUNS / name, CHECKPOINTS / name, torch.device("cpu"))
+def train_member(
+    run: str, recipe: Recipe, train: Faces, held_out: dict[str, Faces], name: str = "member",
+    kind: type[SplitModel] = SplitModel,
+) -> SplitModel:  # fmt: skip
+    """``run`` with the member's cloud tail, averaged weights, trained or found finished."""
+    name = f"{run}-{name}{recipe.seed}"
+    member = Trainer(recipe, RUNS / name, CHECKPOINTS / name, torch.device("cpu"), kind)
     if not member.resume():
         member.model.load_state_dict(averaged_weights(CHECKPOINTS / run / CHECKPOINT))
         member.average = Average(member.model, recipe.average)
     member.fit(train, held_out)
-    return _tail(recipe, CHECKPOINTS / name / CHECKPOINT)
+    return trained(recipe, name, kind)
 
 
 def add_tail(folder: Path, name: str, tail: nn.Module) -> None:
@@ -90,10 +93,11 @@ def add_tail(folder: Path, name: str, tail: nn.Module) -> None:
     (folder / "manifest.json").write_text(manifest.model_dump_json(indent=2) + "\n")
 
 
-def _tail(recipe: Recipe, checkpoint: Path) -> CloudTail:
-    model = SplitModel(recipe.model)
-    model.load_state_dict(averaged_weights(checkpoint))
-    return model.cloud_tail
+def trained(recipe: Recipe, run: str, kind: type[SplitModel] = SplitModel) -> SplitModel:
+    """A run's network with its averaged weights, for inference."""
+    model = kind(recipe.model)
+    model.load_state_dict(averaged_weights(CHECKPOINTS / run / CHECKPOINT))
+    return model.eval()
 
 
 def main() -> int:
@@ -112,10 +116,11 @@ def main() -> int:
         recipe = read_recipe(RUNS / arguments.run / "recipe.toml")
         train, held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
         public_test = {"PublicTest": load_fer2013(data, "PublicTest")}
-        members = [_tail(recipe, CHECKPOINTS / arguments.run / CHECKPOINT)]
+        members = [trained(recipe, arguments.run).cloud_tail]
         for seed in range(1, arguments.members + 1):
             one = member_recipe(recipe, seed, arguments.epochs)
-            members.append(train_member(arguments.run, one, train, {"holdout": held_out}))
+            member = train_member(arguments.run, one, train, {"holdout": held_out})
+            members.append(member.cloud_tail)
     except DataError as error:
         print(f"large_tail: {error}", file=sys.stderr)
         return 3

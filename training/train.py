@@ -50,10 +50,13 @@ BACKBONE = ("head.stem.", "local_tail.")
 class Trainer:
     """One run: its model, optimiser, place in the recipe, log and checkpoints."""
 
-    def __init__(self, recipe: Recipe, run: Path, checkpoints: Path, device: torch.device) -> None:
+    def __init__(
+        self, recipe: Recipe, run: Path, checkpoints: Path, device: torch.device,
+        kind: type[SplitModel] = SplitModel,
+    ) -> None:  # fmt: skip
         torch.manual_seed(recipe.seed)
         self.recipe, self.device = recipe, device
-        model = SplitModel(recipe.model)
+        model = kind(recipe.model)
         # torch's stub of Module.to knows no memory_format.
         model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = model

@@ -250,7 +250,7 @@ async def test_waiting_for_more_ends_when_the_batch_is_full() -> None:
 async def test_waiting_for_more_leaves_the_urgent_time_to_run() -> None:
     network = Network()
     async with batching(network, wait_ms=3_600_000) as batcher:
-        assert await batcher.submit(1, Deadline.after_ms(200)) == 2
+        assert await batcher.submit(1, Deadline.after_ms(2_000)) == 2
 
 
 async def test_closing_settles_what_runs_and_what_waits() -> None:
