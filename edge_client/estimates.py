@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from edge_client.link_fit import P95_DEVIATIONS, WINDOW, LinkFit, Sample, fit
 from shared.contracts import Path
@@ -16,8 +17,7 @@ from shared.contracts import Path
 JPEG_BYTES_PER_PIXEL = 0.15
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(NamedTuple):
     """Typical milliseconds, and what 19 of 20 stay below."""
 
     typical_ms: float = 0.0
