@@ -75,6 +75,7 @@ class CloudConfig(Settings):
         10, gt=0, le=3600, description="for HTTP headers, for a reply to be read, for TLS"
     )
     connections_max: int = Field(1000, ge=1, description="open HTTP connections")
+    grpc_connections_max: int = Field(4000, ge=1, description="open gRPC connections")
     grpc_streams_max: int = Field(1000, ge=1, description="calls at once on one gRPC connection")
     grpc_backlog: int = Field(
         32, ge=2, description="gRPC calls that wait to be looked at; more are cancelled"

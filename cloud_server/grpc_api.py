@@ -205,6 +205,7 @@ def _options(config: CloudConfig) -> list[tuple[str, int]]:
         *age,
         ("grpc.max_metadata_size", _METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", _METADATA_BYTES),
+        ("grpc.max_allowed_incoming_connections", config.grpc_connections_max),
         ("grpc.max_concurrent_streams", config.grpc_streams_max),
         # A refusal in Python takes a tenth of what an answer does: calls that come faster than they
         # can be refused end here, cheaply (CANCELLED), instead of all growing old in a queue.

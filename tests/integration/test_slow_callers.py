@@ -22,7 +22,10 @@ def server(
     old_weights_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[CloudProcess]:
     file = tmp_path_factory.mktemp("config") / "cloud.yaml"
-    file.write_text(f"token: s3cret\nwait_s: 1\nreceive_s: 1\nconnections_max: {CONNECTIONS_MAX}\n")
+    file.write_text(
+        "token: s3cret\nwait_s: 1\nreceive_s: 1\n"
+        f"connections_max: {CONNECTIONS_MAX}\ngrpc_connections_max: {CONNECTIONS_MAX}\n"
+    )
     with CloudProcess(old_weights_folder, "--config", str(file)) as server:
         yield server
 
@@ -33,8 +36,8 @@ def connection(server: CloudProcess) -> Iterator[socket.socket]:
         yield connection
 
 
-def connected(server: CloudProcess) -> socket.socket:
-    host, port = server.http.split(":")
+def connected(server: CloudProcess, address: str | None = None) -> socket.socket:
+    host, port = (address or server.http).split(":")
     return socket.create_connection((host, int(port)), timeout=PATIENCE_S)
 
 
@@ -154,3 +157,18 @@ def test_grpc_metadata_without_bound(server: CloudProcess) -> None:
         assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         metadata = (("authorization", "Bearer s3cret"),)
         assert call(b"", metadata=metadata, timeout=PATIENCE_S, wait_for_ready=True)
+
+
+def test_more_grpc_connections_than_there_is_room_for(server: CloudProcess) -> None:
+    with contextlib.ExitStack() as stack:
+        crowd = [
+            stack.enter_context(connected(server, server.grpc)) for _ in range(10 * CONNECTIONS_MAX)
+        ]
+        # Who is let in hears HTTP/2's first words, and is closed for saying nothing.
+        let_in = [bool(until_the_end(one)) for one in crowd]
+    assert set(let_in) == {True, False}
+    with server.channel() as channel:
+        call, metadata = channel.unary_unary("/splitfer.v1.SplitFer/GetModel"), "Bearer s3cret"
+        assert call(
+            b"", metadata=(("authorization", metadata),), timeout=PATIENCE_S, wait_for_ready=True
+        )
