@@ -46,8 +46,8 @@ RUNS, CHECKPOINTS = Path("training/runs"), Path(".checkpoints")
 def member_recipe(whole: Recipe, seed: int, epochs: int) -> Recipe:
     """How one member goes on: the cloud tail alone, at the size it is used at."""
     stage = Stage(
-        size=224, epochs=epochs, lr_first=4e-4, lr_last=5e-6, parts=("cloud",), batch=64,
-        warm_up_steps=30, augment=whole.stages[-1].augment,
+        size=224, epochs=epochs, lr_first=1e-3, lr_last=5e-6, parts=("cloud",), batch=64,
+        warm_up_steps=60, augment=whole.stages[-1].augment,
     )  # fmt: skip
     return dataclasses.replace(whole, seed=seed, stages=(stage,), start_from="", mutual=0.0)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from benchmarks import readme, readme_accuracy, readme_link
 from benchmarks.machine import describe_machine
+from shared.contracts import Path
 
 TEXT = "before\n<!-- edge -->\nold\n<!-- /edge -->\nbetween\n<!-- size -->\n<!-- /size -->\nafter\n"
 
@@ -41,6 +43,7 @@ PRINTED: dict[str, dict[str, Any]] = {
                       "picture_codec": "jpeg:75, 48x48 grey"},
         },
     },
+    "--tail": {"paths": {"cloud": {"accuracy": 0.72, "interval_95": [0.7, 0.74]}}},
     "--through-detector": {
         "found": 2700, "found_share": 0.75, "frame": "640x480",
         "through_detector": {"cloud": {
@@ -67,10 +70,25 @@ PRINTED: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+TAILS = {
+    name: SimpleNamespace(path=path)
+    for name, path in (("local", Path.LOCAL), ("cloud", Path.CLOUD), ("big", Path.CLOUD))
+}
+
+
 @pytest.mark.parametrize(
     ("part", "words"),
     [
-        ("accuracy", ["| `cloud` | 70.00% |", "| 301 |", "419 of the faces", "`cloud` 69.00%"]),
+        (
+            "accuracy",
+            [
+                "| `cloud` | 70.00% |",
+                "| `cloud --tail big` | 72.00% |",
+                "| 301 |",
+                "419 of the faces",
+                "`cloud` 69.00%",
+            ],
+        ),
         ("rate", ["| latent, low | 160 |", "raw, float32 | 25,093", "at most 0.41", "no accuracy"]),
         ("detector", ["2,700 faces", "70.00%: -1.00 points (-2.00 to +0.10)"]),
         ("calibration", ["| `cloud` | 0.021 | 0.022 | 70.0% |"]),
@@ -81,10 +99,12 @@ def test_what_a_benchmark_printed_becomes_a_table(
 ) -> None:
     def printed(_: str, *arguments: str) -> dict[str, Any]:
         line = " ".join(arguments)
-        keys = ("--calibration", "--through-detector", "--rate all", "--plot")
+        keys = ("--tail", "--calibration", "--through-detector", "--rate all", "--plot")
         return PRINTED[next(key for key in keys if key in line)]
 
     monkeypatch.setattr(readme_accuracy, "run_json", printed)
+    weights = SimpleNamespace(manifest=SimpleNamespace(tails=TAILS, default_tail="cloud"))
+    monkeypatch.setattr(readme_accuracy, "Weights", lambda _: weights)
     text = readme.PARTS[part]("fer2013.zip")
     for some in words:
         assert some in text
