@@ -1,4 +1,4 @@
-"""Keeps one core busy for a share of every two milliseconds, before anything else may run there.
+"""Keeps one core busy for a share of every 0.5 to 2 ms, before anything else may run there.
 
 What else runs on the core gets the rest, in slices so short that it seems slow rather than
 interrupted. ``slow_processor`` starts this file as a process and writes the share, 0..1, to its
@@ -12,7 +12,9 @@ import select
 import sys
 import time
 
-PERIOD_S = 0.002
+# What is timed ends on the grid of the periods: it has to be finer than what shall be told apart.
+# But a slice has to be longer than what the change from one process to another takes.
+_SHORTEST_S, _LONGEST_S, _SLICE_S = 0.0005, 0.002, 0.000125
 # The kernel lets real-time work have 95 % of a core.
 MOST_SHARE = 0.945
 _IDLE_S = 0.05
@@ -31,10 +33,11 @@ def main() -> int:
             if not said:
                 return 0
             share = min(MOST_SHARE, float(said.split()[-1]))
+        period_s = min(max(_SHORTEST_S, _SLICE_S / (1 - share)), _LONGEST_S)
         now_s = time.monotonic()
         # What was missed is not caught up with: the core would stand still.
-        next_s = max(next_s + PERIOD_S, now_s)
-        while share and time.monotonic() < now_s + share * PERIOD_S:
+        next_s = max(next_s + period_s, now_s)
+        while share and time.monotonic() < now_s + share * period_s:
             pass
         time.sleep(max(0.0, next_s - time.monotonic()))
 

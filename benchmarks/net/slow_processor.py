@@ -1,6 +1,7 @@
 """A weak device played by a strong one: a process that gets a share of one core.
 
-busy core  real-time work takes the rest of the core, every 2 ms; needs root and a second core
+busy core  real-time work takes the rest of the core, every 0.5 to 2 ms; needs root and a second
+           core
 cgroup     the kernel's quota (v2: cpu.max, v1: cpu.cfs_quota_us); needs root. Given out tick by
            tick, so a process that waits in between gets more than its share
 signals    stopped and continued by turns; needs nothing, and is the roughest
