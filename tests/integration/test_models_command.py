@@ -17,11 +17,12 @@ import numpy as np
 import pytest
 
 from cloud_server.cli import run
+from cloud_server.served_weights import cloud_tails
 from shared.codec.payload import PayloadCodec
 from shared.latent import Latent
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
-from shared.weights import default_folder
+from shared.weights import Weights, default_folder
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess
 from tests.processes import wait_until
 
@@ -62,6 +63,7 @@ def test_load_switch_roll_back_unload(
     old_weights_folder: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old, new = old_weights_folder.name, default_folder().name
+    tails = ",".join(cloud_tails(Weights(default_folder())))
     shutil.copytree(default_folder(), root / "new")
     shutil.copytree(default_folder(), root / "altered")
     (root / "altered" / "head.onnx").write_bytes(b"not the head")
@@ -75,7 +77,7 @@ def test_load_switch_roll_back_unload(
         assert lines() == [[old, "default", "cloud", str(old_weights_folder)]]
         assert models(server, "load", "new", "--default") == 0
         assert lines() == [
-            [new, "default", "cloud", str(root / "new")],
+            [new, "default", tails, str(root / "new")],
             [old, "serving", "cloud", str(old_weights_folder)],
         ]
         assert models(server, "--json", "rollback") == 0
