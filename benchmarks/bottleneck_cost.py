@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -96,7 +95,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
     if not (RUNS / arguments.run / "recipe.toml").is_file():
-        parser.error(f"no run {arguments.run!r} in {Path(RUNS)}")
+        parser.error(f"no run {arguments.run!r} in {RUNS}")
     try:
         return finish(arguments, report, table)
     except ValueError as error:  # no checkpoint: only who trained the run can go on from it
