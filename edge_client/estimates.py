@@ -28,7 +28,8 @@ class Cost(NamedTuple):
 class Costs:
     """The costs at one instant. ``head``, ``tail``, ``encode`` and ``payload_bytes`` are per face;
     ``encode`` and ``payload_bytes`` by rate; ``link`` is None while no reply has come, and a
-    server's path is not in ``server`` while it never answered."""
+    server's path is not in ``server`` while it never answered. ``collect`` is the device's work
+    from a reply's arrival to the frame's answers."""
 
     detect: Cost = field(default_factory=Cost)
     head: Cost = field(default_factory=Cost)
@@ -38,6 +39,7 @@ class Costs:
     payload_bytes: Mapping[str, float] = field(default_factory=dict)
     bytes_per_pixel: float = JPEG_BYTES_PER_PIXEL
     link: LinkFit | None = None
+    collect: Cost = field(default_factory=Cost)
     server: Mapping[Path, Cost] = field(default_factory=dict)
 
 
@@ -83,10 +85,12 @@ class Estimates:
         self._jpeg, self._bytes_per_pixel = Smoothed(), Smoothed(JPEG_BYTES_PER_PIXEL)
         self._encode = {rate: Smoothed() for rate in bytes_by_rate}
         self._payload = {rate: Smoothed(mean) for rate, mean in bytes_by_rate.items()}
+        self._collect = Smoothed()
         self._server: dict[Path, Smoothed] = {}
         self._samples: deque[Sample] = deque(maxlen=WINDOW)
         self._link: LinkFit | None = None
         self._frame = 0
+        self._head_then_ms = 0.0  # when the tail last ran
 
     def next_frame(self) -> None:
         """A frame begins: replies grow older by one."""
@@ -102,6 +106,7 @@ class Estimates:
     def answered(self, tail_ms: float, faces: int) -> None:
         """The device answered ``faces``, at least one."""
         self._tail.add(tail_ms / faces)
+        self._head_then_ms = self._head.mean
 
     def encoded(self, rate: str, encode_ms: float, payload_bytes: int, faces: int) -> None:
         """Payloads of ``faces``, at least one, were made, ``payload_bytes`` in all."""
@@ -112,6 +117,10 @@ class Estimates:
         """A whole picture was encoded."""
         self._jpeg.add(jpeg_ms)
         self._bytes_per_pixel.add(picture_bytes / pixels)
+
+    def collected(self, collect_ms: float) -> None:
+        """A reply that was waited for became answers, so long after it had come."""
+        self._collect.add(collect_ms)
 
     def replied(
         self, path: Path, sent_bytes: int, link_ms: float, server_ms: float, now_s: float
@@ -138,14 +147,24 @@ class Estimates:
         return Costs(
             detect=self._detect.cost,
             head=self._head.cost,
-            tail=self._tail.cost,
+            tail=self._tail_now(),
             jpeg=self._jpeg.cost,
             encode={rate: one.cost for rate, one in self._encode.items()},
             payload_bytes={rate: one.mean for rate, one in self._payload.items()},
             bytes_per_pixel=self._bytes_per_pixel.mean,
             link=self._link,
+            collect=self._collect.cost,
             server={path: one.cost for path, one in self._server.items()},
         )
+
+    def _tail_now(self) -> Cost:
+        """While the server answers, the tail does not run: it is taken to have changed as the head
+        has, which runs for every face."""
+        cost = self._tail.cost
+        if not self._head_then_ms:
+            return cost
+        change = self._head.mean / self._head_then_ms
+        return Cost(cost.typical_ms * change, cost.p95_ms * change)
 
     def _sampled(self, sample: Sample) -> None:
         self._samples.append(sample)

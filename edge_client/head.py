@@ -55,7 +55,7 @@ class Device:
         )
         self._head = weights.head(config.threads)
         self._tail = weights.tail(LOCAL_TAIL, config.threads)
-        self.tail_ms_per_face = RecentTimes()
+        self.head_ms_per_face, self.tail_ms_per_face = RecentTimes(), RecentTimes()
         self.find_ms = RecentTimes()
         self._warm_up(weights.golden.crops)
 
@@ -78,7 +78,9 @@ class Device:
         start = time.monotonic()
         crops = np.stack([crop_face(grey, box, self._geometry) for box in boxes])
         features, z = self._head.run(crops)
-        return FoundFaces(boxes, features, z, detect_ms, since_ms(start))
+        head_ms = since_ms(start)
+        self.head_ms_per_face.add(head_ms / len(boxes))
+        return FoundFaces(boxes, features, z, detect_ms, head_ms)
 
     def payloads(self, z: NDArray[np.float32], rate: str) -> list[bytes]:
         """``z`` ``(N, 8, 28, 28)`` quantised and encoded at the rate of this name, one payload a
@@ -96,15 +98,19 @@ class Device:
         return [Answer(tuple(map(float, row)), self.model) for row in rows], tail_ms
 
     def _warm_up(self, crops: NDArray[np.uint8]) -> None:
-        """The first runs are slow and would be taken for the device's speed."""
+        """What the device takes, without the first runs: they are slow."""
         features, _ = self._head.run(crops)
+        self.local_answers(features)
+        self.tail_ms_per_face = RecentTimes()
         for _ in range(3):
+            start = time.monotonic()
+            self._head.run(crops)
+            self.head_ms_per_face.add(since_ms(start) / len(crops))
             self.local_answers(features)
-        self.tail_ms_per_face = RecentTimes(self.tail_ms_per_face.p95_ms)
 
 
 class RecentTimes:
-    """The 95th percentile of the last hundred times, in ms: what a late start must allow for."""
+    """The last hundred times, in ms."""
 
     def __init__(self, first_ms: float = 0.0) -> None:
         self._times_ms: deque[float] = deque([first_ms] if first_ms else [], maxlen=100)
@@ -114,10 +120,18 @@ class RecentTimes:
         self._times_ms.append(milliseconds)
 
     @property
+    def typical_ms(self) -> float:
+        """The median; 0 while nothing was measured."""
+        return self._at(0.5)
+
+    @property
     def p95_ms(self) -> float:
-        """0 while nothing was measured."""
+        """What a late start must allow for; 0 while nothing was measured."""
+        return self._at(0.95)
+
+    def _at(self, share: float) -> float:
         ordered = sorted(self._times_ms)
-        return ordered[int(0.95 * (len(ordered) - 1) + 0.5)] if ordered else 0.0
+        return ordered[int(share * (len(ordered) - 1) + 0.5)] if ordered else 0.0
 
 
 def since_ms(start_s: float) -> float:

@@ -126,7 +126,10 @@ class Offload:
         if reply is None:
             call.abandon()
         answers = merge(reply, local, decoded_s)
-        return with_payloads(answers, sizes, chosen.rate, found, encode_ms)
+        answers = with_payloads(answers, sizes, chosen.rate, found, encode_ms)
+        if not local:
+            self._collected(call)
+        return answers
 
     def _by_cascade(
         self, link: Link, found: FoundFaces, decoded_s: float, pixels: int, threshold: float
@@ -193,7 +196,15 @@ class Offload:
         if not reply.complete:  # the server's faces are the faces: answer its boxes here
             found = self._device.look(to_grey(rgb), reply.boxes)
             local = self._by_device(found, decoded_s, None)
-        return with_sent(merge(reply, local, decoded_s), size, encode_ms)
+        answers = with_sent(merge(reply, local, decoded_s), size, encode_ms)
+        if not local:
+            self._collected(call)
+        return answers
+
+    def _collected(self, call: Call[Any]) -> None:
+        """The call's reply, and nothing else, became the frame's answers just now."""
+        assert call.done_s is not None
+        self._chooser.estimates.collected(since_ms(call.done_s))
 
     def _with_probe(
         self, link: Link, rgb: NDArray[np.uint8] | None, found: FoundFaces,

@@ -13,7 +13,8 @@ never while the link refuses, and always with the device's own answer behind it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from edge_client.decision import Decision, Objective, Why
 from edge_client.estimates import Costs
@@ -52,8 +53,7 @@ class PolicySettings:
     shadow_share: float = 0.01
 
 
-@dataclass(frozen=True)
-class Bucket:
+class Bucket(NamedTuple):
     """Tokens that come back with time."""
 
     level: float
@@ -66,11 +66,10 @@ class Bucket:
 
     def less(self, tokens: float) -> Bucket:
         """With so many taken out; it may be overdrawn."""
-        return replace(self, level=self.level - tokens)
+        return self._replace(level=self.level - tokens)
 
 
-@dataclass(frozen=True)
-class Memory:
+class Memory(NamedTuple):
     """What one decision leaves to the next. ``held`` is the name of the candidate in use,
     ``beaten`` the frames in a row that another was better; the cap's ``bytes`` start full."""
 
@@ -96,7 +95,7 @@ def decide(
     memory = _refilled(memory, settings, now_s)
     deadline_ms = settings.deadline_ms
     if refusal is not None:  # once it ends, whatever was known is old
-        memory = replace(memory, frames_since_trial=PROBE_FRAMES)
+        memory = memory._replace(frames_since_trial=PROBE_FRAMES)
     predictions = {
         name: _barred(one, memory, refusal)
         for name, one in predict(settings.candidates, costs, frame, deadline_ms).items()
@@ -111,17 +110,17 @@ def decide(
         hopeful = predict(settings.candidates, costs, frame, deadline_ms, hopeful=True)
         probe = _trial(chosen, predictions, hopeful, costs.link, settings, memory.trials)
         if probe is not None:
-            memory = replace(
-                memory, frames_since_trial=0, trial_at_s=now_s, trials=memory.trials + 1
+            memory = memory._replace(
+                frames_since_trial=0, trial_at_s=now_s, trials=memory.trials + 1
             )
             if chosen.path is not Path.LOCAL or costs.link is None:
                 chosen, why = probe, Why.TRIAL
             if costs.link is None:  # it stays in use if it turns out well
-                memory = replace(memory, held=probe.name)
+                memory = memory._replace(held=probe.name)
     shadow = False
     if chosen.path is Path.CLOUD and not frame.answered:
         shadow = shadow_due(memory.asked, settings.shadow_share)
-        memory = replace(memory, asked=memory.asked + 1)
+        memory = memory._replace(asked=memory.asked + 1)
     decision = Decision(
         chosen, why, memory.held, settings.objective, frame, tuple(predictions.values()),
         probe, shadow, refusal,
@@ -131,7 +130,7 @@ def decide(
 
 def charge(memory: Memory, sent_bytes: int) -> Memory:
     """So many bytes were sent: they count against the cap."""
-    return replace(memory, bytes=memory.bytes.less(sent_bytes)) if memory.bytes else memory
+    return memory._replace(bytes=memory.bytes.less(sent_bytes)) if memory.bytes else memory
 
 
 def shadow_due(count: int, share: float) -> bool:
@@ -141,20 +140,20 @@ def shadow_due(count: int, share: float) -> bool:
 
 def _refilled(memory: Memory, settings: PolicySettings, now_s: float) -> Memory:
     switches = memory.switches.at(now_s, 1 / SWITCH_EVERY_S, SWITCHES)
-    memory = replace(memory, switches=switches, frames_since_trial=memory.frames_since_trial + 1)
+    memory = memory._replace(switches=switches, frames_since_trial=memory.frames_since_trial + 1)
     cap = settings.max_bytes_per_s
     if cap is None:
         return memory
-    return replace(memory, bytes=(memory.bytes or Bucket(cap)).at(now_s, cap, cap))
+    return memory._replace(bytes=(memory.bytes or Bucket(cap)).at(now_s, cap, cap))
 
 
 def _barred(one: Prediction, memory: Memory, refusal: Reason | None) -> Prediction:
     if one.candidate.path is Path.LOCAL:
         return one
     if refusal is not None:
-        return replace(one, barred=refusal.value)
+        return one._replace(barred=refusal.value)
     if memory.bytes is not None and one.sent_bytes > memory.bytes.level:
-        return replace(one, barred=CAP)
+        return one._replace(barred=CAP)
     return one
 
 
@@ -194,8 +193,8 @@ def _change(
     if held.barred is not None:  # for this frame: that is no verdict on the path
         return best, {CAP: Why.CAPPED, UNKNOWN: why}.get(held.barred, Why.REFUSED), memory
     if best == held.candidate:
-        return best, why, replace(memory, held=best.name, beaten=0)
-    memory = replace(memory, held=held.candidate.name, beaten=memory.beaten + 1)
+        return best, why, memory._replace(held=best.name, beaten=0)
+    memory = memory._replace(held=held.candidate.name, beaten=memory.beaten + 1)
     useless = settings.objective is not Objective.LATENCY and not held.in_time()
     if memory.beaten < PATIENCE and not useless:
         return held.candidate, Why.HELD, memory
@@ -205,8 +204,8 @@ def _change(
             return held.candidate, Why.SWITCH_LIMIT, memory
         best, why = local, Why.SWITCH_LIMIT
     if best != local:
-        memory = replace(memory, switches=memory.switches.less(1))
-    return best, why, replace(memory, held=best.name, beaten=0)
+        memory = memory._replace(switches=memory.switches.less(1))
+    return best, why, memory._replace(held=best.name, beaten=0)
 
 
 def _trial_due(memory: Memory, now_s: float) -> bool:

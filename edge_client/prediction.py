@@ -1,8 +1,8 @@
 """When an answer would be there, for each way to get it, counted from the decoded frame.
 
     local     elapsed, detect, head, tail
-    cloud     elapsed, detect, head, encode, link, server      at each rate the weights offer
-    image     elapsed, jpeg, link, server
+    cloud     elapsed, detect, head, encode, link, server, collect   at each rate the weights offer
+    image     elapsed, jpeg, link, server, collect
 
 An answer from the server is worth having until the device's own would be there: it starts at
 ``local_start_ms``, and so a wrong guess never costs the deadline.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from edge_client.estimates import Cost, Costs
 from edge_client.link_fit import LinkFit
@@ -23,6 +24,7 @@ from shared.contracts import Path
 LOCAL_START_SHARE = 0.6
 # Where the device's answer is there already, a better one is waited for so long.
 ANSWERED_WAIT_SHARE = 0.95
+_NOTHING = Cost()
 # Where more calls than this stay without an answer, the server is not "in time".
 MOST_MISSED = 0.3
 
@@ -57,8 +59,7 @@ class FrameFacts:
     answered: bool = False
 
 
-@dataclass(frozen=True)
-class Prediction:
+class Prediction(NamedTuple):
     """A candidate's answer, foretold. Times in ms since the decoded frame.
 
     ``typical_ms`` is when it would come, ``p95_ms`` when it surely would, ``limit_ms`` until when
@@ -94,62 +95,71 @@ def predict(
 ) -> dict[str, Prediction]:
     """Each candidate's prediction by its name. ``hopeful``: as if what is not known of the link
     turns out well. After the search there is no more `image`."""
-    return {
-        one.name: _predict(one, costs, frame, deadline_ms, hopeful)
-        for one in candidates
-        if not (frame.searched and one.path is Path.IMAGE)
-    }
-
-
-def _predict(
-    candidate: Candidate, costs: Costs, frame: FrameFacts, deadline_ms: float, hopeful: bool
-) -> Prediction:
-    n = max(1, frame.faces)
-    search = [] if frame.searched else [(costs.detect, 1), (costs.head, n)]
-    local_tail = [] if frame.answered else [(costs.tail, n)]
-    local = _sum(frame.elapsed_ms, [*search, *local_tail])
-    if candidate.path is Path.LOCAL:
-        return Prediction(
-            candidate, local.typical_ms, local.p95_ms, deadline_ms, local.typical_ms, 0
-        )
-
-    if candidate.path is Path.CLOUD:
-        sent_bytes = n * costs.payload_bytes[candidate.rate]
-        before = [*search, (costs.encode.get(candidate.rate, Cost()), n)]
-        fallback = [(costs.tail, n)]
-    else:
-        sent_bytes = frame.pixels * costs.bytes_per_pixel
-        before = [(costs.jpeg, 1)]
-        fallback = [(costs.detect, 1), (costs.head, n), (costs.tail, n)]
-    # Until a server has answered, it is taken to be no slower than this device.
-    unknown = [] if hopeful else fallback
-    server = costs.server.get(candidate.path)
-    there = [(server, 1)] if server else unknown
-    link = _link_cost(costs.link, sent_bytes, hopeful)
-    total = _sum(frame.elapsed_ms, [*before, (link, 1), *there])
-
-    if frame.answered:
-        limit_ms = instead_ms = ANSWERED_WAIT_SHARE * deadline_ms
-    else:
-        needs = _sum(0.0, fallback)
-        searched_ms = frame.elapsed_ms
-        if candidate.path is Path.CLOUD:
-            searched_ms = _sum(frame.elapsed_ms, search).typical_ms
-        start_ms = max(searched_ms, local_start_ms(deadline_ms, needs.p95_ms))
-        instead_ms = start_ms + needs.typical_ms
-        limit_ms = min(instead_ms, deadline_ms)
+    elapsed_ms, n = frame.elapsed_ms, max(1, frame.faces)
+    # Typical milliseconds, and the square of what may come on top: that of each is independent.
+    tail_ms, tail_2 = _part(costs.tail, n)
+    search_ms = search_2 = 0.0
+    if not frame.searched:
+        detect_ms, detect_2 = _part(costs.detect, 1)
+        head_ms, head_2 = _part(costs.head, n)
+        search_ms, search_2 = detect_ms + head_ms, detect_2 + head_2
+    collect_ms, collect_2 = _part(costs.collect, 1)
     missed = costs.link.missed if costs.link and not hopeful else 0.0
-    expected_ms = (1 - missed) * min(total.typical_ms, instead_ms) + missed * instead_ms
-    return Prediction(
-        candidate,
-        total.typical_ms,
-        total.typical_ms if hopeful else total.p95_ms,
-        limit_ms,
-        expected_ms,
-        round(sent_bytes),
-        missed,
-        barred=None if costs.link or hopeful else "unknown",
-    )
+    barred = None if costs.link or hopeful else "unknown"
+
+    predictions: dict[str, Prediction] = {}
+    for one in candidates:
+        if one.path is Path.LOCAL:
+            own_ms, own_2 = (0.0, 0.0) if frame.answered else (tail_ms, tail_2)
+            local_ms = elapsed_ms + search_ms + own_ms
+            p95_ms = local_ms + math.sqrt(search_2 + own_2)
+            predictions[one.name] = Prediction(one, local_ms, p95_ms, deadline_ms, local_ms, 0)
+            continue
+        if one.path is Path.CLOUD:
+            sent_bytes = n * costs.payload_bytes[one.rate]
+            made_ms, made_2 = _part(costs.encode.get(one.rate, _NOTHING), n)
+            searched_ms = elapsed_ms + search_ms
+            total_ms, total_2 = searched_ms + made_ms, search_2 + made_2
+            instead_ms, instead_2 = tail_ms, tail_2
+        elif frame.searched:
+            continue
+        else:
+            sent_bytes = frame.pixels * costs.bytes_per_pixel
+            made_ms, made_2 = _part(costs.jpeg, 1)
+            searched_ms = elapsed_ms
+            total_ms, total_2 = elapsed_ms + made_ms, made_2
+            instead_ms, instead_2 = search_ms + tail_ms, search_2 + tail_2
+        link_ms, link_2 = _part(_link_cost(costs.link, sent_bytes, hopeful), 1)
+        if server := costs.server.get(one.path):
+            server_ms, server_2 = _part(server, 1)
+        else:  # until it has answered, it is taken to be no slower than this device
+            server_ms, server_2 = (0.0, 0.0) if hopeful else (instead_ms, instead_2)
+        total_ms += link_ms + server_ms + collect_ms
+        p95_ms = total_ms + math.sqrt(total_2 + link_2 + server_2 + collect_2)
+
+        if frame.answered:
+            limit_ms = fallback_ms = ANSWERED_WAIT_SHARE * deadline_ms
+        else:
+            start_ms = local_start_ms(deadline_ms, instead_ms + math.sqrt(instead_2))
+            fallback_ms = max(searched_ms, start_ms) + instead_ms
+            limit_ms = min(fallback_ms, deadline_ms)
+        predictions[one.name] = Prediction(
+            one,
+            total_ms,
+            total_ms if hopeful else p95_ms,
+            limit_ms,
+            (1 - missed) * min(total_ms, fallback_ms) + missed * fallback_ms,
+            round(sent_bytes),
+            missed,
+            barred,
+        )
+    return predictions
+
+
+def _part(cost: Cost, n: int) -> tuple[float, float]:
+    """``n`` of it: typical milliseconds, and the square of what they may take beyond."""
+    beyond_ms = (cost.p95_ms - cost.typical_ms) * n
+    return cost.typical_ms * n, beyond_ms * beyond_ms
 
 
 def _link_cost(link: LinkFit | None, sent_bytes: float, hopeful: bool) -> Cost:
@@ -159,12 +169,3 @@ def _link_cost(link: LinkFit | None, sent_bytes: float, hopeful: bool) -> Cost:
         return Cost(link.hopeful_ms(sent_bytes))
     typical_ms = link.typical_ms(sent_bytes)
     return Cost(typical_ms, typical_ms + link.margin_ms(sent_bytes))
-
-
-def _sum(elapsed_ms: float, parts: list[tuple[Cost, int]]) -> Cost:
-    """One after the other; what each may take beyond its typical time is independent."""
-    typical_ms, squares = elapsed_ms, 0.0
-    for (one_ms, p95_ms), n in parts:  # a loop: this runs a dozen times a frame on weak devices
-        typical_ms += one_ms * n
-        squares += ((p95_ms - one_ms) * n) ** 2
-    return Cost(typical_ms, typical_ms + math.sqrt(squares))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -61,6 +62,19 @@ def random_views(
     mean = views.mean(dim=(1, 2, 3), keepdim=True)
     views = ((views - mean) * contrast + mean + brightness).clamp(0, 255)
     return torch.where(_erased(uniform, size, device, strength), uniform(0, 255, 1, 1, 1), views)
+
+
+def mixed(
+    views: Tensor, targets: Tensor, parameter: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Each view ``(N, 1, H, W)`` and its target ``(N, classes)`` mixed with those of another one of
+    the batch, in one proportion drawn from Beta(``parameter``, ``parameter``); 0 mixes none."""
+    if not parameter:
+        return views, targets
+    seed = int(torch.randint(2**62, (), generator=generator))
+    share = float(np.random.default_rng(seed).beta(parameter, parameter))
+    other = torch.randperm(len(views), generator=generator).to(views.device)
+    return views.lerp(views[other], share), targets.lerp(targets[other], share)
 
 
 def _erased(

@@ -60,7 +60,13 @@ class Recipe:
     ``start_from`` names the run whose weights this one starts with. ``mutual`` weighs the
     divergence of each tail from the mean of both (Zhang et al., 2018). ``average`` is the decay
     per step of the exponential moving average of the weights, which is what is measured and
-    exported; 0 measures the weights themselves.
+    exported; 0 measures the weights themselves. ``teacher`` names a finished run whose answers make
+    up ``teacher_share`` of each label (Hinton et al., 2015). ``mixup`` is the parameter of the beta
+    distribution that pairs of views and of their labels are mixed by (Zhang et al., 2018); 0 mixes
+    none.
+
+    Raises:
+        ValueError: a share or the parameter is out of its range.
     """
 
     stages: tuple[Stage, ...]
@@ -70,7 +76,14 @@ class Recipe:
     start_from: str = ""
     mutual: float = 0.0
     average: float = 0.0
+    teacher: str = ""
+    teacher_share: float = 0.5
+    mixup: float = 0.0
     model: SplitConfig = field(default_factory=SplitConfig)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.teacher_share <= 1 or self.mixup < 0:
+            raise ValueError("teacher_share is from 0 to 1, and mixup not negative")
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from shared.models.bottleneck import DEFAULT_RATE
 from shared.models.split_model import SplitModel
-from training.augment import enlarge, random_views
+from training.augment import enlarge, mixed, random_views
 from training.average import Average
 from training.datasets import (
     HOLDOUT_SHARE,
@@ -39,6 +39,7 @@ from training.datasets import (
 )
 from training.rate_control import RATE_SHARES, RateControl
 from training.recipe import Recipe, Stage, read_recipe
+from training.soft_labels import soft_labels
 from training.start_cloud import start_cloud
 
 CHECKPOINT = "last.pt"
@@ -108,18 +109,37 @@ class Trainer:
     def fit(self, train: Faces, held_out: dict[str, Faces]) -> None:
         """Run what is left of the recipe."""
         pictures = torch.from_numpy(train.pictures).to(self.device)
-        labels = torch.from_numpy(train.labels).to(self.device)
+        targets = self._targets(torch.from_numpy(train.labels).to(self.device), pictures)
         while self.stage < len(self.recipe.stages):
             stage = self.recipe.stages[self.stage]
             if self.epoch == 0 and self.step == 0:
                 self._enter(stage, pictures)
             while self.epoch < stage.epochs:
-                self._one_epoch(stage, pictures, labels)
+                self._one_epoch(stage, pictures, targets)
                 self._report(stage, held_out)
                 self.epoch, self.step, self.loss_sum, self.seconds = self.epoch + 1, 0, 0.0, 0.0
                 self.save()
             self.stage, self.epoch = self.stage + 1, 0
             self.save()
+
+    def _targets(self, labels: Tensor, pictures: Tensor) -> Tensor:
+        """Labels ``(N,)`` -> a distribution over the classes each, ``(N, classes)``: the label,
+        smoothed, and the teacher's answer."""
+        recipe, classes = self.recipe, self.recipe.model.classes
+        targets = F.one_hot(labels, classes).float()
+        targets += (1 / classes - targets) * recipe.label_smoothing
+        if not recipe.teacher:
+            return targets
+        known = self.checkpoint.with_name("soft_labels.pt")  # they take minutes
+        if known.exists():
+            soft: Tensor = torch.load(known, map_location=self.device)
+        else:
+            teacher = SplitModel(recipe.model)
+            load_weights(teacher, self.checkpoint.parent.parent / recipe.teacher / CHECKPOINT)
+            teacher.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            soft = soft_labels(teacher, pictures, recipe.stages[-1].size)
+            torch.save(soft, known)
+        return targets.lerp(soft, recipe.teacher_share)
 
     def _enter(self, stage: Stage, pictures: Tensor) -> None:
         if self.recipe.average:
@@ -150,7 +170,7 @@ class Trainer:
         for norm in norms:
             norm.momentum = 0.1
 
-    def _one_epoch(self, stage: Stage, pictures: Tensor, labels: Tensor) -> None:
+    def _one_epoch(self, stage: Stage, pictures: Tensor, targets: Tensor) -> None:
         _freeze(self.model, stage)
         order = self._order(len(pictures), self.stage, self.epoch)
         batches = torch.split(order, stage.batch)
@@ -169,7 +189,8 @@ class Trainer:
             # Dropout draws from the global generator, which a resumed run has to find as it was.
             torch.manual_seed(self._generator(self.stage, self.epoch, self.step, 1).initial_seed())
             rate = _draw_rate(generator)
-            self.loss_sum += self._one_step(stage, views, labels[chosen], rate)
+            views, wanted = mixed(views, targets[chosen], self.recipe.mixup, generator)
+            self.loss_sum += self._one_step(stage, views, wanted, rate)
             self.step += 1
             self.seconds = time.monotonic() - started
             bar.set_postfix(loss=f"{self.loss_sum / self.step:.3f}", refresh=False)
@@ -179,15 +200,12 @@ class Trainer:
                 saved = time.monotonic()
         bar.close()
 
-    def _one_step(self, stage: Stage, views: Tensor, labels: Tensor, rate: int) -> float:
+    def _one_step(self, stage: Stage, views: Tensor, targets: Tensor, rate: int) -> float:
         views = views.contiguous(memory_format=torch.channels_last)
         with self._autocast():
             logits, values = _run(self.model, stage, views, rate)
         logits = [x.float() for x in logits]
-        smoothing = self.recipe.label_smoothing
-        loss = torch.stack(
-            [F.cross_entropy(x, labels, label_smoothing=smoothing) for x in logits]
-        ).sum()
+        loss = torch.stack([F.cross_entropy(x, targets) for x in logits]).sum()
         shown = loss.item() / len(logits)
         if self.recipe.mutual and len(logits) > 1:
             loss = loss + self.recipe.mutual * _divergence(logits)

@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,8 +20,9 @@ from edge_client.policy import (
     charge,
     decide,
 )
-from edge_client.prediction import Candidate, FrameFacts
+from edge_client.prediction import Candidate, FrameFacts, predict
 from shared.contracts import Path, Reason
+from tests.property import prediction_reference
 
 CANDIDATES = (
     Candidate(Path.LOCAL, 0.68),
@@ -145,3 +147,30 @@ def test_a_slower_link_never_makes_sending_more_attractive(
     over_fast, _ = decide(fast, frame, by, memory, 1.0)
     if over_slow.path is not Path.LOCAL and over_slow.why is not Why.HELD:
         assert over_fast.path is not Path.LOCAL
+
+
+costs_at = st.builds(
+    Costs,
+    **dict.fromkeys(("detect", "head", "tail", "jpeg", "collect"), st.builds(Cost, ms, ms)),
+    encode=st.dictionaries(st.sampled_from(sorted(RATES)), st.builds(Cost, ms, ms)),
+    payload_bytes=st.fixed_dictionaries({rate: st.floats(1, 1e5) for rate in RATES}),
+    bytes_per_pixel=st.floats(0.001, 3),
+    link=st.none()
+    | st.builds(
+        LinkFit, ms, st.floats(0, 1), st.floats(0, 1), ms, st.floats(0, 1e5), st.floats(0, 1)
+    ),
+    server=st.dictionaries(paths, st.builds(Cost, ms, ms)),
+)
+
+
+@given(costs_at, frames, st.floats(1, 60_000), st.booleans())
+def test_predictions_are_those_of_the_literal_reference(
+    costs: Costs, frame: FrameFacts, deadline_ms: float, hopeful: bool
+) -> None:
+    fast = predict(CANDIDATES, costs, frame, deadline_ms, hopeful)
+    slow = prediction_reference.predict(CANDIDATES, costs, frame, deadline_ms, hopeful)
+    assert list(fast) == list(slow)
+    for name, one in slow.items():
+        assert fast[name].candidate == one.candidate
+        assert fast[name].barred == one.barred
+        assert fast[name][1:-1] == pytest.approx(one[1:-1], rel=1e-9, abs=1e-6)

@@ -43,6 +43,6 @@ def settled(
     """The decision once it had the time to change its mind and nothing is tried."""
     memory = memory or Memory()
     for n in range(10):
-        memory = replace(memory, frames_since_trial=0, trial_at_s=n / 15)
+        memory = memory._replace(frames_since_trial=0, trial_at_s=n / 15)
         decision, memory = decide(now, frame, by, memory, n / 15)
     return decision

@@ -34,6 +34,22 @@ def test_a_frame_without_faces_says_nothing_of_the_head() -> None:
     assert estimates.costs().head.typical_ms == 0
 
 
+def test_a_tail_that_does_not_run_is_taken_to_change_as_the_head_does() -> None:
+    estimates = Estimates(RATES)
+    for _ in range(20):
+        estimates.found(None, 10.0, 1)
+        estimates.answered(20.0, 1)
+    assert estimates.costs().tail.typical_ms == pytest.approx(20)
+    for _ in range(200):  # the server answers, and the device has become slower
+        estimates.found(None, 15.0, 1)
+    assert estimates.costs().tail.typical_ms == pytest.approx(30, rel=0.05)
+    assert estimates.costs().tail.p95_ms >= estimates.costs().tail.typical_ms
+    for _ in range(50):  # what it takes itself says more
+        estimates.found(None, 15.0, 1)
+        estimates.answered(28.0, 1)
+    assert estimates.costs().tail.typical_ms == pytest.approx(28, rel=0.05)
+
+
 def test_one_wild_number_moves_little_and_a_lasting_change_wins() -> None:
     times = Smoothed()
     for n in range(50):

@@ -156,6 +156,22 @@ def test_a_link_that_refuses_is_not_asked(refusal: Reason) -> None:
     assert link.sent == []
 
 
+@pytest.mark.parametrize("complete", [True, False])
+def test_what_the_device_does_after_a_reply_is_learnt_unless_it_answered_itself(
+    complete: bool,
+) -> None:
+    call, chooser = (
+        PlayedCall(infer_reply(*[result()] * (2 if complete else 1))),
+        always(Path.CLOUD),
+    )
+    assert call.done_s is not None
+    call.done_s -= 5
+    offload = Offload(PlayedDevice(), PlayedLink(call), chooser, DEADLINE_MS, 85)  # type: ignore[arg-type]
+    offload.answer(FRAME, time.monotonic())
+    collect_ms = chooser.estimates.costs().collect.typical_ms
+    assert (5000 <= collect_ms < 60_000) if complete else (collect_ms == 0)
+
+
 def test_a_failed_call_gives_its_reason_and_what_was_sent_is_counted() -> None:
     faces = answer(PlayedDevice(), PlayedLink(PlayedCall(failure=Reason.OVERLOADED)))
     assert [(f.path, f.reason) for f in faces] == [(Path.LOCAL, Reason.OVERLOADED)] * 2

@@ -34,7 +34,7 @@ from tests.unit.edge_client.policies import (
 )
 
 QUIET = Memory(frames_since_trial=0)
-USING_HIGH = replace(QUIET, held=HIGH.name)
+USING_HIGH = QUIET._replace(held=HIGH.name)
 DEAD = LinkFit(500, 0.1, deviation_ms=20, mean_bytes=1000)
 
 

@@ -5,7 +5,7 @@ import torch
 
 from tests.unit.training.faces import made_faces
 from training import augment
-from training.augment import enlarge, random_views
+from training.augment import enlarge, mixed, random_views
 
 PICTURES = torch.from_numpy(made_faces(16).pictures)
 
@@ -79,3 +79,16 @@ def test_erasing_covers_a_rectangle_with_one_grey(monkeypatch: pytest.MonkeyPatc
         assert 0.005 < share < 0.2
         grey = view[0][erased]
         assert grey.std() < 1e-3
+
+
+def test_a_mixed_view_and_its_target_come_from_the_same_pair_in_the_same_proportion() -> None:
+    views = enlarge(PICTURES, 32)
+    targets = torch.eye(16)
+    got, wanted = mixed(views, targets, 1.0, generator(5))
+    for view, target in zip(got, wanted, strict=True):
+        assert float(target.sum()) == pytest.approx(1.0)
+        assert view == pytest.approx(torch.einsum("n,nchw->chw", target, views), abs=1e-3)
+    assert not torch.equal(got, views)
+    same_views, same_targets = mixed(views, targets, 0.0, generator())
+    assert same_views is views
+    assert same_targets is targets

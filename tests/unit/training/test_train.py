@@ -92,6 +92,50 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
     assert got == [{key: row[key] for key in kept} for row in rows(uninterrupted)]
 
 
+def test_mixed_pairs_and_a_teachers_answers_are_the_same_after_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit(trainer(tmp_path))
+    (tmp_path / "checkpoints").rename(tmp_path / "teacher")
+    recipe = replace(RECIPE, teacher="teacher", teacher_share=0.75, mixup=0.4)
+
+    def one(name: str) -> Trainer:
+        return Trainer(recipe, tmp_path / f"{name}-log", tmp_path / name, torch.device("cpu"))
+
+    expected = fit(one("whole"))
+    monkeypatch.setattr(train, "CHECKPOINT_S", -1.0)
+    killed = one("killed")
+    killed._one_step = killed_after(8, killed._one_step)  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        fit(killed)
+    (tmp_path / "teacher/last.pt").unlink()  # its answers are kept
+    second = one("killed")
+    assert second.resume()
+    final = fit(second)
+    for name, tensor in expected.items():
+        assert torch.equal(final[name], tensor), name
+
+
+def test_a_target_is_the_smoothed_label_and_the_teachers_answer(tmp_path: Path) -> None:
+    fit(trainer(tmp_path))
+    (tmp_path / "checkpoints").rename(tmp_path / "teacher")
+    labels, pictures = torch.from_numpy(FACES.labels), torch.from_numpy(FACES.pictures)
+
+    def targets(share: float) -> torch.Tensor:
+        recipe = replace(RECIPE, teacher="teacher", teacher_share=share, label_smoothing=0.07)
+        one = Trainer(recipe, tmp_path / "r", tmp_path / f"c{share}", torch.device("cpu"))
+        return one._targets(labels, pictures)
+
+    alone, taught, both = targets(0.0), targets(1.0), targets(0.5)
+    assert alone.gather(1, labels[:, None]) == pytest.approx(0.94)
+    for some in (alone, taught, both):
+        assert some.sum(dim=1) == pytest.approx(1.0)
+    assert both == pytest.approx((alone + taught) / 2)
+    loss = torch.nn.functional.cross_entropy
+    smoothed = loss(taught.log(), labels, label_smoothing=0.07)
+    assert float(loss(taught.log(), alone)) == pytest.approx(float(smoothed))
+
+
 def test_the_log_has_a_row_per_epoch(uninterrupted: Path) -> None:
     logged = rows(uninterrupted)
     assert [(row["stage"], row["epoch"]) for row in logged] == [(0, 0), (0, 1), (1, 0), (1, 1)]
