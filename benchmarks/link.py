@@ -18,6 +18,7 @@ with a share of one core, so small that the full model takes what it takes there
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import signal
 import sys
@@ -37,6 +38,7 @@ from benchmarks.link_summary import point_rows, table, verdict
 from benchmarks.machine import describe_machine
 from benchmarks.net.shape import Shape
 from benchmarks.net.slow_processor import MOST_FACTOR
+from shared.errors import SourceError
 from shared.weights import Weights, default_folder
 
 POLICIES = ("auto:latency", "auto", "cascade")
@@ -160,8 +162,37 @@ def measure(rig: Rig, point: Point, plan: Plan, rng: random.Random) -> dict[str,
     return outcomes
 
 
+def joined(files: list[Path]) -> dict[str, Any]:
+    """One result from those of parts, such as a device each.
+
+    Raises:
+        SourceError: a file is no result, or they are not parts of one measurement.
+    """
+    try:
+        parts = [json.loads(file.read_text()) for file in files]
+        first = parts[0]
+        for one in parts:
+            if any(one[key] != first[key] for key in ("fingerprint", "plan", "link", "processor")):
+                raise SourceError("these results are of different weights, plans or rigs")
+        rows = [row for one in parts for row in one["rows"]]
+        devices = {name: found for one in parts for name, found in one["devices"].items()}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SourceError(f"not results of this benchmark: {error!r}") from error
+    return {**first, "devices": devices, "rows": rows, "verdict": verdict(rows)}
+
+
 def report(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The whole measurement that the command line asks for."""
+    """What the command line asks for."""
+    result = joined(arguments.join) if arguments.join else measured(arguments)
+    if arguments.plot:
+        from benchmarks.link_plot import plot
+
+        plot(result, arguments.plot)
+    return result
+
+
+def measured(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The whole measurement."""
     plan = QUICK if arguments.quick else Plan()
     weights = Weights(arguments.weights or default_folder())
     devices = tuple(one for one in DEVICES if arguments.device in (None, one.name))
@@ -178,16 +209,11 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
                 factors[point.device.name] = {"factor": factor, "full_ms": full_ms}
             outcomes = measure(rig, point, plan, rng)
             rows += point_rows(point.row(), outcomes, weights.manifest)
-        result: dict[str, Any] = {
+        return {
             "fingerprint": weights.manifest.fingerprint, "plan": asdict(plan),
             "link": rig.link_kind, "processor": rig.processor_kind, "devices": factors,
             "rows": rows, "verdict": verdict(rows), "machine": machine,
         }  # fmt: skip
-    if arguments.plot:
-        from benchmarks.link_plot import plot
-
-        plot(result, arguments.plot)
-    return result
 
 
 def main() -> int:
@@ -197,6 +223,10 @@ def main() -> int:
     )
     parser.add_argument("--quick", action="store_true", help="a small grid, within six minutes")
     parser.add_argument("--device", choices=[one.name for one in DEVICES], help="this one only")
+    parser.add_argument(
+        "--join", type=Path, nargs="+", metavar="FILE",
+        help="measure nothing: put together what --json printed for a device each",
+    )  # fmt: skip
     parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write the figure, too")
     parser.add_argument("--json", action="store_true", help="print JSON")

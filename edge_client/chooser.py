@@ -82,8 +82,10 @@ class Chooser:
             )
         self.decision = decision
         self._by_choice[decision.chosen.name] += 1
-        self._counts["switches"] += self._memory.held != held
-        self._counts["tries"] += decision.probe is not None
+        if self._memory.held != held:
+            self._counts["switches"] += 1
+        if decision.probe is not None:
+            self._counts["tries"] += 1
         return decision
 
     def sent(self, call: Call[Any], path: Path, sent_bytes: int) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 from edge_client.link_fit import P95_DEVIATIONS, WINDOW, LinkFit, Sample, fit
@@ -15,6 +15,8 @@ from shared.contracts import Path
 
 # A photograph as JPEG at quality 85, until one was made here.
 JPEG_BYTES_PER_PIXEL = 0.15
+# No device's speed changes by more than this factor.
+_MOST_CHANGE = 10.0
 
 
 class Cost(NamedTuple):
@@ -24,23 +26,22 @@ class Cost(NamedTuple):
     p95_ms: float = 0.0
 
 
-@dataclass(frozen=True)
-class Costs:
+class Costs(NamedTuple):
     """The costs at one instant. ``head``, ``tail``, ``encode`` and ``payload_bytes`` are per face;
     ``encode`` and ``payload_bytes`` by rate; ``link`` is None while no reply has come, and a
     server's path is not in ``server`` while it never answered. ``collect`` is the device's work
     from a reply's arrival to the frame's answers."""
 
-    detect: Cost = field(default_factory=Cost)
-    head: Cost = field(default_factory=Cost)
-    tail: Cost = field(default_factory=Cost)
-    jpeg: Cost = field(default_factory=Cost)
-    encode: Mapping[str, Cost] = field(default_factory=dict)
-    payload_bytes: Mapping[str, float] = field(default_factory=dict)
+    detect: Cost = Cost()
+    head: Cost = Cost()
+    tail: Cost = Cost()
+    jpeg: Cost = Cost()
+    encode: Mapping[str, Cost] = MappingProxyType({})
+    payload_bytes: Mapping[str, float] = MappingProxyType({})
     bytes_per_pixel: float = JPEG_BYTES_PER_PIXEL
     link: LinkFit | None = None
-    collect: Cost = field(default_factory=Cost)
-    server: Mapping[Path, Cost] = field(default_factory=dict)
+    collect: Cost = Cost()
+    server: Mapping[Path, Cost] = MappingProxyType({})
 
 
 class Smoothed:
@@ -109,7 +110,8 @@ class Estimates:
         self._head_then_ms = self._head.mean
 
     def encoded(self, rate: str, encode_ms: float, payload_bytes: int, faces: int) -> None:
-        """Payloads of ``faces``, at least one, were made, ``payload_bytes`` in all."""
+        """Payloads of ``faces``, at least one, were made and given to the link, ``payload_bytes``
+        in all."""
         self._encode[rate].add(encode_ms / faces)
         self._payload[rate].add(payload_bytes / faces)
 
@@ -163,7 +165,7 @@ class Estimates:
         cost = self._tail.cost
         if not self._head_then_ms:
             return cost
-        change = self._head.mean / self._head_then_ms
+        change = min(max(1 / _MOST_CHANGE, self._head.mean / self._head_then_ms), _MOST_CHANGE)
         return Cost(cost.typical_ms * change, cost.p95_ms * change)
 
     def _sampled(self, sample: Sample) -> None:

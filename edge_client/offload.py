@@ -234,8 +234,9 @@ class Offload:
         start = time.monotonic()
         payloads = self._device.payloads(found.z, rate)
         encode_ms, sizes = since_ms(start), [len(payload) for payload in payloads]
-        self._chooser.estimates.encoded(rate, encode_ms, sum(sizes), len(sizes))
         call = link.infer(payloads, deadline)
+        until_sent_ms = max(encode_ms, (call.sent_s - start) * 1000)
+        self._chooser.estimates.encoded(rate, until_sent_ms, sum(sizes), len(sizes))
         self._chooser.sent(call, Path.CLOUD, sum(sizes))
         return call, sizes, encode_ms
 
@@ -246,8 +247,9 @@ class Offload:
         start = time.monotonic()
         picture = encode_jpeg(rgb, self._jpeg_quality)
         encode_ms = since_ms(start)
-        self._chooser.estimates.pictured(encode_ms, len(picture), rgb.shape[0] * rgb.shape[1])
         call = link.classify(picture, deadline)
+        until_sent_ms = max(encode_ms, (call.sent_s - start) * 1000)
+        self._chooser.estimates.pictured(until_sent_ms, len(picture), rgb.shape[0] * rgb.shape[1])
         self._chooser.sent(call, Path.IMAGE, len(picture))
         return call, len(picture), encode_ms
 

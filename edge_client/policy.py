@@ -162,14 +162,14 @@ def _best(
 ) -> tuple[Candidate, Why]:
     """The best candidate by the objective; the one in use has the benefit of the doubt."""
     able = [one for one in predictions.values() if one.barred is None]
-    spare_ms = ENTRY_SPARE_SHARE * settings.deadline_ms
-    in_time = [one for one in able if one.in_time(0.0 if one.candidate.name == held else spare_ms)]
 
     def slowness(one: Prediction) -> float:
         return one.expected_ms * (1 - LEAST_GAIN * (one.candidate.name == held))
 
     if settings.objective is Objective.LATENCY:
         return min(able, key=slowness).candidate, Why.FASTEST
+    spare_ms = ENTRY_SPARE_SHARE * settings.deadline_ms
+    in_time = [one for one in able if one.in_time(0.0 if one.candidate.name == held else spare_ms)]
     if not in_time:
         return min(able, key=slowness).candidate, Why.NONE_IN_TIME
     if settings.objective is Objective.BYTES:

@@ -44,8 +44,7 @@ class Candidate:
         return f"{self.path.value}:{self.rate}" if self.rate else self.path.value
 
 
-@dataclass(frozen=True)
-class FrameFacts:
+class FrameFacts(NamedTuple):
     """What is known of one frame when its path is chosen.
 
     ``elapsed_ms`` since it was decoded, ``faces`` found or, before the search, expected.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -143,7 +142,7 @@ def test_a_slower_link_never_makes_sending_more_attractive(
     fast = Costs(detect, head, tail, payload_bytes=RATES, link=link, server=server)
     by = PolicySettings(CANDIDATES, deadline_ms, objective, min_accuracy)
     memory = Memory(held=held, beaten=beaten, frames_since_trial=0)
-    over_slow, _ = decide(replace(fast, link=slower), frame, by, memory, 1.0)
+    over_slow, _ = decide(fast._replace(link=slower), frame, by, memory, 1.0)
     over_fast, _ = decide(fast, frame, by, memory, 1.0)
     if over_slow.path is not Path.LOCAL and over_slow.why is not Why.HELD:
         assert over_fast.path is not Path.LOCAL

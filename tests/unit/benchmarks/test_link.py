@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmarks.link import DEVICES, QUICK, Plan
+from benchmarks.link import DEVICES, QUICK, Plan, joined
 from benchmarks.link_summary import by_point, point_rows, table, verdict
 from benchmarks.link_two_way import Parts, decode_map, encode_map
+from shared.errors import SourceError
 from shared.weights import Weights, default_folder
 from shared.weights.manifest import Manifest
 
@@ -89,6 +91,32 @@ def test_the_verdict_holds_each_target_against_each_point(manifest: Manifest) ->
     assert missed(**{"two-way": 59.0}) == ["one_way_not_faster_than_two_way"]
     assert missed(**{"auto:latency": 21.1}) == ["auto_latency_over_5_percent"]
     assert missed(auto=151.0) == ["auto_late_or_less_accurate"]
+
+
+def test_results_of_a_device_each_are_joined(manifest: Manifest, tmp_path: Path) -> None:
+    files = []
+    for name, slow_ms in (("Pi 4", 20.0), ("Pi 5", 30.0)):
+        part = [row | {"device": name} for row in rows(manifest, **{"auto:latency": slow_ms})]
+        result = {
+            "fingerprint": "f", "plan": {"rounds": 3}, "link": "packets", "processor": "cpu.max",
+            "devices": {name: {"factor": 1.0, "full_ms": 5.0}}, "rows": part,
+            "verdict": verdict(part),
+        }  # fmt: skip
+        files.append(tmp_path / f"{name}.json")
+        files[-1].write_text(json.dumps(result))
+    whole = joined(files)
+    assert list(whole["devices"]) == ["Pi 4", "Pi 5"]
+    assert whole["verdict"]["points"] == 2
+    (over,) = whole["verdict"]["auto_latency_over_5_percent"]
+    assert over[0] == "Pi 5"
+    assert len(whole["rows"]) == 2 * len(rows(manifest))
+
+    files[1].write_text(json.dumps({**whole, "fingerprint": "g"}))
+    with pytest.raises(SourceError, match="of different weights"):
+        joined(files)
+    files[1].write_text("[]")
+    with pytest.raises(SourceError, match="not results"):
+        joined(files)
 
 
 def test_the_table_names_every_strategy(manifest: Manifest) -> None:

@@ -82,16 +82,16 @@ def test_bytes_takes_the_fewest_that_are_accurate_enough() -> None:
 
 
 def test_more_faces_take_more_bytes_and_time() -> None:
-    crowd = replace(FRAME, faces=12)
+    crowd = FRAME._replace(faces=12)
     assert settled(costs(tail_ms=2), SETTINGS, crowd).chosen == LOCAL
 
 
 def test_image_saves_the_search_and_is_no_choice_after_it() -> None:
     by = settings(Objective.LATENCY, candidates=(LOCAL, LOW, IMAGE))
-    weak = replace(costs(tail_ms=100), detect=costs(tail_ms=80).tail, head=costs(tail_ms=60).tail)
+    weak = costs(tail_ms=100)._replace(detect=costs(tail_ms=80).tail, head=costs(tail_ms=60).tail)
     fast = LinkFit(5, 0.001, deviation_ms=1, mean_bytes=1000)
-    weak = replace(weak, link=fast)
-    assert settled(weak, by, replace(FRAME, elapsed_ms=0, searched=False)).chosen == IMAGE
+    weak = weak._replace(link=fast)
+    assert settled(weak, by, FRAME._replace(elapsed_ms=0, searched=False)).chosen == IMAGE
     assert settled(weak, by, FRAME).chosen == LOW
 
 
@@ -134,7 +134,7 @@ def test_a_refusing_link_is_not_asked_nor_tried_and_is_no_verdict_on_the_path() 
 
 
 def test_an_unknown_link_is_tried_with_the_first_frame() -> None:
-    unknown = replace(costs(), link=None, server={})
+    unknown = costs()._replace(link=None, server={})
     decision, memory = decide(unknown, FRAME, SETTINGS, Memory(), 0.0)
     assert (decision.chosen, decision.why, decision.probe) == (HIGH, Why.TRIAL, HIGH)
     decision, _ = decide(unknown, FRAME, SETTINGS, memory, 0.1)
@@ -165,8 +165,8 @@ def test_a_rate_that_may_be_in_time_after_all_is_tried_in_its_place() -> None:
 def test_a_picture_that_would_block_the_link_is_not_tried() -> None:
     by = settings(Objective.LATENCY, candidates=(LOCAL, LOW, IMAGE))
     guess = LinkFit(50, 0.08, ms_per_byte_sd=0.08, deviation_ms=1, mean_bytes=700)
-    weak = replace(costs(tail_ms=100, link=guess), detect=costs(tail_ms=300).tail)
-    frame = replace(FRAME, elapsed_ms=0, searched=False)
+    weak = costs(tail_ms=100, link=guess)._replace(detect=costs(tail_ms=300).tail)
+    frame = FRAME._replace(elapsed_ms=0, searched=False)
     decision, _ = decide(weak, frame, by, Memory(held=LOW.name), 0.0)
     assert decision.probe != IMAGE
 
@@ -196,7 +196,7 @@ def test_a_payload_larger_than_a_second_of_the_cap_is_never_sent() -> None:
 def test_after_the_local_answer_the_server_may_take_until_the_deadline() -> None:
     slow = LinkFit(90, 0.001, deviation_ms=1, mean_bytes=1000)
     assert settled(costs(link=slow), SETTINGS).chosen == LOCAL
-    answered = replace(FRAME, elapsed_ms=25, answered=True)
+    answered = FRAME._replace(elapsed_ms=25, answered=True)
     assert settled(costs(link=slow), SETTINGS, answered).chosen == HIGH
 
 
