@@ -183,7 +183,8 @@ class Offload:
         except CallFailed as error:
             return self._alone(rgb, decoded_s, error.reason)
 
-        if not call.wait(local_start.remaining_ms() / 1000):
+        in_time = call.wait(local_start.remaining_ms() / 1000)
+        if not in_time:
             local = self._alone(rgb, decoded_s, Reason.DEADLINE)
             if not _was_first(call) or not (reply := read_classify(call)).complete:
                 call.abandon()
@@ -197,7 +198,7 @@ class Offload:
             found = self._device.look(to_grey(rgb), reply.boxes)
             local = self._by_device(found, decoded_s, None)
         answers = with_sent(merge(reply, local, decoded_s), size, encode_ms)
-        if not local:
+        if in_time and not local:
             self._collected(call)
         return answers
 
