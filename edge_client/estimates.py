@@ -50,11 +50,12 @@ class Smoothed:
     One wild number moves neither far: it counts as four deviations at most. Of the first two the
     smaller one counts, since whatever runs for the first time finds cold caches; the first few
     count alike, so that a stage which seldom runs is not judged by its beginning. ``mean`` is
-    ``prior`` until the first number.
+    ``prior`` until the first number. ``cost`` is asked for more often than numbers come.
     """
 
     def __init__(self, prior: float = 0.0) -> None:
         self.mean = prior
+        self.cost = Cost(prior, prior)
         self._deviation = 0.0
         self._numbers = 0
 
@@ -63,16 +64,12 @@ class Smoothed:
         self._numbers += 1
         if self._numbers == 1 or (self._numbers == 2 and value < self.mean):
             self.mean, self._deviation = value, 0.1 * value
-            return
-        reach = 4 * max(self._deviation, 0.02 * self.mean, 1e-3)
-        off = min(max(value - self.mean, -reach), reach)
-        self.mean += off / min(self._numbers, 8)
-        self._deviation += (abs(off) - self._deviation) / 4
-
-    @property
-    def cost(self) -> Cost:
-        """The numbers as milliseconds."""
-        return Cost(self.mean, self.mean + P95_DEVIATIONS * self._deviation)
+        else:
+            reach = 4 * max(self._deviation, 0.02 * self.mean, 1e-3)
+            off = min(max(value - self.mean, -reach), reach)
+            self.mean += off / min(self._numbers, 8)
+            self._deviation += (abs(off) - self._deviation) / 4
+        self.cost = Cost(self.mean, self.mean + P95_DEVIATIONS * self._deviation)
 
 
 class Estimates:

@@ -103,7 +103,7 @@ def decide(
     local = settings.candidates[0]
     held = predictions.get(memory.held) or predictions[local.name]
     best, why = _best(predictions, settings, held.candidate.name)
-    chosen, why, memory = _change(held, best, why, settings, memory)
+    chosen, why, memory = _change(held, best, why, settings, memory, now_s)
 
     probe = None
     if refusal is None and _trial_due(memory, now_s):
@@ -139,8 +139,7 @@ def shadow_due(count: int, share: float) -> bool:
 
 
 def _refilled(memory: Memory, settings: PolicySettings, now_s: float) -> Memory:
-    switches = memory.switches.at(now_s, 1 / SWITCH_EVERY_S, SWITCHES)
-    memory = memory._replace(switches=switches, frames_since_trial=memory.frames_since_trial + 1)
+    memory = memory._replace(frames_since_trial=memory.frames_since_trial + 1)
     cap = settings.max_bytes_per_s
     if cap is None:
         return memory
@@ -188,23 +187,27 @@ def _change(
     why: Why,
     settings: PolicySettings,
     memory: Memory,
+    now_s: float,
 ) -> tuple[Candidate, Why, Memory]:
     """From the candidate in use to the best one, if it is time."""
     if held.barred is not None:  # for this frame: that is no verdict on the path
         return best, {CAP: Why.CAPPED, UNKNOWN: why}.get(held.barred, Why.REFUSED), memory
     if best == held.candidate:
-        return best, why, memory._replace(held=best.name, beaten=0)
+        if memory.beaten or memory.held != best.name:
+            memory = memory._replace(held=best.name, beaten=0)
+        return best, why, memory
     memory = memory._replace(held=held.candidate.name, beaten=memory.beaten + 1)
     useless = settings.objective is not Objective.LATENCY and not held.in_time()
     if memory.beaten < PATIENCE and not useless:
         return held.candidate, Why.HELD, memory
     local = settings.candidates[0]
-    if best != local and memory.switches.level < 1:
+    switches = memory.switches.at(now_s, 1 / SWITCH_EVERY_S, SWITCHES)
+    if best != local and switches.level < 1:
         if not useless or held.candidate == local:
             return held.candidate, Why.SWITCH_LIMIT, memory
         best, why = local, Why.SWITCH_LIMIT
     if best != local:
-        memory = memory._replace(switches=memory.switches.less(1))
+        memory = memory._replace(switches=switches.less(1))
     return best, why, memory._replace(held=best.name, beaten=0)
 
 
