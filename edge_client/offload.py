@@ -236,7 +236,7 @@ class Offload:
         payloads = self._device.payloads(found.z, rate)
         encode_ms, sizes = since_ms(start), [len(payload) for payload in payloads]
         call = link.infer(payloads, deadline)
-        until_sent_ms = max(encode_ms, (call.sent_s - start) * 1000)
+        until_sent_ms = (call.sent_s - start) * 1000
         self._chooser.estimates.encoded(rate, until_sent_ms, sum(sizes), len(sizes))
         self._chooser.sent(call, Path.CLOUD, sum(sizes))
         return call, sizes, encode_ms
@@ -249,7 +249,7 @@ class Offload:
         picture = encode_jpeg(rgb, self._jpeg_quality)
         encode_ms = since_ms(start)
         call = link.classify(picture, deadline)
-        until_sent_ms = max(encode_ms, (call.sent_s - start) * 1000)
+        until_sent_ms = (call.sent_s - start) * 1000
         self._chooser.estimates.pictured(until_sent_ms, len(picture), rgb.shape[0] * rgb.shape[1])
         self._chooser.sent(call, Path.IMAGE, len(picture))
         return call, len(picture), encode_ms

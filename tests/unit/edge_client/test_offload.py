@@ -89,10 +89,15 @@ class PlayedLink:
 
     def infer(self, payloads: Any, deadline: Any) -> Any:
         self.sent.append(payloads)
-        return self.call
+        return self._begun()
 
     def classify(self, picture: bytes, deadline: Any) -> Any:
         self.sent.append(picture)
+        return self._begun()
+
+    def _begun(self) -> PlayedCall | None:
+        if self.call is not None:
+            self.call.sent_s = time.monotonic()
         return self.call
 
 
