@@ -39,6 +39,7 @@ from shared.weights.manifest import (
     fingerprint,
 )
 from training.calibrate import complete_manifest, unseen
+from training.checkpoint import CHECKPOINT, averaged_weights
 from training.datasets import (
     HOLDOUT_SHARE,
     DataError,
@@ -50,7 +51,6 @@ from training.datasets import (
 from training.fit_entropy import fit_tables
 from training.onnx_models import export_model, torch_outputs
 from training.recipe import read_recipe
-from training.train import CHECKPOINT, averaged_weights
 
 WEIGHTS = Path("shared/weights")
 CLOUD_TAIL = "cloud"

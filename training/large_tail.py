@@ -27,6 +27,7 @@ from shared.weights import Weights, default_folder
 from shared.weights.manifest import FileEntry, TailEntry
 from training.average import Average
 from training.calibrate import complete_manifest, unseen
+from training.checkpoint import CHECKPOINT, averaged_weights
 from training.datasets import (
     HOLDOUT_SHARE,
     DataError,
@@ -37,7 +38,7 @@ from training.datasets import (
 )
 from training.onnx_models import ExportedCloudTail, export_cloud_tail
 from training.recipe import Recipe, Stage, read_recipe
-from training.train import CHECKPOINT, Trainer, averaged_weights
+from training.train import Trainer
 
 LARGE_TAIL = "large"
 RUNS, CHECKPOINTS = Path("training/runs"), Path(".checkpoints")

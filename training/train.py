@@ -29,6 +29,7 @@ from shared.models.bottleneck import DEFAULT_RATE
 from shared.models.split_model import SplitModel
 from training.augment import enlarge, mixed, random_views
 from training.average import Average
+from training.checkpoint import CHECKPOINT, load_weights
 from training.datasets import (
     HOLDOUT_SHARE,
     DataError,
@@ -42,10 +43,8 @@ from training.recipe import Recipe, Stage, read_recipe
 from training.soft_labels import soft_labels
 from training.start_cloud import start_cloud
 
-CHECKPOINT = "last.pt"
 CHECKPOINT_S = 60.0
 STATISTICS_BATCHES = 40
-BACKBONE = ("head.stem.", "local_tail.")
 
 
 class Trainer:
@@ -264,36 +263,6 @@ class Trainer:
     def _order(self, n: int, *place: int | str) -> Tensor:
         order = torch.randperm(n, generator=self._generator(*place, 10**6 + 1))
         return order.to(self.device)
-
-
-def load_weights(model: SplitModel, checkpoint: Path) -> None:
-    """Give ``model`` a checkpoint's weights, averaged where it has averages.
-
-    Parts that the checkpoint's model did not have stay as they are.
-
-    Raises:
-        ValueError: there is no checkpoint, or it is of another backbone.
-    """
-    weights, own = averaged_weights(checkpoint), model.state_dict()
-    fitting = {k: v for k, v in weights.items() if k in own and v.shape == own[k].shape}
-    if lost := [k for k in own if k.startswith(BACKBONE) and k not in fitting]:
-        raise ValueError(f"{checkpoint} is of another backbone: it has no such {lost[0]}")
-    model.load_state_dict(fitting, strict=False)
-
-
-def averaged_weights(checkpoint: Path) -> dict[str, Tensor]:
-    """A checkpoint's weights, averaged where it has averages.
-
-    Raises:
-        ValueError: there is no checkpoint.
-    """
-    if not checkpoint.exists():
-        raise ValueError(f"no checkpoint at {checkpoint}: train that run first")
-    state: dict[str, Any] = torch.load(checkpoint, map_location="cpu")
-    weights: dict[str, Tensor] = (
-        state["average"]["weights"] if "average" in state else state["model"]
-    )
-    return weights
 
 
 def _tails(stage: Stage) -> list[str]:

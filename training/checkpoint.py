@@ -1,0 +1,44 @@
+"""The weights in a run's checkpoint, ``.checkpoints/<run>/last.pt``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from shared.models.split_model import SplitModel
+
+CHECKPOINT = "last.pt"
+BACKBONE = ("head.stem.", "local_tail.")
+
+
+def load_weights(model: SplitModel, checkpoint: Path) -> None:
+    """Give ``model`` a checkpoint's weights, averaged where it has averages.
+
+    Parts that the checkpoint's model did not have stay as they are.
+
+    Raises:
+        ValueError: there is no checkpoint, or it is of another backbone.
+    """
+    weights, own = averaged_weights(checkpoint), model.state_dict()
+    fitting = {k: v for k, v in weights.items() if k in own and v.shape == own[k].shape}
+    if lost := [k for k in own if k.startswith(BACKBONE) and k not in fitting]:
+        raise ValueError(f"{checkpoint} is of another backbone: it has no such {lost[0]}")
+    model.load_state_dict(fitting, strict=False)
+
+
+def averaged_weights(checkpoint: Path) -> dict[str, Tensor]:
+    """A checkpoint's weights, averaged where it has averages.
+
+    Raises:
+        ValueError: there is no checkpoint.
+    """
+    if not checkpoint.exists():
+        raise ValueError(f"no checkpoint at {checkpoint}: train that run first")
+    state: dict[str, Any] = torch.load(checkpoint, map_location="cpu")
+    weights: dict[str, Tensor] = (
+        state["average"]["weights"] if "average" in state else state["model"]
+    )
+    return weights
