@@ -21,6 +21,7 @@ import argparse
 import json
 import random
 import signal
+import statistics
 import sys
 import time
 from collections import defaultdict
@@ -45,6 +46,9 @@ POLICIES = ("auto:latency", "auto", "cascade")
 # Frames in which a policy gets to know a link before it is measured on it.
 GETTING_TO_KNOW = 25
 FEWEST_ROUNDS = 5
+# A strategy that takes so many times as long as the fastest needs no fine median: a smaller share
+# of the time is enough for it, and the others' medians are the better for it.
+FAR, FAR_SHARE = 1.3, 0.2
 _CALIBRATION_ROUNDS = 15
 
 
@@ -131,7 +135,8 @@ def calibrate(rig: Rig, device: DeviceKind) -> tuple[float, float]:
 
 
 def measure(rig: Rig, point: Point, plan: Plan, rng: random.Random) -> dict[str, list[Any]]:
-    """Outcomes by strategy. Slow ones sit rounds out, so that none takes more than its share."""
+    """Outcomes by strategy. Slow ones sit rounds out, so that none takes more than its share, and
+    those that are far from the fastest have a smaller one."""
     rig.shape(Shape())  # handshakes of earlier links must not fill this one
     rig.wait_until_quiet()
     rig.shape(point.shape)
@@ -151,15 +156,27 @@ def measure(rig: Rig, point: Point, plan: Plan, rng: random.Random) -> dict[str,
         for face in range(GETTING_TO_KNOW if name in POLICIES else 1):
             go(name, face)
     spent_s.clear()
-    share_s = plan.seconds / len(names)
+    shares_s = dict.fromkeys(names, plan.seconds / len(names))
     for index in range(plan.rounds):
         rng.shuffle(names)
         for name in names:
-            allowed_s = share_s * (index + 1) / plan.rounds
-            few = len(outcomes[name]) < FEWEST_ROUNDS and spent_s[name] < 2 * share_s
+            allowed_s = shares_s[name] * (index + 1) / plan.rounds
+            few = len(outcomes[name]) < FEWEST_ROUNDS and spent_s[name] < 2 * shares_s[name]
             if spent_s[name] <= allowed_s or few:
                 outcomes[name].append(go(name, index))
+        shares_s = _shares(outcomes, plan.seconds)
     return outcomes
+
+
+def _shares(outcomes: dict[str, list[Any]], seconds: float) -> dict[str, float]:
+    """How many of the seconds each strategy may take."""
+    medians = {name: statistics.median(o["ms"] for o in outcomes[name]) for name in outcomes}
+    far_ms = FAR * min(medians.values())
+    parts = {
+        name: FAR_SHARE if ms > far_ms and name not in POLICIES else 1.0
+        for name, ms in medians.items()
+    }
+    return {name: seconds * part / sum(parts.values()) for name, part in parts.items()}
 
 
 def joined(files: list[Path]) -> dict[str, Any]:

@@ -55,6 +55,13 @@ class Chooser:
         """A frame begins; what calls brought meanwhile is learnt."""
         self.decision = None
         self.estimates.next_frame()
+        self.learn()
+
+    def learn(self) -> None:
+        """Learn from the calls that have ended. Before the next frame would do; after the last one
+        has its answers, nobody waits for it."""
+        if not self._calls:
+            return
         ended = [one for one in self._calls if one[0].wait(0)]
         self._calls = [one for one in self._calls if one not in ended]
         for call, path, sent_bytes in ended:

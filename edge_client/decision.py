@@ -38,7 +38,8 @@ class Decision:
     """One frame's path and the grounds for it.
 
     ``shadow``: the device answers too, for comparison. ``probe``: what is tried with this frame.
-    On `local` it is sent beside, and nobody waits for it; else it is the path itself.
+    On `local` it is sent beside, and nobody waits for it; else it is the path itself. ``stands``:
+    it was made for an earlier frame, with these predictions, and nothing new is known.
     """
 
     chosen: Candidate
@@ -50,6 +51,7 @@ class Decision:
     probe: Candidate | None = None
     shadow: bool = False
     refusal: Reason | None = None
+    stands: bool = False
 
     @property
     def path(self) -> Path:
@@ -61,6 +63,7 @@ class Decision:
         return {
             "chosen": self.chosen.name,
             "why": self.why.value,
+            "stands": self.stands,
             "held": self.held,
             "objective": self.objective.value,
             "probe": self.probe.name if self.probe else None,

@@ -30,7 +30,7 @@ class Costs(NamedTuple):
     """The costs at one instant. ``head``, ``tail``, ``encode`` and ``payload_bytes`` are per face;
     ``encode`` and ``payload_bytes`` by rate; ``link`` is None while no reply has come, and a
     server's path is not in ``server`` while it never answered. ``collect`` is the device's work
-    from a reply's arrival to the frame's answers."""
+    from a reply's arrival to the frame's answers. All after ``tail`` is known from calls alone."""
 
     detect: Cost = Cost()
     head: Cost = Cost()
@@ -42,6 +42,16 @@ class Costs(NamedTuple):
     link: LinkFit | None = None
     collect: Cost = Cost()
     server: Mapping[Path, Cost] = MappingProxyType({})
+
+    @property
+    def local_ms(self) -> float:
+        """What the device's own answer to one face typically takes."""
+        return self.detect.typical_ms + self.head.typical_ms + self.tail.typical_ms
+
+    @property
+    def of_calls(self) -> tuple[object, ...]:
+        """What is known from calls: the same objects until one is sent or ends."""
+        return self[3:]
 
 
 class Smoothed:
@@ -89,6 +99,7 @@ class Estimates:
         self._link: LinkFit | None = None
         self._frame = 0
         self._head_then_ms = 0.0  # when the tail last ran
+        self._costs: Costs | None = None  # as they were when a call was last sent or ended
 
     def next_frame(self) -> None:
         """A frame begins: replies grow older by one."""
@@ -111,15 +122,18 @@ class Estimates:
         in all."""
         self._encode[rate].add(encode_ms / faces)
         self._payload[rate].add(payload_bytes / faces)
+        self._costs = None
 
     def pictured(self, jpeg_ms: float, picture_bytes: int, pixels: int) -> None:
         """A whole picture was encoded."""
         self._jpeg.add(jpeg_ms)
         self._bytes_per_pixel.add(picture_bytes / pixels)
+        self._costs = None
 
     def collected(self, collect_ms: float) -> None:
         """A reply that was waited for became answers, so long after it had come."""
         self._collect.add(collect_ms)
+        self._costs = None
 
     def replied(
         self, path: Path, sent_bytes: int, link_ms: float, server_ms: float, now_s: float
@@ -140,13 +154,18 @@ class Estimates:
         answered = [one for one in self._samples if not one.missed]
         self._samples = deque(answered, maxlen=WINDOW)
         self._link = fit(self._samples)
+        self._costs = None
 
     def costs(self) -> Costs:
         """The costs now."""
+        if self._costs is None:
+            self._costs = self._costs_of_calls()
+        return self._costs._replace(
+            detect=self._detect.cost, head=self._head.cost, tail=self._tail_now()
+        )
+
+    def _costs_of_calls(self) -> Costs:
         return Costs(
-            detect=self._detect.cost,
-            head=self._head.cost,
-            tail=self._tail_now(),
             jpeg=self._jpeg.cost,
             encode={rate: one.cost for rate, one in self._encode.items()},
             payload_bytes={rate: one.mean for rate, one in self._payload.items()},
@@ -168,3 +187,4 @@ class Estimates:
     def _sampled(self, sample: Sample) -> None:
         self._samples.append(sample)
         self._link = fit(self._samples)
+        self._costs = None

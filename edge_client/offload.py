@@ -97,6 +97,11 @@ class Offload:
         except Exception as error:  # whatever it was, the run goes on and the books say so
             raise FrameLost(len(found.boxes)) from error
 
+    def learn(self) -> None:
+        """Learn from the frame's calls, once its answers are given on. Else the next frame does,
+        and is later for it."""
+        self._chooser.learn()
+
     def _by_cloud(
         self, link: Link, found: FoundFaces, decoded_s: float, chosen: Candidate, shadow: bool
     ) -> list[FaceAnswer]:

@@ -46,3 +46,4 @@ def run(
         for sink in sinks:
             sink.write(frame, faces)
         on_frame(frame, faces)
+        recognizer.learn()

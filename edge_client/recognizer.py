@@ -109,6 +109,12 @@ class Recognizer:
             frame.answered(faces)
             return faces
 
+    def learn(self) -> None:
+        """Learn from the last frame for the policy's estimates, once its answers are given on. It
+        need not be called: then the next frame begins with it."""
+        with self._one_frame:
+            self._offload.learn()
+
     @property
     def link_counts(self) -> LinkCounts:
         """What crossed the link so far."""

@@ -122,6 +122,17 @@ def test_what_calls_tell_is_learnt_with_the_next_frame(manifest: Manifest) -> No
     assert costs.server[Path.CLOUD].typical_ms == 4
 
 
+def test_what_calls_tell_can_be_learnt_before_the_next_frame(manifest: Manifest) -> None:
+    made = chooser(manifest)
+    made.sent(call(0.050), Path.CLOUD, 1400)
+    made.learn()
+    link = made.estimates.costs().link
+    assert link is not None
+    made.next_frame()
+    made.learn()  # once
+    assert made.estimates.costs().link is link
+
+
 def test_what_an_outage_made_miss_is_forgotten_when_the_link_is_back(manifest: Manifest) -> None:
     made = chooser(manifest)
     made.sent(call(0.050), Path.CLOUD, 1400)
