@@ -52,9 +52,11 @@ def run(argv: Sequence[str] | None = None) -> int:
 
             ray_engine.serve(config)
             return DONE
+        from cloud_server.loop import new_event_loop
         from cloud_server.server import serve
 
-        asyncio.run(serve(config, read))
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(serve(config, read))
     except SplitFerError as error:
         if arguments.debug:
             traceback.print_exc()

@@ -3,7 +3,9 @@ reflection."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -137,6 +139,22 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
         return await answer_call(self._service, context, work, Scope.IMAGE)
 
 
+class _Services:
+    """What generated code adds its service to. Methods are looked up by name when a call comes, not
+    registered too: gRPC waits for a call of each registered method, and begins to wait for all of
+    them anew at every single call."""
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self._server = server
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        """Of one service."""
+        self._server.add_generic_rpc_handlers(handlers)
+
+    def add_registered_method_handlers(self, service: str, handlers: object) -> None:
+        """Not done."""
+
+
 class GrpcServer:
     """The listening server. ``port`` is the one that was got, also where 0 was asked."""
 
@@ -144,15 +162,16 @@ class GrpcServer:
         config = service.config
         around = [GrpcGuard(config.receive_s), GrpcObserver(service.observer)]
         self._server = grpc.aio.server(interceptors=around, options=_options(config))
+        services: Any = _Services(self._server)
         add = pb_grpc.add_SplitFerServicer_to_server
         self._servicer = SplitFerServicer(service, config.stream_in_flight)
-        add(self._servicer, self._server)  # type: ignore[no-untyped-call]  # generated
+        add(self._servicer, services)  # type: ignore[no-untyped-call]  # generated
         add = oip_pb_grpc.add_GRPCInferenceServiceServicer_to_server
-        add(OipServicer(service), self._server)  # type: ignore[no-untyped-call]  # generated
+        add(OipServicer(service), services)  # type: ignore[no-untyped-call]  # generated
         self._health = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, services)
         names = (SERVICE, OIP_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
+        reflection.enable_server_reflection(names, services)
         host = f"[{config.host}]" if ":" in config.host else config.host
         self.address = f"{host}:{config.grpc_port}"
         try:
