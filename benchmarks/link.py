@@ -109,7 +109,7 @@ class Plan:
             yield Point(device, rate, round_trip_ms, loss)
 
 
-QUICK = Plan((12.5, 100, 1000), (50,), (0,), rounds=25, seconds=20.0)
+QUICK = Plan((12.5, 100, 1000), (50,), (0,), rounds=100, seconds=28.0)
 
 
 def calibrate(rig: Rig, device: DeviceKind) -> tuple[float, float]:
