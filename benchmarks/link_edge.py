@@ -127,8 +127,6 @@ class Strategies:
         device = copy.copy(shared)
         device.rate = config.rate or shared.rate
         chooser = make_chooser(config, device.manifest, device.rate)
-        chooser.estimates.found(None, device.head_ms_per_face.typical_ms, 1)
-        chooser.estimates.answered(device.tail_ms_per_face.typical_ms, 1)
         cascade = config.cascade_threshold if config.policy is Policy.CASCADE else None
         offload = Offload(device, link, chooser, config.deadline_ms, config.jpeg_quality, cascade)
         self._offloads.append(offload)

@@ -62,6 +62,9 @@ class Offload:
         self._device, self._link, self._chooser = device, link, chooser
         self._deadline_ms, self._jpeg_quality = deadline_ms, jpeg_quality
         self._cascade_threshold = cascade_threshold
+        # The first frames are not the ones to learn this from: the device measured it as it began.
+        chooser.estimates.found(None, device.head_ms_per_face.typical_ms, 1)
+        chooser.estimates.answered(device.tail_ms_per_face.typical_ms, 1)
 
     def answer(self, rgb: NDArray[np.uint8], decoded_s: float) -> list[FaceAnswer]:
         """One answer for each face of a frame uint8 ``(H, W, 3)`` decoded at ``decoded_s``.

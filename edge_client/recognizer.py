@@ -79,9 +79,6 @@ class Recognizer:
                 raise ConfigError(f"server_ca, client_cert, client_key: {error}") from error
             self._link.wait_for_handshake(CONNECT_WAIT_S)
         self._chooser = make_chooser(config, device.manifest, device.rate)
-        # The first frames are not the ones to learn this from.
-        self._chooser.estimates.found(None, device.head_ms_per_face.typical_ms, 1)
-        self._chooser.estimates.answered(device.tail_ms_per_face.typical_ms, 1)
         cascade = config.cascade_threshold if config.wanted is Policy.CASCADE else None
         self._offload = Offload(
             device, self._link, self._chooser, config.deadline_ms, config.jpeg_quality, cascade

@@ -28,6 +28,7 @@ class PlayedDevice:
 
     def __init__(self, faces: int = 2, tail_s: float = 0.0, before_tail: Any = None) -> None:
         self.tail_ms_per_face, self.find_ms = RecentTimes(1.0), RecentTimes(1.0)
+        self.head_ms_per_face = RecentTimes(1.0)
         self.faces, self.local_runs, self._before_tail = faces, 0, before_tail
         self.rate = "low"
 
