@@ -1,8 +1,9 @@
 """Train the large cloud tail and add it to weights that exist: ``python -m training.large_tail``.
 
 The head, its rates and the entropy tables stand still, so a device notices nothing. The tail is an
-ensemble: the run's own cloud tail, and members that go on from it, each with its own seed. A member
-is a run like any other (``training/runs/<run>-member<n>``): it can be killed and goes on.
+ensemble: the run's own cloud tail, members that go on from it, each with its own seed, and with
+``--teacher`` one that begins as the later blocks of a teacher and is taught by it. A member is a
+run like any other (``training/runs/<run>-member<n>``, ``<run>-lite``): killed, it goes on.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from shared.models.ensemble import Ensemble
 from shared.models.split_model import SplitModel
 from shared.weights import Weights, default_folder
 from shared.weights.manifest import FileEntry, TailEntry
+from training.augment import enlarge
 from training.average import Average
 from training.calibrate import complete_manifest, unseen
 from training.checkpoint import CHECKPOINT, averaged_weights
@@ -36,11 +38,14 @@ from training.datasets import (
     load_fer2013,
     split_off,
 )
+from training.lite_tail import LiteModel, start_lite
 from training.onnx_models import ExportedCloudTail, export_cloud_tail
 from training.recipe import Recipe, Stage, read_recipe
+from training.teacher import load_teacher
 from training.train import Trainer
 
 LARGE_TAIL = "large"
+_FITTED_ON = 512  # faces, for the first decoder of a teacher's tail
 RUNS, CHECKPOINTS = Path("training/runs"), Path(".checkpoints")
 
 
@@ -65,6 +70,22 @@ def train_member(
         member.average = Average(member.model, recipe.average)
     member.fit(train, held_out)
     return trained(recipe, name, kind)
+
+
+def train_lite(
+    run: str, recipe: Recipe, teacher: str, train: Faces, held_out: dict[str, Faces]
+) -> SplitModel:  # fmt: skip
+    """``run`` with a cloud tail from the run ``teacher``, averaged weights, trained or found
+    finished."""
+    name = f"{run}-lite"
+    recipe = dataclasses.replace(recipe, start_from=run, teacher=teacher, teacher_share=0.7)
+    member = Trainer(recipe, RUNS / name, CHECKPOINTS / name, torch.device("cpu"), LiteModel)
+    if not member.resume():
+        views = enlarge(torch.from_numpy(train.pictures[:_FITTED_ON]), recipe.stages[0].size)
+        start_lite(member.model, load_teacher(CHECKPOINTS / teacher / CHECKPOINT), views)
+        member.average = Average(member.model, recipe.average)
+    member.fit(train, held_out)
+    return trained(recipe, name, LiteModel)
 
 
 def add_tail(folder: Path, name: str, tail: nn.Module) -> None:
@@ -109,6 +130,8 @@ def main() -> int:
     parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
     parser.add_argument("--members", type=int, default=2, help="besides the run's own cloud tail")
     parser.add_argument("--epochs", type=int, default=1, help="of each member")
+    parser.add_argument("--teacher", metavar="RUN", help="of training.teacher: one member from it")
+    parser.add_argument("--teacher-epochs", type=int, default=8, help="of that member")
     arguments = parser.parse_args()
     try:
         data = data_path(arguments.data)
@@ -121,6 +144,10 @@ def main() -> int:
         for seed in range(1, arguments.members + 1):
             one = member_recipe(recipe, seed, arguments.epochs)
             member = train_member(arguments.run, one, train, {"holdout": held_out})
+            members.append(member.cloud_tail)
+        if arguments.teacher:
+            one = member_recipe(recipe, 0, arguments.teacher_epochs)
+            member = train_lite(arguments.run, one, arguments.teacher, train, {"holdout": held_out})
             members.append(member.cloud_tail)
     except DataError as error:
         print(f"large_tail: {error}", file=sys.stderr)

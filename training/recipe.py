@@ -60,8 +60,9 @@ class Recipe:
     ``start_from`` names the run whose weights this one starts with. ``mutual`` weighs the
     divergence of each tail from the mean of both (Zhang et al., 2018). ``average`` is the decay
     per step of the exponential moving average of the weights, which is what is measured and
-    exported; 0 measures the weights themselves. ``teacher`` names a finished run whose answers make
-    up ``teacher_share`` of each label (Hinton et al., 2015). ``mixup`` is the parameter of the beta
+    exported; 0 measures the weights themselves. ``teacher`` names a finished run of
+    ``training.teacher``, whose answer to the very view makes up ``teacher_share`` of each label
+    (Hinton et al., 2015; Beyer et al., 2022). ``mixup`` is the parameter of the beta
     distribution that pairs of views and of their labels are mixed by (Zhang et al., 2018); 0 mixes
     none.
 

@@ -40,8 +40,8 @@ from training.datasets import (
 )
 from training.rate_control import RATE_SHARES, RateControl
 from training.recipe import Recipe, Stage, read_recipe
-from training.soft_labels import soft_labels
 from training.start_cloud import start_cloud
+from training.teacher import load_teacher
 
 CHECKPOINT_S = 60.0
 STATISTICS_BATCHES = 40
@@ -63,6 +63,9 @@ class Trainer:
         self.rates = RateControl()
         if recipe.start_from:
             self._start_from(checkpoints.parent / recipe.start_from / CHECKPOINT)
+        self.teacher = None
+        if recipe.teacher:
+            self.teacher = load_teacher(checkpoints.parent / recipe.teacher / CHECKPOINT).to(device)
         self.average = Average(model, recipe.average)
         self.optimiser = torch.optim.AdamW(_groups(self.model, recipe.weight_decay), lr=0.0)
         self.log, self.checkpoint = run / "log.jsonl", checkpoints / CHECKPOINT
@@ -108,7 +111,7 @@ class Trainer:
     def fit(self, train: Faces, held_out: dict[str, Faces]) -> None:
         """Run what is left of the recipe."""
         pictures = torch.from_numpy(train.pictures).to(self.device)
-        targets = self._targets(torch.from_numpy(train.labels).to(self.device), pictures)
+        targets = self._targets(torch.from_numpy(train.labels).to(self.device))
         while self.stage < len(self.recipe.stages):
             stage = self.recipe.stages[self.stage]
             if self.epoch == 0 and self.step == 0:
@@ -121,24 +124,18 @@ class Trainer:
             self.stage, self.epoch = self.stage + 1, 0
             self.save()
 
-    def _targets(self, labels: Tensor, pictures: Tensor) -> Tensor:
-        """Labels ``(N,)`` -> a distribution over the classes each, ``(N, classes)``: the label,
-        smoothed, and the teacher's answer."""
-        recipe, classes = self.recipe, self.recipe.model.classes
+    def _targets(self, labels: Tensor) -> Tensor:
+        """Labels ``(N,)`` -> a distribution over the classes each, ``(N, classes)``: smoothed."""
+        classes = self.recipe.model.classes
         targets = F.one_hot(labels, classes).float()
-        targets += (1 / classes - targets) * recipe.label_smoothing
-        if not recipe.teacher:
+        return targets + (1 / classes - targets) * self.recipe.label_smoothing
+
+    @torch.no_grad()
+    def _taught(self, views: Tensor, targets: Tensor) -> Tensor:
+        """Each target together with what the teacher says of the very view."""
+        if self.teacher is None:
             return targets
-        known = self.checkpoint.with_name("soft_labels.pt")  # they take minutes
-        if known.exists():
-            soft: Tensor = torch.load(known, map_location=self.device)
-        else:
-            teacher = SplitModel(recipe.model)
-            load_weights(teacher, self.checkpoint.parent.parent / recipe.teacher / CHECKPOINT)
-            teacher.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            soft = soft_labels(teacher, pictures, recipe.stages[-1].size)
-            torch.save(soft, known)
-        return targets.lerp(soft, recipe.teacher_share)
+        return targets.lerp(self.teacher(views).softmax(dim=1), self.recipe.teacher_share)
 
     def _enter(self, stage: Stage, pictures: Tensor) -> None:
         if self.recipe.average:
@@ -189,6 +186,7 @@ class Trainer:
             torch.manual_seed(self._generator(self.stage, self.epoch, self.step, 1).initial_seed())
             rate = _draw_rate(generator)
             views, wanted = mixed(views, targets[chosen], self.recipe.mixup, generator)
+            wanted = self._taught(views, wanted)
             self.loss_sum += self._one_step(stage, views, wanted, rate)
             self.step += 1
             self.seconds = time.monotonic() - started

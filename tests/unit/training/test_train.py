@@ -92,42 +92,65 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
     assert got == [{key: row[key] for key in kept} for row in rows(uninterrupted)]
 
 
+class ByBrightness(torch.nn.Module):
+    """A teacher whose answer to a view follows from its brightness."""
+
+    def forward(self, views: torch.Tensor) -> torch.Tensor:
+        return torch.outer(views.mean(dim=(1, 2, 3)) / 255, torch.arange(7.0))
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The checkpoints of which teachers were loaded."""
+    paths: list[Path] = []
+
+    def load(checkpoint: Path) -> torch.nn.Module:
+        paths.append(checkpoint)
+        return ByBrightness()
+
+    monkeypatch.setattr(train, "load_teacher", load)
+    return paths
+
+
 def test_mixed_pairs_and_a_teachers_answers_are_the_same_after_a_kill(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[Path]
 ) -> None:
-    fit(trainer(tmp_path))
-    (tmp_path / "checkpoints").rename(tmp_path / "teacher")
-    recipe = replace(RECIPE, teacher="teacher", teacher_share=0.75, mixup=0.4)
+    recipe = replace(RECIPE, teacher="larger", teacher_share=0.75, mixup=0.4)
 
     def one(name: str) -> Trainer:
         return Trainer(recipe, tmp_path / f"{name}-log", tmp_path / name, torch.device("cpu"))
 
     expected = fit(one("whole"))
+    assert asked == [tmp_path / "larger/last.pt"]
     monkeypatch.setattr(train, "CHECKPOINT_S", -1.0)
     killed = one("killed")
     killed._one_step = killed_after(8, killed._one_step)  # type: ignore[method-assign]
     with pytest.raises(Killed):
         fit(killed)
-    (tmp_path / "teacher/last.pt").unlink()  # its answers are kept
     second = one("killed")
     assert second.resume()
     final = fit(second)
     for name, tensor in expected.items():
         assert torch.equal(final[name], tensor), name
+    untaught = fit(Trainer(
+        replace(recipe, teacher=""), tmp_path / "u-log", tmp_path / "u", torch.device("cpu")
+    ))  # fmt: skip
+    assert any(not torch.equal(final[name], tensor) for name, tensor in untaught.items())
 
 
-def test_a_target_is_the_smoothed_label_and_the_teachers_answer(tmp_path: Path) -> None:
-    fit(trainer(tmp_path))
-    (tmp_path / "checkpoints").rename(tmp_path / "teacher")
-    labels, pictures = torch.from_numpy(FACES.labels), torch.from_numpy(FACES.pictures)
+@pytest.mark.usefixtures("asked")
+def test_a_target_is_the_smoothed_label_and_the_teachers_answer_to_the_view(tmp_path: Path) -> None:
+    labels = torch.from_numpy(FACES.labels)
+    views = torch.rand(len(labels), 1, 32, 32) * 255
 
     def targets(share: float) -> torch.Tensor:
-        recipe = replace(RECIPE, teacher="teacher", teacher_share=share, label_smoothing=0.07)
+        recipe = replace(RECIPE, teacher="larger", teacher_share=share, label_smoothing=0.07)
         one = Trainer(recipe, tmp_path / "r", tmp_path / f"c{share}", torch.device("cpu"))
-        return one._targets(labels, pictures)
+        return one._taught(views, one._targets(labels))
 
     alone, taught, both = targets(0.0), targets(1.0), targets(0.5)
     assert alone.gather(1, labels[:, None]) == pytest.approx(0.94)
+    assert taught == pytest.approx(ByBrightness()(views).softmax(dim=1))
     for some in (alone, taught, both):
         assert some.sum(dim=1) == pytest.approx(1.0)
     assert both == pytest.approx((alone + taught) / 2)

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.unit.training.faces import made_faces
+from training import teacher
+
+
+def test_without_its_packages_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    monkeypatch.setattr(teacher, "load_fer2013", lambda data, usage: made_faces(40))
+    (tmp_path / "fer2013.csv").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["teacher", "--data", "fer2013.csv"])
+    with pytest.raises(SystemExit):
+        teacher.main()
+    assert "install the extra `teacher`" in capsys.readouterr().err
+
+
+class Small(torch.nn.Module):
+    """Stands for the network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(16, 7)
+
+    def forward(self, views: torch.Tensor) -> torch.Tensor:
+        pooled = torch.nn.functional.adaptive_avg_pool2d(views / 255, 4)
+        return self.linear(torch.nn.functional.dropout(pooled.flatten(1), training=self.training))
+
+
+def test_a_run_goes_on_after_its_last_whole_epoch_as_if_nothing_had_been(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(teacher, "Teacher", Small)
+    monkeypatch.setattr(teacher, "BATCH", 8)
+    monkeypatch.chdir(tmp_path)
+    train, held_out = made_faces(26), {"holdout": made_faces(10, 1)}
+    teacher.fit(train, held_out, "whole", 3)
+    epochs, measure = [], teacher.accuracy
+
+    def until_the_second(*arguments: object) -> float:
+        epochs.append(1)
+        if len(epochs) == 3:
+            raise KeyboardInterrupt
+        return measure(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(teacher, "accuracy", until_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        teacher.fit(train, held_out, "parts", 3)
+    monkeypatch.setattr(teacher, "accuracy", measure)
+    teacher.fit(train, held_out, "parts", 3)
+
+    whole, parts = (torch.load(f".checkpoints/{run}/last.pt") for run in ("whole", "parts"))
+    for name, tensor in whole["average"]["weights"].items():
+        assert torch.equal(parts["average"]["weights"][name], tensor), name
+    logs = [Path(f"training/runs/{run}/log.jsonl").read_text() for run in ("whole", "parts")]
+    losses = [[json.loads(line)["loss"] for line in log.splitlines()] for log in logs]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 3
+
+
+def test_it_takes_views_of_any_size_and_answers_the_same_in_a_batch() -> None:
+    pytest.importorskip("efficientnet_lite_pytorch", reason="the extra `teacher` is not installed")
+    net = teacher.Teacher().eval()
+    views = torch.rand(3, 1, 224, 224) * 255
+    with torch.no_grad():
+        logits = net(views)
+        small = net(torch.nn.functional.interpolate(views, size=112, mode="area"))
+        alone = net(views[:1])
+    assert logits.shape == (3, 7)
+    assert torch.equal(logits, small)
+    assert alone == pytest.approx(logits[:1], abs=0.05)

