@@ -41,7 +41,7 @@ from training.datasets import (
 from training.lite_tail import LiteModel, start_lite
 from training.onnx_models import ExportedCloudTail, export_cloud_tail
 from training.recipe import Recipe, Stage, read_recipe
-from training.teacher import load_teacher
+from training.teacher import NETWORK, load_teacher
 from training.train import Trainer
 
 LARGE_TAIL = "large"
@@ -88,8 +88,9 @@ def train_lite(
     return trained(recipe, name, LiteModel)
 
 
-def add_tail(folder: Path, name: str, tail: nn.Module) -> None:
-    """Write ``tail`` beside the others, with its golden logits; replaces one of the same name."""
+def add_tail(folder: Path, name: str, tail: nn.Module, origin: str) -> None:
+    """Write ``tail`` beside the others, with golden logits and where it comes from; replaces one
+    of the same name."""
     weights = Weights(folder)
     manifest, golden = weights.manifest, weights.golden
     data = export_cloud_tail(tail)
@@ -111,6 +112,7 @@ def add_tail(folder: Path, name: str, tail: nn.Module) -> None:
     manifest = manifest.model_copy(update={
         "tails": {**manifest.tails, name: entry},
         "golden": FileEntry(file=manifest.golden.file, sha256=sha256),
+        "origin": {**manifest.origin, name: origin},
     })  # fmt: skip
     (folder / "manifest.json").write_text(manifest.model_dump_json(indent=2) + "\n")
 
@@ -140,15 +142,17 @@ def main() -> int:
         recipe = read_recipe(RUNS / arguments.run / "recipe.toml")
         train, held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
         public_test = {"PublicTest": load_fer2013(data, "PublicTest")}
-        members = [trained(recipe, arguments.run).cloud_tail]
+        members, runs = [trained(recipe, arguments.run).cloud_tail], [arguments.run]
         for seed in range(1, arguments.members + 1):
             one = member_recipe(recipe, seed, arguments.epochs)
             member = train_member(arguments.run, one, train, {"holdout": held_out})
             members.append(member.cloud_tail)
+            runs.append(f"{arguments.run}-member{seed}")
         if arguments.teacher:
             one = member_recipe(recipe, 0, arguments.teacher_epochs)
             member = train_lite(arguments.run, one, arguments.teacher, train, {"holdout": held_out})
             members.append(member.cloud_tail)
+            runs.append(f"{arguments.run}-lite (begun with {NETWORK}'s weights of ImageNet)")
     except DataError as error:
         print(f"large_tail: {error}", file=sys.stderr)
         return 3
@@ -157,7 +161,7 @@ def main() -> int:
         return 4
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    add_tail(folder, LARGE_TAIL, Ensemble(members))
+    add_tail(folder, LARGE_TAIL, Ensemble(members), f"{RUNS}: {', '.join(runs)}")
     manifest = complete_manifest(folder, unseen(held_out, train), public_test)
     print(json.dumps({"folder": str(folder), "tail": manifest.tails[LARGE_TAIL].model_dump()}))
     return 0

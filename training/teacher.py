@@ -35,6 +35,7 @@ from training.datasets import (
     split_off,
 )
 
+NETWORK = "EfficientNet-Lite0"
 SIZE_PX, CLASSES = 112, 7
 BATCH, LR, WARM_UP_STEPS, WEIGHT_DECAY, DECAY = 64, 1e-3, 100, 0.02, 0.998
 STRENGTH, LABEL_SMOOTHING, DROPOUT, DROP_PATH = 0.8, 0.1, 0.3, 0.1
@@ -55,7 +56,7 @@ class Teacher(nn.Module):
 
         with contextlib.redirect_stdout(io.StringIO()):
             net = EfficientNet.from_pretrained(
-                "efficientnet-lite0", weights_path=Weights.get_model_file_path(),
+                NETWORK.lower(), weights_path=Weights.get_model_file_path(),
                 num_classes=CLASSES,
             )  # fmt: skip
         net._global_params = net._global_params._replace(drop_connect_rate=DROP_PATH)

@@ -31,10 +31,11 @@ def test_a_tail_is_added_and_the_rest_stands_still(
     head = (weights_copy / "head.onnx").read_bytes()
     torch.manual_seed(5)
     other = CloudTail(split_model.config).eval()
-    add_tail(weights_copy, LARGE_TAIL, Ensemble([split_model.cloud_tail, other]))
+    add_tail(weights_copy, LARGE_TAIL, Ensemble([split_model.cloud_tail, other]), "two runs")
 
     after = Weights(weights_copy)
     assert after.manifest.fingerprint == before.manifest.fingerprint
+    assert after.manifest.origin == {**before.manifest.origin, LARGE_TAIL: "two runs"}
     assert after.manifest.default_tail == before.manifest.default_tail
     assert (weights_copy / "head.onnx").read_bytes() == head
     for name in ("local", "cloud", LARGE_TAIL):
