@@ -24,7 +24,7 @@ from shared.models.bottleneck import DEFAULT_RATE
 from shared.models.split_model import SplitModel
 from training.augment import enlarge
 from training.datasets import HOLDOUT_SHARE, Faces, data_path, load_fer2013, split_off
-from training.large_tail import RUNS, member_recipe, train_member
+from training.member import RUNS, member_recipe, train_member
 from training.recipe import read_recipe
 
 MEASURED = "PublicTest"

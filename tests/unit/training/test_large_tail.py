@@ -8,7 +8,8 @@ import torch
 from shared.models.ensemble import Ensemble
 from shared.models.split_model import CloudTail, SplitModel
 from shared.weights import Weights
-from training.large_tail import LARGE_TAIL, add_tail
+from training.add_tail import add_tail
+from training.large_tail import LARGE_TAIL
 
 
 def test_an_ensemble_averages_probabilities() -> None:

@@ -5,9 +5,10 @@ import onnxruntime
 import pytest
 import torch
 
+from shared.models.bottleneck import DEFAULT_RATE
 from tests.unit.training.faces import made_faces
 from training.augment import enlarge
-from training.lite_tail import LiteModel, start_lite
+from training.lite_tail import LiteModel, maps_before, start_lite
 from training.onnx_models import export_cloud_tail
 from training.teacher import Teacher
 
@@ -23,21 +24,30 @@ def test_it_begins_as_what_its_teacher_makes_of_the_latents() -> None:
         model.head.encoder.conv.weight /= model.head(views)[1].std() / 3
     start_lite(model, teacher, views)
     for name, tensor in model.cloud_tail.blocks.state_dict().items():
-        assert torch.equal(tensor, teacher.net._blocks[3:].state_dict()[name]), name
+        assert torch.equal(tensor, teacher.net._blocks[3:14].state_dict()[name]), name
 
-    # The decoder's maps are the nearest that a linear one can give: every other one is farther.
+    # What the attention lets through is the nearest that a linear decoder can give.
+    maps = maps_before(teacher, views)
     with torch.no_grad():
-        maps = teacher.net._swish(teacher.net._bn0(teacher.net._conv_stem(teacher.prepared(views))))
-        for block in teacher.net._blocks[:3]:
-            maps = block(maps)
-        y_hat = model.gains(model.head(views)[1], 1)[1]
-        conv = model.cloud_tail.decoder.conv
-        best = (conv(y_hat) - maps).square().sum()
+        y_hat = model.gains(model.head(views)[1], DEFAULT_RATE)[1]
+        tail = model.cloud_tail
+
+        def distance() -> float:
+            return float((tail.attention(tail.decoder(y_hat)) - maps).square().sum())
+
+        best = distance()
         assert best < (maps - maps.mean(dim=(0, 2, 3), keepdim=True)).square().sum()
         for _ in range(5):
-            conv.weight += (change := 0.02 * torch.randn_like(conv.weight))
-            assert (conv(y_hat) - maps).square().sum() > best
-            conv.weight -= change
+            change = 0.02 * torch.randn_like(tail.decoder.conv.weight)
+            tail.decoder.conv.weight += change
+            assert distance() > best
+            tail.decoder.conv.weight -= change
+
+
+def test_head_and_tail_have_at_most_two_million_parameters() -> None:
+    model = LiteModel()
+    parts = (model.head, model.cloud_tail)
+    assert sum(p.numel() for part in parts for p in part.parameters()) <= 2_000_000
 
 
 def test_it_is_exported_like_any_cloud_tail() -> None:

@@ -1,0 +1,55 @@
+"""A cloud tail that goes on from a finished run, whose head stands still.
+
+Each is a run of its own (``training/runs/<run>-<name>``): it can be killed and goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+
+from shared.models.split_model import SplitModel
+from training.average import Average
+from training.checkpoint import CHECKPOINT, averaged_weights
+from training.datasets import Faces
+from training.recipe import Recipe, Stage
+from training.train import Trainer
+
+RUNS, CHECKPOINTS = Path("training/runs"), Path(".checkpoints")
+
+
+def member_recipe(whole: Recipe, seed: int, epochs: int) -> Recipe:
+    """How one member goes on: the cloud tail alone, at the size it is used at."""
+    stage = Stage(
+        size=224, epochs=epochs, lr_first=1e-3, lr_last=5e-6, parts=("cloud",), batch=64,
+        warm_up_steps=60, augment=whole.stages[-1].augment,
+    )  # fmt: skip
+    return dataclasses.replace(whole, seed=seed, stages=(stage,), start_from="", mutual=0.0)
+
+
+def train_member(
+    run: str, recipe: Recipe, train: Faces, held_out: dict[str, Faces], name: str = "member",
+    kind: type[SplitModel] = SplitModel,
+) -> SplitModel:  # fmt: skip
+    """``run`` with the member's cloud tail, averaged weights, trained or found finished."""
+    name = f"{run}-{name}{recipe.seed}"
+    member = Trainer(recipe, RUNS / name, CHECKPOINTS / name, torch.device("cpu"), kind)
+    if not member.resume():
+        member.model.load_state_dict(averaged_weights(CHECKPOINTS / run / CHECKPOINT))
+        member.average = Average(member.model, recipe.average)
+    member.fit(train, held_out)
+    return trained(recipe, name, kind)
+
+
+def lite_run(run: str) -> str:
+    """The run of ``training.train_lite`` on the head of ``run``."""
+    return f"{run}-lite"
+
+
+def trained(recipe: Recipe, run: str, kind: type[SplitModel] = SplitModel) -> SplitModel:
+    """A run's network with its averaged weights, for inference."""
+    model = kind(recipe.model)
+    model.load_state_dict(averaged_weights(CHECKPOINTS / run / CHECKPOINT))
+    return model.eval()

@@ -1,0 +1,99 @@
+"""Train a cloud tail from a teacher and add it to weights that exist:
+``python -m training.train_lite --run RUN --teacher RUN``.
+
+The head, its rates and the entropy tables stand still, so a device notices nothing. Half of the
+work was done before: see ``LiteTail``. The run is ``training/runs/<run>-lite``; killed, it goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from shared.errors import WeightsError
+from shared.models.split_model import SplitModel
+from shared.weights import Weights, default_folder
+from training.add_tail import add_tail
+from training.augment import enlarge
+from training.average import Average
+from training.calibrate import complete_manifest, unseen
+from training.checkpoint import CHECKPOINT
+from training.datasets import (
+    HOLDOUT_SHARE,
+    DataError,
+    Faces,
+    data_path,
+    load_fer2013,
+    split_off,
+)
+from training.lite_tail import LiteModel, start_lite
+from training.member import CHECKPOINTS, RUNS, lite_run, member_recipe, trained
+from training.recipe import Recipe, read_recipe
+from training.teacher import NETWORK, STRENGTH, load_teacher
+from training.train import Trainer
+
+TEACHER_SHARE = 0.7
+_FITTED_ON = 512  # faces, for the first decoder
+
+
+def train_lite(run: str, recipe: Recipe, train: Faces, held_out: dict[str, Faces]) -> SplitModel:
+    """The head of ``run`` with a cloud tail from the recipe's teacher, averaged weights, trained or
+    found finished."""
+    name = lite_run(run)
+    member = Trainer(recipe, RUNS / name, CHECKPOINTS / name, torch.device("cpu"), LiteModel)
+    if not member.resume():
+        views = enlarge(torch.from_numpy(train.pictures[:_FITTED_ON]), recipe.stages[0].size)
+        start_lite(member.model, load_teacher(CHECKPOINTS / recipe.teacher / CHECKPOINT), views)
+        member.average = Average(member.model, recipe.average)
+    member.fit(train, held_out)
+    return trained(recipe, name, LiteModel)
+
+
+def main() -> int:
+    """Command line; gives the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
+    parser.add_argument("--run", required=True, help="the run that made the weights")
+    parser.add_argument("--teacher", required=True, metavar="RUN", help="of training.teacher")
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
+    parser.add_argument("--name", help="add it to the weights as the tail of this name")
+    arguments = parser.parse_args()
+    try:
+        data = data_path(arguments.data)
+        folder = arguments.weights or default_folder()
+        Weights(folder)  # fail before the training, not after it
+        recipe = member_recipe(
+            read_recipe(RUNS / arguments.run / "recipe.toml"), 0, arguments.epochs
+        )
+        recipe = dataclasses.replace(
+            recipe, start_from=arguments.run, teacher=arguments.teacher, teacher_share=TEACHER_SHARE
+        )
+        train, held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
+        public_test = {"PublicTest": load_fer2013(data, "PublicTest")}
+        model = train_lite(arguments.run, recipe, train, {"holdout": held_out} | public_test)
+    except DataError as error:
+        print(f"train_lite: {error}", file=sys.stderr)
+        return 3
+    except WeightsError as error:
+        print(f"train_lite: {error}", file=sys.stderr)
+        return 4
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    if not arguments.name:
+        return 0
+    origin = f"{RUNS / lite_run(arguments.run)}, begun with {NETWORK}'s weights of ImageNet"
+    add_tail(folder, arguments.name, model.cloud_tail, origin)
+    manifest = complete_manifest(folder, unseen(held_out, train), public_test)
+    tail = manifest.tails[arguments.name].model_dump()
+    print(json.dumps({"folder": str(folder), "tail": tail}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
