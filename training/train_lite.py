@@ -68,12 +68,12 @@ def main() -> int:
         data = data_path(arguments.data)
         folder = arguments.weights or default_folder()
         Weights(folder)  # fail before the training, not after it
-        recipe = member_recipe(
-            read_recipe(RUNS / arguments.run / "recipe.toml"), 0, arguments.epochs
-        )
+        whole = read_recipe(RUNS / arguments.run / "recipe.toml")
+        one = member_recipe(whole, 0, arguments.epochs)
         recipe = dataclasses.replace(
-            recipe, start_from=arguments.run, teacher=arguments.teacher, teacher_share=TEACHER_SHARE
-        )
+            one, stages=(dataclasses.replace(one.stages[0], augment=STRENGTH),),
+            start_from=arguments.run, teacher=arguments.teacher, teacher_share=TEACHER_SHARE,
+        )  # fmt: skip
         train, held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
         public_test = {"PublicTest": load_fer2013(data, "PublicTest")}
         model = train_lite(arguments.run, recipe, train, {"holdout": held_out} | public_test)
