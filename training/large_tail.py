@@ -2,7 +2,7 @@
 
 The head, its rates and the entropy tables stand still, so a device notices nothing. The tail is an
 ensemble: the run's own cloud tail, members that go on from it, each with its own seed, and with
-``--lite`` the one that ``training.train_lite`` trained. A member is a run like any other
+``--distilled`` the one that ``training.distil`` trained. A member is a run like any other
 (``training/runs/<run>-member<n>``): it can be killed and goes on.
 """
 
@@ -16,7 +16,6 @@ from pathlib import Path
 from shared.errors import WeightsError
 from shared.models.ensemble import Ensemble
 from shared.weights import Weights, default_folder
-from training.add_tail import add_tail
 from training.calibrate import complete_manifest, unseen
 from training.datasets import (
     HOLDOUT_SHARE,
@@ -26,7 +25,8 @@ from training.datasets import (
     split_off,
 )
 from training.lite_tail import LiteModel
-from training.member import RUNS, lite_run, member_recipe, train_member, trained
+from training.member import RUNS, distilled_run, member_recipe, train_member, trained
+from training.put_tail import put_tail
 from training.recipe import read_recipe
 
 LARGE_TAIL = "large"
@@ -40,7 +40,7 @@ def main() -> int:
     parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
     parser.add_argument("--members", type=int, default=2, help="besides the run's own cloud tail")
     parser.add_argument("--epochs", type=int, default=1, help="of each member")
-    parser.add_argument("--lite", action="store_true", help="and the tail of training.train_lite")
+    parser.add_argument("--distilled", action="store_true", help="and the one of training.distil")
     arguments = parser.parse_args()
     try:
         data = data_path(arguments.data)
@@ -55,8 +55,8 @@ def main() -> int:
             member = train_member(arguments.run, one, train, {"holdout": held_out})
             members.append(member.cloud_tail)
             runs.append(f"{arguments.run}-member{seed}")
-        if arguments.lite:
-            runs.append(lite_run(arguments.run))
+        if arguments.distilled:
+            runs.append(distilled_run(arguments.run))
             members.append(trained(recipe, runs[-1], LiteModel).cloud_tail)
     except DataError as error:
         print(f"large_tail: {error}", file=sys.stderr)
@@ -66,7 +66,7 @@ def main() -> int:
         return 4
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    add_tail(folder, LARGE_TAIL, Ensemble(members), f"{RUNS}: {', '.join(runs)}")
+    put_tail(folder, LARGE_TAIL, Ensemble(members), f"{RUNS}: {', '.join(runs)}")
     manifest = complete_manifest(folder, unseen(held_out, train), public_test)
     print(json.dumps({"folder": str(folder), "tail": manifest.tails[LARGE_TAIL].model_dump()}))
     return 0

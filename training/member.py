@@ -43,9 +43,9 @@ def train_member(
     return trained(recipe, name, kind)
 
 
-def lite_run(run: str) -> str:
-    """The run of ``training.train_lite`` on the head of ``run``."""
-    return f"{run}-lite"
+def distilled_run(run: str) -> str:
+    """The run of ``training.distil`` on the head of ``run``."""
+    return f"{run}-distilled"
 
 
 def trained(recipe: Recipe, run: str, kind: type[SplitModel] = SplitModel) -> SplitModel:

@@ -50,12 +50,16 @@ def export_model(model: SplitModel) -> dict[str, bytes]:
     # torch's stub of Module.to knows no memory_format.
     model = model.float().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     crop = torch.zeros(2, 1, CROP_SIDE, CROP_SIDE, dtype=torch.uint8)
-    features = torch.zeros(2, *FEATURES_SHAPE)
     return {
         "head": _export(ExportedHead(model.head), {"crop": crop}, ["features", "z"]),
-        "local": _export(model.local_tail, {"features": features}, ["logits"]),
+        "local": export_local_tail(model.local_tail),
         "cloud": export_cloud_tail(model.cloud_tail),
     }
+
+
+def export_local_tail(tail: nn.Module) -> bytes:
+    """A local tail, which takes features ``(N, 116, 28, 28)``, as ONNX bytes."""
+    return _export(tail, {"features": torch.zeros(2, *FEATURES_SHAPE)}, ["logits"])
 
 
 def export_cloud_tail(tail: nn.Module) -> bytes:

@@ -1,8 +1,9 @@
-"""Train a cloud tail from a teacher and add it to weights that exist:
-``python -m training.train_lite --run RUN --teacher RUN``.
+"""Train both tails anew on the head of a finished run, taught by a teacher:
+``python -m training.distil --run RUN --teacher RUN``.
 
-The head, its rates and the entropy tables stand still, so a device notices nothing. Half of the
-work was done before: see ``LiteTail``. The run is ``training/runs/<run>-lite``; killed, it goes on.
+The head, its rates and the entropy tables stand still, so latents mean what they meant. The local
+tail goes on from the run's; the cloud tail begins with the teacher's blocks (see ``LiteTail``). The
+run is ``training/runs/<run>-distilled``; killed, it goes on.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import torch
 from shared.errors import WeightsError
 from shared.models.split_model import SplitModel
 from shared.weights import Weights, default_folder
-from training.add_tail import add_tail
 from training.augment import enlarge
 from training.average import Average
 from training.calibrate import complete_manifest, unseen
@@ -32,19 +32,21 @@ from training.datasets import (
     split_off,
 )
 from training.lite_tail import LiteModel, start_lite
-from training.member import CHECKPOINTS, RUNS, lite_run, member_recipe, trained
+from training.member import CHECKPOINTS, RUNS, distilled_run, member_recipe, trained
+from training.put_tail import put_tail
 from training.recipe import Recipe, read_recipe
 from training.teacher import NETWORK, STRENGTH, load_teacher
 from training.train import Trainer
 
+TAILS = ("local", "cloud")
 TEACHER_SHARE = 0.7
 _FITTED_ON = 512  # faces, for the first decoder
 
 
-def train_lite(run: str, recipe: Recipe, train: Faces, held_out: dict[str, Faces]) -> SplitModel:
-    """The head of ``run`` with a cloud tail from the recipe's teacher, averaged weights, trained or
+def distil(run: str, recipe: Recipe, train: Faces, held_out: dict[str, Faces]) -> SplitModel:
+    """The head of ``run`` with tails taught by the recipe's teacher, averaged weights, trained or
     found finished."""
-    name = lite_run(run)
+    name = distilled_run(run)
     member = Trainer(recipe, RUNS / name, CHECKPOINTS / name, torch.device("cpu"), LiteModel)
     if not member.resume():
         views = enlarge(torch.from_numpy(train.pictures[:_FITTED_ON]), recipe.stages[0].size)
@@ -62,7 +64,9 @@ def main() -> int:
     parser.add_argument("--teacher", required=True, metavar="RUN", help="of training.teacher")
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
-    parser.add_argument("--name", help="add it to the weights as the tail of this name")
+    parser.add_argument(
+        "--put", nargs="*", choices=TAILS, default=[], help="put these into the weights"
+    )
     arguments = parser.parse_args()
     try:
         data = data_path(arguments.data)
@@ -71,27 +75,30 @@ def main() -> int:
         whole = read_recipe(RUNS / arguments.run / "recipe.toml")
         one = member_recipe(whole, 0, arguments.epochs)
         recipe = dataclasses.replace(
-            one, stages=(dataclasses.replace(one.stages[0], augment=STRENGTH),),
+            one, stages=(dataclasses.replace(one.stages[0], parts=TAILS, augment=STRENGTH),),
             start_from=arguments.run, teacher=arguments.teacher, teacher_share=TEACHER_SHARE,
         )  # fmt: skip
         train, held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
         public_test = {"PublicTest": load_fer2013(data, "PublicTest")}
-        model = train_lite(arguments.run, recipe, train, {"holdout": held_out} | public_test)
+        model = distil(arguments.run, recipe, train, {"holdout": held_out} | public_test)
     except DataError as error:
-        print(f"train_lite: {error}", file=sys.stderr)
+        print(f"distil: {error}", file=sys.stderr)
         return 3
     except WeightsError as error:
-        print(f"train_lite: {error}", file=sys.stderr)
+        print(f"distil: {error}", file=sys.stderr)
         return 4
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    if not arguments.name:
+    if not arguments.put:
         return 0
-    origin = f"{RUNS / lite_run(arguments.run)}, begun with {NETWORK}'s weights of ImageNet"
-    add_tail(folder, arguments.name, model.cloud_tail, origin)
+    run = RUNS / distilled_run(arguments.run)
+    for name in arguments.put:
+        begun = {"local": arguments.run, "cloud": f"{NETWORK}'s weights of ImageNet"}[name]
+        tail = {"local": model.local_tail, "cloud": model.cloud_tail}[name]
+        put_tail(folder, name, tail, f"{run}, begun with {begun}")
     manifest = complete_manifest(folder, unseen(held_out, train), public_test)
-    tail = manifest.tails[arguments.name].model_dump()
-    print(json.dumps({"folder": str(folder), "tail": tail}))
+    accuracy = {name: manifest.tails[name].accuracy for name in arguments.put}
+    print(json.dumps({"folder": str(folder), "accuracy": accuracy}))
     return 0
 
 
