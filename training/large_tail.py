@@ -41,6 +41,7 @@ def main() -> int:
     parser.add_argument("--members", type=int, default=2, help="besides the run's own cloud tail")
     parser.add_argument("--epochs", type=int, default=1, help="of each member")
     parser.add_argument("--distilled", action="store_true", help="and the one of training.distil")
+    parser.add_argument("--of", nargs="+", metavar="RUN", help="these of them; else all")
     arguments = parser.parse_args()
     try:
         data = data_path(arguments.data)
@@ -49,15 +50,18 @@ def main() -> int:
         recipe = read_recipe(RUNS / arguments.run / "recipe.toml")
         train, held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
         public_test = {"PublicTest": load_fer2013(data, "PublicTest")}
-        members, runs = [trained(recipe, arguments.run).cloud_tail], [arguments.run]
+        members = {arguments.run: trained(recipe, arguments.run)}
         for seed in range(1, arguments.members + 1):
             one = member_recipe(recipe, seed, arguments.epochs)
             member = train_member(arguments.run, one, train, {"holdout": held_out})
-            members.append(member.cloud_tail)
-            runs.append(f"{arguments.run}-member{seed}")
+            members[f"{arguments.run}-member{seed}"] = member
         if arguments.distilled:
-            runs.append(distilled_run(arguments.run))
-            members.append(trained(recipe, runs[-1], LiteModel).cloud_tail)
+            name = distilled_run(arguments.run)
+            members[name] = trained(recipe, name, LiteModel)
+        chosen = arguments.of or list(members)
+        if unknown := set(chosen) - set(members):
+            raise ValueError(f"--of {' '.join(unknown)}: there are {' '.join(members)}")
+        tail = Ensemble([members[name].cloud_tail for name in chosen])
     except DataError as error:
         print(f"large_tail: {error}", file=sys.stderr)
         return 3
@@ -66,7 +70,7 @@ def main() -> int:
         return 4
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    put_tail(folder, LARGE_TAIL, Ensemble(members), f"{RUNS}: {', '.join(runs)}")
+    put_tail(folder, LARGE_TAIL, tail, f"{RUNS}: {', '.join(chosen)}")
     manifest = complete_manifest(folder, unseen(held_out, train), public_test)
     print(json.dumps({"folder": str(folder), "tail": manifest.tails[LARGE_TAIL].model_dump()}))
     return 0
