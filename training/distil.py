@@ -80,7 +80,8 @@ def main() -> int:
         )  # fmt: skip
         train, held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
         public_test = {"PublicTest": load_fer2013(data, "PublicTest")}
-        model = distil(arguments.run, recipe, train, {"holdout": held_out} | public_test)
+        logged = {"holdout": held_out, "public_test": public_test["PublicTest"]}
+        model = distil(arguments.run, recipe, train, logged)
     except DataError as error:
         print(f"distil: {error}", file=sys.stderr)
         return 3

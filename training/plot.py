@@ -15,7 +15,7 @@ from matplotlib import pyplot as plt
 
 RUNS = Path("training/runs")
 # One colour per tail, one line style per part of the data.
-COLOURS = {"local": "tab:blue", "cloud": "tab:orange"}
+COLOURS = {"local": "tab:blue", "cloud": "tab:orange", "teacher": "tab:green"}
 STYLES = {"public_test": "-", "holdout": ":"}
 
 

@@ -157,10 +157,10 @@ def fit(
             optimiser.step()
             average.follow(teacher)
             losses += loss.item()
-        row: dict[str, Any] = {"epoch": epoch, "size": SIZE_PX, "loss": losses / steps}
+        row: dict[str, Any] = {"stage": 0, "epoch": epoch, "size": SIZE_PX, "loss": losses / steps}
         row["seconds"] = round(time.monotonic() - started, 1)
         with average.in_place(teacher):
-            row |= {name: accuracy(teacher, faces) for name, faces in held_out.items()}
+            row |= {name: {"teacher": accuracy(teacher, faces)} for name, faces in held_out.items()}
         with (folder / "log.jsonl").open("a") as file:
             file.write(json.dumps(row) + "\n")
         tqdm.write(json.dumps(row))
