@@ -28,6 +28,7 @@ from training.lite_tail import LiteModel
 from training.member import RUNS, distilled_run, member_recipe, train_member, trained
 from training.put_tail import put_tail
 from training.recipe import read_recipe
+from training.teacher import NETWORK
 
 LARGE_TAIL = "large"
 
@@ -70,7 +71,9 @@ def main() -> int:
         return 4
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    put_tail(folder, LARGE_TAIL, tail, f"{RUNS}: {', '.join(chosen)}")
+    begun = {distilled_run(arguments.run): f" (begun with {NETWORK}'s weights of ImageNet)"}
+    origin = ", ".join(name + begun.get(name, "") for name in chosen)
+    put_tail(folder, LARGE_TAIL, tail, f"{RUNS}: {origin}")
     manifest = complete_manifest(folder, unseen(held_out, train), public_test)
     print(json.dumps({"folder": str(folder), "tail": manifest.tails[LARGE_TAIL].model_dump()}))
     return 0
