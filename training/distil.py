@@ -1,9 +1,11 @@
 """Train both tails anew on the head of a finished run, taught by a teacher:
 ``python -m training.distil --run RUN --teacher RUN``.
 
-The head, its rates and the entropy tables stand still, so latents mean what they meant. The local
-tail goes on from the run's; the cloud tail begins with the teacher's blocks (see ``LiteTail``). The
-run is ``training/runs/<run>-distilled``; killed, it goes on.
+The head, its rates and the entropy tables stand still, so latents mean what they meant. A teacher
+of ``training.teacher`` gives the cloud tail its blocks to begin with (see ``LiteTail``), and the
+local tail goes on from the run's. Where the teacher is a run of this module, on the same head, both
+tails go on from its own and learn from what the two say together (Furlanello et al., 2018). The run
+is ``training/runs/<into>``; killed, it goes on.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ from training.lite_tail import LiteModel, start_lite
 from training.member import CHECKPOINTS, RUNS, distilled_run, member_recipe, trained
 from training.put_tail import put_tail
 from training.recipe import Recipe, read_recipe
-from training.teacher import NETWORK, STRENGTH, load_teacher
+from training.tails_teacher import TailsTeacher, teacher_of
+from training.teacher import NETWORK, STRENGTH, Teacher
 from training.train import Trainer
 
 TAILS = ("local", "cloud")
@@ -43,14 +46,13 @@ TEACHER_SHARE = 0.7
 _FITTED_ON = 512  # faces, for the first decoder
 
 
-def distil(run: str, recipe: Recipe, train: Faces, held_out: dict[str, Faces]) -> SplitModel:
-    """The head of ``run`` with tails taught by the recipe's teacher, averaged weights, trained or
-    found finished."""
-    name = distilled_run(run)
+def distil(name: str, recipe: Recipe, train: Faces, held_out: dict[str, Faces]) -> SplitModel:
+    """The head of the run that ``recipe`` starts from with tails taught by its teacher, averaged
+    weights, trained or found finished, as the run ``name``."""
     trainer = Trainer(recipe, RUNS / name, CHECKPOINTS / name, torch.device("cpu"), LiteModel)
-    if not trainer.resume():
+    if not trainer.resume() and isinstance(trainer.teacher, Teacher):
         views = enlarge(torch.from_numpy(train.pictures[:_FITTED_ON]), recipe.stages[0].size)
-        start_lite(trainer.model, load_teacher(CHECKPOINTS / recipe.teacher / CHECKPOINT), views)
+        start_lite(trainer.model, trainer.teacher, views)
         trainer.average = Average(trainer.model, recipe.average)
     trainer.fit(train, held_out)
     return trained(recipe, name, LiteModel)
@@ -61,7 +63,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
     parser.add_argument("--run", required=True, help="the run that made the weights")
-    parser.add_argument("--teacher", required=True, metavar="RUN", help="of training.teacher")
+    parser.add_argument("--teacher", required=True, metavar="RUN", help="the run that teaches")
+    parser.add_argument("--into", metavar="NAME", help="the new run; else <run>-distilled")
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
     parser.add_argument(
@@ -74,14 +77,17 @@ def main() -> int:
         Weights(folder)  # fail before the training, not after it
         whole = read_recipe(RUNS / arguments.run / "recipe.toml")
         one = member_recipe(whole, 0, arguments.epochs)
+        own = isinstance(teacher_of(CHECKPOINTS / arguments.teacher / CHECKPOINT), TailsTeacher)
         recipe = dataclasses.replace(
             one, stages=(dataclasses.replace(one.stages[0], parts=TAILS, augment=STRENGTH),),
-            start_from=arguments.run, teacher=arguments.teacher, teacher_share=TEACHER_SHARE,
+            start_from=arguments.teacher if own else arguments.run,
+            teacher=arguments.teacher, teacher_share=TEACHER_SHARE,
         )  # fmt: skip
         train, held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
         public_test = {"PublicTest": load_fer2013(data, "PublicTest")}
         logged = {"holdout": held_out, "public_test": public_test["PublicTest"]}
-        model = distil(arguments.run, recipe, train, logged)
+        name = arguments.into or distilled_run(arguments.run)
+        model = distil(name, recipe, train, logged)
     except DataError as error:
         print(f"distil: {error}", file=sys.stderr)
         return 3
@@ -92,11 +98,10 @@ def main() -> int:
         parser.error(str(error))
     if not arguments.put:
         return 0
-    run = RUNS / distilled_run(arguments.run)
-    for name in arguments.put:
-        begun = {"local": arguments.run, "cloud": f"{NETWORK}'s weights of ImageNet"}[name]
-        tail = {"local": model.local_tail, "cloud": model.cloud_tail}[name]
-        put_tail(folder, name, tail, f"{run}, begun with {begun}")
+    begun = {"local": arguments.run, "cloud": f"{NETWORK}'s weights of ImageNet"}
+    for tail in arguments.put:
+        network = {"local": model.local_tail, "cloud": model.cloud_tail}[tail]
+        put_tail(folder, tail, network, f"{RUNS / name}, begun with {begun[tail]}")
     manifest = complete_manifest(folder, unseen(held_out, train), public_test)
     accuracy = {name: manifest.tails[name].accuracy for name in arguments.put}
     print(json.dumps({"folder": str(folder), "accuracy": accuracy}))

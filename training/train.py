@@ -41,7 +41,7 @@ from training.decay import decay_groups
 from training.rate_control import RATE_SHARES, RateControl
 from training.recipe import Recipe, Stage, read_recipe
 from training.start_cloud import start_cloud
-from training.teacher import load_teacher
+from training.tails_teacher import teacher_of
 
 CHECKPOINT_S = 60.0
 STATISTICS_BATCHES = 40
@@ -65,7 +65,8 @@ class Trainer:
             self._start_from(checkpoints.parent / recipe.start_from / CHECKPOINT)
         self.teacher = None
         if recipe.teacher:
-            self.teacher = load_teacher(checkpoints.parent / recipe.teacher / CHECKPOINT).to(device)
+            teacher = teacher_of(checkpoints.parent / recipe.teacher / CHECKPOINT).to(device)
+            self.teacher = teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = Average(model, recipe.average)
         self.optimiser = torch.optim.AdamW(decay_groups(self.model, recipe.weight_decay), lr=0.0)
         self.log, self.checkpoint = run / "log.jsonl", checkpoints / CHECKPOINT
@@ -135,7 +136,10 @@ class Trainer:
         """Each target together with what the teacher says of the very view."""
         if self.teacher is None:
             return targets
-        return targets.lerp(self.teacher(views).softmax(dim=1), self.recipe.teacher_share)
+        views = views.contiguous(memory_format=torch.channels_last)
+        with self._autocast():
+            answers = self.teacher(views).float().softmax(dim=1)
+        return targets.lerp(answers, self.recipe.teacher_share)
 
     def _enter(self, stage: Stage, pictures: Tensor) -> None:
         if self.recipe.average:

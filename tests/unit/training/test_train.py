@@ -108,7 +108,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         paths.append(checkpoint)
         return ByBrightness()
 
-    monkeypatch.setattr(train, "load_teacher", load)
+    monkeypatch.setattr(train, "teacher_of", load)
     return paths
 
 

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from shared.models.ensemble import Ensemble
+from shared.models.split_model import CloudTail, SplitModel
+from tests.unit.training.faces import made_faces
+from training import shipped
+from training.augment import enlarge, random_views
+from training.put_tail import put_tail
+from training.shipped import load_shipped, shipped_model
+
+FACES = made_faces(24)
+VIEWS = enlarge(torch.from_numpy(made_faces(4, seed=9).pictures), 224).round()
+
+
+@pytest.mark.parametrize("member", [None, 1])
+def test_it_answers_as_the_files_do(
+    weights_copy: Path, split_model: SplitModel, member: int | None
+) -> None:
+    tail, expected = "cloud", split_model.cloud_tail
+    if member is not None:
+        torch.manual_seed(5)
+        tail, expected = "large", CloudTail(split_model.config).eval()
+        put_tail(weights_copy, tail, Ensemble([split_model.cloud_tail, expected]), "two runs")
+    model = shipped_model(weights_copy, tail, member, FACES)
+    with torch.no_grad():
+        got, wanted = model(VIEWS), split_model(VIEWS)
+        torch.testing.assert_close(got.local, wanted.local, atol=1e-4, rtol=1e-4)
+        assert torch.equal(got.values, wanted.values)
+        y_hat = got.values / model.gains.gains()[1].view(1, -1, 1, 1)
+        torch.testing.assert_close(
+            model.cloud_tail(y_hat), expected(y_hat), atol=1e-4, rtol=1e-4
+        )  # fmt: skip
+
+
+def test_training_can_go_on_from_there(weights_folder: Path) -> None:
+    """Norms hold the statistics of what they are given: to train does not begin with a jump."""
+    model = shipped_model(weights_folder, "cloud", None, FACES)
+    views = random_views(torch.from_numpy(FACES.pictures), 224, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        features = model.head.features(views)
+        model.train()
+        torch.testing.assert_close(model.head.features(views), features, atol=2e-2, rtol=2e-2)
+    for norm in model.head.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            assert not torch.equal(norm.weight, torch.ones_like(norm.weight))
+
+
+def test_what_the_folder_does_not_hold_is_named(weights_folder: Path) -> None:
+    with pytest.raises(ValueError, match="no cloud tail 'huge': there are cloud"):
+        shipped_model(weights_folder, "huge", None, FACES)
+    with pytest.raises(ValueError, match=r"no tail\.members\.0\.decoder\.conv\.weight"):
+        shipped_model(weights_folder, "cloud", 0, FACES)
+    with pytest.raises(ValueError, match=r"head\.onnx holds no such module"):
+        load_shipped(nn.Linear(3, 2), weights_folder / "head.onnx", "head.", torch.zeros(1, 3))
+
+
+def test_the_command_writes_a_checkpoint_once(
+    weights_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(shipped, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(shipped, "data_path", lambda path: path)
+    monkeypatch.setattr(shipped, "load_fer2013", lambda path, usage: FACES)
+    monkeypatch.setattr(shipped, "split_off", lambda faces, share: (faces, faces))
+    command = ["shipped", "--data", "x", "--run", "mine", "--weights", str(weights_folder)]
+    monkeypatch.setattr("sys.argv", command)
+    assert shipped.main() == 0
+    SplitModel().load_state_dict(torch.load(tmp_path / "mine/last.pt")["model"])
+    with pytest.raises(SystemExit):
+        shipped.main()
+    assert "exists already" in capsys.readouterr().err

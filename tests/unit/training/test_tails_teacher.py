@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from shared.models.split_model import SplitModel
+from tests.unit.training.faces import made_faces
+from training.augment import enlarge
+from training.tails_teacher import TailsTeacher, teacher_of
+
+VIEWS = enlarge(torch.from_numpy(made_faces(4).pictures), 224)
+
+
+def test_the_tails_answer_together(split_model: SplitModel, tmp_path: Path) -> None:
+    torch.save({"model": split_model.state_dict()}, tmp_path / "last.pt")
+    teacher = teacher_of(tmp_path / "last.pt")
+    assert isinstance(teacher, TailsTeacher)
+    assert not any(p.requires_grad for p in teacher.parameters())
+    with torch.no_grad():
+        answers = split_model(VIEWS)
+        mean = (answers.local.softmax(1) + answers.cloud.softmax(1)) / 2
+    torch.testing.assert_close(teacher(VIEWS).softmax(1), mean, atol=1e-5, rtol=1e-5)
+
+
+def test_a_larger_network_is_known_by_its_checkpoint(tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite_pytorch", reason="the extra `teacher` is not installed")
+    from training.teacher import Teacher
+
+    teacher = Teacher()
+    torch.save({"model": teacher.state_dict()}, tmp_path / "last.pt")
+    assert isinstance(teacher_of(tmp_path / "last.pt"), Teacher)
+
+
+def test_a_teacher_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no checkpoint at .*last\.pt: train that run first"):
+        teacher_of(tmp_path / "last.pt")
