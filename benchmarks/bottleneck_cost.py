@@ -21,7 +21,7 @@ from benchmarks.bootstrap import difference, points
 from benchmarks.command import finish
 from benchmarks.machine import describe_machine, machine_line
 from shared.models.bottleneck import DEFAULT_RATE
-from shared.models.split_model import SplitModel
+from shared.models.split_model import CloudTail, SplitModel
 from training.augment import enlarge
 from training.datasets import HOLDOUT_SHARE, Faces, data_path, load_fer2013, split_off
 from training.member import RUNS, member_recipe, train_member
@@ -36,8 +36,9 @@ class Uncut(SplitModel):
 
     def cloud(self, crop: Tensor, rate: int = DEFAULT_RATE) -> Tensor:
         """Logits ``(N, 7)``; no rate makes a difference."""
-        features = self.cloud_tail.attention(self.head.features(crop))
-        logits: Tensor = self.cloud_tail.trunk(features)
+        tail = self.cloud_tail
+        assert isinstance(tail, CloudTail)
+        logits: Tensor = tail.trunk(tail.attention(self.head.features(crop)))
         return logits
 
 

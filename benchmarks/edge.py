@@ -13,7 +13,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -122,18 +122,20 @@ def device_stages(
     return stages, Inputs(crops, features, symbols, steps[None])
 
 
-def torch_stages(inputs: Inputs, threads: int) -> dict[str, Stage]:
+def torch_stages(weights: Weights, inputs: Inputs, threads: int) -> dict[str, Stage]:
     """The same networks in torch, and a cloud tail with and without attention in ONNX Runtime.
 
     Their weights are random: time does not depend on them.
     """
     import torch
 
-    from shared.models.split_model import SplitConfig, SplitModel
+    from shared.models.split_model import SplitModel
     from training.onnx_models import ExportedCloudTail, ExportedHead, export_cloud_tail
+    from training.shipped import shipped_config
 
     torch.set_num_threads(threads)
-    model = SplitModel().eval()
+    config = shipped_config(weights.folder, weights.manifest.default_tail)
+    model = SplitModel(config).eval()
     head, cloud = ExportedHead(model.head), ExportedCloudTail(model.cloud_tail)
     crops, features, symbols, steps = (
         torch.from_numpy(array.copy())
@@ -147,7 +149,7 @@ def torch_stages(inputs: Inputs, threads: int) -> dict[str, Stage]:
 
         return run
 
-    plain = SplitModel(SplitConfig(modules="none"))
+    plain = SplitModel(replace(config, modules="none"))
     tails = {
         "with_attention": Tail(export_cloud_tail(model.cloud_tail), threads, 1.0),
         "without_attention": Tail(export_cloud_tail(plain.cloud_tail), threads, 1.0),
@@ -169,7 +171,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     rgb, frame = face_frame()
     stages, inputs = device_stages(weights, arguments.threads, arguments.search_side, rgb)
     has_torch = not arguments.without_torch and all(map(find_spec, ("torch", "onnx")))
-    extra = torch_stages(inputs, arguments.threads) if has_torch else {}
+    extra = torch_stages(weights, inputs, arguments.threads) if has_torch else {}
     times = run_rounds(stages | extra, arguments.rounds, arguments.warm_up)
     result: dict[str, Any] = {
         "threads": arguments.threads, "rounds": arguments.rounds, "frame": frame,

@@ -20,7 +20,7 @@ from shared.contracts import CROP_SIDE, FEATURES_SHAPE, LATENT_SHAPE
 from shared.models.asp import ASP, line_means
 from shared.models.sfp import SFP
 from shared.models.sfp_energy import SFPEnergy, filter_bank
-from shared.models.split_model import MODULES, SplitConfig, SplitModel
+from shared.models.split_model import CLOUD_TAILS, MODULES, SplitConfig, SplitModel
 
 # Paper 001, Table 4.
 PAPER = {
@@ -112,6 +112,7 @@ def measure(config: SplitConfig) -> dict[str, Any]:
     extra = _sum(parts["asp"], parts["sfp"])
     return {
         "modules": config.modules,
+        "cloud": config.cloud,
         "parts": parts,
         "backbone": backbone,
         "full": full,
@@ -144,7 +145,7 @@ def table(result: dict[str, Any]) -> str:
 
     add("backbone only", result["backbone"])
     add("  paper 001, Table 4", PAPER["backbone"])
-    add(f"full model ({result['modules']}, bottleneck)", result["full"])
+    add(f"full model ({result['cloud']}, {result['modules']})", result["full"])
     add("  paper 001, Table 4", PAPER["full"])
     add("on the device (head, local tail)", result["on_device"])
     lines.append("")
@@ -166,9 +167,14 @@ def main() -> int:
     """Command line; gives the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--modules", choices=MODULES, default=SplitConfig.modules)
+    parser.add_argument("--cloud", choices=CLOUD_TAILS, default="lite", help="lite is shipped")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
-    return finish(arguments, lambda given: measure(SplitConfig(modules=given.modules)), table)
+    return finish(
+        arguments,
+        lambda given: measure(SplitConfig(modules=given.modules, cloud=given.cloud)),
+        table,
+    )
 
 
 if __name__ == "__main__":

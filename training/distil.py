@@ -33,10 +33,10 @@ from training.datasets import (
     load_fer2013,
     split_off,
 )
-from training.lite_tail import LiteModel, start_lite
-from training.member import CHECKPOINTS, RUNS, distilled_run, member_recipe, trained
+from training.member import CHECKPOINTS, RUNS, member_recipe, trained
 from training.put_tail import put_tail
 from training.recipe import Recipe, read_recipe
+from training.start_lite import start_lite
 from training.tails_teacher import TailsTeacher, teacher_of
 from training.teacher import NETWORK, STRENGTH, Teacher
 from training.train import Trainer
@@ -49,13 +49,13 @@ _FITTED_ON = 512  # faces, for the first decoder
 def distil(name: str, recipe: Recipe, train: Faces, held_out: dict[str, Faces]) -> SplitModel:
     """The head of the run that ``recipe`` starts from with tails taught by its teacher, averaged
     weights, trained or found finished, as the run ``name``."""
-    trainer = Trainer(recipe, RUNS / name, CHECKPOINTS / name, torch.device("cpu"), LiteModel)
+    trainer = Trainer(recipe, RUNS / name, CHECKPOINTS / name, torch.device("cpu"))
     if not trainer.resume() and isinstance(trainer.teacher, Teacher):
         views = enlarge(torch.from_numpy(train.pictures[:_FITTED_ON]), recipe.stages[0].size)
         start_lite(trainer.model, trainer.teacher, views)
         trainer.average = Average(trainer.model, recipe.average)
     trainer.fit(train, held_out)
-    return trained(recipe, name, LiteModel)
+    return trained(recipe, name)
 
 
 def main() -> int:
@@ -80,13 +80,14 @@ def main() -> int:
         own = isinstance(teacher_of(CHECKPOINTS / arguments.teacher / CHECKPOINT), TailsTeacher)
         recipe = dataclasses.replace(
             one, stages=(dataclasses.replace(one.stages[0], parts=TAILS, augment=STRENGTH),),
+            model=dataclasses.replace(one.model, cloud="lite"),
             start_from=arguments.teacher if own else arguments.run,
             teacher=arguments.teacher, teacher_share=TEACHER_SHARE,
         )  # fmt: skip
         train, held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
         public_test = {"PublicTest": load_fer2013(data, "PublicTest")}
         logged = {"holdout": held_out, "public_test": public_test["PublicTest"]}
-        name = arguments.into or distilled_run(arguments.run)
+        name = arguments.into or f"{arguments.run}-distilled"
         model = distil(name, recipe, train, logged)
     except DataError as error:
         print(f"distil: {error}", file=sys.stderr)

@@ -1,9 +1,9 @@
 """Train the large cloud tail and add it to weights that exist: ``python -m training.large_tail``.
 
 The head, its rates and the entropy tables stand still, so a device notices nothing. The tail is an
-ensemble: the run's own cloud tail, members that go on from it, each with its own seed, and with
-``--distilled`` the one that ``training.distil`` trained. A member is a run like any other
-(``training/runs/<run>-member<n>``): it can be killed and goes on.
+ensemble of the run's own cloud tail and members that go on from it, each with its own seed; or,
+with ``--of``, of the cloud tails of any finished runs that have the head in common. A member is a
+run like any other (``training/runs/<run>-member<n>``): it can be killed and goes on.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from shared.errors import WeightsError
 from shared.models.ensemble import Ensemble
 from shared.weights import Weights, default_folder
 from training.calibrate import complete_manifest, unseen
+from training.checkpoint import CHECKPOINT
 from training.datasets import (
     HOLDOUT_SHARE,
     DataError,
@@ -24,10 +25,10 @@ from training.datasets import (
     load_fer2013,
     split_off,
 )
-from training.lite_tail import LiteModel
-from training.member import RUNS, distilled_run, member_recipe, train_member, trained
+from training.member import CHECKPOINTS, RUNS, member_recipe, train_member
 from training.put_tail import put_tail
 from training.recipe import read_recipe
+from training.tails_teacher import load_split_model
 from training.teacher import NETWORK
 
 LARGE_TAIL = "large"
@@ -41,8 +42,7 @@ def main() -> int:
     parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
     parser.add_argument("--members", type=int, default=2, help="besides the run's own cloud tail")
     parser.add_argument("--epochs", type=int, default=1, help="of each member")
-    parser.add_argument("--distilled", action="store_true", help="and the one of training.distil")
-    parser.add_argument("--of", nargs="+", metavar="RUN", help="these of them; else all")
+    parser.add_argument("--of", nargs="+", metavar="RUN", help="of these instead, on one head")
     arguments = parser.parse_args()
     try:
         data = data_path(arguments.data)
@@ -51,18 +51,14 @@ def main() -> int:
         recipe = read_recipe(RUNS / arguments.run / "recipe.toml")
         train, held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
         public_test = {"PublicTest": load_fer2013(data, "PublicTest")}
-        members = {arguments.run: trained(recipe, arguments.run)}
+        names = [arguments.run]
         for seed in range(1, arguments.members + 1):
             one = member_recipe(recipe, seed, arguments.epochs)
-            member = train_member(arguments.run, one, train, {"holdout": held_out})
-            members[f"{arguments.run}-member{seed}"] = member
-        if arguments.distilled:
-            name = distilled_run(arguments.run)
-            members[name] = trained(recipe, name, LiteModel)
-        chosen = arguments.of or list(members)
-        if unknown := set(chosen) - set(members):
-            raise ValueError(f"--of {' '.join(unknown)}: there are {' '.join(members)}")
-        tail = Ensemble([members[name].cloud_tail for name in chosen])
+            train_member(arguments.run, one, train, {"holdout": held_out})
+            names.append(f"{arguments.run}-member{seed}")
+        names = arguments.of or names
+        members = [load_split_model(CHECKPOINTS / name / CHECKPOINT) for name in names]
+        tail = Ensemble([member.cloud_tail for member in members])
     except DataError as error:
         print(f"large_tail: {error}", file=sys.stderr)
         return 3
@@ -71,8 +67,11 @@ def main() -> int:
         return 4
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    begun = {distilled_run(arguments.run): f" (begun with {NETWORK}'s weights of ImageNet)"}
-    origin = ", ".join(name + begun.get(name, "") for name in chosen)
+    begun = {"lite": f" (begun with {NETWORK}'s weights of ImageNet)"}
+    origin = ", ".join(
+        name + begun.get(member.config.cloud, "")
+        for name, member in zip(names, members, strict=True)
+    )
     put_tail(folder, LARGE_TAIL, tail, f"{RUNS}: {origin}")
     manifest = complete_manifest(folder, unseen(held_out, train), public_test)
     print(json.dumps({"folder": str(folder), "tail": manifest.tails[LARGE_TAIL].model_dump()}))

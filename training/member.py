@@ -43,11 +43,6 @@ def train_member(
     return trained(recipe, name, kind)
 
 
-def distilled_run(run: str) -> str:
-    """The run of ``training.distil`` on the head of ``run``."""
-    return f"{run}-distilled"
-
-
 def trained(recipe: Recipe, run: str, kind: type[SplitModel] = SplitModel) -> SplitModel:
     """A run's network with its averaged weights, for inference."""
     model = kind(recipe.model)

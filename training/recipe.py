@@ -67,7 +67,8 @@ class Recipe:
     none.
 
     Raises:
-        ValueError: a share or the parameter is out of its range.
+        ValueError: a share or the parameter is out of its range, or ``start_cloud`` is asked of
+            another cloud tail.
     """
 
     stages: tuple[Stage, ...]
@@ -85,6 +86,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if not 0 <= self.teacher_share <= 1 or self.mixup < 0:
             raise ValueError("teacher_share is from 0 to 1, and mixup not negative")
+        if self.model.cloud != "shufflenet" and any(stage.start_cloud for stage in self.stages):
+            raise ValueError("start_cloud copies ShuffleNetV2's stages: cloud must be shufflenet")
 
 
 def read_recipe(path: Path) -> Recipe:

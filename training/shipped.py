@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from shared.errors import WeightsError
 from shared.models.bottleneck import DEFAULT_RATE
-from shared.models.split_model import SplitModel
+from shared.models.split_model import SplitConfig, SplitModel
 from shared.weights import Weights, default_folder
 from shared.weights.manifest import LOCAL_TAIL
 from training.augment import random_views
@@ -34,7 +34,6 @@ from training.datasets import (
     load_fer2013,
     split_off,
 )
-from training.lite_tail import LiteModel
 from training.member import CHECKPOINTS
 
 _FACES = 256
@@ -50,14 +49,8 @@ def shipped_model(folder: Path, tail: str, member: int | None, faces: Faces) -> 
         ValueError: the tail is not of this code's networks.
     """
     weights = Weights(folder)
-    tails = weights.manifest.tails
-    if tail not in tails or tail == LOCAL_TAIL:
-        names = ", ".join(name for name in tails if name != LOCAL_TAIL)
-        raise ValueError(f"{folder} has no cloud tail {tail!r}: there are {names}")
-    prefix = "tail." if member is None else f"tail.members.{member}."
-    parameters = onnx.load(folder / tails[tail].file).graph.initializer
-    lite = any(one.name.startswith(f"{prefix}blocks.") for one in parameters)
-    model = LiteModel() if lite else SplitModel()
+    model = SplitModel(shipped_config(folder, tail, member))
+    tails, prefix = weights.manifest.tails, _prefix(member)
     pictures = torch.from_numpy(faces.pictures[:_FACES])
     views = random_views(pictures, 224, torch.Generator().manual_seed(0))
     load_shipped(model.head, folder / weights.manifest.head.file, "head.", views)
@@ -68,6 +61,26 @@ def shipped_model(folder: Path, tail: str, member: int | None, faces: Faces) -> 
     load_shipped(model.local_tail, folder / tails[LOCAL_TAIL].file, "", features)
     load_shipped(model.cloud_tail, folder / tails[tail].file, prefix, y_hat)
     return model.eval()
+
+
+def shipped_config(folder: Path, tail: str, member: int | None = None) -> SplitConfig:
+    """The network that a cloud tail of a folder of weights is of, by its parameters' names.
+
+    Raises:
+        WeightsError: the folder is not to be used.
+        ValueError: there is no such cloud tail.
+    """
+    tails = Weights(folder).manifest.tails
+    if tail not in tails or tail == LOCAL_TAIL:
+        names = ", ".join(name for name in tails if name != LOCAL_TAIL)
+        raise ValueError(f"{folder} has no cloud tail {tail!r}: there are {names}")
+    parameters = onnx.load(folder / tails[tail].file).graph.initializer
+    lite = any(one.name.startswith(f"{_prefix(member)}blocks.") for one in parameters)
+    return SplitConfig(cloud="lite" if lite else "shufflenet")
+
+
+def _prefix(member: int | None) -> str:
+    return "tail." if member is None else f"tail.members.{member}."
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from shared.models.bottleneck import LATENT_CHANNELS, bias
-from shared.models.split_model import SplitModel
+from shared.models.split_model import CloudTail, SplitModel
 
 # Of the 8 components together; their shares differ, as the coder wants it.
 STEPS_PER_DEVIATION = 0.7
@@ -19,6 +19,8 @@ def start_cloud(model: SplitModel, crops: Tensor) -> None:
     ``crops`` ``(N, 1, H, W)`` are plain views to fit on. The best linear bottleneck in the mean
     square is the one of the principal components, all of one step.
     """
+    tail = model.cloud_tail
+    assert isinstance(tail, CloudTail)
     model.head.eval()
     features = model.head.features(crops).float()
     flat = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1]).double()
@@ -27,10 +29,10 @@ def start_cloud(model: SplitModel, crops: Tensor) -> None:
     basis = vectors[:, -LATENT_CHANNELS:]
     step = STEPS_PER_DEVIATION / values[-LATENT_CHANNELS:].mean().clamp(min=1e-12).sqrt()
 
-    encoder, decoder = model.head.encoder.conv, model.cloud_tail.decoder.conv
+    encoder, decoder = model.head.encoder.conv, tail.decoder.conv
     encoder.weight.copy_((basis * step).T[:, :, None, None])
     bias(encoder).copy_(-(basis * step).T @ mean)
     decoder.weight.zero_()
     decoder.weight[:, :, 1, 1] = (basis / step).to(decoder.weight)
     bias(decoder).copy_(mean)
-    model.cloud_tail.trunk.load_state_dict(model.local_tail.state_dict())
+    tail.trunk.load_state_dict(model.local_tail.state_dict())

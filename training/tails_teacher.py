@@ -6,9 +6,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from shared.models.split_model import SplitModel
+from shared.models.split_model import SplitConfig, SplitModel
 from training.checkpoint import averaged_weights
-from training.lite_tail import LiteModel
 from training.teacher import load_teacher
 
 
@@ -42,10 +41,10 @@ def load_split_model(checkpoint: Path) -> SplitModel:
     """The split model in a checkpoint, of whichever cloud tail, for inference.
 
     Raises:
-        ValueError: there is no checkpoint, or the extra ``teacher`` is needed and not installed.
+        ValueError: there is no checkpoint.
     """
     weights = averaged_weights(checkpoint)
     lite = any(name.startswith("cloud_tail.blocks.") for name in weights)
-    model = LiteModel() if lite else SplitModel()
+    model = SplitModel(SplitConfig(cloud="lite" if lite else "shufflenet"))
     model.load_state_dict(weights)
     return model.eval()

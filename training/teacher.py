@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from shared.models.lite_tail import SameDepthwise
 from training.augment import enlarge, random_views
 from training.average import Average
 from training.checkpoint import CHECKPOINT, averaged_weights
@@ -69,7 +70,10 @@ class Teacher(nn.Module):
         stem = net._conv_stem  # grey is three colours that are equal
         stem.weight, stem.in_channels = nn.Parameter(stem.weight.data.sum(1, keepdim=True)), 1
         for block in net._blocks:
-            block._depthwise_conv = _Depthwise(block._depthwise_conv)
+            conv = block._depthwise_conv
+            faster = SameDepthwise(conv.out_channels, conv.stride[0], conv.kernel_size[0])
+            faster.load_state_dict(conv.state_dict())
+            block._depthwise_conv = faster
         self.net = net.to(memory_format=torch.channels_last)
 
     def prepared(self, views: Tensor) -> Tensor:
@@ -96,31 +100,6 @@ def load_teacher(checkpoint: Path) -> Teacher:
     teacher = Teacher()
     teacher.load_state_dict(weights)
     return teacher.eval().requires_grad_(False)
-
-
-class _Depthwise(nn.Module):
-    """A depthwise convolution of the library's, in float32 where it is strided or 5x5, and with the
-    convolution's own padding where it is not strided.
-
-    On a processor the backward pass takes many times as long in bfloat16, or with a padding before.
-    """
-
-    def __init__(self, conv: Any) -> None:
-        super().__init__()
-        self.weight, self.groups, self.stride = conv.weight, conv.groups, conv.stride[0]
-        side = conv.kernel_size[0]
-        self.pad = conv.static_padding if self.stride > 1 else nn.Identity()
-        self.around = 0 if self.stride > 1 else side // 2
-        self.float32 = self.stride > 1 or side > 3
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(N, C, H, W)`` -> ``(N, C, H / stride, W / stride)``."""
-        x = self.pad(x)
-        if not self.float32:
-            return F.conv2d(x, self.weight, None, 1, self.around, 1, self.groups)
-        with torch.autocast(x.device.type, enabled=False):
-            out = F.conv2d(x.float(), self.weight, None, self.stride, self.around, 1, self.groups)
-        return out.to(x.dtype)
 
 
 def fit(

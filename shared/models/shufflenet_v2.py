@@ -41,17 +41,20 @@ def conv_bn(c_in: int, c_out: int, kernel: int, stride: int = 1) -> list[nn.Modu
 
 
 class Depthwise(nn.Conv2d):
-    """A 3x3 depthwise convolution without bias, in float32 under autocast.
+    """A depthwise convolution without bias, in float32 under autocast where strided or large.
 
-    In bfloat16 a processor's backward pass of a strided one takes ten times as long.
+    In bfloat16 a processor's backward pass of those takes ten times as long.
     """
 
-    def __init__(self, channels: int, stride: int) -> None:
-        super().__init__(channels, channels, 3, stride, 1, groups=channels, bias=False)
+    def __init__(self, channels: int, stride: int, kernel: int = 3) -> None:
+        super().__init__(
+            channels, channels, kernel, stride, kernel // 2, groups=channels, bias=False
+        )
+        self.float32 = stride > 1 or kernel > 3
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, C, H, W)`` -> ``(N, C, H / stride, W / stride)`` of the same dtype."""
-        if self.stride[0] == 1 or not torch.is_autocast_enabled(x.device.type):
+        if not self.float32 or not torch.is_autocast_enabled(x.device.type):
             return super().forward(x)
         with torch.autocast(x.device.type, enabled=False):
             return super().forward(x.float()).to(x.dtype)

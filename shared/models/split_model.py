@@ -16,11 +16,13 @@ from torch import Tensor, nn
 
 from shared.models.asp import ASP, parse_directions
 from shared.models.bottleneck import DEFAULT_RATE, Decoder, Encoder, Gains, Prior
+from shared.models.lite_tail import LITE_CHANNELS, LiteTail
 from shared.models.sfp import SFP, check_transform
 from shared.models.sfp_energy import SFPEnergy
 from shared.models.shufflenet_v2 import STAGE2_CHANNELS, Stem, Trunk
 
 MODULES = ("none", "asp", "sfp", "asp+sfp", "sfp+asp", "sfp-energy", "asp+sfp-energy")
+CLOUD_TAILS = ("shufflenet", "lite")
 PIXEL_MEAN, PIXEL_STD = 127.5, 63.75
 
 
@@ -28,11 +30,15 @@ PIXEL_MEAN, PIXEL_STD = 127.5, 63.75
 class SplitConfig:
     """Options of one split model.
 
+    ``cloud`` says what comes after the attention in the cloud: ShuffleNetV2's remaining stages as
+    in paper 001, or the blocks of a ``LiteTail``.
+
     Raises:
-        ValueError: the modules, directions, wavelet or level are not offered.
+        ValueError: the cloud tail, modules, directions, wavelet or level are not offered.
     """
 
     classes: int = 7
+    cloud: str = "shufflenet"
     modules: str = "asp+sfp"
     directions: str = "H+V+FD+BD"
     wavelet: str = "db2"
@@ -41,20 +47,22 @@ class SplitConfig:
     def __post_init__(self) -> None:
         if self.modules not in MODULES:
             raise ValueError(f"modules are one of {', '.join(MODULES)}, not {self.modules!r}")
+        if self.cloud not in CLOUD_TAILS:
+            raise ValueError(f"cloud is one of {', '.join(CLOUD_TAILS)}, not {self.cloud!r}")
         parse_directions(self.directions)
         check_transform(self.wavelet, self.level)
 
 
-def attention(config: SplitConfig) -> nn.Sequential:
+def attention(config: SplitConfig, channels: int = STAGE2_CHANNELS) -> nn.Sequential:
     """The attention modules in their order (paper 001, Table 2); empty for ``none``."""
     modules: list[nn.Module] = []
     for name in config.modules.split("+"):
         if name == "asp":
-            modules.append(ASP(STAGE2_CHANNELS, parse_directions(config.directions)))
+            modules.append(ASP(channels, parse_directions(config.directions)))
         elif name == "sfp":
-            modules.append(SFP(STAGE2_CHANNELS, config.wavelet, config.level))
+            modules.append(SFP(channels, config.wavelet, config.level))
         elif name == "sfp-energy":
-            modules.append(SFPEnergy(STAGE2_CHANNELS, config.wavelet, config.level))
+            modules.append(SFPEnergy(channels, config.wavelet, config.level))
     return nn.Sequential(*modules)
 
 
@@ -120,7 +128,11 @@ class SplitModel(nn.Module):
         self.gains = Gains()
         self.prior = Prior()
         self.local_tail = LocalTail(self.config.classes)
-        self.cloud_tail = CloudTail(self.config)
+        self.cloud_tail: CloudTail | LiteTail = (
+            LiteTail(attention(self.config, LITE_CHANNELS), self.config.classes)
+            if self.config.cloud == "lite"
+            else CloudTail(self.config)
+        )
 
     def local(self, crop: Tensor) -> Tensor:
         """Logits ``(N, 7)`` by path `local`."""

@@ -11,16 +11,17 @@ from shared.models.asp import ASP
 from shared.models.bottleneck import DEFAULT_RATE
 from shared.models.sfp import SFP
 from shared.models.sfp_energy import SFPEnergy
-from shared.models.split_model import MODULES, SplitConfig, SplitModel, attention
+from shared.models.split_model import CLOUD_TAILS, MODULES, SplitConfig, SplitModel, attention
 from shared.preprocess import enlarge_crop
 from shared.runtime import Head, Tail
 from shared.weights import Weights
-from training.onnx_models import torch_outputs
+from training.onnx_models import export_cloud_tail, torch_outputs
 
 
+@pytest.mark.parametrize("cloud", CLOUD_TAILS)
 @pytest.mark.parametrize("modules", MODULES)
-def test_every_choice_of_modules_runs(modules: str) -> None:
-    model = SplitModel(SplitConfig(modules=modules)).eval()
+def test_every_choice_of_modules_runs(modules: str, cloud: str) -> None:
+    model = SplitModel(SplitConfig(modules=modules, cloud=cloud)).eval()
     kinds = {"asp": ASP, "sfp": SFP, "sfp-energy": SFPEnergy}
     expected = [] if modules == "none" else [kinds[name] for name in modules.split("+")]
     assert [type(m) for m in model.cloud_tail.attention] == expected
@@ -35,6 +36,7 @@ def test_every_choice_of_modules_runs(modules: str) -> None:
     [
         ({"modules": "sfp+sfp"}, "modules are one of none, asp, sfp, .* not 'sfp\\+sfp'"),
         ({"modules": ""}, "modules are one of"),
+        ({"cloud": "huge"}, "cloud is one of shufflenet, lite, not 'huge'"),
         ({"directions": "H+Z"}, "ASP directions are a subset of .* not 'H\\+Z'"),
         ({"wavelet": "db3"}, "SFP offers .* not 'db3'"),
         ({"level": 5}, "SFP offers .* levels 1 to 4, not 'db2' at 5"),
@@ -107,6 +109,16 @@ def test_onnx_runtime_gives_torchs_numbers(
     np.testing.assert_allclose(logits, expected["cloud"], rtol=0, atol=1e-4)
     probabilities = cloud.run(same_symbols, steps)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_the_lite_tail_is_exported_like_the_other() -> None:
+    tail = SplitModel(SplitConfig(cloud="lite")).cloud_tail.eval()
+    symbols = torch.randint(120, 137, (3, 8, 28, 28), dtype=torch.uint8)
+    with torch.no_grad():
+        expected = tail((symbols.float() - 128) * 0.5)
+    steps = np.full(8, 0.5, np.float32)
+    logits = Tail(export_cloud_tail(tail), 1, 1.0).logits(symbols.numpy(), steps)
+    np.testing.assert_allclose(logits, expected.numpy(), rtol=0, atol=1e-4)
 
 
 def test_an_answer_does_not_depend_on_its_batch_or_the_rates_in_it(weights_folder: Path) -> None:
