@@ -88,6 +88,8 @@ class Recipe:
             raise ValueError("teacher_share is from 0 to 1, and mixup not negative")
         if self.model.cloud != "shufflenet" and any(stage.start_cloud for stage in self.stages):
             raise ValueError("start_cloud copies ShuffleNetV2's stages: cloud must be shufflenet")
+        if self.model.cloud == "lite" and any(stage.size < 64 for stage in self.stages):
+            raise ValueError("cloud lite works on pictures of 64 px at least")
 
 
 def read_recipe(path: Path) -> Recipe:

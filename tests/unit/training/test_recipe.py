@@ -46,6 +46,8 @@ def test_defaults(tmp_path: Path) -> None:
         (STAGE + "latent_bytes = [1.0]\n", "latent_bytes are one number for each rate"),
         (STAGE + '[model]\nmodules = "x"\n', "modules are one of"),
         (STAGE + '[model]\nwavelet = "x"\n', "SFP offers"),
+        (STAGE + 'start_cloud = true\n[model]\ncloud = "lite"\n', "cloud must be shufflenet"),
+        (STAGE.replace("96", "32") + '[model]\ncloud = "lite"\n', "64 px at least"),
         ("[[stage", r"a\.toml"),
     ],
 )
