@@ -21,7 +21,7 @@ from benchmarks import calibration, through_detector
 from benchmarks.bootstrap import difference, points
 from benchmarks.command import finish
 from benchmarks.machine import describe_machine, machine_line
-from benchmarks.paths import Column, Paths, Scores, measure
+from benchmarks.paths import TOGETHER, Column, Paths, Scores, measure
 from benchmarks.picture_codec import NAMES, PictureCodec, picture_codec
 from shared.contracts import Path as AnswerPath
 from shared.weights import Weights, default_folder
@@ -88,6 +88,11 @@ def by_path(
         if column.path is AnswerPath.IMAGE:
             rows[name]["picture_codec"] = str(arguments.picture_codec)
     right = {name: scores[column].right(faces.labels) for name, column in columns.items()}
+    if {"cloud", "local"} <= set(columns):
+        cloud = columns["cloud"]
+        both = paths.together(scores[columns["local"]], scores[cloud], cloud.rate)
+        rows[TOGETHER] = row(both, faces.labels, has_copy)
+        rows[TOGETHER]["rate"] = paths.weights.manifest.rates[cloud.rate].name
     result: dict[str, Any] = {"paths": rows, "differences": {}}
     if {"cloud", "local"} <= set(right):
         result["differences"]["cloud - local"] = difference(right["cloud"], right["local"])

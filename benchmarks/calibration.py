@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.paths import Column, Paths, Scores
+from benchmarks.paths import TOGETHER, Column, Paths, Scores
 
 BINS = 15
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
@@ -31,6 +31,10 @@ def measure(
     for name, column in columns.items():
         probabilities = paths.probabilities(column, scores[column])
         rows[name] = row(probabilities.max(axis=1), scores[column].right(labels))
+    if {"cloud", "local"} <= set(columns):
+        cloud = columns["cloud"]
+        both = paths.together(scores[columns["local"]], scores[cloud], cloud.rate)
+        rows[TOGETHER] = row(np.exp(both.logits).max(axis=1), both.right(labels))
     if plot is not None:
         draw(rows, plot)
     return {"calibration": rows}

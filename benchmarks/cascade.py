@@ -1,8 +1,9 @@
 """Accuracy against the share of faces sent: ``python -m benchmarks.cascade --data PATH --json``.
 
-What ``--policy cascade`` gives at each ``--cascade-threshold``: the device answers every face, and
-the answer of `cloud` replaces those whose confidence lies below the threshold. Every threshold
-sees the same faces. Beside it, what sending as many faces at random gives on average.
+What ``--policy cascade`` gives at each ``--cascade-threshold``: the device answers every face; for
+those whose confidence lies below the threshold the mean of its answer and the server's is given.
+Every threshold sees the same faces. Beside it, what sending as many faces at random gives on
+average.
 """
 
 from __future__ import annotations
@@ -32,20 +33,21 @@ THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(21))
 def curve(
     confidence: NDArray[np.float32],
     local: NDArray[np.bool_],
-    cloud: NDArray[np.bool_],
+    asked_right: NDArray[np.bool_],
     sent_bytes: NDArray[np.int64],
 ) -> list[dict[str, Any]]:
-    """A row per threshold. ``confidence`` ``(N,)`` is the device's; ``local`` and ``cloud``
-    ``(N,)`` say which of their answers are right; ``sent_bytes`` ``(N,)`` what each face costs."""
+    """A row per threshold. ``confidence`` ``(N,)`` is the device's; ``local`` and
+    ``asked_right`` ``(N,)`` say which answers are right of the device alone and where the server is
+    asked; ``sent_bytes`` ``(N,)`` what each face costs."""
     rows = []
     for threshold in THRESHOLDS:
         asked = confidence < threshold
         share = float(asked.mean())
-        at_random = share * cloud.mean() + (1 - share) * local.mean()
+        at_random = share * asked_right.mean() + (1 - share) * local.mean()
         rows.append({
             "threshold": threshold,
             "share_sent": round(share, 4),
-            "accuracy": round(float(np.where(asked, cloud, local).mean()), 6),
+            "accuracy": round(float(np.where(asked, asked_right, local).mean()), 6),
             "accuracy_at_random": round(float(at_random), 6),
             "bytes_mean": round(float(np.where(asked, sent_bytes, 0).mean()), 1),
         })  # fmt: skip
@@ -61,15 +63,16 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     on_device, asked = Column(AnswerPath.LOCAL, rate), Column(AnswerPath.CLOUD, rate)
     scores = measure(paths, [on_device, asked], faces.pictures, picture_codec("jpeg:75"))
     confidence = paths.probabilities(on_device, scores[on_device]).max(axis=1)
-    local, cloud = (scores[one].right(faces.labels) for one in (on_device, asked))
+    both = paths.together(scores[on_device], scores[asked], rate)
+    local, together = (one.right(faces.labels) for one in (scores[on_device], both))
     default = EdgeConfig.model_fields["cascade_threshold"].default
     result = {
         "usage": arguments.usage, "n": len(faces), "fingerprint": weights.manifest.fingerprint,
         "tail": paths.tail, "rate": weights.manifest.rates[rate].name,
-        "rows": curve(confidence, local, cloud, scores[asked].sent_bytes),
-        "local": round(float(local.mean()), 6), "cloud": round(float(cloud.mean()), 6),
+        "rows": curve(confidence, local, together, both.sent_bytes),
+        "local": round(float(local.mean()), 6), "together": round(float(together.mean()), 6),
         "default_threshold": default,
-        "at_default": difference(np.where(confidence < default, cloud, local), local),
+        "at_default": difference(np.where(confidence < default, together, local), local),
         "machine": describe_machine(),
     }  # fmt: skip
     if arguments.plot:

@@ -139,7 +139,7 @@ class Strategies:
             face = faces[0]
             return {
                 "path": face.path, "rate": face.rate, "reason": face.reason,
-                "sent_bytes": face.sent_bytes,
+                "sent_bytes": face.sent_bytes, "together": "+" in face.answer.model,
             }  # fmt: skip
 
         return answer

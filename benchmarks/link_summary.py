@@ -123,7 +123,7 @@ def _late(outcomes: list[Any], deadline_ms: float) -> float:
 
 def _accuracy(outcome: Row, manifest: Manifest) -> float | None:
     """What the weights' manifest says of the path that answered."""
-    ways = candidates(manifest, image=True)
+    ways = candidates(manifest, image=True, together=outcome.get("together", False))
     path, rate = outcome["path"], outcome.get("rate")
     if path == "full":
         path, rate = Path.CLOUD, manifest.default_rate

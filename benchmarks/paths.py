@@ -25,6 +25,8 @@ from shared.weights import Weights
 from shared.weights.manifest import LOCAL_TAIL
 
 BATCH = 32
+# The mean of both answers, which `auto` and `cascade` give.
+TOGETHER = "cloud+local"
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,13 @@ class Paths:
         tail = LOCAL_TAIL if column.path is AnswerPath.LOCAL else self.tail
         temperature = self.weights.temperature(tail, column.rate)
         return softmax(scores.logits / np.float32(temperature))
+
+    def together(self, local: Scores, cloud: Scores, rate: int) -> Scores:
+        """The mean of both paths' probabilities, as the device gives it where that is better; its
+        ``logits`` are the logarithms."""
+        own = self.probabilities(Column(AnswerPath.LOCAL, rate), local)
+        theirs = self.probabilities(Column(AnswerPath.CLOUD, rate), cloud)
+        return Scores(np.log((own + theirs) / 2), cloud.sent_bytes)
 
     def _cloud_logits(self, symbols: NDArray[np.uint8], rate: int) -> NDArray[np.float32]:
         return self._cloud.logits(symbols, self.weights.quantiser.steps(rate))

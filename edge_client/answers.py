@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from edge_client.head import FoundFaces, since_ms
 from edge_client.replies import ServerFaces
-from shared.contracts import Answer, FaceAnswer, Reason
+from shared.contracts import Answer, FaceAnswer, Path, Reason
 
 
 def merge(reply: ServerFaces | None, local: list[FaceAnswer], decoded_s: float) -> list[FaceAnswer]:
@@ -20,6 +20,24 @@ def merge(reply: ServerFaces | None, local: list[FaceAnswer], decoded_s: float) 
         else replace(local[index], reason=one)
         for index, (box, one) in enumerate(zip(reply.boxes, reply.results, strict=True))
     ]
+
+
+def together(faces: list[FaceAnswer], local: list[FaceAnswer]) -> list[FaceAnswer]:
+    """The mean of the server's and the device's probabilities, for the faces that the server
+    answered."""
+    return [
+        _mean(face, own) if face.path is Path.CLOUD else face
+        for face, own in zip(faces, local, strict=True)
+    ]
+
+
+def _mean(face: FaceAnswer, own: FaceAnswer) -> FaceAnswer:
+    pairs = zip(face.answer.probabilities, own.answer.probabilities, strict=True)
+    tail = own.answer.model.rpartition("/")[2]
+    answer = Answer(tuple((a + b) / 2 for a, b in pairs), f"{face.answer.model}+{tail}")
+    # Whichever was there last.
+    total_ms = max(face.latency_ms.total or 0.0, own.latency_ms.total or 0.0)
+    return replace(face, answer=answer, latency_ms=replace(face.latency_ms, total=total_ms))
 
 
 def again(faces: list[FaceAnswer], reason: Reason | None, decoded_s: float) -> list[FaceAnswer]:

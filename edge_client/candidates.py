@@ -12,8 +12,13 @@ from shared.weights.manifest import LOCAL_TAIL, Manifest
 IMAGE_ACCURACY_LOSS = 0.005
 
 
-def candidates(manifest: Manifest, rate: str = "", image: bool = False) -> tuple[Candidate, ...]:
+def candidates(
+    manifest: Manifest, rate: str = "", image: bool = False, together: bool = False
+) -> tuple[Candidate, ...]:
     """`local`, then `cloud` at each rate, or at ``rate`` alone, then `image` if asked for.
+
+    With ``together``, `cloud` is that together with the device's own answer, where both were
+    measured to be better than the server's alone.
 
     Accuracies are of one part of the data, measured for all of them. Where none was, the server's
     tail is taken to be the better one, and more bytes to be better than fewer.
@@ -33,7 +38,11 @@ def candidates(manifest: Manifest, rate: str = "", image: bool = False) -> tuple
         by_rate = {one.name: 0.01 * (99 - n) for n, one in enumerate(manifest.rates)}
         own = 0.0
     ways = [Candidate(Path.LOCAL, own)]
-    ways += [Candidate(Path.CLOUD, by_rate[name], name) for name in by_rate if rate in ("", name)]
+    for one in manifest.rates:
+        if rate in ("", one.name):
+            alone = by_rate[one.name]
+            both = one.together.get(tail, {}).get(part or "", 0.0) if together else 0.0
+            ways.append(Candidate(Path.CLOUD, max(alone, both), one.name, both > alone))
     if image:
         ways.append(Candidate(Path.IMAGE, by_rate[manifest.default_rate] - IMAGE_ACCURACY_LOSS))
     return tuple(ways)

@@ -154,6 +154,8 @@ def make_chooser(config: EdgeConfig, manifest: Manifest, rate: str) -> Chooser:
         manifest,
         rate if alone else config.rate,
         image=wanted is Policy.IMAGE or (wanted is Policy.AUTO and config.auto_image),
+        together=wanted is Policy.CASCADE
+        or (wanted is Policy.AUTO and config.objective is Objective.ACCURACY),
     )
     settings = PolicySettings(
         ways,

@@ -7,7 +7,8 @@
        not answered by then, failed, or refused: the device answers, and `reason` says why
 
 Whichever answer is ready first is given. A later one is counted and thrown away. With `cascade`
-the device answers first, and the server is asked about the faces it is not sure of.
+the device answers first, and the server is asked about the faces it is not sure of. Where the
+chosen way is `together`, the device answers while the server does, and the mean of both is given.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.answers import again, merge, with_payloads, with_sent
+from edge_client.answers import again, merge, together, with_payloads, with_sent
 from edge_client.call import Call, CallFailed
 from edge_client.cascade import unsure_faces
 from edge_client.chooser import Chooser
@@ -117,25 +118,30 @@ class Offload:
         except CallFailed as error:
             return self._by_device(found, decoded_s, error.reason)
 
-        local = self._by_device(found, decoded_s, Reason.DEADLINE) if shadow else []
+        beside = shadow or chosen.together
+        local = self._by_device(found, decoded_s, Reason.DEADLINE) if beside else []
+        local_ready_s = time.monotonic()
         in_time = call.wait(local_start.remaining_ms() / 1000)
         reply = read_infer(call, found.boxes) if in_time else None
         if reply is None or not reply.complete:
             reason = reply.reason if reply else Reason.DEADLINE
-            if shadow:  # it was ready all the while, but the server's was waited for
+            if beside:  # it was ready all the while, but the server's was waited for
                 local = again(local, reason, decoded_s)
             else:
                 local = self._by_device(found, decoded_s, reason)
             if reply is None and _was_first(call):
                 reply = read_infer(call, found.boxes)
-        elif shadow:
+        elif beside:
             remote = [one for one in reply.results if isinstance(one, Answer)]
             self._chooser.compared([face.answer for face in local], remote)
         if reply is None:
             call.abandon()
         answers = merge(reply, local, decoded_s)
+        if chosen.together:
+            answers = together(answers, local)
         answers = with_payloads(answers, sizes, chosen.rate, found, encode_ms)
-        if not local:
+        waited = not local or (chosen.together and in_time and _ended_after(call, local_ready_s))
+        if waited:
             self._collected(call)
         return answers
 
@@ -160,7 +166,8 @@ class Offload:
         self, link: Link, asked: FoundFaces, answers: list[FaceAnswer], decision: Decision,
         decoded_s: float,
     ) -> list[FaceAnswer]:  # fmt: skip
-        """The server's answers in place of the device's, as far as they come in time."""
+        """The server's answers in place of the device's or, if that is better, together with them,
+        as far as they come in time."""
         if decision.path is not Path.CLOUD:
             if decision.probe is not None:
                 return self._with_probe(link, None, asked, answers, decision.probe)
@@ -179,7 +186,10 @@ class Offload:
         reason = reply.reason if reply else Reason.DEADLINE
         if reason is not None:
             answers = again(answers, reason, decoded_s)
-        return with_payloads(merge(reply, answers, decoded_s), sizes, rate, asked, encode_ms)
+        merged = merge(reply, answers, decoded_s)
+        if decision.chosen.together:
+            merged = together(merged, answers)
+        return with_payloads(merged, sizes, rate, asked, encode_ms)
 
     def _by_image(self, link: Link, rgb: NDArray[np.uint8], decoded_s: float) -> list[FaceAnswer]:
         needs_ms = self._device.find_ms.p95_ms + self._device.tail_ms_per_face.p95_ms
@@ -296,6 +306,10 @@ class Offload:
         remaining_ms = self._deadline(decoded_s).remaining_ms()
         hopeless = remaining_ms < needs_ms and remaining_ms > 0
         return Reason.DEADLINE if local_start.expired() and not hopeless else None
+
+
+def _ended_after(call: Call[Any], instant_s: float) -> bool:
+    return call.done_s is not None and call.done_s > instant_s
 
 
 def _was_first(call: Call[Any]) -> bool:

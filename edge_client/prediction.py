@@ -32,11 +32,13 @@ MOST_MISSED = 0.3
 @dataclass(frozen=True)
 class Candidate:
     """One way to an answer. ``accuracy`` is the share of right answers (0..1), ``rate`` the name
-    of the payload's rate on path `cloud`, else empty."""
+    of the payload's rate on path `cloud`, else empty. ``together``: while the server answers the
+    device does too, and the answer is the mean of both."""
 
     path: Path
     accuracy: float
     rate: str = ""
+    together: bool = False
 
     @cached_property
     def name(self) -> str:
@@ -135,6 +137,10 @@ def predict(
             server_ms, server_2 = (0.0, 0.0) if hopeful else (instead_ms, instead_2)
         total_ms += link_ms + server_ms + collect_ms
         p95_ms = total_ms + math.sqrt(total_2 + link_2 + server_2 + collect_2)
+        if one.together and not frame.answered:
+            own_ms = searched_ms + made_ms + tail_ms
+            total_ms = max(total_ms, own_ms)
+            p95_ms = max(p95_ms, own_ms + math.sqrt(search_2 + made_2 + tail_2))
 
         if frame.answered:
             limit_ms = fallback_ms = ANSWERED_WAIT_SHARE * deadline_ms

@@ -85,13 +85,26 @@ def complete_manifest(folder: Path, held_out: Faces, tests: dict[str, Faces]) ->
     manifest = weights.manifest
     fitted = measure(weights, held_out)
     measured = {name: measure(weights, faces) for name, faces in tests.items()}
+    own_temperature = fit_temperature(fitted.local, held_out.labels)
     rates = []
     for index, rate in enumerate(manifest.rates):
         names = cloud_tails(manifest)
+        temperature = {
+            name: fit_temperature(fitted.cloud[name, index], held_out.labels) for name in names
+        }
         rates.append(rate.model_copy(update={
             "bytes_mean": list(measured.values())[-1].bytes_mean[index],
-            "temperature": {
-                name: fit_temperature(fitted.cloud[name, index], held_out.labels) for name in names
+            "temperature": temperature,
+            "together": {
+                name: {
+                    part: _accuracy(
+                        softmax(found.local / np.float32(own_temperature))
+                        + softmax(found.cloud[name, index] / np.float32(temperature[name])),
+                        tests[part],
+                    )
+                    for part, found in measured.items()
+                }
+                for name in names
             },
             "accuracy": {
                 name: {
@@ -108,7 +121,7 @@ def complete_manifest(folder: Path, held_out: Faces, tests: dict[str, Faces]) ->
         })
         if entry.path is AnswerPath.CLOUD
         else entry.model_copy(update={
-            "temperature": fit_temperature(fitted.local, held_out.labels),
+            "temperature": own_temperature,
             "accuracy": {p: _accuracy(found.local, tests[p]) for p, found in measured.items()},
         })
         for name, entry in manifest.tails.items()
@@ -145,8 +158,8 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> f
     return round(float(candidates[int(np.argmin(gaps))]), 4)
 
 
-def _accuracy(logits: NDArray[np.float32], faces: Faces) -> float:
-    return round(float((logits.argmax(axis=1) == faces.labels).mean()), 5)
+def _accuracy(scores: NDArray[np.float32], faces: Faces) -> float:
+    return round(float((scores.argmax(axis=1) == faces.labels).mean()), 5)
 
 
 def main() -> int:

@@ -56,6 +56,8 @@ class RateEntry(BaseModel):
     bytes_mean: float = Field(ge=0)
     temperature: dict[str, Positive] = {}
     accuracy: dict[str, dict[str, float]] = {}
+    # The same where the tail's probabilities and those of `local` are averaged.
+    together: dict[str, dict[str, float]] = {}
 
 
 # The one rate of weights that have no choice of it.
@@ -93,7 +95,7 @@ class Manifest(BaseModel):
         if self.default_rate not in names:
             raise ValueError(f"default_rate: {self.default_rate!r} is none of {', '.join(names)}")
         for rate in self.rates:
-            for tail in (*rate.temperature, *rate.accuracy):
+            for tail in (*rate.temperature, *rate.accuracy, *rate.together):
                 if tail not in self.tails:
                     raise ValueError(f"rates: {rate.name} speaks of a tail {tail!r}; there is none")
         return self

@@ -59,6 +59,10 @@ def _predict(
     link = _link_cost(costs.link, sent_bytes, hopeful)
     total = _sum(frame.elapsed_ms, [*before, (link, 1), *there, (costs.collect, 1)])
 
+    if candidate.together and not frame.answered:
+        own = _sum(frame.elapsed_ms, [*before, (costs.tail, n)])
+        total = Cost(max(total.typical_ms, own.typical_ms), max(total.p95_ms, own.p95_ms))
+
     if frame.answered:
         limit_ms = instead_ms = ANSWERED_WAIT_SHARE * deadline_ms
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -29,6 +30,8 @@ CANDIDATES = (
     Candidate(Path.CLOUD, 0.69, "low"),
     Candidate(Path.IMAGE, 0.70),
 )
+# While the server answers, the device does too.
+TOGETHER = tuple(replace(one, together=one.path is Path.CLOUD) for one in CANDIDATES)
 RATES = {"high": 2600.0, "low": 700.0}
 
 ms = st.floats(0, 5000)
@@ -49,7 +52,8 @@ frames = st.builds(
     searched=st.booleans(), answered=st.booleans(),
 )  # fmt: skip
 all_settings = st.builds(
-    PolicySettings, st.just(CANDIDATES), deadline_ms=st.floats(1, 60_000), objective=objectives,
+    PolicySettings, st.sampled_from([CANDIDATES, TOGETHER]), deadline_ms=st.floats(1, 60_000),
+    objective=objectives,
     min_accuracy=st.floats(0, 1), max_bytes_per_s=st.one_of(st.none(), st.floats(1, 1e6)),
     shadow_share=st.floats(0, 1),
 )  # fmt: skip
@@ -77,7 +81,7 @@ def test_any_observations_give_a_decision_that_can_be_explained(
         decision, memory = decide(costs, frame, by, before, now_s, refusal)
 
         assert (decision, memory) == decide(costs, frame, by, before, now_s, refusal)
-        assert decision.chosen in CANDIDATES
+        assert decision.chosen in by.candidates
         assert decision.path is Path.LOCAL or refusal is None
         assert decision.path is not Path.IMAGE or not frame.searched
         json.dumps(decision.record(), allow_nan=False)
@@ -163,12 +167,15 @@ costs_at = st.builds(
 )
 
 
-@given(costs_at, frames, st.floats(1, 60_000), st.booleans())
+@given(
+    costs_at, frames, st.floats(1, 60_000), st.booleans(), st.sampled_from([CANDIDATES, TOGETHER])
+)
 def test_predictions_are_those_of_the_literal_reference(
-    costs: Costs, frame: FrameFacts, deadline_ms: float, hopeful: bool
-) -> None:
-    fast = predict(CANDIDATES, costs, frame, deadline_ms, hopeful)
-    slow = prediction_reference.predict(CANDIDATES, costs, frame, deadline_ms, hopeful)
+    costs: Costs, frame: FrameFacts, deadline_ms: float, hopeful: bool,
+    ways: tuple[Candidate, ...],
+) -> None:  # fmt: skip
+    fast = predict(ways, costs, frame, deadline_ms, hopeful)
+    slow = prediction_reference.predict(ways, costs, frame, deadline_ms, hopeful)
     assert list(fast) == list(slow)
     for name, one in slow.items():
         assert fast[name].candidate == one.candidate

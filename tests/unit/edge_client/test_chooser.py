@@ -58,6 +58,28 @@ def test_ways_have_their_measured_accuracy(manifest: Manifest) -> None:
     }  # fmt: skip
 
 
+def test_both_answers_together_are_a_way_where_they_are_better(manifest: Manifest) -> None:
+    both = {"high": 0.73, "default": 0.7, "low": 0.72}
+    rates = tuple(
+        one.model_copy(update={"together": {manifest.default_tail: {"PublicTest": both[one.name]}}})
+        for one in manifest.rates
+    )
+    measured = manifest.model_copy(update={"rates": rates})
+    ways = {one.name: (one.accuracy, one.together) for one in candidates(measured, together=True)}
+    assert ways == {
+        "local": (0.68, False), "cloud:high": (0.73, True), "cloud:default": (0.7, False),
+        "cloud:low": (0.72, True),
+    }  # fmt: skip
+    assert not any(one.together for one in candidates(measured))
+
+    def asked(**settings: Any) -> set[bool]:
+        ways = chooser(measured, **settings)._settings.candidates
+        return {one.together for one in ways if one.rate == "low"}
+
+    assert asked() == asked(policy="cascade") == {True}
+    assert asked(objective="latency") == asked(objective="bytes") == {False}
+
+
 def test_a_rate_that_is_named_is_the_only_one(manifest: Manifest) -> None:
     assert [one.name for one in candidates(manifest, "low")] == ["local", "cloud:low"]
 

@@ -24,9 +24,9 @@ FRAME = np.zeros((60, 80, 3), np.uint8)
 
 
 class PlayedDevice:
-    """Finds ``faces`` faces and answers them, taking ``tail_s``."""
+    """Finds ``faces`` faces and answers them."""
 
-    def __init__(self, faces: int = 2, tail_s: float = 0.0, before_tail: Any = None) -> None:
+    def __init__(self, faces: int = 2, before_tail: Any = None) -> None:
         self.tail_ms_per_face, self.find_ms = RecentTimes(1.0), RecentTimes(1.0)
         self.head_ms_per_face = RecentTimes(1.0)
         self.faces, self.local_runs, self._before_tail = faces, 0, before_tail
@@ -359,8 +359,61 @@ def test_auto_uses_the_server_and_tells_why_it_cannot() -> None:
     assert (refused.path, refused.reason) == (Path.LOCAL, Reason.BREAKER_OPEN)
 
 
-def cascade(link: PlayedLink, threshold: float, device: PlayedDevice) -> list[Any]:
-    offload = Offload(device, link, auto(), DEADLINE_MS, 85, cascade_threshold=threshold)
+def both() -> Chooser:
+    """One that wants the mean of the server's and the device's answer."""
+    ways = (WAYS[Path.LOCAL], Candidate(Path.CLOUD, 0.6, "low", together=True))
+    return Chooser(PolicySettings(ways, DEADLINE_MS, shadow_share=0.0), {"low": 5.0})
+
+
+MEAN = pytest.approx((0.25, 0.1, 0.1, 0.25, 0.1, 0.1, 0.1))
+
+
+def test_the_device_answers_while_the_server_does_and_the_mean_is_given() -> None:
+    device, call = PlayedDevice(), PlayedCall(infer_reply(result(), result()), ended=False)
+    device._before_tail = call.end
+    chooser = both()
+    faces = Offload(device, PlayedLink(call), chooser, DEADLINE_MS, 85).answer(
+        FRAME, time.monotonic()
+    )
+    assert [(f.path, f.reason, f.rate) for f in faces] == [(Path.CLOUD, None, "low")] * 2
+    assert [f.answer.probabilities for f in faces] == [MEAN] * 2
+    assert {f.answer.model for f in faces} == {"f/cloud+local"}
+    assert device.local_runs == 1
+    assert chooser.report()["shadow"]["faces"] == 2
+
+
+def test_the_mean_is_there_when_the_later_of_both_is() -> None:
+    device = PlayedDevice(before_tail=lambda: time.sleep(0.05))
+    link = PlayedLink(PlayedCall(infer_reply(result(), result())))
+    faces = Offload(device, link, both(), DEADLINE_MS, 85).answer(FRAME, time.monotonic())
+    assert all(f.latency_ms.total is not None and f.latency_ms.total >= 50 for f in faces)
+
+
+@pytest.mark.parametrize(
+    ("call", "reasons"),
+    [
+        (PlayedCall(ended=False), [Reason.DEADLINE] * 2),
+        (PlayedCall(failure=Reason.OVERLOADED), [Reason.OVERLOADED] * 2),
+        (PlayedCall(infer_reply(result("overloaded"), result())), [Reason.OVERLOADED, None]),
+    ],
+)
+def test_what_the_server_has_no_answer_for_is_the_devices_alone(
+    call: PlayedCall, reasons: list[Reason | None]
+) -> None:
+    device = PlayedDevice()
+    faces = Offload(device, PlayedLink(call), both(), DEADLINE_MS, 85).answer(
+        FRAME, time.monotonic()
+    )
+    assert [f.reason for f in faces] == reasons
+    for face, reason in zip(faces, reasons, strict=True):
+        assert face.answer == LOCAL if reason else face.answer.probabilities == MEAN
+    assert device.local_runs == 1
+
+
+def cascade(
+    link: PlayedLink, threshold: float, device: PlayedDevice, chooser: Chooser | None = None
+) -> list[Any]:
+    offload = Offload(device, link, chooser or auto(), DEADLINE_MS, 85, cascade_threshold=threshold)
     return offload.answer(FRAME, time.monotonic())
 
 
@@ -373,6 +426,13 @@ def test_a_cascade_asks_about_unsure_faces_only() -> None:
         (Path.LOCAL, None, 0), (Path.CLOUD, None, 10), (Path.LOCAL, None, 20),
     ]  # fmt: skip
     assert link.sent == [[b"low 1"]]
+
+
+def test_a_cascade_gives_the_mean_where_that_is_better() -> None:
+    device, link = PlayedDevice(), PlayedLink(PlayedCall(infer_reply(result(), result())))
+    faces = cascade(link, 0.8, device, both())
+    assert [(f.path, f.answer.probabilities) for f in faces] == [(Path.CLOUD, MEAN)] * 2
+    assert device.local_runs == 1
 
 
 def test_a_cascade_that_is_sure_sends_nothing() -> None:
