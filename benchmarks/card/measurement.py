@@ -12,7 +12,7 @@ from benchmarks.accuracy import ALL, columns_of, row, wilson
 from benchmarks.bootstrap import difference
 from benchmarks.card.confusion import Confusion
 from benchmarks.card.slices import COVERED, Slice, covered, of_light, of_pose
-from benchmarks.paths import Column, Paths, Scores, measure
+from benchmarks.paths import TOGETHER, Column, Paths, Scores, measure
 from benchmarks.picture_codec import picture_codec
 from shared.contracts import Path as AnswerPath
 from shared.labels import LABELS
@@ -90,7 +90,7 @@ def _accuracy(
     copied: NDArray[np.bool_],
 ) -> list[Row]:
     rates = paths.weights.manifest.rates
-    return [
+    found = [
         {
             "path": str(column.path),
             "tail": LOCAL_TAIL if column.path is AnswerPath.LOCAL else paths.tail,
@@ -99,6 +99,12 @@ def _accuracy(
         }
         for column in columns.values()
     ]
+    if {"cloud", "local"} <= set(columns):
+        cloud = columns["cloud"]
+        both = paths.together(scores[columns["local"]], scores[cloud], cloud.rate)
+        place = {"path": TOGETHER, "tail": paths.tail, "rate": rates[cloud.rate].name}
+        found.append(place | row(both, test.labels, copied))
+    return found
 
 
 def _place(row: Row, weights: Weights) -> tuple[int, int, int]:
@@ -106,7 +112,7 @@ def _place(row: Row, weights: Weights) -> tuple[int, int, int]:
     manifest = weights.manifest
     names = [entry.name for entry in manifest.rates]
     return (
-        list(AnswerPath).index(AnswerPath(row["path"])),
+        [*AnswerPath, TOGETHER].index(row["path"]),
         list(manifest.tails).index(row["tail"]),
         names.index(row["rate"]) if row["rate"] else 0,
     )
@@ -138,6 +144,8 @@ def _calibration(
     for name, column in columns.items():
         tail = LOCAL_TAIL if column.path is AnswerPath.LOCAL else paths.tail
         rows[name]["temperature"] = paths.weights.temperature(tail, column.rate)
+    if TOGETHER in rows:  # the mean of two that are calibrated has none of its own
+        rows[TOGETHER]["temperature"] = 1.0
     found: dict[str, Row] = rows
     return found
 
