@@ -312,7 +312,7 @@ def draw(logs: Sequence[FrameLog], trace: Trace, settings: PolicySettings, to: F
     link.set_title("A link that changes, and what `auto` makes of it (simulated)")
 
     # From the least accurate upwards.
-    names = [one.name for one in sorted(settings.candidates, key=lambda one: one.accuracy)]
+    names = [one.name for one in sorted(settings.candidates, key=lambda one: one.merit)]
     for probe, marker, label in ((False, ".", "chosen"), (True, "x", "tried")):
         some = [one for one in logs if one.probe is probe]
         what = [(one.decision.probe or one.decision.chosen).name for one in some]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from edge_client.prediction import Candidate
 from shared.contracts import Path
-from shared.weights.manifest import LOCAL_TAIL, Manifest
+from shared.weights.manifest import LOCAL_TAIL, Manifest, RateEntry, Together
 
 # A picture is searched and cropped after JPEG has been over it.
 IMAGE_ACCURACY_LOSS = 0.005
+IMAGE_LOG_LOSS = 0.01
+
+ByPart = dict[str, float]
 
 
 def candidates(
@@ -20,34 +24,52 @@ def candidates(
     With ``together``, `cloud` is that together with the device's own answer, where both were
     measured to be better than the server's alone.
 
-    Accuracies are of one part of the data, measured for all of them. Where none was, the server's
-    tail is taken to be the better one, and more bytes to be better than fewer.
+    Accuracies are of one part of the data, measured for all of them, and so are log losses. Where
+    no accuracy was, the server's tail is taken to be the better one, and more bytes to be better
+    than fewer.
     """
-    tail = manifest.default_tail
-    measured = {
-        one.name: one.accuracy.get(tail)
-        or (manifest.tails[tail].accuracy if one.name == manifest.default_rate else {})
-        for one in manifest.rates
-    }
-    local = manifest.tails[LOCAL_TAIL].accuracy
-    part = _common_part([local, *measured.values()])
-    if part is not None:
-        by_rate = {name: accuracy[part] for name, accuracy in measured.items()}
-        own = local[part]
+    tail, local = manifest.default_tail, manifest.tails[LOCAL_TAIL]
+    alone = {one.name: _measured(manifest, one) for one in manifest.rates}
+    part = _common_part([local.accuracy, *(accuracy for accuracy, _ in alone.values())])
+    if part is None:
+        ways = [Candidate(Path.LOCAL, 0.0)]
+        ways += [Candidate(Path.CLOUD, 0.01 * (99 - n), name) for n, name in enumerate(alone)]
     else:
-        by_rate = {one.name: 0.01 * (99 - n) for n, one in enumerate(manifest.rates)}
-        own = 0.0
-    ways = [Candidate(Path.LOCAL, own)]
-    for one in manifest.rates:
-        if rate in ("", one.name):
-            alone = by_rate[one.name]
-            both = one.together.get(tail, {}).get(part or "", 0.0) if together else 0.0
-            ways.append(Candidate(Path.CLOUD, max(alone, both), one.name, both > alone))
+        ways = [Candidate(Path.LOCAL, local.accuracy[part], log_loss=local.log_loss.get(part))]
+        ways += [
+            Candidate(Path.CLOUD, accuracy[part], name, log_loss=log_loss.get(part))
+            for name, (accuracy, log_loss) in alone.items()
+        ]
+    if any(one.log_loss is None for one in ways):
+        ways = [replace(one, log_loss=None) for one in ways]
+    like = next(one for one in ways if one.rate == manifest.default_rate)
+    ways = [one for one in ways if one.path is Path.LOCAL or rate in ("", one.rate)]
+    if together:
+        both = {one.name: one.together.get(tail) for one in manifest.rates}
+        ways = [_with_own(one, both.get(one.rate), part) for one in ways]
     if image:
-        ways.append(Candidate(Path.IMAGE, by_rate[manifest.default_rate] - IMAGE_ACCURACY_LOSS))
+        log_loss = None if like.log_loss is None else like.log_loss + IMAGE_LOG_LOSS
+        ways.append(Candidate(Path.IMAGE, like.accuracy - IMAGE_ACCURACY_LOSS, log_loss=log_loss))
     return tuple(ways)
 
 
-def _common_part(accuracies: Iterable[dict[str, float]]) -> str | None:
+def _with_own(one: Candidate, both: Together | None, part: str | None) -> Candidate:
+    """The way together with the device's own answer, where that is better."""
+    if both is None or part not in both.accuracy or part not in both.log_loss:
+        return one
+    log_loss = None if one.log_loss is None else both.log_loss[part]
+    mean = replace(one, accuracy=both.accuracy[part], log_loss=log_loss, together=True)
+    return max(one, mean, key=lambda way: way.merit)
+
+
+def _measured(manifest: Manifest, rate: RateEntry) -> tuple[ByPart, ByPart]:
+    """Accuracy and log loss of the default tail at a rate, by data part."""
+    tail = manifest.default_tail
+    entry = manifest.tails[tail]
+    of_tail = (entry.accuracy, entry.log_loss) if rate.name == manifest.default_rate else ({}, {})
+    return rate.accuracy.get(tail) or of_tail[0], rate.log_loss.get(tail) or of_tail[1]
+
+
+def _common_part(accuracies: Iterable[ByPart]) -> str | None:
     parts = set.intersection(*map(set, accuracies))
     return min(parts, default=None)

@@ -85,5 +85,6 @@ def _record(one: Prediction) -> dict[str, Any]:
         "missed": round(one.missed, 3),
         "in_time": one.in_time(),
         "accuracy": round(one.candidate.accuracy, 4),
+        "log_loss": one.candidate.log_loss,
         "barred": one.barred,
     }

@@ -28,9 +28,9 @@ from shared.contracts import Path, Reason
 
 # Frames in a row that another candidate must be the better one.
 PATIENCE = 3
-# Better by less than this share of the time, or less than this accuracy, is not better.
+# Better by less than this share of the time, or less than this accuracy or log loss, is not better.
 LEAST_GAIN = 0.02
-LEAST_ACCURACY_GAIN = 0.001
+LEAST_MERIT_GAIN = 0.001
 # Of the deadline: what a candidate that is not in use must have to spare to count as in time.
 ENTRY_SPARE_SHARE = 0.05
 # One frame in so many is tried another way. A slow device takes long for so many frames: there
@@ -226,8 +226,8 @@ def _best(
         if enough:
             best = min(enough, key=lambda one: (one.sent_bytes, slowness(one)))
             return best.candidate, Why.FEWEST_BYTES
-    highest = max(one.candidate.accuracy for one in in_time) - LEAST_ACCURACY_GAIN
-    best = min((one for one in in_time if one.candidate.accuracy >= highest), key=slowness)
+    enough_merit = max(one.candidate.merit for one in in_time) - LEAST_MERIT_GAIN
+    best = min((one for one in in_time if one.candidate.merit >= enough_merit), key=slowness)
     return best.candidate, Why.MOST_ACCURATE
 
 

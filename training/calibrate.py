@@ -10,8 +10,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +25,7 @@ from shared.latent import Latent
 from shared.preprocess import enlarge_crop
 from shared.runtime import softmax
 from shared.weights import Weights
-from shared.weights.manifest import LOCAL_TAIL, Manifest
+from shared.weights.manifest import LOCAL_TAIL, Manifest, Together
 from training.datasets import (
     HOLDOUT_SHARE,
     DataError,
@@ -35,6 +37,9 @@ from training.datasets import (
 from training.duplicates import copied
 
 THREADS = 2
+# Probabilities by tail and data part; a figure of them.
+Answers = Mapping[tuple[str, str], NDArray[np.floating[Any]]]
+Figure = Callable[[NDArray[np.floating[Any]], Faces], float]
 
 
 @dataclass(frozen=True)
@@ -86,31 +91,30 @@ def complete_manifest(folder: Path, held_out: Faces, tests: dict[str, Faces]) ->
     fitted = measure(weights, held_out)
     measured = {name: measure(weights, faces) for name, faces in tests.items()}
     own_temperature = fit_temperature(fitted.local, held_out.labels)
+    own = {part: softmax(found.local / np.float32(own_temperature))
+           for part, found in measured.items()}  # fmt: skip
     rates = []
     for index, rate in enumerate(manifest.rates):
         names = cloud_tails(manifest)
         temperature = {
             name: fit_temperature(fitted.cloud[name, index], held_out.labels) for name in names
         }
+        answers = {
+            (name, part): softmax(found.cloud[name, index] / np.float32(temperature[name]))
+            for name in names for part, found in measured.items()
+        }  # fmt: skip
+
+        both = {(name, part): (answer + own[part]) / 2 for (name, part), answer in answers.items()}
         rates.append(rate.model_copy(update={
             "bytes_mean": list(measured.values())[-1].bytes_mean[index],
             "temperature": temperature,
+            "accuracy": {name: _by_part(accuracy, name, answers, tests) for name in names},
+            "log_loss": {name: _by_part(log_loss, name, answers, tests) for name in names},
             "together": {
-                name: {
-                    part: _accuracy(
-                        softmax(found.local / np.float32(own_temperature))
-                        + softmax(found.cloud[name, index] / np.float32(temperature[name])),
-                        tests[part],
-                    )
-                    for part, found in measured.items()
-                }
-                for name in names
-            },
-            "accuracy": {
-                name: {
-                    part: _accuracy(found.cloud[name, index], tests[part])
-                    for part, found in measured.items()
-                }
+                name: Together(
+                    accuracy=_by_part(accuracy, name, both, tests),
+                    log_loss=_by_part(log_loss, name, both, tests),
+                )
                 for name in names
             },
         }))  # fmt: skip
@@ -118,11 +122,13 @@ def complete_manifest(folder: Path, held_out: Faces, tests: dict[str, Faces]) ->
     tails = {
         name: entry.model_copy(update={
             "temperature": default.temperature[name], "accuracy": default.accuracy[name],
+            "log_loss": default.log_loss[name],
         })
         if entry.path is AnswerPath.CLOUD
         else entry.model_copy(update={
             "temperature": own_temperature,
-            "accuracy": {p: _accuracy(found.local, tests[p]) for p, found in measured.items()},
+            "accuracy": {part: accuracy(own[part], tests[part]) for part in tests},
+            "log_loss": {part: log_loss(own[part], tests[part]) for part in tests},
         })
         for name, entry in manifest.tails.items()
     }  # fmt: skip
@@ -158,8 +164,21 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> f
     return round(float(candidates[int(np.argmin(gaps))]), 4)
 
 
-def _accuracy(scores: NDArray[np.float32], faces: Faces) -> float:
-    return round(float((scores.argmax(axis=1) == faces.labels).mean()), 5)
+def accuracy(probabilities: NDArray[np.floating[Any]], faces: Faces) -> float:
+    """Share of right answers of probabilities ``(N, 7)``."""
+    return round(float((probabilities.argmax(axis=1) == faces.labels).mean()), 5)
+
+
+def log_loss(probabilities: NDArray[np.floating[Any]], faces: Faces) -> float:
+    """Mean -log of the right class's probability, in nats."""
+    right = probabilities[np.arange(len(faces)), faces.labels]
+    return round(float(-np.log(np.maximum(right, 1e-9)).mean()), 5)
+
+
+def _by_part(
+    figure: Figure, tail: str, answers: Answers, tests: dict[str, Faces]
+) -> dict[str, float]:
+    return {part: figure(answers[tail, part], faces) for part, faces in tests.items()}
 
 
 def main() -> int:

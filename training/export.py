@@ -116,7 +116,9 @@ def write_weights(
         return {"file": name, "sha256": hashlib.sha256(files[name]).hexdigest()}
 
     def tail(name: str, path: AnswerPath) -> TailEntry:
-        return TailEntry(**entry(f"{name}.onnx"), path=path, temperature=1.0, accuracy={})
+        file = f"{name}.onnx"
+        sha256 = entry(file)["sha256"]
+        return TailEntry(file=file, sha256=sha256, path=path, temperature=1.0, accuracy={})
 
     tensors = {name: tensor.numpy() for name, tensor in model.head.state_dict().items()}
     quantiser = quantiser_of(model)

@@ -42,6 +42,17 @@ class TailEntry(FileEntry):
     temperature: Positive
     # Share of right answers by data part, such as {"PublicTest": 0.65}.
     accuracy: dict[str, float]
+    # Mean -log of the calibrated probability of the right class, in nats, by data part.
+    log_loss: dict[str, float] = {}
+
+
+class Together(BaseModel):
+    """What the mean of a cloud tail's probabilities and those of ``local`` was measured to do."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    accuracy: dict[str, float]
+    log_loss: dict[str, float]
 
 
 class RateEntry(BaseModel):
@@ -56,8 +67,8 @@ class RateEntry(BaseModel):
     bytes_mean: float = Field(ge=0)
     temperature: dict[str, Positive] = {}
     accuracy: dict[str, dict[str, float]] = {}
-    # The same where the tail's probabilities and those of `local` are averaged.
-    together: dict[str, dict[str, float]] = {}
+    log_loss: dict[str, dict[str, float]] = {}
+    together: dict[str, Together] = {}
 
 
 # The one rate of weights that have no choice of it.
@@ -95,7 +106,7 @@ class Manifest(BaseModel):
         if self.default_rate not in names:
             raise ValueError(f"default_rate: {self.default_rate!r} is none of {', '.join(names)}")
         for rate in self.rates:
-            for tail in (*rate.temperature, *rate.accuracy, *rate.together):
+            for tail in (*rate.temperature, *rate.accuracy, *rate.log_loss, *rate.together):
                 if tail not in self.tails:
                     raise ValueError(f"rates: {rate.name} speaks of a tail {tail!r}; there is none")
         return self

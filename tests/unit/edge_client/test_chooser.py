@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from edge_client.call import CallFailed
-from edge_client.candidates import IMAGE_ACCURACY_LOSS, candidates
+from edge_client.candidates import IMAGE_ACCURACY_LOSS, IMAGE_LOG_LOSS, candidates
 from edge_client.chooser import Chooser, make_chooser
 from edge_client.config import EdgeConfig
 from edge_client.decision import Why
 from shared.contracts import Path, Reason
 from shared.weights import Weights, default_folder
-from shared.weights.manifest import Manifest, RateEntry
+from shared.weights.manifest import Manifest, RateEntry, Together
 
 GAINS = (1.0,) * 8
 
@@ -58,18 +58,41 @@ def test_ways_have_their_measured_accuracy(manifest: Manifest) -> None:
     }  # fmt: skip
 
 
-def test_both_answers_together_are_a_way_where_they_are_better(manifest: Manifest) -> None:
-    both = {"high": 0.73, "default": 0.7, "low": 0.72}
-    rates = tuple(
-        one.model_copy(update={"together": {manifest.default_tail: {"PublicTest": both[one.name]}}})
-        for one in manifest.rates
-    )
-    measured = manifest.model_copy(update={"rates": rates})
-    ways = {one.name: (one.accuracy, one.together) for one in candidates(measured, together=True)}
-    assert ways == {
-        "local": (0.68, False), "cloud:high": (0.73, True), "cloud:default": (0.7, False),
-        "cloud:low": (0.72, True),
+def with_both(manifest: Manifest, losses: bool) -> Manifest:
+    """Weights whose tails were measured together, and their log losses too if asked for."""
+    tail, figures = manifest.default_tail, {
+        "high": (0.73, 0.86, 0.89), "default": (0.7, 0.9, 0.88), "low": (0.72, 0.87, 0.91),
     }  # fmt: skip
+    rates = tuple(
+        one.model_copy(update={
+            "log_loss": {tail: {"PublicTest": figures[one.name][2]}} if losses else {},
+            "together": {tail: Together(
+                accuracy={"PublicTest": figures[one.name][0]},
+                log_loss={"PublicTest": figures[one.name][1]},
+            )},
+        })
+        for one in manifest.rates
+    )  # fmt: skip
+    tails = dict(manifest.tails)
+    if losses:
+        update = {"log_loss": {"PublicTest": 0.89}}
+        tails = {name: entry.model_copy(update=update) for name, entry in tails.items()}
+    return manifest.model_copy(update={"rates": rates, "tails": tails})
+
+
+@pytest.mark.parametrize("losses", [False, True])
+def test_both_answers_together_are_a_way_where_they_are_better(
+    manifest: Manifest, losses: bool
+) -> None:
+    measured = with_both(manifest, losses)
+    ways = {one.name: (one.together, one.merit) for one in candidates(measured, together=True)}
+    assert ways == ({
+        "local": (False, -0.89), "cloud:high": (True, -0.86), "cloud:default": (False, -0.88),
+        "cloud:low": (True, -0.87),
+    } if losses else {
+        "local": (False, 0.68), "cloud:high": (True, 0.73), "cloud:default": (False, 0.7),
+        "cloud:low": (True, 0.72),
+    })  # fmt: skip
     assert not any(one.together for one in candidates(measured))
 
     def asked(**settings: Any) -> set[bool]:
@@ -78,6 +101,15 @@ def test_both_answers_together_are_a_way_where_they_are_better(manifest: Manifes
 
     assert asked() == asked(policy="cascade") == {True}
     assert asked(objective="latency") == asked(objective="bytes") == {False}
+
+
+def test_log_losses_count_where_all_ways_have_one(manifest: Manifest) -> None:
+    measured = with_both(manifest, losses=True)
+    ways = {one.name: one for one in candidates(measured, image=True)}
+    assert ways["image"].log_loss == pytest.approx(0.88 + IMAGE_LOG_LOSS)
+    local = measured.tails["local"].model_copy(update={"log_loss": {}})
+    some = measured.model_copy(update={"tails": {**measured.tails, "local": local}})
+    assert {one.log_loss for one in candidates(some, image=True, together=True)} == {None}
 
 
 def test_a_rate_that_is_named_is_the_only_one(manifest: Manifest) -> None:

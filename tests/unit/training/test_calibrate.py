@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from shared.runtime import softmax
 from shared.weights import Weights
@@ -24,10 +25,16 @@ def test_both_answers_together_are_measured_as_the_device_gives_them(weights_cop
     held_out, test = made_faces(24), made_faces(24, seed=1)
     manifest = complete_manifest(weights_copy, held_out, {"PublicTest": test})
     weights, found = Weights(weights_copy), measure(Weights(weights_copy), test)
+    own = softmax(found.local / np.float32(weights.temperature("local", 0)))
     for index, rate in enumerate(manifest.rates):
-        own = softmax(found.local / np.float32(weights.temperature("local", index)))
-        theirs = softmax(
-            found.cloud["cloud", index] / np.float32(weights.temperature("cloud", index))
-        )
-        right = ((own + theirs).argmax(axis=1) == test.labels).mean()
-        assert rate.together == {"cloud": {"PublicTest": round(float(right), 5)}}
+        temperature = np.float32(weights.temperature("cloud", index))
+        mean = (own + softmax(found.cloud["cloud", index] / temperature)) / 2
+        right = mean[np.arange(24), test.labels]
+        both = rate.together["cloud"]
+        assert both.accuracy == {
+            "PublicTest": round(float((mean.argmax(1) == test.labels).mean()), 5)
+        }
+        assert both.log_loss["PublicTest"] == pytest.approx(-np.log(right).mean(), abs=1e-4)
+    assert manifest.tails["local"].log_loss["PublicTest"] == pytest.approx(
+        -np.log(own[np.arange(24), test.labels]).mean(), abs=1e-4
+    )
