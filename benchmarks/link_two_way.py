@@ -1,7 +1,7 @@
 """Paper 001's partial offloading, to be compared with: the map goes up and comes back.
 
-    device  head -> 8x28x28 ==> server  decoder, attention -> 116x28x28 -> 8x28x28
-    device  decoder, Stages 3-4, Conv5, classifier <== 8x28x28 (6,272 bytes each way)
+    device  head -> 8x28x28 ==> server  decoder, attention -> Cx28x28 -> 8x28x28
+    device  decoder, the remaining stages, classifier <== 8x28x28 (6,272 bytes each way)
 
 Only its time is compared. The server runs the real attention, cut out of the weights' cloud tail;
 for the way back the weighted map is projected on the decoder's eight main directions, since the
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import struct
 import sys
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ import onnx.numpy_helper
 from numpy.typing import NDArray
 
 from shared.codec import raw
-from shared.contracts import FEATURES_SHAPE, LATENT_SHAPE
+from shared.contracts import LATENT_SHAPE
 from shared.errors import WeightsError
 from shared.runtime import session
 from shared.weights import Weights, default_folder
@@ -39,7 +40,7 @@ _RANGE = "<2f"
 @dataclass(frozen=True)
 class Parts:
     """The cloud tail in two: ``attention`` (symbols to the weighted map) and ``trunk`` (that map
-    to logits), and ``directions`` float32 ``(116, 8)``, orthonormal, of such a map."""
+    to logits), and ``directions`` float32 ``(C, 8)``, orthonormal, of such a map."""
 
     attention: Any
     trunk: Any
@@ -54,12 +55,12 @@ class Parts:
         """
         entry = weights.manifest.tails[weights.manifest.default_tail]
         model = onnx.shape_inference.infer_shapes(onnx.load(weights.folder / entry.file))
-        first = next((n for n in model.graph.node if any("stage3" in i for i in n.input)), None)
+        first = next((n for n in model.graph.node if _begins_the_rest(n.input)), None)
         decoder = next(
             (i for i in model.graph.initializer if "decoder.conv.weight" in i.name), None
         )
         if first is None or decoder is None:
-            raise WeightsError(f"{entry.file}: neither Stage 3 nor a decoder is found in it")
+            raise WeightsError(f"{entry.file}: no remaining stages or no decoder is found in it")
         cut = first.input[0]
         extractor = onnx.utils.Extractor(model)
         inputs = [i.name for i in model.graph.input]
@@ -67,7 +68,8 @@ class Parts:
             extractor.extract_model(inputs, [cut]), extractor.extract_model([cut], ["logits"])
         )  # fmt: skip
         attention, trunk = (session(half.SerializeToString(), threads) for half in halves)
-        weight = onnx.numpy_helper.to_array(decoder).reshape(FEATURES_SHAPE[0], -1)
+        weight = onnx.numpy_helper.to_array(decoder)
+        weight = weight.reshape(len(weight), -1)
         directions = np.linalg.svd(weight, full_matrices=False)[0][:, : LATENT_SHAPE[0]]
         return cls(attention, trunk, np.ascontiguousarray(directions, np.float32))
 
@@ -77,13 +79,18 @@ class Parts:
         if len(self.attention.get_inputs()) > 1:
             given["step"] = steps[None]
         weighted = self.attention.run(None, given)[0][0]
-        return encode_map(self.directions.T @ weighted.reshape(FEATURES_SHAPE[0], -1))
+        return encode_map(self.directions.T @ weighted.reshape(len(self.directions), -1))
 
     def finish(self, data: bytes) -> NDArray[np.float32]:
         """The device's last part: the bytes that came back to logits ``(7,)``."""
-        weighted = (self.directions @ decode_map(data)).reshape(1, *FEATURES_SHAPE)
+        weighted = (self.directions @ decode_map(data)).reshape(1, -1, *LATENT_SHAPE[1:])
         name = self.trunk.get_inputs()[0].name
         return np.asarray(self.trunk.run(None, {name: weighted})[0][0])
+
+
+def _begins_the_rest(inputs: Iterable[str]) -> bool:
+    """Whether a node with these inputs is the first after the attention."""
+    return any("stage3." in name or "blocks.0." in name for name in inputs)
 
 
 def encode_map(values: NDArray[np.float32]) -> bytes:

@@ -32,11 +32,21 @@ def manifest(weights: Weights) -> Manifest:
     """The shipped weights, where the cloud is the more accurate."""
     shipped = weights.manifest
     tails = {
-        name: tail.model_copy(update={"accuracy": {"PublicTest": 0.6 if name == "local" else 0.7}})
+        name: tail.model_copy(
+            update={
+                "accuracy": {"PublicTest": 0.6 if name == "local" else 0.7},
+                "log_loss": {},
+            }
+        )
         for name, tail in shipped.tails.items()
     }
     rates = tuple(
-        rate.model_copy(update={"accuracy": {shipped.default_tail: {"PublicTest": 0.7}}})
+        rate.model_copy(
+            update={
+                "accuracy": {shipped.default_tail: {"PublicTest": 0.7}},
+                "log_loss": {},
+            }
+        )
         for rate in shipped.rates
     )
     return shipped.model_copy(update={"tails": tails, "rates": rates})
@@ -90,7 +100,27 @@ def test_the_verdict_holds_each_target_against_each_point(manifest: Manifest) ->
     assert point["auto:latency"]["p50_ms"] == 20.0
     assert missed(**{"two-way": 59.0}) == ["one_way_not_faster_than_two_way"]
     assert missed(**{"auto:latency": 21.1}) == ["auto_latency_over_5_percent"]
-    assert missed(auto=151.0) == ["auto_late_or_less_accurate"]
+    assert missed(auto=151.0) == ["auto_late_or_worse"]
+
+
+def test_auto_is_held_against_local_by_log_loss_where_it_is_known(manifest: Manifest) -> None:
+    tail = manifest.default_tail
+
+    def worse(cloud: float) -> bool:
+        losses = {"local": 0.9, tail: cloud}
+        tails = {
+            name: entry.model_copy(update={"log_loss": {"PublicTest": losses.get(name, 1.0)}})
+            for name, entry in manifest.tails.items()
+        }
+        by_rate = tuple(
+            rate.model_copy(update={"log_loss": {tail: {"PublicTest": cloud}}})
+            for rate in manifest.rates
+        )
+        known = manifest.model_copy(update={"tails": tails, "rates": by_rate})
+        return bool(verdict(rows(known))["auto_late_or_worse"])
+
+    assert worse(0.91)
+    assert not worse(0.89)
 
 
 def test_results_of_a_device_each_are_joined(manifest: Manifest, tmp_path: Path) -> None:

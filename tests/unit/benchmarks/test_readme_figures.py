@@ -126,7 +126,7 @@ def test_the_link_and_the_cascade_become_tables(monkeypatch: pytest.MonkeyPatch)
         "rows": [link_row(name, ms) for name, ms in times.items()],
         "verdict": {
             "points": 1, "auto_latency_over_5_percent": [["Pi 4"]],
-            "auto_late_or_less_accurate": [], "one_way_not_faster_than_two_way": [],
+            "auto_late_or_worse": [], "one_way_not_faster_than_two_way": [],
         },
         "machine": describe_machine(),
     }  # fmt: skip
