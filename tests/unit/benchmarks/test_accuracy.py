@@ -53,6 +53,18 @@ def test_a_lossless_picture_gives_the_clouds_logits(paths: Paths) -> None:
     assert (scores[cloud].sent_bytes > 5).all()
 
 
+def test_both_together_are_the_mean_of_what_users_get(paths: Paths) -> None:
+    rate = paths.weights.rate_index("")
+    local, cloud = Column(AnswerPath.LOCAL, rate), Column(AnswerPath.CLOUD, rate)
+    scores = measure(paths, [local, cloud], FACES.pictures, PNG)
+    both = paths.together(scores[local], scores[cloud], rate)
+    mean = (
+        paths.probabilities(local, scores[local]) + paths.probabilities(cloud, scores[cloud])
+    ) / 2
+    np.testing.assert_allclose(np.exp(both.logits), mean, rtol=1e-5)
+    assert (both.sent_bytes == scores[cloud].sent_bytes).all()
+
+
 def test_local_sends_nothing_and_is_the_heads_other_output(paths: Paths) -> None:
     local = Column(AnswerPath.LOCAL, 0)
     scores = measure(paths, [local], FACES.pictures, PNG)[local]
@@ -101,7 +113,7 @@ def test_the_command_prints_json_and_needs_no_torch(weights_folder: Path, tmp_pa
     assert result["usage"] == "PublicTest"
     assert result["n"] == 8
     assert result["fingerprint"] == weights_folder.name
-    assert set(result["paths"]) == {"cloud", "local", "image"}
+    assert set(result["paths"]) == {"cloud", "local", "image", "cloud+local"}
     assert all(0 <= found["accuracy"] <= 1 for found in result["paths"].values())
     assert result["paths"]["image"]["picture_codec"] == "jpeg:75, 48x48 grey"
     assert "PublicTest, 8 faces" in table(result)

@@ -79,7 +79,8 @@ def test_what_is_measured_is_whole(made: tuple[Path, Row], weights_folder: Path)
     assert overall["cloud", card["rate"]] == np.trace(card["confusion"]["cloud"]) / 40
     assert overall["local", ""] == np.trace(card["confusion"]["local"]) / 40
     rates = [("cloud", entry.name) for entry in Weights(weights_folder).manifest.rates]
-    assert list(overall) == [*rates, ("local", ""), ("image", card["rate"])]
+    both = ("cloud+local", card["rate"])
+    assert list(overall) == [*rates, ("local", ""), ("image", card["rate"]), both]
 
 
 def test_another_measurement_is_another_text(made: tuple[Path, Row]) -> None:
