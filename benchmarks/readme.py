@@ -49,8 +49,8 @@ def size(_: str | None) -> str:
             row(titles["shufflenet"], found["shufflenet"]["full"], paper["full"]),
             row(titles["lite"], found["lite"]["full"], None),
         ]),
-        f"ASP and SFP are {share['parameters']:.1%} of the parameters of what is shipped and "
-        f"{share['macs']:.1%} of its MACs.",
+        f"ASP and SFP are {share['parameters']:.2%} of the parameters of what is shipped and "
+        f"{share['macs']:.2%} of its MACs.",
     )  # fmt: skip
 
 

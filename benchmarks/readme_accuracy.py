@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.bootstrap import points
 from benchmarks.markdown import paragraphs, run_json, table
+from benchmarks.paths import TOGETHER
 from shared.contracts import Path as AnswerPath
 from shared.weights import Weights, default_folder
 
@@ -37,7 +38,8 @@ def accuracy(data: str | None) -> str:
         f"`python -m benchmarks.accuracy --data fer2013.zip --usage {found['usage']}`: "
         f"{found['n']:,} faces, single view, by the shipped ONNX files and the payload codec",
         table(head, rows),
-        f"`image` sends the crop as {found['paths']['image']['picture_codec']}. "
+        f"`image` sends the crop as {found['paths']['image']['picture_codec']}. `{TOGETHER}` is "
+        "the mean of both, which `auto` gives where accuracy is asked for. "
         f"Weights `{found['fingerprint']}`.",
         copies,
     )  # fmt: skip
