@@ -126,6 +126,7 @@ def test_the_link_and_the_cascade_become_tables(monkeypatch: pytest.MonkeyPatch)
         "rows": [link_row(name, ms) for name, ms in times.items()],
         "verdict": {
             "points": 1, "auto_latency_over_5_percent": [["Pi 4"]],
+            "auto_latency_over_its_own_ways": [],
             "auto_late_or_worse": [], "one_way_not_faster_than_two_way": [],
         },
         "machine": describe_machine(),
