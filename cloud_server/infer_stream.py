@@ -21,9 +21,10 @@ from cloud_server.allowance import Allowance
 from cloud_server.error_map import unexpected
 from cloud_server.request import TRACEPARENT, failed
 from cloud_server.service import Service
+from cloud_server.standing_queue import StandingQueue
 from cloud_server.transit import Transit
 from shared.deadline import Deadline
-from shared.errors import MalformedPayload, SplitFerError
+from shared.errors import MalformedPayload, Overloaded, SplitFerError
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
 _METHOD = "splitfer.v1.SplitFer/InferStream"
@@ -51,7 +52,7 @@ class InferStream:
         self._answering: set[asyncio.Task[None]] = set()
         self._answers: deque[pb.InferStreamResponse] = deque()
         self._in_flight = 0
-        self._transit = Transit()
+        self._transit, self._queue = Transit(), StandingQueue()
         self._draining = asyncio.Event()
         self._room = asyncio.Event()
         self._ready = asyncio.Event()
@@ -143,5 +144,9 @@ class InferStream:
         given_ms = message.deadline_ms
         if not 0 <= given_ms <= _LONGEST_MS:  # nor is it a number
             raise MalformedPayload(f"deadline_ms is from 0 to {_LONGEST_MS:.0f}")
-        held_up_ms = self._transit.held_up_ms(message.sent_ms, time.monotonic() * 1000)
-        return Deadline.after_ms((given_ms or self._service.config.deadline_ms) - held_up_ms)
+        given_ms = given_ms or self._service.config.deadline_ms
+        now_ms = time.monotonic() * 1000
+        held_up_ms = self._transit.held_up_ms(message.sent_ms, now_ms)
+        if self._queue.refuses(held_up_ms, given_ms, now_ms):
+            raise Overloaded("more messages than are read wait on this stream")
+        return Deadline.after_ms(given_ms - held_up_ms)
