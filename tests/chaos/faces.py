@@ -30,9 +30,14 @@ class Face:
     payload: bytes
     right: dict[str, NDArray[np.float32]]
 
-    def off(self, path: str, rate: str | None, probabilities: Sequence[float]) -> float:
-        """How far probabilities lie from the right ones for that path and rate."""
+    def off(
+        self, path: str, rate: str | None, probabilities: Sequence[float], together: bool = False
+    ) -> float:
+        """How far probabilities lie from the right ones for that path and rate, or from the mean of
+        them and the device's own."""
         right = self.right[path if path == "local" else f"{path}:{rate}"]
+        if together:
+            right = (right + self.right["local"]) / 2
         return float(np.abs(right - np.float32(probabilities)).max())
 
 

@@ -28,15 +28,21 @@ NARROW = Fault(Shape(bytes_per_s=150))
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    """The shipped weights, with accuracies for which it is worth asking the cloud."""
+    """The shipped weights, with figures for which it is worth asking the cloud, and giving the
+    mean of its answer and the device's."""
     shipped = default_folder()
     folder = tmp_path_factory.mktemp("weights") / shipped.name
     shutil.copytree(shipped, folder)
     manifest = json.loads((folder / "manifest.json").read_text())
     for name, tail in manifest["tails"].items():
         tail["accuracy"] = {"PublicTest": 0.5 if name == LOCAL_TAIL else 0.9}
+        tail["log_loss"] = {"PublicTest": 1.0 if name == LOCAL_TAIL else 0.9}
+    tail = manifest["default_tail"]
     for rate in manifest.get("rates", ()):
-        rate["accuracy"] = {manifest["default_tail"]: {"PublicTest": 0.9}}
+        rate["accuracy"] = {tail: {"PublicTest": 0.9}}
+        rate["log_loss"] = {tail: {"PublicTest": 0.9}}
+        both = {"accuracy": {"PublicTest": 0.9}, "log_loss": {"PublicTest": 0.8}}
+        rate["together"] = {tail: both}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
 
@@ -50,6 +56,8 @@ def watch(
         watch = Watch(recognizer, pictures, DEADLINE_MS, chooses=True)
         watch.until_cloud(3)
         yield watch
+        answered = [one.answer.model for one in watch.answers if one.path is Path.CLOUD]
+        assert all(model.endswith("+local") for model in answered)
 
 
 def test_it_leaves_a_link_that_breaks_and_comes_back(watch: Watch, forwarder: Forwarder) -> None:

@@ -124,5 +124,6 @@ class Watch:
 
 def judge(answer: FaceAnswer, face: Face) -> None:
     """The answer is the one that this face gets offline on the same path."""
-    off = face.off(answer.path, answer.rate, answer.answer.probabilities)
+    together = answer.answer.model.endswith("+local")
+    off = face.off(answer.path, answer.rate, answer.answer.probabilities, together)
     assert off <= TOLERANCE, f"off by {off:.4f}: {answer}"
