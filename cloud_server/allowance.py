@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -86,14 +85,15 @@ class Allowance:
         """A request that was let in has ended."""
         self._in_flight -= 1
 
-    @contextmanager
-    def request(self) -> Iterator[None]:
+    def request(self) -> AbstractContextManager[None]:
         """One request, from ``enter`` to ``leave``."""
+        return self
+
+    def __enter__(self) -> None:
         self.enter()
-        try:
-            yield
-        finally:
-            self.leave()
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
 
     def _fill(self) -> None:
         now_s = self._clock()

@@ -13,7 +13,6 @@ import math
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from statistics import median
 
 from shared.deadline import Clock
 
@@ -35,6 +34,18 @@ class _SizeClass:
     per_item_s: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
     sizes: deque[int] = field(default_factory=lambda: deque(maxlen=_RECENT))
     seen: int = 0  # the number of the run that was the last of this class
+    inverse: float = 1.0  # of the mean size
+    median_s: float = 0.0  # of an item
+
+    def saw(self, size: int, took_s: float, run: int) -> None:
+        """A run of this class."""
+        self.per_item_s.append(took_s / size)
+        self.sizes.append(size)
+        self.seen = run
+        self.inverse = len(self.sizes) / sum(self.sizes)
+        ordered = sorted(self.per_item_s)  # statistics.median takes ten times as long
+        middle = len(ordered) // 2
+        self.median_s = (ordered[middle] + ordered[~middle]) / 2
 
 
 class BatchTime:
@@ -46,6 +57,7 @@ class BatchTime:
         self._runs = 0
         self._learnt_s = -math.inf
         self._fixed_s = self._per_item_s = 0.0
+        self._best: dict[tuple[float, int], int] = {}  # since the last run
 
     @property
     def fresh(self) -> bool:
@@ -57,10 +69,9 @@ class BatchTime:
         self._runs += 1
         self._learnt_s = self._clock()
         one = self._classes.setdefault((size - 1).bit_length(), _SizeClass())
-        one.per_item_s.append(took_s / size)
-        one.sizes.append(size)
-        one.seen = self._runs
+        one.saw(size, took_s, self._runs)
         self._fit()
+        self._best.clear()
 
     def of(self, size: int) -> float:
         """What a batch of ``size`` would take; 0 while nothing is known."""
@@ -76,25 +87,29 @@ class BatchTime:
 
     def best_size(self, goal_s: float, most: int) -> int:
         """Where larger batches stop to gain, as far as they take no longer than ``goal_s``."""
+        if best := self._best.get((goal_s, most)):
+            return best
         gains = most
         if self._fixed_s < self._per_item_s * most / _SHARES:
             gains = max(_FEWEST, math.ceil(_SHARES * self._fixed_s / self._per_item_s))
-        return max(1, self.within(goal_s, min(gains, most)))
+        best = self._best[goal_s, most] = max(1, self.within(goal_s, min(gains, most)))
+        return best
 
     def _fit(self) -> None:
         """Least squares of the time per item, ``a / n + b``: so each class counts alike."""
-        weights, inverses, times = [], [], []
+        total = x = y = 0.0
+        weights = []
         for one in self._classes.values():
-            weights.append(max(_LEAST_WEIGHT, _FADING ** (self._runs - one.seen)))
-            inverses.append(len(one.sizes) / sum(one.sizes))
-            times.append(median(one.per_item_s))
-        total = sum(weights)
-        x = sum(w * i for w, i in zip(weights, inverses, strict=True)) / total
-        y = sum(w * t for w, t in zip(weights, times, strict=True)) / total
-        spread = sum(w * (i - x) ** 2 for w, i in zip(weights, inverses, strict=True))
-        together = sum(
-            w * (i - x) * (t - y) for w, i, t in zip(weights, inverses, times, strict=True)
-        )
+            weight = max(_LEAST_WEIGHT, _FADING ** (self._runs - one.seen))
+            weights.append(weight)
+            total += weight
+            x += weight * one.inverse
+            y += weight * one.median_s
+        x, y = x / total, y / total
+        spread = together = 0.0
+        for weight, one in zip(weights, self._classes.values(), strict=True):
+            spread += weight * (one.inverse - x) ** 2
+            together += weight * (one.inverse - x) * (one.median_s - y)
         # Neither part of the cost is less than nothing, and one size alone tells no fixed cost.
         self._fixed_s = min(max(0.0, together / spread), y / x) if spread > 1e-12 else 0.0
         self._per_item_s = max(0.0, y - self._fixed_s * x)

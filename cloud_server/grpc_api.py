@@ -3,9 +3,9 @@ reflection."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -14,8 +14,8 @@ from grpc_reflection.v1alpha import reflection
 from cloud_server.caller import grpc_caller
 from cloud_server.config import CloudConfig
 from cloud_server.grpc_call import Context, abort_call, answer_call
-from cloud_server.grpc_guard import GrpcGuard
-from cloud_server.grpc_observer import GrpcObserver
+from cloud_server.grpc_guard import guarded
+from cloud_server.grpc_observer import observed
 from cloud_server.infer_stream import InferStream
 from cloud_server.oip_grpc import OIP_SERVICE, OipServicer
 from cloud_server.service import FaceResult, Service
@@ -28,6 +28,7 @@ from shared.stubs.inference import grpc_inference_pb2_grpc as oip_pb_grpc
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
 
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 SERVICE = pb.DESCRIPTOR.services_by_name["SplitFer"].full_name
 # Room for a message's own fields, and so that a body which is a little too large gets our error
 # with its code instead of gRPC's bare RESOURCE_EXHAUSTED.
@@ -139,20 +140,30 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
         return await answer_call(self._service, context, work, Scope.IMAGE)
 
 
-class _Services:
-    """What generated code adds its service to. Methods are looked up by name when a call comes, not
-    registered too: gRPC waits for a call of each registered method, and begins to wait for all of
-    them anew at every single call."""
+class _Methods(grpc.GenericRpcHandler):
+    """What generated code adds its services to, and what the server looks methods up in by name.
 
-    def __init__(self, server: grpc.aio.Server) -> None:
-        self._server = server
+    Registered, gRPC would wait for a call of each method, and begin to wait for all of them anew at
+    every single call. And what goes around a method is put there once: an interceptor is asked at
+    every call.
+    """
 
-    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+    def __init__(self, around: Callable[[str, Handler], Handler]) -> None:
+        self._around = around
+        self._handlers: dict[str, Handler] = {}
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
         """Of one service."""
-        self._server.add_generic_rpc_handlers(handlers)
+        for name, handler in handlers.items():
+            method = f"/{service}/{name}"
+            self._handlers[method] = self._around(method, handler)
 
-    def add_registered_method_handlers(self, service: str, handlers: object) -> None:
-        """Not done."""
+    def add_generic_rpc_handlers(self, _: object) -> None:
+        """The same ones, without their names."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+        """The method's handler; where there is none, gRPC says UNIMPLEMENTED."""
+        return self._handlers.get(handler_call_details.method)
 
 
 class GrpcServer:
@@ -160,9 +171,11 @@ class GrpcServer:
 
     def __init__(self, service: Service) -> None:
         config = service.config
-        around = [GrpcGuard(config.receive_s), GrpcObserver(service.observer)]
-        self._server = grpc.aio.server(interceptors=around, options=_options(config))
-        services: Any = _Services(self._server)
+
+        def around(method: str, handler: Handler) -> Handler:
+            return guarded(method, observed(method, handler, service.observer), config.receive_s)
+
+        services: Any = _Methods(around)
         add = pb_grpc.add_SplitFerServicer_to_server
         self._servicer = SplitFerServicer(service, config.stream_in_flight)
         add(self._servicer, services)  # type: ignore[no-untyped-call]  # generated
@@ -172,6 +185,7 @@ class GrpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, services)
         names = (SERVICE, OIP_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, services)
+        self._server = grpc.aio.server(handlers=[services], options=_options(config))
         host = f"[{config.host}]" if ":" in config.host else config.host
         self.address = f"{host}:{config.grpc_port}"
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any, TypeAlias
 
 import grpc
@@ -14,33 +14,13 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _NOT_OURS = "/grpc."
 
 
-class GrpcGuard(grpc.aio.ServerInterceptor):
-    """Ends a call whose one message does not arrive within ``receive_s``, and refuses one that is
-    no message. A stream may be silent for as long as it likes."""
-
-    def __init__(self, receive_s: float) -> None:
-        self._receive_s = receive_s
-        # Only methods that are served, so that a peer cannot fill it.
-        self._wrapped: dict[str, Handler] = {}
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
-        """The method's handler, wrapped."""
-        method = handler_call_details.method
-        if wrapped := self._wrapped.get(method):
-            return wrapped
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
-        if handler.unary_unary is not None:
-            handler = _wrap(handler, self._receive_s)
-        elif method.startswith(_NOT_OURS):
-            handler = _lenient(handler)
-        self._wrapped[method] = handler
-        return handler
+def guarded(method: str, handler: Handler, receive_s: float) -> Handler:
+    """The handler of ``/service/method`` that ends a call whose one message does not arrive within
+    ``receive_s``, and refuses one that is no message. A stream may be silent for as long as it
+    likes."""
+    if handler.unary_unary is not None:
+        return _wrap(handler, receive_s)
+    return _lenient(handler) if method.startswith(_NOT_OURS) else handler
 
 
 def _wrap(handler: Handler, receive_s: float) -> Handler:

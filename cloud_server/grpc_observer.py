@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import grpc
@@ -20,52 +20,32 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
-class GrpcObserver(grpc.aio.ServerInterceptor):
-    """Wraps each method once; only methods that are served, so that a peer cannot fill it."""
+def observed(method: str, handler: Handler, observer: Observer) -> Handler:
+    """The handler of ``/service/method`` that tells ``observer``; a stream's own code does."""
+    if method.startswith(_NOT_OURS) or handler.unary_unary is None:
+        return handler
+    name = method.removeprefix("/")
+    read, write = handler.request_deserializer, handler.response_serializer
+    inner: Any = handler.unary_unary  # typed for the threaded server
+    assert read is not None
+    assert write is not None
 
-    def __init__(self, observer: Observer) -> None:
-        self._observer = observer
-        self._wrapped: dict[str, Handler] = {}
+    async def answer(data: bytes, context: Context) -> bytes:
+        request = observer.begin("grpc", name, _headers(context))
+        request.received_bytes = len(data)
+        try:
+            message = await _read(read, data, context)
+            context.set_trailing_metadata(((REQUEST_ID, request.id),))
+            reply: bytes = write(await inner(message, context))
+            request.sent_bytes = len(reply)
+            return reply
+        except BaseException as error:
+            request.code = request.code or _code(context, error)
+            raise
+        finally:
+            observer.end(request)
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
-        """The method's handler, wrapped."""
-        method = handler_call_details.method
-        if wrapped := self._wrapped.get(method):
-            return wrapped
-        handler = await continuation(handler_call_details)
-        if handler is None or method.startswith(_NOT_OURS) or handler.unary_unary is None:
-            return handler  # None: gRPC says UNIMPLEMENTED
-        wrapped = self._wrapped[method] = self._wrap(method.removeprefix("/"), handler)
-        return wrapped
-
-    def _wrap(self, method: str, handler: Handler) -> Handler:
-        observer, read, write = (
-            self._observer, handler.request_deserializer, handler.response_serializer
-        )  # fmt: skip
-        inner: Any = handler.unary_unary  # typed for the threaded server
-        assert read is not None
-        assert write is not None
-
-        async def answer(data: bytes, context: Context) -> bytes:
-            request = observer.begin("grpc", method, _headers(context))
-            request.received_bytes = len(data)
-            try:
-                message = await _read(read, data, context)
-                context.set_trailing_metadata(((REQUEST_ID, request.id),))
-                reply: bytes = write(await inner(message, context))
-                request.sent_bytes = len(reply)
-                return reply
-            except BaseException as error:
-                request.code = request.code or _code(context, error)
-                raise
-            finally:
-                observer.end(request)
-
-        return grpc.unary_unary_rpc_method_handler(answer)
+    return grpc.unary_unary_rpc_method_handler(answer)
 
 
 async def _read(read: Callable[[bytes], Any], data: bytes, context: Context) -> Any:

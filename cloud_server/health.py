@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from enum import Enum, auto
 
+from cloud_server.in_flight import InFlight
 from shared.errors import NotReady
 
 
@@ -23,9 +22,7 @@ class Health:
 
     def __init__(self) -> None:
         self.phase = Phase.STARTING
-        self._in_flight = 0
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._in_flight = InFlight()
 
     @property
     def reason(self) -> str:
@@ -40,15 +37,14 @@ class Health:
     @property
     def in_flight(self) -> int:
         """How many requests were let in and have no answer yet."""
-        return self._in_flight
+        return self._in_flight.count
 
     @property
     def is_empty(self) -> bool:
         """Whether no request is in flight."""
-        return self._in_flight == 0
+        return not self._in_flight.count
 
-    @contextmanager
-    def request(self) -> Iterator[None]:
+    def request(self) -> AbstractContextManager[None]:
         """A request, from its arrival to its answer.
 
         Raises:
@@ -56,15 +52,8 @@ class Health:
         """
         if not self.ready:
             raise NotReady(f"the server is {self.reason}")
-        self._in_flight += 1
-        self._empty.clear()
-        try:
-            yield
-        finally:
-            self._in_flight -= 1
-            if not self._in_flight:
-                self._empty.set()
+        return self._in_flight
 
     async def empty(self) -> None:
         """Return once no request is in flight."""
-        await self._empty.wait()
+        await self._in_flight.none()

@@ -1,6 +1,7 @@
 """``InferStream``: many frames' latents on one call that stays open.
 
     read -> a task a message -> answers in the order in which they are ready -> written one by one
+         `- refused at once, where there is no time for it
 
 It reads no further while as many messages as may be in flight have no answer yet, so that a caller
 which sends faster than it is served, or does not read, is held up by the connection itself.
@@ -19,7 +20,7 @@ import grpc
 
 from cloud_server.allowance import Allowance
 from cloud_server.error_map import unexpected
-from cloud_server.request import TRACEPARENT, failed
+from cloud_server.request import TRACEPARENT, Request, failed
 from cloud_server.service import Service
 from cloud_server.standing_queue import StandingQueue
 from cloud_server.transit import Transit
@@ -98,9 +99,25 @@ class InferStream:
             if message is grpc.aio.EOF:
                 return
             self._in_flight += 1
-            task = asyncio.create_task(self._answer(message))
-            self._answering.add(task)
-            task.add_done_callback(self._answering.discard)
+            self._take(message)
+
+    def _take(self, message: pb.InferStreamRequest) -> None:
+        """Answer it in a task; a refusal shall not cost even that."""
+        headers = {TRACEPARENT: message.traceparent} if message.traceparent else {}
+        request = self._service.observer.begin("grpc", _METHOD, headers)
+        request.received_bytes = message.ByteSize()
+        answer = pb.InferStreamResponse(id=message.id)
+        asked = message.request
+        try:
+            deadline = self._deadline(message)
+            self._service.admit(asked.fingerprint, asked.tail, deadline)
+        except SplitFerError as error:
+            self._refuse(answer, error)
+            self._end(request, answer)
+            return
+        task = asyncio.create_task(self._answer(asked, deadline, request, answer))
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
 
     async def _write(self) -> None:
         while True:
@@ -112,14 +129,16 @@ class InferStream:
             self._in_flight -= 1
             self._room.set()
 
-    async def _answer(self, message: pb.InferStreamRequest) -> None:
-        headers = {TRACEPARENT: message.traceparent} if message.traceparent else {}
-        request = self._service.observer.begin("grpc", _METHOD, headers)
-        request.received_bytes = message.ByteSize()
-        answer = pb.InferStreamResponse(id=message.id)
+    async def _answer(
+        self,
+        asked: pb.InferRequest,
+        deadline: Deadline,
+        request: Request,
+        answer: pb.InferStreamResponse,
+    ) -> None:
         try:
             with self._allowance.request(), self._service.health.request():
-                reply = await self._infer(message.request, self._deadline(message))
+                reply = await self._infer(asked, deadline)
             answer.response.CopyFrom(reply)
         except SplitFerError as error:
             self._refuse(answer, error)
@@ -128,10 +147,13 @@ class InferStream:
             self._refuse(answer, unexpected())
         except asyncio.CancelledError:
             failed("hung_up")
-            raise
-        finally:
-            request.sent_bytes = answer.ByteSize()
             self._service.observer.end(request)
+            raise
+        self._end(request, answer)
+
+    def _end(self, request: Request, answer: pb.InferStreamResponse) -> None:
+        request.sent_bytes = answer.ByteSize()
+        self._service.observer.end(request)
         self._answers.append(answer)
         self._ready.set()
 

@@ -19,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cloud_server.error_map import CODE_KEY, trailing_metadata
 from cloud_server.grpc_api import SERVICE, SplitFerServicer
-from cloud_server.grpc_observer import GrpcObserver
+from cloud_server.grpc_observer import observed
 from cloud_server.oip_grpc import OIP_SERVICE, OipServicer
 from cloud_server.service import Service
 from shared.errors import DeadlineExceeded, NotReady, Overloaded, SplitFerError
@@ -150,10 +150,9 @@ class RayCalls:
     """Our servicers, called by a method's name with a message's bytes and Ray's context."""
 
     def __init__(self, service: Service) -> None:
-        self._observer = GrpcObserver(service.observer)
         collected = _collected(SplitFerServicer(service), OipServicer(service), _Health(service))
         self._handlers = {
-            f"/{of}/{name}": handler
+            f"/{of}/{name}": observed(f"/{of}/{name}", handler, service.observer)
             for of, handlers in collected.items()
             for name, handler in handlers.items()
         }
@@ -161,12 +160,7 @@ class RayCalls:
     async def answer(self, method: str, message: bytes, context: Any) -> Reply:
         """The reply to one call. Where a servicer aborted, an empty one: Ray drops the trailing
         metadata of a call that raises, and gRPC the reply of one that failed."""
-
-        async def found(_: object) -> Any:
-            return self._handlers[method]
-
-        details: Any = _Details(method)
-        handler: Any = await self._observer.intercept_service(found, details)
+        handler: Any = self._handlers[method]
         read, write = handler.request_deserializer, handler.response_serializer
         try:
             request = read(message) if read else message
@@ -174,13 +168,6 @@ class RayCalls:
         except _Aborted:
             return Reply(b"")
         return Reply(write(reply) if write else reply)
-
-
-@dataclass(frozen=True)
-class _Details:
-    """What the observer asks of gRPC."""
-
-    method: str
 
 
 class _Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # it has no types

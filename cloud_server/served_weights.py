@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from cloud_server.config import CloudConfig
+from cloud_server.in_flight import InFlight
 from cloud_server.tail import RateTable, ServedTail
 from shared.codec.payload import PayloadCodec
 from shared.contracts import Path
 from shared.errors import ModelMismatch
 from shared.runtime import Head
 from shared.weights import Weights
-
-
-class _InFlight:
-    """Requests that some weights must still answer."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.none = asyncio.Event()
-        self.none.set()
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +27,7 @@ class ServedWeights:
     codec: PayloadCodec
     head: Head
     tails: dict[str, ServedTail]
-    _in_flight: _InFlight = field(default_factory=_InFlight, init=False)
+    _in_flight: InFlight = field(default_factory=InFlight, init=False)
 
     @property
     def fingerprint(self) -> str:
@@ -48,22 +39,13 @@ class ServedWeights:
         """How many are in flight."""
         return self._in_flight.count
 
-    @contextmanager
-    def request(self) -> Iterator[None]:
+    def request(self) -> AbstractContextManager[None]:
         """A request, from the choice of its weights to its answer: an unloading waits for it."""
-        in_flight = self._in_flight
-        in_flight.count += 1
-        in_flight.none.clear()
-        try:
-            yield
-        finally:
-            in_flight.count -= 1
-            if not in_flight.count:
-                in_flight.none.set()
+        return self._in_flight
 
     async def unused(self) -> None:
         """Return once no request is in flight."""
-        await self._in_flight.none.wait()
+        await self._in_flight.none()
 
     def tail(self, name: str) -> ServedTail:
         """The tail called ``name``; empty means the default.

@@ -142,6 +142,15 @@ class Service:
             served=self._registry.fingerprints,
         )
 
+    def admit(self, fingerprint: str, tail: str, deadline: Deadline) -> None:
+        """Return where ``infer`` would take a face now; it is cheap.
+
+        Raises:
+            ModelMismatch, DeadlineExceeded: see ``infer``.
+            Overloaded, NotReady: see ``Batcher.admit``.
+        """
+        self._asked(fingerprint, tail, deadline)[1].admit(deadline)
+
     async def infer(
         self, fingerprint: str, tail: str, payloads: Sequence[bytes], deadline: Deadline
     ) -> Inferred:
@@ -160,11 +169,7 @@ class Service:
             raise PayloadTooLarge(
                 f"{size} bytes of payloads; at most {limits.infer_message_bytes} in one message"
             )
-        served = self._registry.weights(fingerprint)
-        about(Path.CLOUD, served.fingerprint)
-        served_tail = served.tail(tail)
-        if deadline.expired():
-            raise DeadlineExceeded("the deadline passed before the request was read")
+        served, served_tail = self._asked(fingerprint, tail, deadline)
         with served.request():
             latents = [_decoded(one, served.codec, served_tail, deadline) for one in payloads]
             results, tail_ms = await self._answer(latents, served_tail, deadline)
@@ -259,9 +264,9 @@ class Service:
         self, latents: Sequence[Latent | SplitFerError], tail: ServedTail, deadline: Deadline
     ) -> tuple[list[FaceResult], float | None]:
         """A result per latent, and the time of the tail's run (of the slowest, where several)."""
-        self.metrics.latents.update(
-            tail.rates.names[latent.rate] for latent in latents if isinstance(latent, Latent)
-        )
+        for latent in latents:
+            if isinstance(latent, Latent):
+                self.metrics.latents[tail.rates.names[latent.rate]] += 1
         self._tracing.faces_queued(latents)
         waiting = [
             latent
@@ -280,6 +285,16 @@ class Service:
         for face in results:
             self.metrics.faces[face.code if isinstance(face, SplitFerError) else "ok"] += 1
         return results, max(times, default=None)
+
+    def _asked(
+        self, fingerprint: str, tail: str, deadline: Deadline
+    ) -> tuple[ServedWeights, ServedTail]:
+        served = self._registry.weights(fingerprint)
+        about(Path.CLOUD, served.fingerprint)
+        served_tail = served.tail(tail)
+        if deadline.expired():
+            raise DeadlineExceeded("the deadline passed before the request was read")
+        return served, served_tail
 
     def _bound(self, faces: int) -> None:
         most = self.config.limits.faces_per_frame

@@ -1,0 +1,28 @@
+"""Requests that were let in and have no answer yet."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class InFlight:
+    """``with in_flight:`` around each. Belongs to one event loop; a class, since a generator's
+    context costs three times as much, and every call passes through several."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    def __enter__(self) -> None:
+        self.count += 1
+        self._none.clear()
+
+    def __exit__(self, *_: object) -> None:
+        self.count -= 1
+        if not self.count:
+            self._none.set()
+
+    async def none(self) -> None:
+        """Return once there is none."""
+        await self._none.wait()
