@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from shared.preprocess import DETAIL_SIDE
+
 ROTATION_DEG = 15.0
 # dlib's boxes differ by as much in size and place for the same face.
 SCALE = 0.25
@@ -21,6 +23,7 @@ SHIFT = 0.1
 CONTRAST = 0.25
 BRIGHTNESS = 25.0
 ERASE_PROBABILITY = 0.25
+SHARPEST_SIDE = 72  # of a view that is cropped again
 
 
 def enlarge(pictures: Tensor, size: int) -> Tensor:
@@ -62,6 +65,24 @@ def random_views(
     mean = views.mean(dim=(1, 2, 3), keepdim=True)
     views = ((views - mean) * contrast + mean + brightness).clamp(0, 255)
     return torch.where(_erased(uniform, size, device, strength), uniform(0, 255, 1, 1, 1), views)
+
+
+def recropped(views: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """A ``share`` of the views ``(N, 1, H, W)`` as the product's crop gives a face in a frame:
+    brought down to few pixels and enlarged again, wherever the first picture's pixels lay.
+
+    Down to the crop's detail or somewhat more, the same for the batch: a view has been interpolated
+    linearly already, which blurs more than what cameras and ``crop_face`` do.
+    """
+    chosen = torch.rand(len(views), generator=generator) < share
+    if not bool(chosen.any()):
+        return views
+    chosen, size = chosen.to(views.device), views.shape[-1]
+    detail = int(torch.randint(DETAIL_SIDE, SHARPEST_SIDE + 1, (), generator=generator))
+    small = F.interpolate(views[chosen], size=detail, mode="bicubic", antialias=True)
+    views = views.clone()
+    views[chosen] = F.interpolate(small.clamp(0, 255), size=size, mode="bilinear")
+    return views
 
 
 def mixed(

@@ -12,18 +12,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
-from pathlib import Path
 
 import torch
 
-from shared.errors import WeightsError
 from shared.models.split_model import SplitModel
-from shared.weights import Weights, default_folder
 from training.augment import enlarge
 from training.average import Average
-from training.calibrate import complete_manifest, unseen
 from training.checkpoint import CHECKPOINT
 from training.datasets import (
     HOLDOUT_SHARE,
@@ -34,15 +29,16 @@ from training.datasets import (
     split_off,
 )
 from training.member import CHECKPOINTS, RUNS, member_recipe, trained
-from training.put_tail import put_tail
 from training.recipe import Recipe, read_recipe
 from training.start_lite import start_lite
 from training.tails_teacher import TailsTeacher, teacher_of
-from training.teacher import NETWORK, STRENGTH, Teacher
+from training.teacher import STRENGTH, Teacher
 from training.train import Trainer
 
 TAILS = ("local", "cloud")
 TEACHER_SHARE = 0.7
+RECROPPED = 0.5
+OWN_LR = 5e-4  # tails that have been trained on this head already
 _FITTED_ON = 512  # faces, for the first decoder
 
 
@@ -66,46 +62,31 @@ def main() -> int:
     parser.add_argument("--teacher", required=True, metavar="RUN", help="the run that teaches")
     parser.add_argument("--into", metavar="NAME", help="the new run; else <run>-distilled")
     parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
-    parser.add_argument(
-        "--put", nargs="*", choices=TAILS, default=[], help="put these into the weights"
-    )
     arguments = parser.parse_args()
     try:
         data = data_path(arguments.data)
-        folder = arguments.weights or default_folder()
-        Weights(folder)  # fail before the training, not after it
         whole = read_recipe(RUNS / arguments.run / "recipe.toml")
         one = member_recipe(whole, 0, arguments.epochs)
         own = isinstance(teacher_of(CHECKPOINTS / arguments.teacher / CHECKPOINT), TailsTeacher)
         recipe = dataclasses.replace(
-            one, stages=(dataclasses.replace(one.stages[0], parts=TAILS, augment=STRENGTH),),
+            one, stages=(
+                dataclasses.replace(
+                    one.stages[0], parts=TAILS, augment=STRENGTH, recropped=RECROPPED,
+                    lr_first=OWN_LR if own else one.stages[0].lr_first,
+                ),
+            ),
             model=dataclasses.replace(one.model, cloud="lite"),
             start_from=arguments.teacher if own else arguments.run,
             teacher=arguments.teacher, teacher_share=TEACHER_SHARE,
         )  # fmt: skip
         train, held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
-        public_test = {"PublicTest": load_fer2013(data, "PublicTest")}
-        logged = {"holdout": held_out, "public_test": public_test["PublicTest"]}
-        name = arguments.into or f"{arguments.run}-distilled"
-        model = distil(name, recipe, train, logged)
+        logged = {"holdout": held_out, "public_test": load_fer2013(data, "PublicTest")}
+        distil(arguments.into or f"{arguments.run}-distilled", recipe, train, logged)
     except DataError as error:
         print(f"distil: {error}", file=sys.stderr)
         return 3
-    except WeightsError as error:
-        print(f"distil: {error}", file=sys.stderr)
-        return 4
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    if not arguments.put:
-        return 0
-    begun = {"local": arguments.run, "cloud": f"{NETWORK}'s weights of ImageNet"}
-    for tail in arguments.put:
-        network = {"local": model.local_tail, "cloud": model.cloud_tail}[tail]
-        put_tail(folder, tail, network, f"{RUNS / name}, begun with {begun[tail]}")
-    manifest = complete_manifest(folder, unseen(held_out, train), public_test)
-    accuracy = {name: manifest.tails[name].accuracy for name in arguments.put}
-    print(json.dumps({"folder": str(folder), "accuracy": accuracy}))
     return 0
 
 

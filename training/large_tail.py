@@ -26,10 +26,9 @@ from training.datasets import (
     split_off,
 )
 from training.member import CHECKPOINTS, RUNS, member_recipe, train_member
-from training.put_tail import put_tail
+from training.put_tail import begun_with, put_tail
 from training.recipe import read_recipe
 from training.tails_teacher import load_split_model
-from training.teacher import NETWORK
 
 LARGE_TAIL = "large"
 
@@ -67,10 +66,8 @@ def main() -> int:
         return 4
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    begun = {"lite": f" (begun with {NETWORK}'s weights of ImageNet)"}
     origin = ", ".join(
-        name + begun.get(member.config.cloud, "")
-        for name, member in zip(names, members, strict=True)
+        name + begun_with(member) for name, member in zip(names, members, strict=True)
     )
     put_tail(folder, LARGE_TAIL, tail, f"{RUNS}: {origin}")
     manifest = complete_manifest(folder, unseen(held_out, train), public_test)

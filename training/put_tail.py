@@ -1,9 +1,18 @@
-"""A tail put into a folder of weights that exists; head and latent stand still."""
+"""Put the tails of finished runs into weights that exist: ``python -m training.put_tail --of RUN``.
+
+The head and the latent stand still, so a device notices nothing. Of several runs that went on from
+one another the mean of the weights is put, which is better than each where they lie in one valley
+of the loss (Wortsman et al., 2022).
+"""
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import io
+import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +20,48 @@ import torch
 from torch import Tensor, nn
 
 from shared.contracts import Path as AnswerPath
-from shared.weights import Weights
+from shared.errors import WeightsError
+from shared.models.split_model import SplitModel
+from shared.weights import Weights, default_folder
 from shared.weights.manifest import LOCAL_TAIL, FileEntry, TailEntry
+from training.calibrate import complete_manifest, unseen
+from training.checkpoint import CHECKPOINT
+from training.datasets import (
+    HOLDOUT_SHARE,
+    DataError,
+    data_path,
+    load_fer2013,
+    split_off,
+)
+from training.member import CHECKPOINTS, RUNS
 from training.onnx_models import ExportedCloudTail, export_cloud_tail, export_local_tail
+from training.tails_teacher import load_split_model
+from training.teacher import NETWORK
+
+TAILS = (LOCAL_TAIL, "cloud")
+
+
+def mean_of(models: Sequence[SplitModel]) -> SplitModel:
+    """The first model with the mean weights and statistics of all.
+
+    Raises:
+        ValueError: they are not of one architecture.
+    """
+    states = [model.state_dict() for model in models]
+    shapes = [{name: tensor.shape for name, tensor in state.items()} for state in states]
+    if any(one != shapes[0] for one in shapes):
+        raise ValueError("the runs are of different networks: only like weights have a mean")
+    for name, tensor in states[0].items():
+        if tensor.is_floating_point():
+            tensor.copy_(torch.stack([state[name] for state in states]).mean(dim=0))
+    return models[0]
+
+
+def begun_with(model: SplitModel) -> str:
+    """What else the cloud tail has in it, for its origin."""
+    if model.config.cloud == "lite":
+        return f" (begun with {NETWORK}'s weights of ImageNet)"
+    return ""
 
 
 def put_tail(folder: Path, name: str, tail: nn.Module, origin: str) -> None:
@@ -57,3 +105,42 @@ def _local_logits(weights: Weights, tail: nn.Module) -> Tensor:
 def _cloud_logits(weights: Weights, tail: nn.Module) -> Tensor:
     step = torch.from_numpy(weights.quantiser.steps(weights.rate_index(""))).expand(2, -1)
     return ExportedCloudTail(tail)(torch.from_numpy(weights.golden.latents), step)  # type: ignore[no-any-return]
+
+
+def main() -> int:
+    """Command line; gives the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
+    parser.add_argument("--of", nargs="+", required=True, metavar="RUN", help="of their mean")
+    parser.add_argument("--tail", nargs="+", choices=TAILS, default=TAILS, help="else both")
+    parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
+    arguments = parser.parse_args()
+    try:
+        data = data_path(arguments.data)
+        folder = arguments.weights or default_folder()
+        Weights(folder)
+        runs = [CHECKPOINTS / name / CHECKPOINT for name in arguments.of]
+        model = mean_of([load_split_model(run) for run in runs])
+        train, held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
+        public_test = {"PublicTest": load_fer2013(data, "PublicTest")}
+        origin = " and ".join(str(RUNS / name) for name in arguments.of)
+        for name in arguments.tail:
+            network = model.local_tail if name == LOCAL_TAIL else model.cloud_tail
+            begun = "" if name == LOCAL_TAIL else begun_with(model)
+            put_tail(folder, name, network, origin + begun)
+        manifest = complete_manifest(folder, unseen(held_out, train), public_test)
+    except DataError as error:
+        print(f"put_tail: {error}", file=sys.stderr)
+        return 3
+    except WeightsError as error:
+        print(f"put_tail: {error}", file=sys.stderr)
+        return 4
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    accuracy = {name: manifest.tails[name].accuracy for name in arguments.tail}
+    print(json.dumps({"folder": str(folder), "accuracy": accuracy}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

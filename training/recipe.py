@@ -19,11 +19,12 @@ class Stage:
 
     ``parts`` are trained; the others are frozen, batch statistics included, and a tail that is
     not named is not run. ``bf16`` runs under autocast; ``augment`` is the strength of the random
-    views. ``start_cloud`` first makes the bottleneck from the principal components of the features
-    and the cloud's trunk from the local tail's weights;
-    ``refit_statistics`` first measures every batch statistic anew at this size. ``latent_bytes``
-    is what a latent may cost by the prior, per rate and at this size: the weight of the rate term
-    is moved until it does. Without it there is no rate term.
+    views; a share ``recropped`` of them then passes through the product's crop once more, after a
+    teacher has seen it. ``start_cloud`` first makes the bottleneck from the principal components
+    of the features and the cloud's trunk from the local tail's weights; ``refit_statistics`` first
+    measures every batch statistic anew at this size. ``latent_bytes`` is what a latent may cost by
+    the prior, per rate and at this size: the weight of the rate term is moved until it does.
+    Without it there is no rate term.
 
     Raises:
         ValueError: a value is not offered; the message names it.
@@ -38,6 +39,7 @@ class Stage:
     warm_up_steps: int = 0
     bf16: bool = True
     augment: float = 1.0
+    recropped: float = 0.0
     start_cloud: bool = False
     refit_statistics: bool = False
     latent_bytes: tuple[float, ...] = ()
@@ -49,6 +51,8 @@ class Stage:
             )
         if not {"local", "cloud"} & set(self.parts):
             raise ValueError(f"a stage trains at least one tail: {self}")
+        if not 0 <= self.recropped <= 1:
+            raise ValueError(f"recropped is a share from 0 to 1: {self}")
         if self.latent_bytes and len(self.latent_bytes) != len(RATES):
             raise ValueError(f"latent_bytes are one number for each rate of {RATES}: {self}")
 

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from shared.models.bottleneck import DEFAULT_RATE
 from shared.models.split_model import SplitModel
-from training.augment import enlarge, mixed, random_views
+from training.augment import enlarge, mixed, random_views, recropped
 from training.average import Average
 from training.checkpoint import CHECKPOINT, load_weights
 from training.datasets import (
@@ -191,6 +191,7 @@ class Trainer:
             rate = _draw_rate(generator)
             views, wanted = mixed(views, targets[chosen], self.recipe.mixup, generator)
             wanted = self._taught(views, wanted)
+            views = recropped(views, stage.recropped, generator)
             self.loss_sum += self._one_step(stage, views, wanted, rate)
             self.step += 1
             self.seconds = time.monotonic() - started

@@ -5,7 +5,7 @@ import torch
 
 from tests.unit.training.faces import made_faces
 from training import augment
-from training.augment import enlarge, mixed, random_views
+from training.augment import enlarge, mixed, random_views, recropped
 
 PICTURES = torch.from_numpy(made_faces(16).pictures)
 
@@ -92,3 +92,29 @@ def test_a_mixed_view_and_its_target_come_from_the_same_pair_in_the_same_proport
     same_views, same_targets = mixed(views, targets, 0.0, generator())
     assert same_views is views
     assert same_targets is targets
+
+
+def test_a_view_that_is_cropped_again_loses_detail_and_stays_where_it_is() -> None:
+    views = random_views(PICTURES, 224, generator())
+    before = views.clone()
+    again = recropped(views, 1.0, generator())
+    assert torch.equal(views, before)
+    assert again.shape == views.shape
+    assert again.min() >= 0
+    assert again.max() <= 255
+
+    def detail(some: torch.Tensor) -> float:
+        return float((some[:, :, :, 1:] - some[:, :, :, :-1]).square().mean())
+
+    assert detail(again) < 0.95 * detail(views)
+    pooled = [torch.nn.functional.avg_pool2d(some, 28) for some in (views, again)]
+    assert (pooled[0] - pooled[1]).abs().mean() < 2
+
+
+def test_a_share_of_the_views_is_cropped_again() -> None:
+    views = random_views(PICTURES, 224, generator())
+    again = recropped(views, 0.5, generator(5))
+    changed = (again != views).flatten(1).any(dim=1)
+    assert 0 < changed.sum() < len(views)
+    assert torch.equal(again, recropped(views, 0.5, generator(5)))
+    assert torch.equal(recropped(views, 0.0, generator()), views)
