@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha import reflection
 from cloud_server.caller import grpc_caller
 from cloud_server.config import CloudConfig
 from cloud_server.grpc_call import Context, abort_call, answer_call
-from cloud_server.grpc_guard import guarded
+from cloud_server.grpc_guard import Handler, guarded
 from cloud_server.grpc_observer import observed
 from cloud_server.infer_stream import InferStream
 from cloud_server.oip_grpc import OIP_SERVICE, OipServicer
@@ -28,7 +28,6 @@ from shared.stubs.inference import grpc_inference_pb2_grpc as oip_pb_grpc
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
 
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 SERVICE = pb.DESCRIPTOR.services_by_name["SplitFer"].full_name
 # Room for a message's own fields, and so that a body which is a little too large gets our error
 # with its code instead of gRPC's bare RESOURCE_EXHAUSTED.

@@ -14,6 +14,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
@@ -111,13 +112,13 @@ class InferStream:
         try:
             deadline = self._deadline(message)
             self._service.admit(asked.fingerprint, asked.tail, deadline)
-        except SplitFerError as error:
+        except Exception as error:
             self._refuse(answer, error)
             self._end(request, answer)
             return
         task = asyncio.create_task(self._answer(asked, deadline, request, answer))
         self._answering.add(task)
-        task.add_done_callback(self._answering.discard)
+        task.add_done_callback(partial(self._left, request))
 
     async def _write(self) -> None:
         while True:
@@ -140,16 +141,15 @@ class InferStream:
             with self._allowance.request(), self._service.health.request():
                 reply = await self._infer(asked, deadline)
             answer.response.CopyFrom(reply)
-        except SplitFerError as error:
+        except Exception as error:
             self._refuse(answer, error)
-        except Exception:
-            log.exception("a message of a stream failed")
-            self._refuse(answer, unexpected())
-        except asyncio.CancelledError:
-            failed("hung_up")
-            self._service.observer.end(request)
-            raise
         self._end(request, answer)
+
+    def _left(self, request: Request, task: asyncio.Task[None]) -> None:
+        self._answering.discard(task)
+        if task.cancelled():  # also one that had not begun
+            request.code = "hung_up"
+            self._service.observer.end(request)
 
     def _end(self, request: Request, answer: pb.InferStreamResponse) -> None:
         request.sent_bytes = answer.ByteSize()
@@ -157,7 +157,10 @@ class InferStream:
         self._answers.append(answer)
         self._ready.set()
 
-    def _refuse(self, answer: pb.InferStreamResponse, error: SplitFerError) -> None:
+    def _refuse(self, answer: pb.InferStreamResponse, error: Exception) -> None:
+        if not isinstance(error, SplitFerError):
+            log.error("a message of a stream failed", exc_info=error)
+            error = unexpected()
         failed(error.code)
         answer.error.code, answer.error.message = error.code, str(error)
         answer.error.retryable = error.retryable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,7 @@ import grpc
 
 from cloud_server.allowance import Allowance, CallerLimits
 from cloud_server.health import Health, Phase
-from cloud_server.infer_stream import InferStream
+from cloud_server.infer_stream import Infer, InferStream
 from cloud_server.metrics import Metrics
 from cloud_server.observer import Observer
 from cloud_server.tracing import NoTracing
@@ -33,8 +34,29 @@ class PlayedCall:
         self.written[answer.id] = answer
 
 
+def messages(*tails: str) -> list[pb.InferStreamRequest]:
+    return [
+        pb.InferStreamRequest(id=number, request=pb.InferRequest(tail=tail))
+        for number, tail in enumerate(tails)
+    ]
+
+
+def stream(
+    metrics: Metrics, call: PlayedCall, infer: Infer, admit: Callable[..., None], most: int
+) -> InferStream:
+    health = Health()
+    health.phase = Phase.SERVING
+    service: Any = SimpleNamespace(
+        observer=Observer(metrics, NoTracing()), health=health, admit=admit,
+        config=SimpleNamespace(deadline_ms=150),
+    )  # fmt: skip
+    context: Any = call
+    return InferStream(service, infer, context, Allowance(CallerLimits()), most)
+
+
 def test_a_message_that_has_no_time_is_refused_before_anything_is_done_for_it() -> None:
-    metrics, asked = Metrics(), []
+    metrics = Metrics()
+    asked: list[str] = []
 
     def admit(fingerprint: str, tail: str, deadline: Deadline) -> None:
         if tail == "busy":
@@ -45,23 +67,9 @@ def test_a_message_that_has_no_time_is_refused_before_anything_is_done_for_it() 
         return pb.InferResponse()
 
     async def served() -> PlayedCall:
-        health = Health()
-        health.phase = Phase.SERVING
-        service: Any = SimpleNamespace(
-            observer=Observer(metrics, NoTracing()), health=health, admit=admit,
-            config=SimpleNamespace(deadline_ms=150),
-        )  # fmt: skip
-        tails = ("busy", "idle", "busy", "busy", "idle")
-        call: Any = PlayedCall(
-            [
-                pb.InferStreamRequest(id=number, request=pb.InferRequest(tail=tail))
-                for number, tail in enumerate(tails)
-            ]
-        )
-        await InferStream(service, infer, call, Allowance(CallerLimits()), most=2).run()
-        assert not health.in_flight
-        played: PlayedCall = call
-        return played
+        call = PlayedCall(messages("busy", "idle", "busy", "busy", "idle"))
+        await stream(metrics, call, infer, admit, most=2).run()
+        return call
 
     call = asyncio.run(served())
     assert asked == ["idle", "idle"]
@@ -69,3 +77,23 @@ def test_a_message_that_has_no_time_is_refused_before_anything_is_done_for_it() 
     assert codes == {0: "overloaded", 1: "", 2: "overloaded", 3: "overloaded", 4: ""}
     assert all(call.written[number].error.retryable for number in (0, 2, 3))
     assert "requests 5 (3 overloaded, 2 ok)" in metrics.summary()
+
+
+def test_a_caller_that_hangs_up_is_counted_for_each_message_that_was_read() -> None:
+    metrics = Metrics()
+    begun = asyncio.Event()
+
+    async def infer(_: pb.InferRequest, __: Deadline) -> pb.InferResponse:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
+
+    async def served() -> None:
+        call = PlayedCall(messages("a", "b", "c"))
+        serving = asyncio.create_task(stream(metrics, call, infer, lambda *_: None, most=3).run())
+        await begun.wait()
+        serving.cancel()
+        await asyncio.wait([serving])
+
+    asyncio.run(served())
+    assert "requests 3 (3 hung_up)" in metrics.summary()
