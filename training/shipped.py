@@ -3,7 +3,7 @@
 
 An exported convolution has swallowed the norm behind it. Here the norm is given back: it takes over
 what the convolution gives on some faces, so that the network answers as before and can be trained.
-The prior, which is not shipped, begins anew.
+The prior, which is not shipped, is fitted anew to what the head sends.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ from training.datasets import (
     load_fer2013,
     split_off,
 )
+from training.fit_prior import fit_prior
 from training.member import CHECKPOINTS
 
-_FACES = 256
+_FACES, _PRIOR_FACES = 256, 512
 
 
 @torch.no_grad()
@@ -175,6 +176,7 @@ def main() -> int:
         train, _ = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
         folder = arguments.weights or default_folder()
         model = shipped_model(folder, arguments.tail, arguments.member, train)
+        latent_bytes = fit_prior(model, train.subset(np.arange(len(train)) < _PRIOR_FACES))
     except DataError as error:
         print(f"shipped: {error}", file=sys.stderr)
         return 3
@@ -185,7 +187,7 @@ def main() -> int:
         parser.error(str(error))
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"model": model.state_dict()}, checkpoint)
-    print(checkpoint)
+    print(f"{checkpoint}: latents of {', '.join(f'{n:.0f}' for n in latent_bytes)} bytes")
     return 0
 
 

@@ -65,6 +65,7 @@ def test_the_command_writes_a_checkpoint_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.setattr(shipped, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(shipped, "fit_prior", lambda model, faces: [500.0, 400.0, 300.0])
     monkeypatch.setattr(shipped, "data_path", lambda path: path)
     monkeypatch.setattr(shipped, "load_fer2013", lambda path, usage: FACES)
     monkeypatch.setattr(shipped, "split_off", lambda faces, share: (faces, faces))
