@@ -65,7 +65,7 @@ def draw_slices(card: Row, target: Path) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("accuracy, % (95 % interval)")
     axes.grid(axis="x", alpha=0.3)
-    axes.legend(loc="best")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=2)
     _save(figure, target)
 
 
