@@ -13,6 +13,7 @@ import math
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from statistics import median
 
 from shared.deadline import Clock
 
@@ -43,9 +44,7 @@ class _SizeClass:
         self.sizes.append(size)
         self.seen = run
         self.inverse = len(self.sizes) / sum(self.sizes)
-        ordered = sorted(self.per_item_s)  # statistics.median takes ten times as long
-        middle = len(ordered) // 2
-        self.median_s = (ordered[middle] + ordered[~middle]) / 2
+        self.median_s = median(self.per_item_s)
 
 
 class BatchTime:

@@ -7,7 +7,7 @@ import asyncio
 
 class InFlight:
     """``with in_flight:`` around each. Belongs to one event loop; a class, since a generator's
-    context costs three times as much, and every call passes through several."""
+    context costs some four times as much, and every call passes through several."""
 
     def __init__(self) -> None:
         self.count = 0

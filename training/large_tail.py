@@ -26,7 +26,7 @@ from training.datasets import (
     split_off,
 )
 from training.member import CHECKPOINTS, RUNS, member_recipe, train_member
-from training.put_tail import begun_with, put_tail
+from training.put_tail import begun_with, check_heads, put_tail
 from training.recipe import read_recipe
 from training.tails_teacher import load_split_model
 
@@ -57,6 +57,7 @@ def main() -> int:
             names.append(f"{arguments.run}-member{seed}")
         names = arguments.of or names
         members = [load_split_model(CHECKPOINTS / name / CHECKPOINT) for name in names]
+        check_heads(folder, names, members)
         tail = Ensemble([member.cloud_tail for member in members])
     except DataError as error:
         print(f"large_tail: {error}", file=sys.stderr)

@@ -57,6 +57,23 @@ def mean_of(models: Sequence[SplitModel]) -> SplitModel:
     return models[0]
 
 
+@torch.no_grad()
+def check_heads(folder: Path, runs: Sequence[str], models: Sequence[SplitModel]) -> None:
+    """Return where the tails of ``models``, of these runs, are for the head of ``folder``.
+
+    Raises:
+        WeightsError: the folder is not to be used.
+        ValueError: a run has another head; the message names it.
+    """
+    weights = Weights(folder)
+    crops = weights.golden.crops
+    shipped = [torch.from_numpy(array) for array in weights.head(1).run(crops)]
+    for run, model in zip(runs, models, strict=True):
+        own = model.head(torch.from_numpy(crops).unsqueeze(1))
+        if not all(torch.allclose(a, b, atol=0.02) for a, b in zip(own, shipped, strict=True)):
+            raise ValueError(f"the run {run} has another head than {folder}: its tails do not fit")
+
+
 def begun_with(model: SplitModel) -> str:
     """What else the cloud tail has in it, for its origin."""
     if model.config.cloud == "lite":
@@ -118,9 +135,9 @@ def main() -> int:
     try:
         data = data_path(arguments.data)
         folder = arguments.weights or default_folder()
-        Weights(folder)
-        runs = [CHECKPOINTS / name / CHECKPOINT for name in arguments.of]
-        model = mean_of([load_split_model(run) for run in runs])
+        models = [load_split_model(CHECKPOINTS / name / CHECKPOINT) for name in arguments.of]
+        check_heads(folder, arguments.of, models)
+        model = mean_of(models)
         train, held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
         public_test = {"PublicTest": load_fer2013(data, "PublicTest")}
         origin = " and ".join(str(RUNS / name) for name in arguments.of)

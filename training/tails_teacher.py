@@ -41,10 +41,13 @@ def load_split_model(checkpoint: Path) -> SplitModel:
     """The split model in a checkpoint, of whichever cloud tail, for inference.
 
     Raises:
-        ValueError: there is no checkpoint.
+        ValueError: there is no checkpoint, or it is of no network of this code.
     """
     weights = averaged_weights(checkpoint)
     lite = any(name.startswith("cloud_tail.blocks.") for name in weights)
     model = SplitModel(SplitConfig(cloud="lite" if lite else "shufflenet"))
-    model.load_state_dict(weights)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:  # it names every parameter
+        raise ValueError(f"{checkpoint} is of another network than this code's") from error
     return model.eval()

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from shared.models.split_model import SplitConfig, SplitModel
-from training.put_tail import mean_of
+from training.put_tail import check_heads, mean_of
 
 
 def made(seed: int, cloud: str = "shufflenet") -> SplitModel:
@@ -35,3 +37,9 @@ def test_one_run_is_its_own_mean() -> None:
 def test_runs_of_different_networks_have_no_mean() -> None:
     with pytest.raises(ValueError, match="different networks"):
         mean_of([made(1), made(1, "lite")])
+
+
+def test_tails_of_another_head_are_not_put(weights_folder: Path, split_model: SplitModel) -> None:
+    check_heads(weights_folder, ["one", "two"], [split_model, split_model])
+    with pytest.raises(ValueError, match="the run two has another head"):
+        check_heads(weights_folder, ["one", "two"], [split_model, made(1)])

@@ -8,7 +8,7 @@ import torch
 from shared.models.split_model import SplitModel
 from tests.unit.training.faces import made_faces
 from training.augment import enlarge
-from training.tails_teacher import TailsTeacher, teacher_of
+from training.tails_teacher import TailsTeacher, load_split_model, teacher_of
 
 VIEWS = enlarge(torch.from_numpy(made_faces(4).pictures), 224)
 
@@ -36,3 +36,9 @@ def test_a_larger_network_is_known_by_its_checkpoint(tmp_path: Path) -> None:
 def test_a_teacher_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no checkpoint at .*last\.pt: train that run first"):
         teacher_of(tmp_path / "last.pt")
+
+
+def test_a_checkpoint_of_another_network_is_named(tmp_path: Path) -> None:
+    torch.save({"model": {"cloud_tail.blocks.0.other": torch.zeros(1)}}, tmp_path / "last.pt")
+    with pytest.raises(ValueError, match=r"last\.pt is of another network"):
+        load_split_model(tmp_path / "last.pt")
