@@ -24,10 +24,6 @@ _FADING, _LEAST_WEIGHT = 0.8, 0.01
 # An estimate this old is tried again before anything is refused because of it: what refuses
 # everything would never learn that it is wrong.
 _FRESH_S = 1.0
-# A batch is large enough where its fixed cost is one part in so many of what its items cost.
-_SHARES = 50
-# Estimates of a small fixed cost are mostly noise, and a batch this small delays nobody much.
-_FEWEST = 4
 
 
 @dataclass
@@ -56,7 +52,6 @@ class BatchTime:
         self._runs = 0
         self._learnt_s = -math.inf
         self._fixed_s = self._per_item_s = 0.0
-        self._best: dict[tuple[float, int], int] = {}  # since the last run
 
     @property
     def fresh(self) -> bool:
@@ -70,7 +65,6 @@ class BatchTime:
         one = self._classes.setdefault((size - 1).bit_length(), _SizeClass())
         one.saw(size, took_s, self._runs)
         self._fit()
-        self._best.clear()
 
     def of(self, size: int) -> float:
         """What a batch of ``size`` would take; 0 while nothing is known."""
@@ -83,16 +77,6 @@ class BatchTime:
         if self.of(1) > seconds:
             return 0
         return int((seconds - self._fixed_s) / self._per_item_s)
-
-    def best_size(self, goal_s: float, most: int) -> int:
-        """Where larger batches stop to gain, as far as they take no longer than ``goal_s``."""
-        if best := self._best.get((goal_s, most)):
-            return best
-        gains = most
-        if self._fixed_s < self._per_item_s * most / _SHARES:
-            gains = max(_FEWEST, math.ceil(_SHARES * self._fixed_s / self._per_item_s))
-        best = self._best[goal_s, most] = max(1, self.within(goal_s, min(gains, most)))
-        return best
 
     def _fit(self) -> None:
         """Least squares of the time per item, ``a / n + b``: so each class counts alike."""

@@ -4,7 +4,8 @@
 
 Every submitted future resolves exactly once: a result, an error, or cancelled by its owner.
 It takes what is queued and, unless told otherwise, waits for nothing: on a processor a batch gains
-a few per cent, and the wait would cost more.
+a few per cent, and the wait would cost more. Where faces do wait, a batch is as large as its run may
+be long: what a batch costs beside its run (threads, the event loop) is not in the run's time.
 
 It knows about how long a batch takes, and spends no work on what would come too late: an item that
 cannot make it behind the queue is refused when it comes, and one whose time ran out while it waited
@@ -31,7 +32,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 log = logging.getLogger(__name__)
 
-# What an adaptive batch may grow to where it is still quick: so many faces' feature maps.
+# What an adaptive batch may grow to where it is quick: so many faces' feature maps.
 MOST_ADAPTIVE = 128
 # A queue behaves a little worse than predicted, and the answer still has its way back to go, past a
 # network that is at work on the next batch.
@@ -55,8 +56,8 @@ class _Entry(Generic[Item, Result]):
 class Batcher(Generic[Item, Result]):
     """Collects items into batches for ``run``, one batch at a time. Belongs to one event loop.
 
-    ``run`` gets 1 to ``batch_max`` items and gives as many results; with 0 it is as many as pay on
-    this device, in runs of at most ``goal_ms``. Where it raises, each item of that batch is run
+    ``run`` gets 1 to ``batch_max`` items and gives as many results; with 0 it is as many as this
+    device runs in ``goal_ms``. Where it raises, each item of that batch is run
     again alone, so that one poisoned item fails alone. ``on_batch`` is told of the items that
     leave the queue together, and how many milliseconds each one waited. ``times`` is what is known
     of runs already.
@@ -134,7 +135,7 @@ class Batcher(Generic[Item, Result]):
     @property
     def batch_max(self) -> int:
         """How many items one run gets at the most, now."""
-        return self._batch_max or self._times.best_size(self._goal_s, MOST_ADAPTIVE)
+        return self._batch_max or max(1, self._times.within(self._goal_s, MOST_ADAPTIVE))
 
     @property
     def waiting(self) -> int:

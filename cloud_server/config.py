@@ -45,7 +45,7 @@ class CloudConfig(Settings):
     device: Device = Field("cpu", description="what runs the networks: cpu, or cuda (NVIDIA)")
     threads: int = Field(1, ge=1, description="threads of each network")
     batch_max: int = Field(
-        0, ge=0, description="faces in one run of a tail; 0 finds out how many pay on this device"
+        0, ge=0, description="faces in one run of a tail; 0: as many as run in batch_goal_ms"
     )
     batch_goal_ms: float = Field(
         25, gt=0, le=10_000, description="longest run of a tail where batch_max is 0"
