@@ -25,7 +25,7 @@ from shared.contracts import Box, Limits
 from shared.detection import FaceDetector
 from shared.errors import SourceError
 from shared.latent import Latent
-from shared.preprocess import CropGeometry, crop_face, enlarge_crop, to_grey
+from shared.preprocess import Cropping, crop_face, enlarge_crop, to_grey
 from shared.weights import Weights, default_folder
 from training.datasets import data_path, load_fer2013
 
@@ -33,7 +33,7 @@ HEAD_BATCH = 16
 WARM_UP = 20
 
 
-def moved_crops(count: int, geometry: CropGeometry) -> tuple[NDArray[np.uint8], str]:
+def moved_crops(count: int, cropping: Cropping) -> tuple[NDArray[np.uint8], str]:
     """Crops uint8 ``(count, 224, 224)`` of one face, its box moved and scaled, and what it is."""
     rgb, what = face_frame()
     grey = to_grey(rgb)
@@ -46,7 +46,7 @@ def moved_crops(count: int, geometry: CropGeometry) -> tuple[NDArray[np.uint8], 
         x, y = rng.normal(0, 0.05 * box.w, 2)
         side = box.w * rng.uniform(0.85, 1.15)
         moved = Box(int(box.x + x), int(box.y + y), int(side), int(side))
-        crops.append(crop_face(grey, moved, geometry))
+        crops.append(crop_face(grey, moved, cropping))
     return np.stack(crops), f"one face of a {what}, moved about"
 
 

@@ -94,11 +94,11 @@ def device_stages(
         FaceDetector(side, limits.smallest_face_px, limits.faces_per_frame)
         for side in (search_side_px, max(rgb.shape))
     )
-    grey, geometry = to_grey(rgb), weights.manifest.crop
+    grey, cropping = to_grey(rgb), weights.manifest.crop
     boxes = at_full.detect(grey)
     if not boxes:
         raise SourceError("no face is found in the benchmark's own frame")
-    crops = crop_face(grey, boxes[0], geometry)[None]
+    crops = crop_face(grey, boxes[0], cropping)[None]
     head = weights.head(threads)
     local = weights.tail(LOCAL_TAIL, threads)
     cloud = weights.tail(weights.manifest.default_tail, threads)
@@ -112,7 +112,7 @@ def device_stages(
     stages: dict[str, Stage] = {
         "detect": lambda: at_side.detect(to_grey(rgb)),
         "detect_full_frame": lambda: at_full.detect(to_grey(rgb)),
-        "crop": lambda: crop_face(grey, boxes[0], geometry),
+        "crop": lambda: crop_face(grey, boxes[0], cropping),
         "head": lambda: head.run(crops),
         "encode": lambda: codec.encode(Latent(quantiser.symbols(z, rate)[0], rate)),
         "local_tail": lambda: local.run(features),

@@ -24,7 +24,7 @@ from edge_client.config import EdgeConfig
 from shared.contracts import Box, Limits
 from shared.contracts import Path as AnswerPath
 from shared.detection import FaceDetector
-from shared.preprocess import CropGeometry, crop_face, enlarge_crop
+from shared.preprocess import Cropping, crop_face, enlarge_crop
 from training.datasets import DataError, Faces
 
 WIDTH_PX, HEIGHT_PX = 640, 480
@@ -84,14 +84,14 @@ class Found:
     crops: NDArray[np.uint8]
 
 
-def find(faces: Faces, detector: FaceDetector, geometry: CropGeometry) -> Iterator[Found]:
+def find(faces: Faces, detector: FaceDetector, cropping: Cropping) -> Iterator[Found]:
     """Every picture that dlib finds in its frame."""
     for place, picture in enumerate(tqdm(faces.pictures, unit="face", disable=None)):
         number = int(faces.ids[place])
         grey, where, background = frame(picture, number)
         box = the_face(detector.detect(grey), where)
         if box is not None:
-            crops = [crop_face(grey, b, geometry) for b in (box, jittered(box, number))]
+            crops = [crop_face(grey, b, cropping) for b in (box, jittered(box, number))]
             yield Found(place, background, np.stack((enlarge_crop(picture), *crops)))
 
 

@@ -49,7 +49,7 @@ class Device:
         self.rate = weights.manifest.rates[weights.rate_index(config.rate)].name
         self.codecs = weights.payload_codec.names
         self._weights = weights
-        self._geometry = weights.manifest.crop
+        self._cropping = weights.manifest.crop
         self._detector = FaceDetector(
             config.search_side_px, config.smallest_face_px, config.faces_per_frame
         )
@@ -76,7 +76,7 @@ class Device:
     ) -> FoundFaces:
         """Features and ``z`` of boxes in a grey frame uint8 ``(H, W)``."""
         start = time.monotonic()
-        crops = np.stack([crop_face(grey, box, self._geometry) for box in boxes])
+        crops = np.stack([crop_face(grey, box, self._cropping) for box in boxes])
         features, z = self._head.run(crops)
         head_ms = since_ms(start)
         self.head_ms_per_face.add(head_ms / len(boxes))

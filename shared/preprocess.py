@@ -6,32 +6,37 @@ Both sides crop with this code, and what it does is part of the fingerprint.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import Field
 
 from shared.contracts import CROP_SIDE, Box
 
-# FER2013, which the weights come from, holds 48x48 pictures. A sharper crop would be a kind of
-# picture that the network has never seen, so every crop goes through this size.
+# FER2013, which the weights come from, holds 48x48 pictures. A much sharper crop would be a kind of
+# picture that the network has never seen, so every crop is reduced to about this size.
 DETAIL_SIDE = 48
-# Bilinear would blur twice: the way down must leave what a 48x48 picture has.
-REDUCE = Image.Resampling.BICUBIC
 ENLARGE = Image.Resampling.BILINEAR
+_REDUCE = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
 
 
 @dataclass(frozen=True)
-class CropGeometry:
-    """The square around a detector's box that looks like a FER2013 picture.
+class Cropping:
+    """How a face is cut out, so that it looks like a FER2013 picture.
 
-    Its side is ``scale`` times the box's mean side; its centre is moved by ``shift_x`` and
-    ``shift_y`` box sides. Measured by ``python -m training.measure_crop``.
+    The side of the square is ``scale`` times that of the detector's box (the mean of both); its
+    centre is moved by ``shift_x`` and ``shift_y`` box sides. Measured by
+    ``python -m training.measure_crop``. It is reduced to ``detail_px`` by the filter ``reduce``
+    (a bilinear one would blur twice), and enlarged.
     """
 
     scale: float
     shift_x: float
     shift_y: float
+    detail_px: Annotated[int, Field(ge=1, le=CROP_SIDE)] = DETAIL_SIDE
+    reduce: Literal["bicubic", "lanczos"] = "bicubic"
 
     def square(self, box: Box) -> tuple[float, float, float]:
         """``(left, top, side)`` in pixels; it may reach over the frame's border."""
@@ -47,26 +52,24 @@ def to_grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(rgb).convert("L"))
 
 
-def crop_face(grey: NDArray[np.uint8], box: Box, geometry: CropGeometry) -> NDArray[np.uint8]:
+def crop_face(grey: NDArray[np.uint8], box: Box, cropping: Cropping) -> NDArray[np.uint8]:
     """The crop of one face: grey frame uint8 ``(H, W)`` -> uint8 ``(224, 224)``.
 
     Where the square reaches over the border, the border's pixels are repeated.
     """
-    left, top, side = geometry.square(box)
+    left, top, side = cropping.square(box)
     x0, y0 = int(np.floor(left)), int(np.floor(top))
     x1, y1 = int(np.ceil(left + side)), int(np.ceil(top + side))
     rows = np.clip(np.arange(y0, y1), 0, grey.shape[0] - 1)
     columns = np.clip(np.arange(x0, x1), 0, grey.shape[1] - 1)
     patch = Image.fromarray(grey[np.ix_(rows, columns)])
     inner = (left - x0, top - y0, left - x0 + side, top - y0 + side)
-    small = patch.resize((DETAIL_SIDE, DETAIL_SIDE), REDUCE, box=inner)
+    detail = (cropping.detail_px, cropping.detail_px)
+    small = patch.resize(detail, _REDUCE[cropping.reduce], box=inner)
     return enlarge_crop(np.asarray(small))
 
 
 def enlarge_crop(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A grey picture that is itself the crop: uint8 ``(H, W)`` -> uint8 ``(224, 224)``."""
-    image = Image.fromarray(picture)
-    detail, full = (DETAIL_SIDE, DETAIL_SIDE), (CROP_SIDE, CROP_SIDE)
-    if image.size != detail:
-        image = image.resize(detail, REDUCE)
-    return np.asarray(image.resize(full, ENLARGE))
+    """A small grey picture that is itself the crop, as FER2013's are: uint8 ``(H, W)`` -> uint8
+    ``(224, 224)``."""
+    return np.asarray(Image.fromarray(picture).resize((CROP_SIDE, CROP_SIDE), ENLARGE))

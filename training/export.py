@@ -27,7 +27,7 @@ from shared.contracts import Path as AnswerPath
 from shared.labels import LABELS
 from shared.models.bottleneck import DEFAULT_RATE, RATES, SYMBOL_LIMIT
 from shared.models.split_model import SplitModel
-from shared.preprocess import CropGeometry, enlarge_crop
+from shared.preprocess import Cropping, enlarge_crop
 from shared.quantiser import Quantiser
 from shared.runtime import Head
 from shared.weights.manifest import (
@@ -55,7 +55,7 @@ from training.recipe import read_recipe
 WEIGHTS = Path("shared/weights")
 CLOUD_TAIL = "cloud"
 # By `python -m training.measure_crop`.
-CROP = CropGeometry(scale=1.18, shift_x=0.0, shift_y=-0.075)
+CROP = Cropping(scale=1.18, shift_x=0.0, shift_y=-0.075)
 FIT_FACES = 12_000
 
 

@@ -1,7 +1,7 @@
 """Where dlib's box lies in a FER2013 picture: ``python -m training.measure_crop --data PATH``.
 
 FER2013 was cropped by another detector. Each picture is enlarged, dlib is run on it, and the
-median relation of picture and box gives the ``CropGeometry`` that makes a dlib crop look like
+median relation of picture and box gives the ``Cropping`` that makes a dlib crop look like
 FER2013.
 
 dlib searches in steps: each of its boxes is 1.2 times as large as the one before, and lies on a

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared.codec.payload import MAX_PAYLOAD_BYTES, MOST_RATES
 from shared.contracts import LATENT_SHAPE, SCHEMA_VERSION, Path
-from shared.preprocess import DETAIL_SIDE, ENLARGE, REDUCE, CropGeometry
+from shared.preprocess import ENLARGE, Cropping
 from shared.quantiser import ZERO_SYMBOL, Quantiser
 
 LOCAL_TAIL = "local"
@@ -84,7 +84,7 @@ class Manifest(BaseModel):
     schema_version: int = Field(default=SCHEMA_VERSION, ge=1, le=SCHEMA_VERSION)
     fingerprint: str = Field(pattern=r"^[0-9a-f]{16}$")
     labels: tuple[str, ...]
-    crop: CropGeometry
+    crop: Cropping
     head: FileEntry
     tails: dict[str, TailEntry]
     default_tail: str
@@ -115,7 +115,7 @@ class Manifest(BaseModel):
 def fingerprint(
     tensors: Mapping[str, NDArray[np.generic]],
     labels: tuple[str, ...],
-    crop: CropGeometry,
+    crop: Cropping,
     quantiser: Quantiser | None = None,
     tables_sha256: str | None = None,
 ) -> str:
@@ -129,14 +129,14 @@ def fingerprint(
     digest = hashlib.sha256()
     rest: dict[str, Any] = {
         "labels": labels,
-        "crop": [crop.scale, crop.shift_x, crop.shift_y, DETAIL_SIDE],
+        "crop": [crop.scale, crop.shift_x, crop.shift_y, crop.detail_px],
         "quantiser": "round half to even, step 1, zero 128, 0..255"
         if quantiser is None
         else {"gains": quantiser.gains.tolist(), "limit": quantiser.limit},
         "entropy_tables": tables_sha256,
     }
     if quantiser is not None:
-        rest["resampling"] = [REDUCE.name, ENLARGE.name]
+        rest["resampling"] = [crop.reduce.upper(), ENLARGE.name]
     digest.update(json.dumps(rest, sort_keys=True).encode())
     for name in sorted(tensors):
         array = np.ascontiguousarray(tensors[name])

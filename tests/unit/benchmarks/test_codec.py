@@ -7,7 +7,7 @@ from benchmarks.machine import describe_machine
 from shared.codec.entropy import EntropyTables
 from shared.codec.payload import PayloadCodec
 from shared.latent import Latent
-from shared.preprocess import CropGeometry
+from shared.preprocess import Cropping
 from tests.fuzz.write_corpus import GOLDEN
 
 
@@ -31,7 +31,7 @@ def test_every_codec_is_measured_on_the_latents_it_is_given() -> None:
 
 
 def test_moved_faces_differ() -> None:
-    crops, what = moved_crops(3, CropGeometry(1.2, 0.0, -0.1))
+    crops, what = moved_crops(3, Cropping(1.2, 0.0, -0.1))
     assert crops.shape == (3, 224, 224)
     assert len({crop.tobytes() for crop in crops}) == 3
     assert "face" in what

@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ from numpy.typing import NDArray
 
 from shared.errors import ConfigError, WeightsError
 from shared.labels import LABELS
-from shared.preprocess import CropGeometry
+from shared.preprocess import Cropping
 from shared.quantiser import Quantiser
 from shared.weights import Weights, default_folder, shipped_folders, store
 from shared.weights.manifest import fingerprint
 
-CROP = CropGeometry(1.2, 0.0, -0.1)
+CROP = Cropping(1.2, 0.0, -0.1)
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -140,6 +141,8 @@ def test_no_local_tail(weights_copy: Path) -> None:
         ("colour", lambda m: m.update(colour="red")),
         ("golden.colour", lambda m: m["golden"].update(colour="red")),
         ("crop.scale", lambda m: m["crop"].update(scale="large")),
+        ("crop.detail_px", lambda m: m["crop"].update(detail_px=0)),
+        ("crop.reduce", lambda m: m["crop"].update(reduce="nearest")),
         ("tails.cloud.temperature", lambda m: m["tails"]["cloud"].update(temperature=0)),
         ("tails.cloud.path", lambda m: m["tails"]["cloud"].update(path="moon")),
         ("default_tail", lambda m: m.pop("default_tail")),
@@ -310,8 +313,10 @@ def test_the_fingerprint_follows_what_a_latent_means() -> None:
         fingerprint(tensors | {"a": np.zeros((3, 1), np.float32)}, LABELS, CROP),
         fingerprint({"a": tensors["a"], "c": tensors["b"]}, LABELS, CROP),
         fingerprint(tensors, LABELS[::-1], CROP),
-        fingerprint(tensors, LABELS, CropGeometry(1.2, 0.0, -0.2)),
+        fingerprint(tensors, LABELS, Cropping(1.2, 0.0, -0.2)),
+        fingerprint(tensors, LABELS, replace(CROP, detail_px=56)),
+        fingerprint(tensors, LABELS, replace(CROP, reduce="lanczos"), quantisers[0]),
         *(fingerprint(tensors, LABELS, CROP, quantiser) for quantiser in quantisers),
         fingerprint(tensors, LABELS, CROP, quantisers[0], "a" * 64),
     }
-    assert len(others | {same}) == 12
+    assert len(others | {same}) == 14

@@ -6,14 +6,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shared.contracts import Box
-from shared.preprocess import CropGeometry, to_grey
+from shared.preprocess import Cropping, to_grey
 from training.datasets import DataError, Faces
 from training.measure_crop import measure, relation
 
 
 @pytest.mark.parametrize("box", [Box(150, 170, 120, 130), Box(100, 90, 200, 200)])
 def test_the_relation_takes_a_box_to_the_whole_picture(box: Box) -> None:
-    square = CropGeometry(*relation(box, Box(112, 100, 224, 224))).square(box)
+    square = Cropping(*relation(box, Box(112, 100, 224, 224))).square(box)
     assert square == pytest.approx((112, 100, 224))
 
 
