@@ -4,8 +4,8 @@
 
 Every submitted future resolves exactly once: a result, an error, or cancelled by its owner.
 It takes what is queued and, unless told otherwise, waits for nothing: on a processor a batch gains
-a few per cent, and the wait would cost more. Where faces do wait, a batch is as large as its run may
-be long: what a batch costs beside its run (threads, the event loop) is not in the run's time.
+a few per cent, and the wait would cost more. Where faces do wait, a batch is as large as its run
+may be long: what a batch costs beside its run (threads, the event loop) is not in the run's time.
 
 It knows about how long a batch takes, and spends no work on what would come too late: an item that
 cannot make it behind the queue is refused when it comes, and one whose time ran out while it waited
