@@ -26,7 +26,7 @@ from typing import Generic, TypeVar
 
 from cloud_server.batch_time import BatchTime
 from shared.deadline import Clock, Deadline
-from shared.errors import DeadlineExceeded, InferenceFailed, NotReady, Overloaded, ServeError
+from shared.errors import DeadlineExceeded, InferenceFailed, NotReady, Overloaded, SplitFerError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -47,7 +47,7 @@ class _Entry(Generic[Item, Result]):
     future: asyncio.Future[Result]
     context: Context = field(default_factory=copy_context)  # so that the log names its request
 
-    def fail(self, error: ServeError) -> None:
+    def fail(self, error: SplitFerError) -> None:
         if not self.future.done():
             self.future.set_exception(error)
             self.future.exception()  # marks it as seen: its owner may have gone, and need not ask
@@ -57,15 +57,15 @@ class Batcher(Generic[Item, Result]):
     """Collects items into batches for ``run``, one batch at a time. Belongs to one event loop.
 
     ``run`` gets 1 to ``batch_max`` items and gives as many results; with 0 it is as many as this
-    device runs in ``goal_ms``. Where it raises, each item of that batch is run
-    again alone, so that one poisoned item fails alone. ``on_batch`` is told of the items that
-    leave the queue together, and how many milliseconds each one waited. ``times`` is what is known
-    of runs already.
+    device runs in ``goal_ms``. A result may be an error of its item's own. Where it raises, each
+    item of that batch is run again alone, so that one poisoned item fails alone. ``on_batch`` is
+    told of the items that leave the queue together, and how many milliseconds each one waited.
+    ``times`` is what is known of runs already.
     """
 
     def __init__(
         self,
-        run: Callable[[list[Item]], Awaitable[Sequence[Result]]],
+        run: Callable[[list[Item]], Awaitable[Sequence[Result | SplitFerError]]],
         *,
         batch_max: int,
         queue_max: int,
@@ -247,10 +247,12 @@ class Batcher(Generic[Item, Result]):
                     await self._answer([entry])
             return
         for entry, result in zip(batch, results, strict=True):
-            if not entry.future.done():
+            if isinstance(result, SplitFerError):
+                entry.fail(result)
+            elif not entry.future.done():
                 entry.future.set_result(result)
 
-    async def _attempt(self, batch: list[_Entry[Item, Result]]) -> Sequence[Result]:
+    async def _attempt(self, batch: list[_Entry[Item, Result]]) -> Sequence[Result | SplitFerError]:
         start_s = self._clock()
         self._ends_s = start_s + self._times.of(len(batch))
         try:

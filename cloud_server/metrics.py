@@ -14,9 +14,9 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from cloud_server.face import Face
 from cloud_server.histogram import Histogram
 from cloud_server.request import OK, Request, short
-from shared.latent import Latent
 
 _BUCKETS_S = (
     0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,
@@ -34,7 +34,7 @@ REFUSALS = frozenset(
 
 class Metrics:
     """Counts and histograms of one server. ``faces`` by outcome, ``ok`` or an error's code;
-    ``latents`` that could be read by ``<fingerprint>/<rate>``. One event loop writes it; it may be
+    ``latents`` that came whole by ``<fingerprint>/<rate>``. One event loop writes it; it may be
     read from any thread."""
 
     def __init__(self) -> None:
@@ -82,13 +82,13 @@ class Metrics:
         if head_ms is not None:
             self._picture_s.observe(("head",), head_ms / 1000)
 
-    def batch_taken(self, model: str, latents: Sequence[Latent], ages_ms: Sequence[float]) -> None:
+    def batch_taken(self, model: str, faces: Sequence[Face], ages_ms: Sequence[float]) -> None:
         """See ``BatchWatch``."""
-        self._batch_faces.observe((model,), len(latents))
+        self._batch_faces.observe((model,), len(faces))
         for age_ms in ages_ms:
             self._queue_s.observe((model,), age_ms / 1000)
 
-    def batch_ran(self, model: str, latents: Sequence[Latent], tail_ms: float) -> None:
+    def batch_ran(self, model: str, faces: Sequence[Face], tail_ms: float) -> None:
         """See ``BatchWatch``."""
         self._inference_s.observe((model,), tail_ms / 1000)
 
@@ -136,9 +136,7 @@ class Metrics:
         for name, n in self.latents.copy().items():
             fingerprint, _, rate = name.partition("/")
             by_rate[short(fingerprint), rate] = n
-        yield _family(
-            "splitfer_latents", "Latents that could be read", ("version", "rate"), by_rate
-        )
+        yield _family("splitfer_latents", "Latents that came whole", ("version", "rate"), by_rate)
         ends = ("protocol", "method")
         yield _family(
             "splitfer_received_bytes", "Bytes of requests' messages and bodies", ends,

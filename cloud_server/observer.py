@@ -6,10 +6,10 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from cloud_server.batch_watch import BatchWatch
+from cloud_server.face import Face
 from cloud_server.metrics import Metrics
 from cloud_server.request import OK, REQUEST_ID, Request, enter, request_id
 from cloud_server.tracing import NoTracing
-from shared.latent import Latent
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +45,12 @@ class Watches:
     def __init__(self, *watches: BatchWatch) -> None:
         self._watches = watches
 
-    def batch_taken(self, model: str, latents: Sequence[Latent], ages_ms: Sequence[float]) -> None:
+    def batch_taken(self, model: str, faces: Sequence[Face], ages_ms: Sequence[float]) -> None:
         """See ``BatchWatch``."""
         for watch in self._watches:
-            watch.batch_taken(model, latents, ages_ms)
+            watch.batch_taken(model, faces, ages_ms)
 
-    def batch_ran(self, model: str, latents: Sequence[Latent], tail_ms: float) -> None:
+    def batch_ran(self, model: str, faces: Sequence[Face], tail_ms: float) -> None:
         """See ``BatchWatch``."""
         for watch in self._watches:
-            watch.batch_ran(model, latents, tail_ms)
+            watch.batch_ran(model, faces, tail_ms)

@@ -23,6 +23,7 @@ from ray.serve.exceptions import (
 from ray.serve.handle import DeploymentHandle
 
 from cloud_server.config import PREFIX, CloudConfig
+from cloud_server.face import Face
 from cloud_server.health import Phase
 from cloud_server.http_observer import HttpObserver
 from cloud_server.ray_grpc import RayCalls, Reply, methods
@@ -34,7 +35,6 @@ from cloud_server.service import Service
 from cloud_server.tail import ServedTail
 from shared.deadline import Deadline
 from shared.errors import NotReady, Overloaded, SplitFerError
-from shared.latent import Latent
 from shared.settings import load_settings
 
 # Calls under way in one ingress replica; tails and pictures have bounds of their own, whose
@@ -52,13 +52,13 @@ class Tails:
         self._registry.start()
 
     async def run(
-        self, fingerprint: str, tail: str, latents: list[Latent], left_ms: list[float]
+        self, fingerprint: str, tail: str, faces: list[Face], left_ms: list[float]
     ) -> list[Result]:
-        """A result per latent, in order."""
+        """A result per face, in order."""
         served = self._registry.weights(fingerprint).tail(tail)
-        pairs = zip(latents, left_ms, strict=True)
+        pairs = zip(faces, left_ms, strict=True)
         return await asyncio.gather(
-            *(_result(served, latent, Deadline.after_ms(left)) for latent, left in pairs)
+            *(_result(served, face, Deadline.after_ms(left)) for face, left in pairs)
         )
 
 
@@ -92,9 +92,9 @@ for _name, _path in methods().items():
     setattr(Ingress, _name, _grpc_method(_path))
 
 
-async def _result(served: ServedTail, latent: Latent, deadline: Deadline) -> Result:
+async def _result(served: ServedTail, face: Face, deadline: Deadline) -> Result:
     try:
-        return await served.submit(latent, deadline)
+        return await served.submit(face, deadline)
     except SplitFerError as error:
         return error
 
@@ -121,8 +121,8 @@ def _faces_max(config: CloudConfig) -> int:
 
 
 def _run(tails: DeploymentHandle[Tails], fingerprint: str, tail: str) -> Run:
-    async def run(latents: list[Latent], left_ms: list[float]) -> Sequence[Result]:
-        response = tails.run.remote(fingerprint, tail, latents, left_ms)
+    async def run(faces: list[Face], left_ms: list[float]) -> Sequence[Result]:
+        response = tails.run.remote(fingerprint, tail, faces, left_ms)
         try:
             results: list[Result] = await response
             return results

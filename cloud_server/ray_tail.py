@@ -17,21 +17,21 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from cloud_server.batch_watch import BatchWatch
+from cloud_server.face import Face
 from cloud_server.tail import RateTable, ServedTail, TailAnswer
 from shared.deadline import Deadline
 from shared.errors import InferenceFailed, NotReady, SplitFerError
-from shared.latent import Latent
 
 log = logging.getLogger(__name__)
 
 Result = TailAnswer | SplitFerError
-# Latents, and the milliseconds that each has left -> a result each, in order.
-Run = Callable[[list[Latent], list[float]], Awaitable[Sequence[Result]]]
+# Faces, and the milliseconds that each has left -> a result each, in order.
+Run = Callable[[list[Face], list[float]], Awaitable[Sequence[Result]]]
 
 
 @dataclass(frozen=True, eq=False)
 class _Waiting:
-    latent: Latent
+    face: Face
     deadline: Deadline
     future: asyncio.Future[TailAnswer]
     since_s: float = field(default_factory=time.monotonic)
@@ -59,8 +59,8 @@ class RemoteTail(ServedTail):
     def start(self, watch: BatchWatch | None = None) -> None:
         """Nothing to begin, and no batch to watch: the replicas run already."""
 
-    def submit(self, latent: Latent, deadline: Deadline) -> asyncio.Future[TailAnswer]:
-        """Send one latent with this turn's others; cancel the future to withdraw it.
+    def submit(self, face: Face, deadline: Deadline) -> asyncio.Future[TailAnswer]:
+        """Send one face with this turn's others; cancel the future to withdraw it.
 
         Raises:
             NotReady: closed.
@@ -70,11 +70,11 @@ class RemoteTail(ServedTail):
         future: asyncio.Future[TailAnswer] = loop.create_future()
         if not self._gathered:
             loop.call_soon(self._send)
-        self._gathered.append(_Waiting(latent, deadline, future))
+        self._gathered.append(_Waiting(face, deadline, future))
         return future
 
     def admit(self, deadline: Deadline) -> None:
-        """Return where ``submit`` would take a latent now; the replicas may still refuse it.
+        """Return where ``submit`` would take a face now; the replicas may still refuse it.
 
         Raises:
             NotReady: closed.
@@ -138,7 +138,7 @@ class RemoteTail(ServedTail):
             future.add_done_callback(unwanted)
         try:
             results = await self._remote(
-                [one.latent for one in waiting],
+                [one.face for one in waiting],
                 [one.deadline.remaining_ms() for one in waiting],
             )
             if len(results) != len(waiting):

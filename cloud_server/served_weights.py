@@ -80,15 +80,16 @@ def serve_weights(
     # Other weights need not have the tail that is the default of the first.
     default = config.tail if config.tail in ids else weights.manifest.default_tail
     ids.sort(key=lambda name: name != default)  # stable: the default moves to the front
+    codec = weights.payload_codec
     tails = {}
     for name in ids:
         go_on()
         model = f"{weights.manifest.fingerprint}/{name}"
         tail = weights.tail(name, config.threads)
-        tails[name] = ServedTail(model, tail, _rate_table(weights, name), config)
+        tails[name] = ServedTail(model, tail, codec, _rate_table(weights, name), config)
         tails[name].warm_up()
     go_on()
-    return ServedWeights(weights, weights.payload_codec, weights.head(config.threads), tails)
+    return ServedWeights(weights, codec, weights.head(config.threads), tails)
 
 
 def _rate_table(weights: Weights, tail: str) -> RateTable:

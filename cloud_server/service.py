@@ -1,8 +1,8 @@
 """What the server does, free of any protocol: values in, values out.
 
-    infer:          payloads -> latents -> tail -> results
-    infer_latents:              latents -> tail -> results
-    infer_crops:      crops -> head -> latents -> tail -> results
+    infer:          payloads -> tail -> results
+    infer_latents:  latents -> tail -> results
+    infer_crops:    crops -> head -> latents -> tail -> results
     classify:  picture -> faces -> crops -> head -> latents -> tail -> results
 
 A face gets an answer or an error of its own; a request fails as a whole only where it is wrong as
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from cloud_server.auth import Access
 from cloud_server.config import CloudConfig
+from cloud_server.face import Face
 from cloud_server.head import Crop, ServedHead
 from cloud_server.health import Health
 from cloud_server.live_metrics import LiveMetrics
@@ -35,7 +36,7 @@ from cloud_server.served_weights import ServedWeights
 from cloud_server.settled import settled_all
 from cloud_server.tail import ServedTail, TailAnswer
 from cloud_server.tracing import open_tracing
-from shared.codec.payload import PayloadCodec
+from shared.codec.payload import Payload, PayloadCodec
 from shared.contracts import SCHEMA_VERSION, Answer, Box, LatencyMs, Limits, Path
 from shared.deadline import Deadline
 from shared.errors import (
@@ -171,8 +172,8 @@ class Service:
             )
         served, served_tail = self._asked(fingerprint, tail, deadline)
         with served.request():
-            latents = [_decoded(one, served.codec, served_tail, deadline) for one in payloads]
-            results, tail_ms = await self._answer(latents, served_tail, deadline)
+            faces = [_opened(one, served.codec) for one in payloads]
+            results, tail_ms = await self._answer(faces, served_tail, deadline)
         return Inferred(results, LatencyMs(tail=tail_ms, total=_since_ms(start)))
 
     async def infer_latents(
@@ -261,29 +262,27 @@ class Service:
         return Classified(read.width, read.height, faces, latency_ms)
 
     async def _answer(
-        self, latents: Sequence[Latent | SplitFerError], tail: ServedTail, deadline: Deadline
+        self, faces: Sequence[Face | SplitFerError], tail: ServedTail, deadline: Deadline
     ) -> tuple[list[FaceResult], float | None]:
-        """A result per latent, and the time of the tail's run (of the slowest, where several)."""
-        for latent in latents:
-            if isinstance(latent, Latent):
-                self.metrics.latents[tail.rates.names[latent.rate]] += 1
-        self._tracing.faces_queued(latents)
-        waiting = [
-            latent
-            if isinstance(latent, SplitFerError)
-            else _submitted(latent, tail.submit, deadline)
-            for latent in latents
-        ]
+        """A result per face, and the time of the tail's run (of the slowest, where several)."""
+        self._tracing.faces_queued(faces)
+        waiting: list[asyncio.Future[TailAnswer] | SplitFerError] = []
+        for face in faces:
+            if isinstance(face, SplitFerError):
+                waiting.append(face)
+            else:
+                self.metrics.latents[tail.rates.names[face.rate]] += 1
+                waiting.append(_submitted(face, tail.submit, deadline))
         results: list[FaceResult] = []
         times: list[float] = []
         for result in await settled_all(waiting, deadline):
             if isinstance(result, TailAnswer):
                 times.append(result.tail_ms)
                 results.append(result.answer)
+                self.metrics.faces["ok"] += 1
             else:
                 results.append(result)
-        for face in results:
-            self.metrics.faces[face.code if isinstance(face, SplitFerError) else "ok"] += 1
+                self.metrics.faces[result.code] += 1
         return results, max(times, default=None)
 
     def _asked(
@@ -315,12 +314,9 @@ def server_version() -> str:
         return "0+source"  # run from a checkout that was not installed
 
 
-def _decoded(
-    payload: bytes, codec: PayloadCodec, tail: ServedTail, deadline: Deadline
-) -> Latent | SplitFerError:
+def _opened(payload: bytes, codec: PayloadCodec) -> Payload | SplitFerError:
     try:
-        tail.admit(deadline)  # a refusal shall not cost a decoding
-        return codec.decode(payload)
+        return codec.open(payload)
     except SplitFerError as error:
         return error
 

@@ -1,9 +1,10 @@
-"""One cloud tail being served: latents in, answers out, batched across requests."""
+"""One cloud tail being served: payloads or latents in, answers out, batched across requests."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -14,9 +15,11 @@ from cloud_server.batch_time import BatchTime
 from cloud_server.batch_watch import BatchWatch, NoWatch
 from cloud_server.batcher import Batcher
 from cloud_server.config import CloudConfig
+from cloud_server.face import Face
+from shared.codec.payload import Payload, PayloadCodec
 from shared.contracts import LATENT_SHAPE, Answer
 from shared.deadline import Deadline
-from shared.errors import NotReady
+from shared.errors import CodecError, NotReady
 from shared.latent import Latent
 from shared.quantiser import ZERO_SYMBOL
 from shared.runtime import Tail
@@ -37,7 +40,7 @@ class RateTable:
 
 @dataclass(frozen=True)
 class TailAnswer:
-    """An answer, and how long the run took that made it (queueing not counted)."""
+    """An answer, and how long the run took that made it (reading counted, queueing not)."""
 
     answer: Answer
     tail_ms: float
@@ -46,17 +49,21 @@ class TailAnswer:
 class ServedTail:
     """A tail with its batcher and its one thread. ``model`` is ``<fingerprint>/<tail id>``.
 
-    Faces of every rate share a batch: each brings its own steps and temperature.
+    Faces of every rate share a batch: each brings its own steps and temperature. ``codec`` reads
+    payloads in that thread, too: the event loop has enough to do.
     """
 
-    def __init__(self, model: str, tail: Tail, rates: RateTable, config: CloudConfig) -> None:
+    def __init__(
+        self, model: str, tail: Tail, codec: PayloadCodec, rates: RateTable, config: CloudConfig
+    ) -> None:
         self.model = model
         self._tail: Tail | None = tail
+        self._codec = codec
         self.rates = rates
-        # ONNX Runtime releases the GIL, so the event loop goes on while this thread works.
+        # ONNX Runtime and the codec release the GIL, so the event loop goes on meanwhile.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tail")
         self._times = BatchTime()
-        self._batcher: Batcher[Latent, TailAnswer] = Batcher(
+        self._batcher: Batcher[Face, TailAnswer] = Batcher(
             self._run_in_thread,
             batch_max=config.batch_max,
             queue_max=config.queue_max,
@@ -85,12 +92,13 @@ class ServedTail:
         self._watch = watch or self._watch
         self._batcher.start()
 
-    def submit(self, latent: Latent, deadline: Deadline) -> asyncio.Future[TailAnswer]:
-        """Queue one latent; see ``Batcher.submit`` for what is raised."""
-        return self._batcher.submit(latent, deadline)
+    def submit(self, face: Face, deadline: Deadline) -> asyncio.Future[TailAnswer]:
+        """Queue one face; see ``Batcher.submit`` for what is raised. The future of a payload that
+        cannot be read raises ``CodecError``."""
+        return self._batcher.submit(face, deadline)
 
     def admit(self, deadline: Deadline) -> None:
-        """See ``Batcher.admit``: asked before a payload is decoded, a refusal stays cheap."""
+        """See ``Batcher.admit``."""
         self._batcher.admit(deadline)
 
     @property
@@ -116,20 +124,34 @@ class ServedTail:
         # garbage collector.
         self._tail = None
 
-    def _taken(self, latents: list[Latent], ages_ms: list[float]) -> None:
-        self._watch.batch_taken(self.model, latents, ages_ms)
+    def _taken(self, faces: list[Face], ages_ms: list[float]) -> None:
+        self._watch.batch_taken(self.model, faces, ages_ms)
 
-    async def _run_in_thread(self, latents: list[Latent]) -> list[TailAnswer]:
+    async def _run_in_thread(self, faces: list[Face]) -> list[TailAnswer | CodecError]:
         loop = asyncio.get_running_loop()
-        answers = await loop.run_in_executor(self._thread, self._run, latents)
-        self._watch.batch_ran(self.model, latents, answers[0].tail_ms)
-        return answers
+        results = await loop.run_in_executor(self._thread, self._run, faces)
+        answers = [result for result in results if isinstance(result, TailAnswer)]
+        if answers:
+            self._watch.batch_ran(self.model, faces, answers[0].tail_ms)
+        return results
 
-    def _run(self, latents: list[Latent]) -> list[TailAnswer]:
+    def _run(self, faces: Sequence[Face]) -> list[TailAnswer | CodecError]:
+        start = time.perf_counter()
+        read = [self._read(face) for face in faces]
+        latents = [one for one in read if isinstance(one, Latent)]
+        answers = iter(self._answer(latents, start) if latents else ())
+        return [next(answers) if isinstance(one, Latent) else one for one in read]
+
+    def _read(self, face: Face) -> Latent | CodecError:
+        try:
+            return self._codec.read(face) if isinstance(face, Payload) else face
+        except CodecError as error:
+            return error
+
+    def _answer(self, latents: Sequence[Latent], start: float) -> list[TailAnswer]:
         tail = self._tail
         if tail is None:
             raise NotReady("the server is stopping")
-        start = time.perf_counter()
         symbols = np.stack([latent.symbols for latent in latents])
         each = [latent.rate for latent in latents]
         rows = tail.run(symbols, self.rates.steps[each], self.rates.temperatures[each])

@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from cloud_server.face import Face
 from cloud_server.request import OK, Request, current
 from shared.errors import ConfigError, SplitFerError
-from shared.latent import Latent
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
@@ -37,13 +37,13 @@ class NoTracing:
     def end(self, request: Request) -> None:
         """Its reply was sent."""
 
-    def faces_queued(self, latents: Sequence[Latent | SplitFerError]) -> None:
+    def faces_queued(self, faces: Sequence[Face | SplitFerError]) -> None:
         """Faces of the current request begin to wait."""
 
-    def batch_taken(self, model: str, latents: Sequence[Latent], ages_ms: Sequence[float]) -> None:
+    def batch_taken(self, model: str, faces: Sequence[Face], ages_ms: Sequence[float]) -> None:
         """See ``BatchWatch``."""
 
-    def batch_ran(self, model: str, latents: Sequence[Latent], tail_ms: float) -> None:
+    def batch_ran(self, model: str, faces: Sequence[Face], tail_ms: float) -> None:
         """See ``BatchWatch``."""
 
     def close(self) -> None:
@@ -69,8 +69,8 @@ class Tracing(NoTracing):
         self._closed = False
         self._propagator = TraceContextTextMapPropagator()
         # Weak: a face that nobody waits for any more never comes to a batch.
-        self._waiting: WeakKeyDictionary[Latent, Any] = WeakKeyDictionary()
-        self._taken: WeakKeyDictionary[Latent, Any] = WeakKeyDictionary()
+        self._waiting: WeakKeyDictionary[Face, Any] = WeakKeyDictionary()
+        self._taken: WeakKeyDictionary[Face, Any] = WeakKeyDictionary()
 
     def begin(self, request: Request, headers: Mapping[str, str]) -> None:
         """See ``NoTracing``."""
@@ -97,37 +97,37 @@ class Tracing(NoTracing):
             span.set_status(self._trace.StatusCode.ERROR, request.code)
         span.end()
 
-    def faces_queued(self, latents: Sequence[Latent | SplitFerError]) -> None:
+    def faces_queued(self, faces: Sequence[Face | SplitFerError]) -> None:
         """See ``NoTracing``."""
         if (request := current()) is not None:
-            for latent in latents:
-                if isinstance(latent, Latent):
-                    self._waiting[latent] = request.span
+            for face in faces:
+                if not isinstance(face, SplitFerError):
+                    self._waiting[face] = request.span
 
-    def batch_taken(self, model: str, latents: Sequence[Latent], ages_ms: Sequence[float]) -> None:
+    def batch_taken(self, model: str, faces: Sequence[Face], ages_ms: Sequence[float]) -> None:
         """See ``BatchWatch``."""
         now_ns = time.time_ns()
-        for latent, age_ms in zip(latents, ages_ms, strict=True):
-            if (asked := self._waiting.pop(latent, None)) is not None:
+        for face, age_ms in zip(faces, ages_ms, strict=True):
+            if (asked := self._waiting.pop(face, None)) is not None:
                 span = self._tracer.start_span(
                     "queue",
                     self._trace.set_span_in_context(asked),
                     start_time=now_ns - int(age_ms * _NS_PER_MS),
                 )
                 span.end(now_ns)
-                self._taken[latent] = span.get_span_context()
+                self._taken[face] = span.get_span_context()
 
-    def batch_ran(self, model: str, latents: Sequence[Latent], tail_ms: float) -> None:
+    def batch_ran(self, model: str, faces: Sequence[Face], tail_ms: float) -> None:
         """See ``BatchWatch``."""
-        faces = [context for one in latents if (context := self._taken.pop(one, None)) is not None]
-        links = [self._trace.Link(context) for context in faces if context.trace_flags.sampled]
+        queued = [context for one in faces if (context := self._taken.pop(one, None)) is not None]
+        links = [self._trace.Link(context) for context in queued if context.trace_flags.sampled]
         if not links:  # nobody looks at any of these
             return
         now_ns = time.time_ns()
         span = self._tracer.start_span(
             "batch",
             self._trace.set_span_in_context(self._trace.INVALID_SPAN),
-            attributes={"splitfer.model": model, "splitfer.faces": len(latents)},
+            attributes={"splitfer.model": model, "splitfer.faces": len(faces)},
             links=links,
             start_time=now_ns - int(tail_ms * _NS_PER_MS),
         )

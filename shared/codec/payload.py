@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import struct
 import zlib
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from shared.codec import raw
 from shared.codec.entropy import EntropyTables, decode_symbols, encode_symbols
@@ -32,6 +32,15 @@ HEADER_BYTES = _HEADER.size
 
 # No payload is larger than this: the raw codec is the worst that is sent.
 MAX_PAYLOAD_BYTES = HEADER_BYTES + raw.SIZE_BYTES
+
+
+@dataclass(frozen=True, eq=False)
+class Payload:
+    """A payload that came whole; its ``body``, written by ``codec``, is yet to be read."""
+
+    rate: int
+    codec: str
+    body: bytes
 
 
 class PayloadCodec:
@@ -68,11 +77,15 @@ class PayloadCodec:
         return _HEADER.pack(first, _checksum(first, body)) + body
 
     def decode(self, payload: bytes) -> Latent:
-        """The latent of a payload.
+        """The latent of a payload: ``open``, then ``read``."""
+        return self.read(self.open(payload))
+
+    def open(self, payload: bytes) -> Payload:
+        """The payload whose bytes these are; it is cheap.
 
         Raises:
             PayloadTooLarge: longer than any payload can be.
-            MalformedPayload: too short, unknown codec or rate, wrong checksum, wrong body.
+            MalformedPayload: too short, unknown codec or rate, wrong checksum.
         """
         if len(payload) > MAX_PAYLOAD_BYTES:
             raise PayloadTooLarge(f"a payload is {len(payload)} bytes; at most {MAX_PAYLOAD_BYTES}")
@@ -89,17 +102,24 @@ class PayloadCodec:
         body = payload[HEADER_BYTES:]
         if checksum != _checksum(first, body):
             raise MalformedPayload("wrong checksum: the payload was damaged on its way")
-        return Latent(self._read(name, body, rate), rate)
+        return Payload(rate, name, body)
+
+    def read(self, payload: Payload) -> Latent:
+        """The latent of a payload, which is the work; the interpreter goes on meanwhile.
+
+        Raises:
+            MalformedPayload: wrong body.
+        """
+        if payload.codec == RAW or self._tables is None:
+            symbols = raw.decode(payload.body)
+        else:
+            symbols = decode_symbols(payload.body, payload.rate, self._tables)
+        return Latent(symbols, payload.rate)
 
     def _write(self, name: str, latent: Latent) -> bytes:
         if name == RAW or self._tables is None:
             return raw.encode(latent.symbols)
         return encode_symbols(latent.symbols, latent.rate, self._tables)
-
-    def _read(self, name: str, body: bytes, rate: int) -> NDArray[np.uint8]:
-        if name == RAW or self._tables is None:
-            return raw.decode(body)
-        return decode_symbols(body, rate, self._tables)
 
 
 def _checksum(first: int, body: bytes) -> int:

@@ -18,10 +18,18 @@ from hypothesis.stateful import (
 
 from cloud_server.batcher import Batcher
 from shared.deadline import Deadline
-from shared.errors import DeadlineExceeded, InferenceFailed, NotReady, Overloaded
+from shared.errors import (
+    DeadlineExceeded,
+    InferenceFailed,
+    MalformedPayload,
+    NotReady,
+    Overloaded,
+    SplitFerError,
+)
 
 QUEUE_MAX = 5
-KINDS = ("good", "good", "good", "raise", "short", "cancel")
+POISONS = ("raise", "short", "cancel")
+KINDS = ("good", "good", "good", "unreadable", *POISONS)
 
 
 class Batching(RuleBasedStateMachine):
@@ -66,7 +74,7 @@ class Batching(RuleBasedStateMachine):
         assert not waiting or order[-1] < min(waiting)
         assert all(age_ms >= 0 for age_ms in ages_ms)
 
-    async def run_network(self, items: list[int]) -> list[int]:
+    async def run_network(self, items: list[int]) -> list[int | SplitFerError]:
         assert 1 <= len(items) <= (self.batch_max or QUEUE_MAX)
         assert not self.running, "one run at a time"
         for item in items:
@@ -83,7 +91,11 @@ class Batching(RuleBasedStateMachine):
             raise ValueError("poison")
         if "cancel" in kinds:
             raise asyncio.CancelledError
-        return [10 * item for item in items][1 if "short" in kinds else 0 :]
+        results = [
+            MalformedPayload("unreadable") if self.kinds[item] == "unreadable" else 10 * item
+            for item in items
+        ]
+        return results[1 if "short" in kinds else 0 :]
 
     async def submitted(self, patience_s: float, kind: str) -> bool:
         number, deadline = len(self.futures), Deadline(self.now + patience_s)
@@ -183,8 +195,10 @@ class Batching(RuleBasedStateMachine):
             if error is None:
                 assert future.result() == 10 * number
                 assert self.kinds[number] == "good"
+            elif isinstance(error, MalformedPayload):
+                assert self.kinds[number] == "unreadable"
             elif isinstance(error, InferenceFailed):
-                assert self.kinds[number] != "good", "a good item failed with a poisoned one"
+                assert self.kinds[number] in POISONS, "a good item failed with a poisoned one"
             elif isinstance(error, DeadlineExceeded):
                 # Work was spent on it only where another one's failure made it late.
                 assert self.ran[number] <= 1

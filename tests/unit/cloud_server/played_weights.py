@@ -20,6 +20,7 @@ from shared.errors import WeightsError
 from shared.latent import Latent
 
 CONFIG = CloudConfig(batch_max=4)
+CODEC = PayloadCodec(None, 1)
 LATENT = Latent(np.full((8, 28, 28), 128, np.uint8), 0)
 
 
@@ -40,9 +41,9 @@ def played(fingerprint: str, version: int = 0, folder: Path = Path("start")) -> 
     )
     network: Any = _SignedTail(version)
     rates = RateTable(("r",), np.ones((1, 8), np.float32), np.ones(1, np.float32))
-    tail = ServedTail(f"{fingerprint}/cloud", network, rates, CONFIG)
+    tail = ServedTail(f"{fingerprint}/cloud", network, CODEC, rates, CONFIG)
     head: Any = None
-    return ServedWeights(weights, PayloadCodec(None, 1), head, {"cloud": tail})
+    return ServedWeights(weights, CODEC, head, {"cloud": tail})
 
 
 async def answer(served: ServedWeights) -> tuple[str, int]:

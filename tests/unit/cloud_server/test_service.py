@@ -1,6 +1,8 @@
 import asyncio
 import json
+import struct
 import threading
+import zlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +39,10 @@ from tests.unit.cloud_server.pictures import BAD, encoded, grey
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SYMBOLS = np.random.default_rng(0).integers(113, 144, (5, 8, 28, 28), dtype=np.uint8)
-PAYLOADS = [PayloadCodec(None, 1).encode(Latent(symbols, 0)) for symbols in SYMBOLS]
+CODEC = PayloadCodec(None, 1)
+PAYLOADS = [CODEC.encode(Latent(symbols, 0)) for symbols in SYMBOLS]
+# As from a broken encoder: the checksum fits, the body is no latent's.
+WRONG_BODY = struct.pack(">BI", 1, zlib.crc32(b"\x01abc")) + b"abc"
 
 
 def soon() -> Deadline:
@@ -68,7 +73,7 @@ def with_tail(weights_folder: Path, tail: Any, **settings: Any) -> Service:
     config = config_of(weights_folder, **settings)
     real = Registry.load(config).default
     rates = RateTable(("f/r",), np.ones((1, 8), np.float32), np.ones(1, np.float32))
-    served = ServedTail(f"{real.fingerprint}/cloud", tail, rates, config)
+    served = ServedTail(f"{real.fingerprint}/cloud", tail, CODEC, rates, config)
     return Service(config, Registry([replace(real, tails={"cloud": served})]))
 
 
@@ -164,8 +169,9 @@ async def test_faces_of_different_rates_share_a_batch(weights_copy: Path) -> Non
         (PAYLOADS[1] + b"x", "too_large"),
         (b"\xee" + PAYLOADS[1][1:], "malformed_payload"),
         (PAYLOADS[1][:1] + b"0000" + PAYLOADS[1][5:], "malformed_payload"),
+        (WRONG_BODY, "malformed_payload"),
     ],
-    ids=["empty", "truncated", "too long", "unknown codec", "wrong checksum"],
+    ids=["empty", "truncated", "too long", "unknown codec", "wrong checksum", "wrong body"],
 )
 async def test_one_bad_payload_never_fails_its_frame(
     service: Service, payload: bytes, code: str
@@ -176,6 +182,15 @@ async def test_one_bad_payload_never_fails_its_frame(
     alone = await infer(service, PAYLOADS[0]) + await infer(service, PAYLOADS[2])
     for got, expected in zip((good, also_good), alone, strict=True):
         np.testing.assert_allclose(got.probabilities, expected.probabilities, atol=1e-5)
+
+
+async def test_what_cannot_be_read_costs_no_run(stuck: tuple[Service, StuckTail]) -> None:
+    service, tail = stuck
+    (bad,) = await infer(service, WRONG_BODY)
+    assert bad.code == "malformed_payload"
+    assert tail.runs == 0
+    tail.go.set()
+    await assert_fine(service)
 
 
 async def test_a_frame_without_faces_has_no_results(service: Service) -> None:

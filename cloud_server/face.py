@@ -1,0 +1,11 @@
+"""A face, as a tail takes it."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from shared.codec.payload import Payload
+from shared.latent import Latent
+
+# Both know their ``rate``; a payload is yet to be read.
+Face: TypeAlias = Latent | Payload
