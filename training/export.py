@@ -54,8 +54,8 @@ from training.recipe import read_recipe
 
 WEIGHTS = Path("shared/weights")
 CLOUD_TAIL = "cloud"
-# By `python -m training.measure_crop`.
-CROP = Cropping(scale=1.18, shift_x=0.0, shift_y=-0.075)
+# The square by `python -m training.measure_crop`.
+CROP = Cropping(scale=1.18, shift_x=0.0, shift_y=-0.075, detail_px=56, reduce="lanczos")
 FIT_FACES = 12_000
 
 

@@ -1,9 +1,10 @@
 """Train the large cloud tail and add it to weights that exist: ``python -m training.large_tail``.
 
 The head, its rates and the entropy tables stand still, so a device notices nothing. The tail is an
-ensemble of the run's own cloud tail and members that go on from it, each with its own seed; or,
-with ``--of``, of the cloud tails of any finished runs that have the head in common. A member is a
-run like any other (``training/runs/<run>-member<n>``): it can be killed and goes on.
+ensemble of the run's own cloud tail and members that go on from it (or, with ``--tail-of``, from
+that of another run, which differs more), each with its own seed; or, with ``--of``, of the cloud
+tails of any finished runs that have the head in common. A member is a run like any other
+(``training/runs/<run>-member<n>``, or ``-<kind of tail><n>``): it can be killed and goes on.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from shared.errors import WeightsError
@@ -41,6 +43,10 @@ def main() -> int:
     parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
     parser.add_argument("--members", type=int, default=2, help="besides the run's own cloud tail")
     parser.add_argument("--epochs", type=int, default=1, help="of each member")
+    parser.add_argument(
+        "--tail-of", metavar="RUN", default="",
+        help="members begin as this run's cloud tail, be it of another kind or on another head",
+    )  # fmt: skip
     parser.add_argument("--of", nargs="+", metavar="RUN", help="of these instead, on one head")
     arguments = parser.parse_args()
     try:
@@ -51,10 +57,14 @@ def main() -> int:
         train, held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
         public_test = {"PublicTest": load_fer2013(data, "PublicTest")}
         names = [arguments.run]
+        member, begin = "member", arguments.tail_of
+        if begin:
+            member = load_split_model(CHECKPOINTS / begin / CHECKPOINT).config.cloud
+            recipe = replace(recipe, model=replace(recipe.model, cloud=member))
         for seed in range(1, arguments.members + 1):
             one = member_recipe(recipe, seed, arguments.epochs)
-            train_member(arguments.run, one, train, {"holdout": held_out})
-            names.append(f"{arguments.run}-member{seed}")
+            train_member(arguments.run, one, train, {"holdout": held_out}, member, tail_of=begin)
+            names.append(f"{arguments.run}-{member}{seed}")
         names = arguments.of or names
         members = [load_split_model(CHECKPOINTS / name / CHECKPOINT) for name in names]
         check_heads(folder, names, members)

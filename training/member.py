@@ -18,26 +18,34 @@ from training.recipe import Recipe, Stage
 from training.train import Trainer
 
 RUNS, CHECKPOINTS = Path("training/runs"), Path(".checkpoints")
+_CLOUD = "cloud_tail."
 
 
 def member_recipe(whole: Recipe, seed: int, epochs: int) -> Recipe:
     """How one member goes on: the cloud tail alone, at the size it is used at."""
     stage = Stage(
         size=224, epochs=epochs, lr_first=1e-3, lr_last=5e-6, parts=("cloud",), batch=64,
-        warm_up_steps=60, augment=whole.stages[-1].augment,
+        warm_up_steps=60, augment=whole.stages[-1].augment, recropped=whole.stages[-1].recropped,
     )  # fmt: skip
     return dataclasses.replace(whole, seed=seed, stages=(stage,), start_from="", mutual=0.0)
 
 
 def train_member(
     run: str, recipe: Recipe, train: Faces, held_out: dict[str, Faces], name: str = "member",
-    kind: type[SplitModel] = SplitModel,
+    kind: type[SplitModel] = SplitModel, tail_of: str = "",
 ) -> SplitModel:  # fmt: skip
-    """``run`` with the member's cloud tail, averaged weights, trained or found finished."""
+    """``run`` with the member's cloud tail, averaged weights, trained or found finished. It begins
+    as the one of the run ``tail_of``, else as that of ``run``."""
     name = f"{run}-{name}{recipe.seed}"
     member = Trainer(recipe, RUNS / name, CHECKPOINTS / name, torch.device("cpu"), kind)
     if not member.resume():
-        member.model.load_state_dict(averaged_weights(CHECKPOINTS / run / CHECKPOINT))
+        weights = averaged_weights(CHECKPOINTS / run / CHECKPOINT)
+        if tail_of:
+            other = averaged_weights(CHECKPOINTS / tail_of / CHECKPOINT)
+            weights = {k: v for k, v in weights.items() if not k.startswith(_CLOUD)} | {
+                k: v for k, v in other.items() if k.startswith(_CLOUD)
+            }
+        member.model.load_state_dict(weights)
         member.average = Average(member.model, recipe.average)
     member.fit(train, held_out)
     return trained(recipe, name, kind)
