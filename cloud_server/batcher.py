@@ -267,7 +267,9 @@ class Batcher(Generic[Item, Result]):
             self._ends_s = None
         if len(results) != len(batch):
             raise RuntimeError(f"{len(results)} results for {len(batch)} items")
-        self._times.learn(len(batch), self._clock() - start_s)
+        # What could not be read costs next to nothing, and says nothing of a run.
+        if ran := sum(not isinstance(result, SplitFerError) for result in results):
+            self._times.learn(ran, self._clock() - start_s)
         return results
 
     def _forget_settled(self) -> bool:

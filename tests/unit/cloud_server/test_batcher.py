@@ -8,7 +8,13 @@ import pytest
 from cloud_server.batch_time import BatchTime
 from cloud_server.batcher import Batcher
 from shared.deadline import Deadline
-from shared.errors import DeadlineExceeded, InferenceFailed, NotReady, Overloaded
+from shared.errors import (
+    DeadlineExceeded,
+    InferenceFailed,
+    MalformedPayload,
+    NotReady,
+    Overloaded,
+)
 
 # Not from now: "now" would be when the tests were collected, which may be minutes ago.
 LATER = Deadline(1e9)
@@ -133,6 +139,20 @@ class Timed:
         for size in (1, 16):
             times.learn(size, self.fixed_s + self.per_item_s * size)
         return times
+
+
+async def test_items_with_an_error_of_their_own_say_nothing_of_what_a_run_takes() -> None:
+    network = Timed(0, 1)
+    times = network.known()
+
+    async def unreadable(items: list[int]) -> list[MalformedPayload]:
+        return [MalformedPayload(str(item)) for item in items]
+
+    async with batching(unreadable, times=times, clock=lambda: network.now) as batcher:
+        for n in range(20):
+            with pytest.raises(MalformedPayload, match=str(n)):
+                await batcher.submit(n, LATER)
+    assert times.of(4) == pytest.approx(4)
 
 
 async def test_what_cannot_make_it_behind_the_queue_is_refused_at_once() -> None:
