@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from benchmarks import markdown
 
-# A face of the default rate, with its share of message and framing; and a latent between replicas.
-UP_BYTES, DOWN_BYTES, LATENT_BYTES = 480, 90, 6272
+# A face of the default rate, with its share of message and framing.
+UP_BYTES, DOWN_BYTES = 480, 90
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def mean_wait_ms(faces_per_s: float, ms_a_face: float, processes: int) -> float:
 
 
 def network_mbit_per_s(faces_per_s: float, up_bytes: float, down_bytes: float) -> float:
-    """What callers send and get; inside the cluster each byte travels up to twice more."""
+    """What callers send and get; inside the cluster each byte travels about twice more."""
     return faces_per_s * (up_bytes + down_bytes) * 8 / 1e6
 
 
@@ -80,22 +80,18 @@ def plan(replicas: int, costs_ms: Mapping[str, float], utilisation: float) -> di
         "ingress": needed(faces_per_s, costs_ms["ingress"], utilisation),
         "proxy": needed(faces_per_s, costs_ms["proxy"], utilisation),
         "wait_ms": mean_wait_ms(faces_per_s, costs_ms["tail"], replicas),
-        "outside_mbit_per_s": network_mbit_per_s(faces_per_s, UP_BYTES, DOWN_BYTES),
-        "inside_mbit_per_s": network_mbit_per_s(faces_per_s, LATENT_BYTES, DOWN_BYTES),
+        "network_mbit_per_s": network_mbit_per_s(faces_per_s, UP_BYTES, DOWN_BYTES),
     }
 
 
 def table(plans: list[dict[str, float]]) -> str:
     """In Markdown."""
-    head = [
-        "tail replicas", "faces/s", "ingress", "proxies", "mean wait", "outside",
-        "ingress to tails",
-    ]  # fmt: skip
+    head = ["tail replicas", "faces/s", "ingress", "proxies", "mean wait", "network"]
     rows = [
         [
             f"{one['tail']:.0f}", f"{one['faces_per_s']:.0f}", f"{one['ingress']:.0f}",
             f"{one['proxy']:.0f}", f"{one['wait_ms']:.2f} ms",
-            f"{one['outside_mbit_per_s']:.0f} Mbit/s", f"{one['inside_mbit_per_s']:.0f} Mbit/s",
+            f"{one['network_mbit_per_s']:.0f} Mbit/s",
         ]
         for one in plans
     ]  # fmt: skip
