@@ -16,14 +16,14 @@ from cloud_server.config import CloudConfig
 from cloud_server.grpc_call import Context, abort_call, answer_call
 from cloud_server.grpc_guard import Handler, guarded
 from cloud_server.grpc_observer import observed
+from cloud_server.infer_reply import fill, fill_result, fill_time
 from cloud_server.infer_stream import InferStream
 from cloud_server.oip_grpc import OIP_SERVICE, OipServicer
-from cloud_server.service import FaceResult, Service
+from cloud_server.service import Service
 from cloud_server.token_file import Scope
-from shared.contracts import LatencyMs
 from shared.deadline import Deadline
 from shared.errors import ConfigError, SplitFerError
-from shared.reply_checksum import classify_checksum, infer_checksum
+from shared.reply_checksum import classify_checksum
 from shared.stubs.inference import grpc_inference_pb2_grpc as oip_pb_grpc
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
@@ -99,9 +99,7 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
                 pass  # starting or draining
         except SplitFerError as error:
             await abort_call(context, error)
-        stream = InferStream(
-            service, self._infer, context, caller.allowance, self._stream_in_flight
-        )
+        stream = InferStream(service, context, caller.allowance, self._stream_in_flight)
         self._streams.add(stream)
         try:
             await stream.run()
@@ -114,9 +112,8 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
         inferred = await self._service.infer(
             request.fingerprint, request.tail, request.payloads, deadline
         )
-        results = [_result(result) for result in inferred.results]
-        reply = pb.InferResponse(results=results, time=_time(inferred.latency_ms))
-        reply.checksum = infer_checksum(request.payloads, reply)
+        reply = pb.InferResponse()
+        fill(reply, request.payloads, inferred)
         return reply
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
@@ -124,15 +121,11 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
 
         async def work(deadline: Deadline) -> pb.ClassifyResponse:
             seen = await self._service.classify(request.picture, request.tail, deadline)
-            faces = [
-                pb.DetectedFace(
-                    box=pb.Box(x=box.x, y=box.y, w=box.w, h=box.h), result=_result(result)
-                )
-                for box, result in seen.faces
-            ]
-            reply = pb.ClassifyResponse(
-                width=seen.width, height=seen.height, faces=faces, time=_time(seen.latency_ms)
-            )
+            reply = pb.ClassifyResponse(width=seen.width, height=seen.height)
+            for box, result in seen.faces:
+                face = reply.faces.add(box=pb.Box(x=box.x, y=box.y, w=box.w, h=box.h))
+                fill_result(face.result, result)
+            fill_time(reply.time, seen.latency_ms)
             reply.checksum = classify_checksum(request.picture, reply)
             return reply
 
@@ -272,20 +265,3 @@ def _credentials(config: CloudConfig) -> grpc.ServerCredentials | None:
             raise ConfigError(f"{name}: cannot read {path}: {error.strerror}") from error
     client_ca = pems[2] if len(pems) > 2 else None
     return grpc.ssl_server_credentials([(pems[0], pems[1])], client_ca, client_ca is not None)
-
-
-def _result(result: FaceResult) -> pb.FaceResult:
-    if isinstance(result, SplitFerError):
-        return pb.FaceResult(
-            error=pb.Error(code=result.code, message=str(result), retryable=result.retryable)
-        )
-    return pb.FaceResult(answer=pb.Answer(probabilities=result.probabilities, model=result.model))
-
-
-def _time(latency_ms: LatencyMs) -> pb.ServerTime:
-    return pb.ServerTime(
-        total_ms=latency_ms.total,
-        tail_ms=latency_ms.tail,
-        detect_ms=latency_ms.detect,
-        head_ms=latency_ms.head,
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from enum import Enum, auto
 
 from cloud_server.in_flight import InFlight
@@ -44,7 +43,7 @@ class Health:
         """Whether no request is in flight."""
         return not self._in_flight.count
 
-    def request(self) -> AbstractContextManager[None]:
+    def request(self) -> InFlight:
         """A request, from its arrival to its answer.
 
         Raises:

@@ -14,14 +14,22 @@ class InFlight:
         self._none = asyncio.Event()
         self._none.set()
 
-    def __enter__(self) -> None:
+    def enter(self) -> None:
+        """One more; ``leave`` once it has its answer."""
         self.count += 1
         self._none.clear()
 
-    def __exit__(self, *_: object) -> None:
+    def leave(self) -> None:
+        """One less."""
         self.count -= 1
         if not self.count:
             self._none.set()
+
+    def __enter__(self) -> None:
+        self.enter()
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
 
     async def none(self) -> None:
         """Return once there is none."""

@@ -1,7 +1,9 @@
 """``InferStream``: many frames' latents on one call that stays open.
 
-    read -> a task a message -> answers in the order in which they are ready -> written one by one
-         `- refused at once, where there is no time for it
+    read -> faces under way -> answers in the order in which they are ready -> written one by one
+         `- refused at once, where there is no time for them
+
+A message has no task of its own: callbacks lead it from one step to the next, at half the cost.
 
 It reads no further while as many messages as may be in flight have no answer yet, so that a caller
 which sends faster than it is served, or does not read, is held up by the connection itself.
@@ -13,17 +15,21 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import grpc
 
 from cloud_server.allowance import Allowance
 from cloud_server.error_map import unexpected
+from cloud_server.in_flight import InFlight
+from cloud_server.infer_reply import fill
 from cloud_server.request import TRACEPARENT, Request, failed
-from cloud_server.service import Service
+from cloud_server.service import Inferred, Place, Service
+from cloud_server.settling import Settling
 from cloud_server.standing_queue import StandingQueue
+from cloud_server.tail import TailAnswer
 from cloud_server.transit import Transit
 from shared.deadline import Deadline
 from shared.errors import MalformedPayload, Overloaded, SplitFerError
@@ -34,24 +40,32 @@ _LONGEST_MS = 3_600_000.0
 log = logging.getLogger(__name__)
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Infer: TypeAlias = Callable[[pb.InferRequest, Deadline], Awaitable[pb.InferResponse]]
+
+
+@dataclass(slots=True, eq=False)
+class _Message:
+    """One that was let in: what it asks, its answer to be, and what counts it until then."""
+
+    asked: pb.InferRequest
+    request: Request
+    answer: pb.InferStreamResponse
+    counts: tuple[Allowance | InFlight, ...]
+
+    def leave(self) -> None:
+        """It is answered, or nobody waits for it."""
+        for count in self.counts:
+            count.leave()
 
 
 class InferStream:
-    """One open stream, of a caller that was let in already. ``infer`` answers one message, and
-    ``most`` of them may be in flight."""
+    """One open stream, of a caller that was let in already. ``most`` messages may be in flight."""
 
     def __init__(
-        self,
-        service: Service,
-        infer: Infer,
-        context: Context,
-        allowance: Allowance,
-        most: int,
-    ) -> None:
-        self._service, self._infer, self._context = service, infer, context
+        self, service: Service, context: Context, allowance: Allowance, most: int
+    ) -> None:  # fmt: skip
+        self._service, self._context = service, context
         self._allowance, self._most = allowance, most
-        self._answering: set[asyncio.Task[None]] = set()
+        self._under_way: dict[_Message, Settling[TailAnswer]] = {}
         self._answers: deque[pb.InferStreamResponse] = deque()
         self._in_flight = 0
         self._transit, self._queue = Transit(), StandingQueue()
@@ -76,17 +90,15 @@ class InferStream:
             waits = (reading, writing, draining)
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             reading.cancel()
-            while self._answering and not writing.done():
-                await asyncio.wait((writing, *self._answering), return_when=asyncio.FIRST_COMPLETED)
-            while self._answers and not writing.done():
+            while self._in_flight and not writing.done():
                 self._room.clear()
                 room = asyncio.create_task(self._room.wait())
                 await asyncio.wait((writing, room), return_when=asyncio.FIRST_COMPLETED)
                 room.cancel()
         finally:
-            # Also where the caller has gone: its faces are withdrawn.
-            for task in (reading, writing, draining, *self._answering):
+            for task in (reading, writing, draining):
                 task.cancel()
+            self._hang_up()
             await asyncio.gather(reading, writing, draining, return_exceptions=True)
         if not reading.cancelled() and reading.exception() is not None:
             raise MalformedPayload("a message cannot be read: it is not of this method's type")
@@ -102,23 +114,56 @@ class InferStream:
             self._in_flight += 1
             self._take(message)
 
-    def _take(self, message: pb.InferStreamRequest) -> None:
-        """Answer it in a task; a refusal shall not cost even that."""
-        headers = {TRACEPARENT: message.traceparent} if message.traceparent else {}
+    def _take(self, said: pb.InferStreamRequest) -> None:
+        headers = {TRACEPARENT: said.traceparent} if said.traceparent else {}
         request = self._service.observer.begin("grpc", _METHOD, headers)
-        request.received_bytes = message.ByteSize()
-        answer = pb.InferStreamResponse(id=message.id)
-        asked = message.request
+        request.received_bytes = said.ByteSize()
+        answer = pb.InferStreamResponse(id=said.id)
+        asked = said.request
         try:
-            deadline = self._deadline(message)
-            self._service.admit(asked.fingerprint, asked.tail, deadline)
+            deadline = self._deadline(said)
+            place = self._service.admit(asked.fingerprint, asked.tail, deadline)
+            message = self._let_in(asked, place, request, answer)
+            try:
+                self._under_way[message] = self._service.begin(
+                    place, asked.payloads, deadline, partial(self._answered, message)
+                )
+            except BaseException:
+                message.leave()
+                raise
         except Exception as error:
             self._refuse(answer, error)
             self._end(request, answer)
-            return
-        task = asyncio.create_task(self._answer(asked, deadline, request, answer))
-        self._answering.add(task)
-        task.add_done_callback(partial(self._left, request))
+
+    def _let_in(
+        self,
+        asked: pb.InferRequest,
+        place: Place,
+        request: Request,
+        answer: pb.InferStreamResponse,
+    ) -> _Message:
+        counts = (self._allowance, self._service.health.request(), place.weights.request())
+        for count in counts:  # the first alone may refuse
+            count.enter()
+        return _Message(asked, request, answer, counts)
+
+    def _answered(self, message: _Message, inferred: Inferred) -> None:
+        del self._under_way[message]
+        message.leave()
+        try:
+            fill(message.answer.response, message.asked.payloads, inferred)
+        except Exception as error:
+            self._refuse(message.answer, error)
+        self._end(message.request, message.answer)
+
+    def _hang_up(self) -> None:
+        """The caller has gone: its faces are withdrawn."""
+        for message, faces in self._under_way.items():
+            faces.withdraw()
+            message.leave()
+            message.request.code = "hung_up"
+            self._service.observer.end(message.request)
+        self._under_way.clear()
 
     async def _write(self) -> None:
         while True:
@@ -129,27 +174,6 @@ class InferStream:
             self._answers.popleft()
             self._in_flight -= 1
             self._room.set()
-
-    async def _answer(
-        self,
-        asked: pb.InferRequest,
-        deadline: Deadline,
-        request: Request,
-        answer: pb.InferStreamResponse,
-    ) -> None:
-        try:
-            with self._allowance.request(), self._service.health.request():
-                reply = await self._infer(asked, deadline)
-            answer.response.CopyFrom(reply)
-        except Exception as error:
-            self._refuse(answer, error)
-        self._end(request, answer)
-
-    def _left(self, request: Request, task: asyncio.Task[None]) -> None:
-        self._answering.discard(task)
-        if task.cancelled():  # also one that had not begun
-            request.code = "hung_up"
-            self._service.observer.end(request)
 
     def _end(self, request: Request, answer: pb.InferStreamResponse) -> None:
         request.sent_bytes = answer.ByteSize()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,7 +38,7 @@ class ServedWeights:
         """How many are in flight."""
         return self._in_flight.count
 
-    def request(self) -> AbstractContextManager[None]:
+    def request(self) -> InFlight:
         """A request, from the choice of its weights to its answer: an unloading waits for it."""
         return self._in_flight
 

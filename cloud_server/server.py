@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import math
-import os
 import signal
 import socket
 import ssl
@@ -20,6 +19,7 @@ from cloud_server.grpc_api import GrpcServer
 from cloud_server.health import Phase
 from cloud_server.http_observer import HttpObserver
 from cloud_server.http_protocol import HEADER_BYTES, bounded_http
+from cloud_server.process import keep_what_is_loaded, run_as_batch
 from cloud_server.registry import Registry
 from cloud_server.reload import reload
 from cloud_server.rest_api import build_app
@@ -30,9 +30,6 @@ from shared.errors import ConfigError
 log = logging.getLogger("cloud_server")
 # For replies that are being written. Not longer: a health watch is a call that never ends.
 _LAST_WORDS_S = 2.0
-# Where a network runs on the same core, what arrives waits for its turn instead of breaking in:
-# each such break costs the run its caches, in all a tenth of what a core can serve.
-_SCHEDULING = getattr(os, "SCHED_BATCH", None)  # Linux alone has it
 
 
 class _HttpServer(uvicorn.Server):
@@ -72,9 +69,7 @@ async def serve(config: CloudConfig, read: Callable[[], CloudConfig]) -> None:
         ConfigError: a port is taken, or a setting does not fit the weights.
         WeightsError: the weights cannot be used.
     """
-    if _SCHEDULING is not None:
-        with contextlib.suppress(OSError):  # a sandbox may forbid it
-            os.sched_setscheduler(0, _SCHEDULING, os.sched_param(0))
+    run_as_batch()
     stop, hurry = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -106,6 +101,7 @@ async def _serve(
         listening.cancel()
         await http_task
 
+    keep_what_is_loaded()
     service.health.phase = Phase.SERVING
     await grpc_server.serve()
     model = service.model()

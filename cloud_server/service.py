@@ -16,7 +16,8 @@ import importlib.metadata
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ from cloud_server.picture_reader import PictureReader
 from cloud_server.registry import Registry
 from cloud_server.request import about
 from cloud_server.served_weights import ServedWeights
-from cloud_server.settled import settled_all
+from cloud_server.settling import Settling, settled_all
 from cloud_server.tail import ServedTail, TailAnswer
 from cloud_server.tracing import open_tracing
 from shared.codec.payload import Payload, PayloadCodec
@@ -86,6 +87,13 @@ class Classified:
     height: int
     faces: list[tuple[Box, FaceResult]]
     latency_ms: LatencyMs
+
+
+class Place(NamedTuple):
+    """Where a request's faces go."""
+
+    weights: ServedWeights
+    tail: ServedTail
 
 
 class Service:
@@ -143,14 +151,47 @@ class Service:
             served=self._registry.fingerprints,
         )
 
-    def admit(self, fingerprint: str, tail: str, deadline: Deadline) -> None:
-        """Return where ``infer`` would take a face now; it is cheap.
+    def admit(self, fingerprint: str, tail: str, deadline: Deadline) -> Place:
+        """Where ``begin`` would take a face now; ``tail`` empty means the default. It is cheap.
 
         Raises:
             ModelMismatch, DeadlineExceeded: see ``infer``.
             Overloaded, NotReady: see ``Batcher.admit``.
         """
-        self._asked(fingerprint, tail, deadline)[1].admit(deadline)
+        place = self._place(fingerprint, tail, deadline)
+        place.tail.admit(deadline)
+        return place
+
+    def begin(
+        self,
+        place: Place,
+        payloads: Sequence[bytes],
+        deadline: Deadline,
+        done: Callable[[Inferred], None],
+    ) -> Settling[TailAnswer]:
+        """``infer`` without waiting: ``done`` is told, later, unless the faces are withdrawn
+        before. The caller counts the request with ``place.weights`` until either.
+
+        Raises:
+            PayloadTooLarge: see ``infer``.
+        """
+        start = time.perf_counter()
+        self._bound(len(payloads))
+        limits = self.config.limits
+        size = sum(map(len, payloads))
+        if size > limits.infer_message_bytes:
+            raise PayloadTooLarge(
+                f"{size} bytes of payloads; at most {limits.infer_message_bytes} in one message"
+            )
+        codec = place.weights.codec
+        waiting = self._queued([_opened(one, codec) for one in payloads], place.tail, deadline)
+
+        def settled() -> None:
+            results, tail_ms = self._counted(faces.results)
+            done(Inferred(results, LatencyMs(tail=tail_ms, total=_since_ms(start))))
+
+        faces = Settling(waiting, deadline, settled)
+        return faces
 
     async def infer(
         self, fingerprint: str, tail: str, payloads: Sequence[bytes], deadline: Deadline
@@ -162,19 +203,14 @@ class Service:
             PayloadTooLarge: too many faces, or too many bytes together.
             DeadlineExceeded: nothing was left on arrival.
         """
-        start = time.perf_counter()
-        limits = self.config.limits
-        self._bound(len(payloads))
-        size = sum(map(len, payloads))
-        if size > limits.infer_message_bytes:
-            raise PayloadTooLarge(
-                f"{size} bytes of payloads; at most {limits.infer_message_bytes} in one message"
-            )
-        served, served_tail = self._asked(fingerprint, tail, deadline)
-        with served.request():
-            faces = [_opened(one, served.codec) for one in payloads]
-            results, tail_ms = await self._answer(faces, served_tail, deadline)
-        return Inferred(results, LatencyMs(tail=tail_ms, total=_since_ms(start)))
+        place = self._place(fingerprint, tail, deadline)
+        inferred: asyncio.Future[Inferred] = asyncio.get_running_loop().create_future()
+        with place.weights.request():
+            faces = self.begin(place, payloads, deadline, partial(_answer_once, inferred))
+            try:
+                return await inferred
+            finally:
+                faces.withdraw()
 
     async def infer_latents(
         self,
@@ -265,6 +301,12 @@ class Service:
         self, faces: Sequence[Face | SplitFerError], tail: ServedTail, deadline: Deadline
     ) -> tuple[list[FaceResult], float | None]:
         """A result per face, and the time of the tail's run (of the slowest, where several)."""
+        settled = await settled_all(self._queued(faces, tail, deadline), deadline)
+        return self._counted(settled)
+
+    def _queued(
+        self, faces: Sequence[Face | SplitFerError], tail: ServedTail, deadline: Deadline
+    ) -> list[asyncio.Future[TailAnswer] | SplitFerError]:
         self._tracing.faces_queued(faces)
         waiting: list[asyncio.Future[TailAnswer] | SplitFerError] = []
         for face in faces:
@@ -273,9 +315,14 @@ class Service:
             else:
                 self.metrics.latents[tail.rates.names[face.rate]] += 1
                 waiting.append(_submitted(face, tail.submit, deadline))
+        return waiting
+
+    def _counted(
+        self, settled: Sequence[TailAnswer | SplitFerError]
+    ) -> tuple[list[FaceResult], float | None]:
         results: list[FaceResult] = []
         times: list[float] = []
-        for result in await settled_all(waiting, deadline):
+        for result in settled:
             if isinstance(result, TailAnswer):
                 times.append(result.tail_ms)
                 results.append(result.answer)
@@ -285,15 +332,13 @@ class Service:
                 self.metrics.faces[result.code] += 1
         return results, max(times, default=None)
 
-    def _asked(
-        self, fingerprint: str, tail: str, deadline: Deadline
-    ) -> tuple[ServedWeights, ServedTail]:
-        served = self._registry.weights(fingerprint)
-        about(Path.CLOUD, served.fingerprint)
-        served_tail = served.tail(tail)
+    def _place(self, fingerprint: str, tail: str, deadline: Deadline) -> Place:
+        weights = self._registry.weights(fingerprint)
+        about(Path.CLOUD, weights.fingerprint)
+        place = Place(weights, weights.tail(tail))
         if deadline.expired():
             raise DeadlineExceeded("the deadline passed before the request was read")
-        return served, served_tail
+        return place
 
     def _bound(self, faces: int) -> None:
         most = self.config.limits.faces_per_frame
@@ -319,6 +364,11 @@ def _opened(payload: bytes, codec: PayloadCodec) -> Payload | SplitFerError:
         return codec.open(payload)
     except SplitFerError as error:
         return error
+
+
+def _answer_once(waiter: asyncio.Future[Inferred], inferred: Inferred) -> None:
+    if not waiter.done():  # its caller may have gone
+        waiter.set_result(inferred)
 
 
 def _rate_index(served: ServedWeights, rate: str) -> int:

@@ -16,6 +16,7 @@ from cloud_server.batch_watch import BatchWatch, NoWatch
 from cloud_server.batcher import Batcher
 from cloud_server.config import CloudConfig
 from cloud_server.face import Face
+from cloud_server.process import ask_for_slices
 from shared.codec.payload import Payload, PayloadCodec
 from shared.contracts import LATENT_SHAPE, Answer
 from shared.deadline import Deadline
@@ -26,6 +27,9 @@ from shared.runtime import Tail
 
 # Sizes that are timed before the first face comes, and how long a run may take for a larger one.
 _TRIED_SIZES, _LONGEST_TRY_S = (1, 4, 16), 0.25
+# A run and an event loop on one core take turns: what arrives is handled several at a time, with
+# warm caches, and a refusal still gets out in time.
+_SLICE_MS = 15.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +65,9 @@ class ServedTail:
         self._codec = codec
         self.rates = rates
         # ONNX Runtime and the codec release the GIL, so the event loop goes on meanwhile.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tail")
+        self._thread = ThreadPoolExecutor(
+            1, thread_name_prefix="tail", initializer=ask_for_slices, initargs=(_SLICE_MS,)
+        )
         self._times = BatchTime()
         self._batcher: Batcher[Face, TailAnswer] = Batcher(
             self._run_in_thread,

@@ -53,6 +53,7 @@ class PayloadCodec:
     def __init__(self, tables: EntropyTables | None, rates: int) -> None:
         self._tables, self._rates = tables, rates
         self.names = (RAW,) if tables is None else (ENTROPY, RAW)
+        self._read_here = {CODEC_IDS[name]: name for name in self.names}
 
     def encode(self, latent: Latent, codec: str | None = None) -> bytes:
         """The bytes of a latent's payload, by ``codec`` or by the one that suits it.
@@ -93,9 +94,9 @@ class PayloadCodec:
             raise MalformedPayload(f"a payload is {len(payload)} bytes; at least {HEADER_BYTES}")
         first, checksum = _HEADER.unpack_from(payload)
         codec_id, rate = first & 0xF, first >> 4
-        name = next((name for name in self.names if CODEC_IDS[name] == codec_id), None)
+        name = self._read_here.get(codec_id)
         if name is None:
-            known = ", ".join(f"{CODEC_IDS[name]} ({name})" for name in self.names)
+            known = ", ".join(f"{number} ({name})" for number, name in self._read_here.items())
             raise MalformedPayload(f"unknown codec {codec_id}; known: {known}")
         if rate >= self._rates:
             raise MalformedPayload(f"unknown rate {rate}; these weights have {self._rates}")

@@ -70,9 +70,12 @@ class Callers:
             reply, by = stubs[0].Infer(request, timeout=PATIENCE_S), "first"
         except grpc.RpcError as error:
             trailing = dict(error.trailing_metadata() or ())
-            # Without a code of ours the connection is closed: the call was not looked at.
+            # Without a code of ours the connection is closed and the call was not looked at. One
+            # that arrives in the very moment of closing, gRPC's server ends with CANCELLED.
             retryable = trailing.get("splitfer-retryable", "true") == "true"
-            if error.code() is not grpc.StatusCode.UNAVAILABLE or not retryable:
+            closed = error.code() is grpc.StatusCode.CANCELLED and "splitfer-code" not in trailing
+            unavailable = error.code() is grpc.StatusCode.UNAVAILABLE and retryable
+            if not (closed or unavailable):
                 raise
             self.seen[trailing.get("splitfer-code", "closed")] += 1
             if "splitfer-code" in trailing:

@@ -159,9 +159,9 @@ async def test_what_cannot_make_it_behind_the_queue_is_refused_at_once() -> None
     network = Timed(0, 1)
     options = {"clock": lambda: network.now, "times": network.known(), "batch_max": 2}
     async with batching(network, **options) as batcher:
-        queued = [batcher.submit(n, Deadline(5.5)) for n in range(4)]
+        queued = [batcher.submit(n, Deadline(6.5)) for n in range(4)]
         with pytest.raises(Overloaded):
-            batcher.submit(4, Deadline(5.5))  # four of 1 s each come first
+            batcher.submit(4, Deadline(6.5))  # four of 1 s each come first
         urgent = batcher.submit(5, Deadline(3))  # the others can wait
         patient = batcher.submit(6, Deadline(101))
         assert await asyncio.gather(*queued, urgent, patient) == [0, 1, 2, 3, 5, 6]

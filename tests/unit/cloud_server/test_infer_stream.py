@@ -8,16 +8,24 @@ from types import SimpleNamespace
 from typing import Any
 
 import grpc
+import pytest
 
+from cloud_server import infer_stream
 from cloud_server.allowance import Allowance, CallerLimits
 from cloud_server.health import Health, Phase
-from cloud_server.infer_stream import Infer, InferStream
+from cloud_server.in_flight import InFlight
+from cloud_server.infer_stream import InferStream
 from cloud_server.metrics import Metrics
 from cloud_server.observer import Observer
+from cloud_server.service import Inferred
 from cloud_server.tracing import NoTracing
+from shared.contracts import Answer, LatencyMs
 from shared.deadline import Deadline
-from shared.errors import Overloaded
+from shared.errors import Overloaded, PayloadTooLarge
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+
+ANSWER = Answer((1.0, 0, 0, 0, 0, 0, 0), "1234/cloud")
+ALLOWANCE = Allowance(CallerLimits())
 
 
 class PlayedCall:
@@ -41,59 +49,95 @@ def messages(*tails: str) -> list[pb.InferStreamRequest]:
     ]
 
 
-def stream(
-    metrics: Metrics, call: PlayedCall, infer: Infer, admit: Callable[..., None], most: int
-) -> InferStream:
-    health = Health()
-    health.phase = Phase.SERVING
-    service: Any = SimpleNamespace(
-        observer=Observer(metrics, NoTracing()), health=health, admit=admit,
-        config=SimpleNamespace(deadline_ms=150),
-    )  # fmt: skip
+class PlayedService:
+    """Refuses the tail "busy" as it is asked, and "huge" as it begins; answers others at once."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.observer = Observer(metrics, NoTracing())
+        self.health, self.weights = Health(), InFlight()
+        self.health.phase = Phase.SERVING
+        self.config = SimpleNamespace(deadline_ms=150)
+        self.begun: list[str] = []
+        self.third = asyncio.Event()
+        self.withdrawn = 0
+        self.answers = True
+
+    def admit(self, fingerprint: str, tail: str, _: Deadline) -> Any:
+        if tail == "busy":
+            raise Overloaded("40 faces come first")
+        return SimpleNamespace(tail=tail, weights=SimpleNamespace(request=lambda: self.weights))
+
+    def begin(self, place: Any, _: object, __: Deadline, done: Callable[[Inferred], None]) -> Any:
+        if place.tail == "huge":
+            raise PayloadTooLarge("9 faces in one frame")
+        self.begun.append(place.tail)
+        if len(self.begun) == 3:
+            self.third.set()
+        if self.answers:
+            asyncio.get_running_loop().call_soon(done, Inferred([ANSWER], LatencyMs()))
+        return self
+
+    def withdraw(self) -> None:
+        self.withdrawn += 1
+
+
+def stream(service: PlayedService, call: PlayedCall, most: int) -> InferStream:
+    played: Any = service
     context: Any = call
-    return InferStream(service, infer, context, Allowance(CallerLimits()), most)
+    return InferStream(played, context, ALLOWANCE, most)
 
 
 def test_a_message_that_has_no_time_is_refused_before_anything_is_done_for_it() -> None:
     metrics = Metrics()
-    asked: list[str] = []
 
-    def admit(fingerprint: str, tail: str, deadline: Deadline) -> None:
-        if tail == "busy":
-            raise Overloaded("40 faces come first")
+    async def served() -> tuple[PlayedService, PlayedCall]:
+        service = PlayedService(metrics)
+        call = PlayedCall(messages("busy", "idle", "busy", "huge", "idle"))
+        await stream(service, call, most=2).run()
+        return service, call
 
-    async def infer(request: pb.InferRequest, _: Deadline) -> pb.InferResponse:
-        asked.append(request.tail)
-        return pb.InferResponse()
-
-    async def served() -> PlayedCall:
-        call = PlayedCall(messages("busy", "idle", "busy", "busy", "idle"))
-        await stream(metrics, call, infer, admit, most=2).run()
-        return call
-
-    call = asyncio.run(served())
-    assert asked == ["idle", "idle"]
+    service, call = asyncio.run(served())
+    assert service.begun == ["idle", "idle"]
     codes = {number: answer.error.code for number, answer in call.written.items()}
-    assert codes == {0: "overloaded", 1: "", 2: "overloaded", 3: "overloaded", 4: ""}
-    assert all(call.written[number].error.retryable for number in (0, 2, 3))
-    assert "requests 5 (3 overloaded, 2 ok)" in metrics.summary()
+    assert codes == {0: "overloaded", 1: "", 2: "overloaded", 3: "too_large", 4: ""}
+    assert all(call.written[number].error.retryable for number in (0, 2))
+    assert call.written[4].response.results[0].answer.model == ANSWER.model
+    assert "requests 5 (2 overloaded, 2 ok, 1 too_large)" in metrics.summary()
+    assert service.health.in_flight == service.weights.count == 0
+
+
+def test_an_answer_that_cannot_be_said_is_an_error_of_its_message_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("no such number")
+
+    async def served() -> tuple[PlayedService, PlayedCall]:
+        service, call = PlayedService(Metrics()), PlayedCall(messages("a", "b"))
+        await stream(service, call, most=2).run()
+        return service, call
+
+    monkeypatch.setattr(infer_stream, "fill", fail)
+    service, call = asyncio.run(served())
+    assert [call.written[number].error.code for number in (0, 1)] == ["internal"] * 2
+    assert service.health.in_flight == service.weights.count == 0
 
 
 def test_a_caller_that_hangs_up_is_counted_for_each_message_that_was_read() -> None:
     metrics = Metrics()
-    begun = asyncio.Event()
 
-    async def infer(_: pb.InferRequest, __: Deadline) -> pb.InferResponse:
-        begun.set()
-        await asyncio.Event().wait()
-        raise AssertionError("nobody sets it")
-
-    async def served() -> None:
-        call = PlayedCall(messages("a", "b", "c"))
-        serving = asyncio.create_task(stream(metrics, call, infer, lambda *_: None, most=3).run())
-        await begun.wait()
+    async def served() -> PlayedService:
+        service = PlayedService(metrics)
+        service.answers = False
+        serving = asyncio.create_task(
+            stream(service, PlayedCall(messages("a", "b", "c")), most=3).run()
+        )
+        await service.third.wait()
         serving.cancel()
         await asyncio.wait([serving])
+        return service
 
-    asyncio.run(served())
+    service = asyncio.run(served())
+    assert service.withdrawn == 3
+    assert service.health.in_flight == service.weights.count == 0
     assert "requests 3 (3 hung_up)" in metrics.summary()

@@ -1,0 +1,43 @@
+"""The reply to a frame's latents: values to messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cloud_server.service import FaceResult, Inferred
+from shared.contracts import LatencyMs
+from shared.errors import SplitFerError
+from shared.reply_checksum import infer_checksum
+from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+
+
+def fill(reply: pb.InferResponse, payloads: Iterable[bytes], inferred: Inferred) -> None:
+    """Say in an empty ``reply`` what became of ``payloads``."""
+    for result in inferred.results:
+        fill_result(reply.results.add(), result)
+    fill_time(reply.time, inferred.latency_ms)
+    reply.checksum = infer_checksum(payloads, reply)
+
+
+def fill_result(into: pb.FaceResult, result: FaceResult) -> None:
+    """An answer or an error."""
+    if isinstance(result, SplitFerError):
+        error = into.error
+        error.code, error.message = result.code, str(result)
+        error.retryable = result.retryable
+    else:
+        answer = into.answer
+        answer.probabilities.extend(result.probabilities)
+        answer.model = result.model
+
+
+def fill_time(into: pb.ServerTime, latency_ms: LatencyMs) -> None:
+    """What the stages took that ran."""
+    if latency_ms.total is not None:
+        into.total_ms = latency_ms.total
+    if latency_ms.tail is not None:
+        into.tail_ms = latency_ms.tail
+    if latency_ms.detect is not None:
+        into.detect_ms = latency_ms.detect
+    if latency_ms.head is not None:
+        into.head_ms = latency_ms.head

@@ -1,0 +1,96 @@
+"""What becomes of the faces of one request: a result or an error each, by the deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from cloud_server.error_map import unexpected
+from shared.deadline import Deadline
+from shared.errors import DeadlineExceeded, SplitFerError
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+class Settling(Generic[T]):
+    """Faces under way, or refused already. ``done`` is called once, from the event loop, when the
+    last one is settled or the deadline has passed; not after ``withdraw``.
+
+    A callback, not a coroutine: every message of a stream pays for it.
+    """
+
+    def __init__(
+        self,
+        faces: Sequence[asyncio.Future[T] | SplitFerError],
+        deadline: Deadline,
+        done: Callable[[], None],
+    ) -> None:
+        self._faces, self._done = faces, done
+        self._futures = [face for face in faces if not isinstance(face, SplitFerError)]
+        self._left = len(self._futures)
+        for future in self._futures:
+            future.add_done_callback(self._settled)
+        left_s = max(0.0, deadline.remaining_ms()) / 1000 if self._futures else 0.0
+        self._timer = asyncio.get_running_loop().call_later(left_s, self._end)
+
+    def withdraw(self) -> None:
+        """Nobody waits for them any more."""
+        self._left = 0
+        self._timer.cancel()
+        self._cancel()
+
+    @property
+    def results(self) -> list[T | SplitFerError]:
+        """Of each face, in order, once they are done."""
+        results: list[T | SplitFerError] = []
+        for face in self._faces:
+            if isinstance(face, SplitFerError):
+                results.append(face)
+            else:
+                result = _result(face)
+                results.append(result)
+        return results
+
+    def _settled(self, _: asyncio.Future[T]) -> None:
+        if self._left:
+            self._left -= 1
+            if not self._left:
+                self._timer.cancel()
+                self._done()
+
+    def _end(self) -> None:
+        self._left = 0
+        self._cancel()  # what is late
+        self._done()
+
+    def _cancel(self) -> None:
+        for future in self._futures:
+            future.cancel()
+
+
+async def settled_all(
+    faces: Sequence[asyncio.Future[T] | SplitFerError], deadline: Deadline
+) -> list[T | SplitFerError]:
+    """The results of ``Settling``, waited for; cancelled, the faces are withdrawn."""
+    done = asyncio.Event()
+    settling = Settling(faces, deadline, done.set)
+    try:
+        await done.wait()
+    finally:
+        settling.withdraw()
+    return settling.results
+
+
+def _result(future: asyncio.Future[T]) -> T | SplitFerError:
+    if future.cancelled():
+        return DeadlineExceeded("the deadline passed before the network answered")
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, SplitFerError):
+        return error
+    log.error("a face failed", exc_info=error)
+    return unexpected()
