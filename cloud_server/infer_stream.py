@@ -3,7 +3,7 @@
     read -> faces under way -> answers in the order in which they are ready -> written one by one
          `- refused at once, where there is no time for them
 
-A message has no task of its own: callbacks lead it from one step to the next, at half the cost.
+A message has no task of its own, which would cost as much as its refusal: callbacks lead it.
 
 It reads no further while as many messages as may be in flight have no answer yet, so that a caller
 which sends faster than it is served, or does not read, is held up by the connection itself.
@@ -60,9 +60,7 @@ class _Message:
 class InferStream:
     """One open stream, of a caller that was let in already. ``most`` messages may be in flight."""
 
-    def __init__(
-        self, service: Service, context: Context, allowance: Allowance, most: int
-    ) -> None:  # fmt: skip
+    def __init__(self, service: Service, context: Context, allowance: Allowance, most: int) -> None:
         self._service, self._context = service, context
         self._allowance, self._most = allowance, most
         self._under_way: dict[_Message, Settling[TailAnswer]] = {}

@@ -27,9 +27,10 @@ from shared.runtime import Tail
 
 # Sizes that are timed before the first face comes, and how long a run may take for a larger one.
 _TRIED_SIZES, _LONGEST_TRY_S = (1, 4, 16), 0.25
-# A run and an event loop on one core take turns: what arrives is handled several at a time, with
-# warm caches, and a refusal still gets out in time.
-_SLICE_MS = 15.0
+# On one core, runs and the event loop take turns: long ones, so that what arrives is handled a few
+# at a time, with warm caches; short ones where so many are refused for each that is taken, and wait
+# to be told.
+_SLICE_MS, _SHORT_SLICE_MS, _CROWD = 15.0, 3.0, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +66,8 @@ class ServedTail:
         self._codec = codec
         self.rates = rates
         # ONNX Runtime and the codec release the GIL, so the event loop goes on meanwhile.
-        self._thread = ThreadPoolExecutor(
-            1, thread_name_prefix="tail", initializer=ask_for_slices, initargs=(_SLICE_MS,)
-        )
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tail")
+        self._slice_ms = 0.0
         self._times = BatchTime()
         self._batcher: Batcher[Face, TailAnswer] = Batcher(
             self._run_in_thread,
@@ -134,12 +134,20 @@ class ServedTail:
         self._watch.batch_taken(self.model, faces, ages_ms)
 
     async def _run_in_thread(self, faces: list[Face]) -> list[TailAnswer | CodecError]:
+        crowded = self._batcher.refused() > _CROWD * len(faces)
+        slice_ms = _SHORT_SLICE_MS if crowded else _SLICE_MS
         loop = asyncio.get_running_loop()
-        results = await loop.run_in_executor(self._thread, self._run, faces)
+        results = await loop.run_in_executor(self._thread, self._run_in, slice_ms, faces)
         answers = [result for result in results if isinstance(result, TailAnswer)]
         if answers:
             self._watch.batch_ran(self.model, faces, answers[0].tail_ms)
         return results
+
+    def _run_in(self, slice_ms: float, faces: Sequence[Face]) -> list[TailAnswer | CodecError]:
+        if slice_ms != self._slice_ms:
+            ask_for_slices(slice_ms)
+            self._slice_ms = slice_ms
+        return self._run(faces)
 
     def _run(self, faces: Sequence[Face]) -> list[TailAnswer | CodecError]:
         start = time.perf_counter()
