@@ -2,7 +2,8 @@
 
 In one run, on the same two cores: the server on one, who asks on the other.
 
-    raw       payloads decoded and run through the tail, without any server, at the best batch size
+    raw       payloads decoded and run through the tail, without any server, at the best batch size:
+              at first, and again before each load that is compared with it
     unary     this server, a gRPC call a frame, of one and of four faces
     stream    this server, frames on open streams
     litserve, ray-serve   the same tail under LitServe, and under Ray Serve's own ``@serve.batch``
@@ -24,7 +25,7 @@ from tqdm import tqdm
 
 from benchmarks.command import finish
 from benchmarks.machine import describe_machine
-from benchmarks.serving_raw import IDLE_CALLS_PER_S
+from benchmarks.serving_raw import IDLE, IDLE_CALLS_PER_S
 from benchmarks.serving_rig import Rig, ServerProcess
 from benchmarks.serving_summary import peak, table, verdict
 
@@ -53,6 +54,7 @@ class Plan:
     latency_seconds: float = 12.0
     idle_calls_per_s: float = IDLE_CALLS_PER_S
     raw_seconds: float = 15.0
+    raw_again_seconds: float = 1.0
 
 
 QUICK = Plan((0.5, 1.1), (0.2, 0.6), seconds=2.0, warm_s=0.5, latency_seconds=3.0, raw_seconds=3.0)
@@ -96,13 +98,17 @@ class Measurement:
     def _sweep(self, to: Row, loads: tuple[float, ...]) -> float:
         """The best goodput."""
         for load in loads:
+            raw = self._rig.raw_again(self._plan.raw_again_seconds)
             self._offer(to, "sweep", load * self._raw["faces_per_s"], load=load)
+            self._rows[-1]["raw_faces_per_s"] = raw
         return peak([row for row in self._rows if row["what"] == "sweep" and _same(row, to)])
 
     def _latency(self, to: Row, best: float) -> None:
         seconds = self._plan.latency_seconds
         self._offer(to, "70 %", LATENCY_LOAD * best, seconds=seconds)
+        raw_ms = self._rig.raw_again(IDLE)
         self._offer(to, "idle", self._plan.idle_calls_per_s, seconds=seconds)
+        self._rows[-1]["raw_idle_ms"] = raw_ms
 
     def _refusals(self, plugged: ServerProcess, protocol: str, rate: float) -> None:
         """What a refusal costs: nearly every call is refused by a queue that is full."""

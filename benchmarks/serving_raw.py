@@ -1,7 +1,10 @@
 """What a core can do at best: payloads decoded and run through the tail, without any server.
 
 ``python -m benchmarks.serving_raw`` prints one line of JSON; ``benchmarks.serving`` starts it on
-the server's core. It also makes the payloads that are sent, from faces of the demo clip.
+the server's core. It also makes the payloads that are sent, from faces of the demo clip. Then it
+answers each line with one: a number of seconds with the rate that it measured meanwhile, ``idle``
+with what one face alone takes. Machines have better and worse minutes: what is compared is measured
+at the same time.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import itertools
 import json
 import sys
 import time
+from collections.abc import Sequence
 from statistics import median
 
 from benchmarks.link_edge import FACES, KnownFaces, frames_with_one_face
@@ -24,6 +28,7 @@ BATCHES = (1, 2, 4, 8, 16, 32)
 # How often faces come one by one. Each finds cold caches, and what its run takes then is no part of
 # what a server adds.
 IDLE_CALLS_PER_S, IDLE_CALLS = 20.0, 60
+IDLE = "idle"
 
 
 def demo_payloads() -> list[bytes]:
@@ -38,13 +43,15 @@ def demo_payloads() -> list[bytes]:
     return payloads
 
 
-def run_times_ms(model: PeerModel, payloads: list[bytes], seconds: float) -> dict[int, float]:
+def run_times_ms(
+    model: PeerModel, payloads: list[bytes], seconds: float, sizes: Sequence[int] = BATCHES
+) -> dict[int, float]:
     """Median milliseconds of a batch, decoding included; sizes take turns."""
-    times: dict[int, list[float]] = {size: [] for size in BATCHES}
+    times: dict[int, list[float]] = {size: [] for size in sizes}
     endless = itertools.cycle(payloads)
     end_s = time.perf_counter() + seconds
-    while time.perf_counter() < end_s or not times[BATCHES[-1]]:
-        for size in BATCHES:
+    while time.perf_counter() < end_s or not times[sizes[-1]]:
+        for size in sizes:
             batch = list(itertools.islice(endless, size))
             start_s = time.perf_counter()
             model.run([model.decode(payload) for payload in batch])
@@ -82,6 +89,12 @@ def main() -> None:
         "server_batch_max_ms": round(batch_max * per_face_ms, 2),
     }
     print(json.dumps(result), flush=True)
+    for line in sys.stdin:
+        if line.strip() == json.dumps(IDLE):
+            print(json.dumps(round(idle_ms(model, payloads), 3)), flush=True)
+        else:
+            took_ms = run_times_ms(model, payloads, float(line), (best,))[best]
+            print(json.dumps(round(1000 * best / took_ms, 1)), flush=True)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ class Rig:
         cores = sorted(os.sched_getaffinity(0))
         self.server_core, self.load_core = cores[-1], cores[0]
         self._closing = contextlib.ExitStack()
+        self._raw: subprocess.Popen[str] | None = None
         self._load: subprocess.Popen[str] | None = None
 
     @property
@@ -55,13 +56,20 @@ class Rig:
 
     def raw(self, seconds: float) -> dict[str, Any]:
         """See ``benchmarks.serving_raw``; the generator gets the payloads."""
-        with _process(["benchmarks.serving_raw", str(seconds)], self.server_core) as process:
-            result: dict[str, Any] = json.loads(_line(process))
+        command = ["benchmarks.serving_raw", str(seconds)]
+        self._raw = self._closing.enter_context(_process(command, self.server_core))
+        result: dict[str, Any] = json.loads(_line(self._raw))
         self._load = self._closing.enter_context(
             _process(["benchmarks.serving_load"], self.load_core)
         )
         _say(self._load, result.pop("payloads"))
         return result
+
+    def raw_again(self, order: float | str) -> float:
+        """The raw rate of these seconds, in faces/s; or with ``IDLE`` the time of a face alone."""
+        assert self._raw is not None
+        _say(self._raw, order)
+        return float(_line(self._raw))
 
     def offer(self, **order: Any) -> dict[str, Any]:
         """One order to the generator, and its answer."""
