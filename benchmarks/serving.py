@@ -27,7 +27,7 @@ from benchmarks.command import finish
 from benchmarks.machine import describe_machine
 from benchmarks.serving_raw import IDLE, IDLE_CALLS_PER_S
 from benchmarks.serving_rig import Rig, ServerProcess
-from benchmarks.serving_summary import peak, table, verdict
+from benchmarks.serving_summary import best_share, table, verdict
 
 PROTOCOLS = ("unary", "stream")
 PEERS = {
@@ -63,26 +63,28 @@ QUICK = Plan((0.5, 1.1), (0.2, 0.6), seconds=2.0, warm_s=0.5, latency_seconds=3.
 class Measurement:
     """Rows as they are measured."""
 
-    def __init__(self, rig: Rig, plan: Plan, raw: Row) -> None:
-        self._rig, self._plan, self._raw = rig, plan, raw
+    def __init__(self, rig: Rig, plan: Plan) -> None:
+        self._rig, self._plan = rig, plan
         self._rows: list[Row] = []
         self._bar = tqdm(unit="load", disable=None)
 
     def ours(self) -> list[Row]:
         """This server, by calls and by streams."""
         self._rows = []
-        best: dict[str, float] = {}
+        shares: dict[str, float] = {}
         with self._rig.server() as server:
             for protocol in PROTOCOLS:
                 self._sweep(_us(server, protocol, faces=4), self._plan.loads)
                 to = _us(server, protocol)
-                best[protocol] = self._sweep(to, self._plan.loads)
+                share = shares[protocol] = self._sweep(to, self._plan.loads)
                 for times in OVERLOADS:
-                    self._offer(to, f"overload {times:g}x", times * best[protocol])
-                self._latency(to, best[protocol])
+                    raw = self._raw_now()
+                    self._offer(to, f"overload {times:g}x", times * share * raw)
+                    self._rows[-1]["raw_faces_per_s"] = raw
+                self._latency(to, share)
         with self._rig.server(**PLUGGED) as plugged:
             for protocol in PROTOCOLS:
-                self._refusals(plugged, protocol, 10 * best[protocol])
+                self._refusals(plugged, protocol, 10 * shares[protocol] * self._raw_now())
         return self._rows
 
     def peer(self, name: str) -> list[Row]:
@@ -96,16 +98,20 @@ class Measurement:
         return self._rows
 
     def _sweep(self, to: Row, loads: tuple[float, ...]) -> float:
-        """The best goodput."""
+        """The best goodput, as a share of the raw rate."""
         for load in loads:
-            raw = self._rig.raw_again(self._plan.raw_again_seconds)
-            self._offer(to, "sweep", load * self._raw["faces_per_s"], load=load)
+            raw = self._raw_now()
+            self._offer(to, "sweep", load * raw, load=load)
             self._rows[-1]["raw_faces_per_s"] = raw
-        return peak([row for row in self._rows if row["what"] == "sweep" and _same(row, to)])
+        sweep = [row for row in self._rows if row["what"] == "sweep" and _same(row, to)]
+        return best_share(sweep)
 
-    def _latency(self, to: Row, best: float) -> None:
+    def _raw_now(self) -> float:
+        return self._rig.raw_again(self._plan.raw_again_seconds)
+
+    def _latency(self, to: Row, share: float) -> None:
         seconds = self._plan.latency_seconds
-        self._offer(to, "70 %", LATENCY_LOAD * best, seconds=seconds)
+        self._offer(to, "70 %", LATENCY_LOAD * share * self._raw_now(), seconds=seconds)
         raw_ms = self._rig.raw_again(IDLE)
         self._offer(to, "idle", self._plan.idle_calls_per_s, seconds=seconds)
         self._rows[-1]["raw_idle_ms"] = raw_ms
@@ -138,7 +144,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     machine = describe_machine()
     with Rig() as rig:
         raw = rig.raw(plan.raw_seconds)
-        measurement = Measurement(rig, plan, raw)
+        measurement = Measurement(rig, plan)
         rows = measurement.ours()
         for name in arguments.peer or PEERS:
             rows += measurement.peer(name)

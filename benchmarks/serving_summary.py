@@ -21,21 +21,26 @@ def peak(rows: Iterable[Row]) -> float:
     return max((row["faces_in_time_per_s"] for row in rows), default=0.0)
 
 
+def best_share(sweep: list[Row]) -> float:
+    """The best goodput of a sweep, as a share of the raw rate of the same minute."""
+    return peak(sweep) / median(row["raw_faces_per_s"] for row in sweep) if sweep else 0.0
+
+
 def verdict(raw: Row, rows: list[Row]) -> list[Row]:
     """Each target: what was measured, the bound, and whether it holds (None: not measured)."""
     said: list[Row] = []
     for protocol in ("unary", "stream"):
         mine = [r for r in rows if r["server"] == "splitfer" and r["protocol"] == protocol]
-        best = peak(_pick(mine, "sweep", 1))
         for faces, least in LEAST_GOODPUT.items():
-            sweep = _pick(mine, "sweep", faces)
-            # The raw rate of those minutes, not of the start.
-            share = peak(sweep) / median(row["raw_faces_per_s"] for row in sweep) if sweep else None
+            share = best_share(_pick(mine, "sweep", faces)) or None
             said.append(_at_least(f"{protocol}: goodput / raw, {faces} a call", share, least))
+        share = best_share(_pick(mine, "sweep", 1))
         for row in _pick(mine, "overload 2x"):
+            best = share * row["raw_faces_per_s"]
             ratio = row["faces_in_time_per_s"] / best if best else None
             said.append(_at_least(f"{protocol}: goodput at 2x / peak", ratio, LEAST_AT_2X))
         for row in _pick(mine, "overload 10x"):
+            best = share * row["raw_faces_per_s"]
             bound = _bound(best, row["sent_calls_per_s"], _pick(mine, "refusals"))
             ratio = row["faces_in_time_per_s"] / bound if bound else None
             said.append(
@@ -98,11 +103,11 @@ def _against_peers(rows: list[Row]) -> list[Row]:
     peers = dict.fromkeys(row["server"] for row in rows if row["server"] != "splitfer")
     for name in peers:
         theirs = [row for row in rows if row["server"] == name]
-        best = peak(_pick(theirs, "sweep", 1))
+        best = best_share(_pick(theirs, "sweep", 1))
         p99_ms = next((_ms(row, "answered_ms", "p99") for row in _pick(theirs, "70 %")), None)
         for protocol in ("unary", "stream"):
             ours = [row for row in mine if row["protocol"] == protocol]
-            ratio = peak(_pick(ours, "sweep", 1)) / best if best else None
+            ratio = best_share(_pick(ours, "sweep", 1)) / best if best else None
             said.append(_at_least(f"{protocol}: goodput / {name}", ratio, 1.0))
             our_ms = next((_ms(row, "answered_ms", "p99") for row in _pick(ours, "70 %")), None)
             ratio = our_ms / p99_ms if our_ms and p99_ms else None
