@@ -3,7 +3,7 @@
     read -> faces under way -> answers in the order in which they are ready -> written one by one
          `- refused at once, where there is no time for them
 
-A message has no task of its own, which would cost as much as its refusal: callbacks lead it.
+A message has no task of its own: callbacks lead it from one step to the next.
 
 It reads no further while as many messages as may be in flight have no answer yet, so that a caller
 which sends faster than it is served, or does not read, is held up by the connection itself.
