@@ -88,7 +88,6 @@ class Batcher(Generic[Item, Result]):
         self._taken: list[_Entry[Item, Result]] = []
         self._ends_s: float | None = None  # when the run under way should end
         self._numbers = itertools.count()
-        self._refused = 0
         self._wake = asyncio.Event()
         self._full = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
@@ -131,18 +130,12 @@ class Batcher(Generic[Item, Result]):
         if refusal and self._forget_settled():
             refusal = self._refusal(deadline)
         if refusal:
-            self._refused += 1
             raise Overloaded(refusal)
 
     @property
     def batch_max(self) -> int:
         """How many items one run gets at the most, now."""
         return self._batch_max or max(1, self._times.within(self._goal_s, MOST_ADAPTIVE))
-
-    def refused(self) -> int:
-        """How many items were refused since this was asked last."""
-        refused, self._refused = self._refused, 0
-        return refused
 
     @property
     def waiting(self) -> int:

@@ -78,7 +78,7 @@ class CloudConfig(Settings):
     grpc_connections_max: int = Field(4000, ge=1, description="open gRPC connections")
     grpc_streams_max: int = Field(1000, ge=1, description="calls at once on one gRPC connection")
     grpc_backlog: int = Field(
-        32, ge=2, description="gRPC calls that wait to be looked at; more are cancelled"
+        14, ge=2, description="gRPC calls that wait to be looked at; more are cancelled"
     )
     grpc_connection_age_s: float | None = Field(
         None, ge=1, description="after which a gRPC connection is told to come anew"

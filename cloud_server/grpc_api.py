@@ -234,8 +234,8 @@ def _options(config: CloudConfig) -> list[tuple[str, int]]:
         ("grpc.max_concurrent_streams", config.grpc_streams_max),
         # A refusal in Python takes a tenth of what an answer does: calls that come faster than they
         # can be refused end here, cheaply (CANCELLED), instead of all growing old in a queue.
-        ("grpc.server.max_pending_requests", config.grpc_backlog // 2),
-        ("grpc.server.max_pending_requests_hard_limit", config.grpc_backlog),
+        ("grpc.server.max_pending_requests", config.grpc_backlog),
+        ("grpc.server.max_pending_requests_hard_limit", config.grpc_backlog + 2),
         # TLS and HTTP/2's first words.
         ("grpc.server_handshake_timeout_ms", round(config.wait_s * 1000)),
         ("grpc.max_receive_message_length", most),

@@ -13,6 +13,7 @@ import sys
 # sched_setattr(2); glibc has a name for it only since 2.41.
 _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
 _ATTR = struct.Struct("=IIQiIQQQ")
+_MOST_NICE = 19
 # How many new objects there are before the collector looks through the youngest.
 _YOUNG = 5_000
 
@@ -36,17 +37,18 @@ def keep_what_is_loaded() -> None:
     gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
 
 
-def ask_for_slices(slice_ms: float) -> None:
-    """Let this thread run for so long, 0.1 to 100 ms, before another one gets its core.
+def take_turns(slice_ms: float, nice: int = 0) -> None:
+    """Let this thread run for so long, 0.1 to 100 ms, before another one gets its core. With
+    ``nice`` it gives way to the process's other ones, for good.
 
-    Linux has it since 6.12, for anybody; before, its scheduler ignores it.
+    Linux has slices since 6.12, for anybody; before, its scheduler ignores them.
     """
     number = _SCHED_SETATTR.get(platform.machine())
     if sys.platform != "linux" or number is None:
         return
+    nice = min(_MOST_NICE, nice + os.getpriority(os.PRIO_PROCESS, 0))
     attributes = _ATTR.pack(
-        _ATTR.size, os.sched_getscheduler(0), 0, os.getpriority(os.PRIO_PROCESS, 0),
-        0, round(slice_ms * 1e6), 0, 0,
-    )  # fmt: skip
+        _ATTR.size, os.sched_getscheduler(0), 0, nice, 0, round(slice_ms * 1e6), 0, 0
+    )
     # A sandbox may forbid it: what it gives back is of no use.
     ctypes.CDLL(None).syscall(number, 0, ctypes.create_string_buffer(attributes, _ATTR.size), 0)

@@ -16,11 +16,11 @@ from cloud_server.batch_watch import BatchWatch, NoWatch
 from cloud_server.batcher import Batcher
 from cloud_server.config import CloudConfig
 from cloud_server.face import Face
-from cloud_server.process import ask_for_slices
+from cloud_server.process import take_turns
 from shared.codec.payload import Payload, PayloadCodec
 from shared.contracts import LATENT_SHAPE, Answer
 from shared.deadline import Deadline
-from shared.errors import CodecError, NotReady
+from shared.errors import CodecError, NotReady, Overloaded
 from shared.latent import Latent
 from shared.quantiser import ZERO_SYMBOL
 from shared.runtime import Tail
@@ -28,9 +28,9 @@ from shared.runtime import Tail
 # Sizes that are timed before the first face comes, and how long a run may take for a larger one.
 _TRIED_SIZES, _LONGEST_TRY_S = (1, 4, 16), 0.25
 # On one core, runs and the event loop take turns: long ones, so that what arrives is handled a few
-# at a time, with warm caches; short ones where so many are refused for each that is taken, and wait
-# to be told.
-_SLICE_MS, _SHORT_SLICE_MS, _CROWD = 15.0, 3.0, 4
+# at a time, with warm caches. Where so many messages are refused for each face that is taken, the
+# loop goes first: they wait to be told, and each has to be read for that.
+_SLICE_MS, _GIVING_WAY_SLICE_MS, _GIVING_WAY_NICE, _CROWD = 15.0, 3.0, 5, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +52,10 @@ class TailAnswer:
 
 
 class ServedTail:
-    """A tail with its batcher and its one thread. ``model`` is ``<fingerprint>/<tail id>``.
+    """A tail with its batcher, one run at a time. ``model`` is ``<fingerprint>/<tail id>``.
 
     Faces of every rate share a batch: each brings its own steps and temperature. ``codec`` reads
-    payloads in that thread, too: the event loop has enough to do.
+    payloads in the run's thread, too: the event loop has enough to do.
     """
 
     def __init__(
@@ -66,8 +66,11 @@ class ServedTail:
         self._codec = codec
         self.rates = rates
         # ONNX Runtime and the codec release the GIL, so the event loop goes on meanwhile.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tail")
-        self._slice_ms = 0.0
+        self._thread = ThreadPoolExecutor(1, "tail", take_turns, (_SLICE_MS,))
+        # A thread that has stepped back may not come forward again, so there are two: one at work.
+        turns = (_GIVING_WAY_SLICE_MS, _GIVING_WAY_NICE)
+        self._giving_way = ThreadPoolExecutor(1, "tail giving way", take_turns, turns)
+        self._refused = 0
         self._times = BatchTime()
         self._batcher: Batcher[Face, TailAnswer] = Batcher(
             self._run_in_thread,
@@ -105,7 +108,11 @@ class ServedTail:
 
     def admit(self, deadline: Deadline) -> None:
         """See ``Batcher.admit``."""
-        self._batcher.admit(deadline)
+        try:
+            self._batcher.admit(deadline)
+        except Overloaded:
+            self._refused += 1
+            raise
 
     @property
     def batch_max(self) -> int:
@@ -125,7 +132,8 @@ class ServedTail:
     async def close(self) -> None:
         """Stop; what has no answer yet raises ``NotReady``."""
         await self._batcher.close()
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        for thread in (self._thread, self._giving_way):
+            thread.shutdown(wait=False, cancel_futures=True)
         # This object and its batcher hold each other: the network's memory would wait for the
         # garbage collector.
         self._tail = None
@@ -134,20 +142,14 @@ class ServedTail:
         self._watch.batch_taken(self.model, faces, ages_ms)
 
     async def _run_in_thread(self, faces: list[Face]) -> list[TailAnswer | CodecError]:
-        crowded = self._batcher.refused() > _CROWD * len(faces)
-        slice_ms = _SHORT_SLICE_MS if crowded else _SLICE_MS
+        crowded, self._refused = self._refused > _CROWD * len(faces), 0
+        thread = self._giving_way if crowded else self._thread
         loop = asyncio.get_running_loop()
-        results = await loop.run_in_executor(self._thread, self._run_in, slice_ms, faces)
+        results = await loop.run_in_executor(thread, self._run, faces)
         answers = [result for result in results if isinstance(result, TailAnswer)]
         if answers:
             self._watch.batch_ran(self.model, faces, answers[0].tail_ms)
         return results
-
-    def _run_in(self, slice_ms: float, faces: Sequence[Face]) -> list[TailAnswer | CodecError]:
-        if slice_ms != self._slice_ms:
-            ask_for_slices(slice_ms)
-            self._slice_ms = slice_ms
-        return self._run(faces)
 
     def _run(self, faces: Sequence[Face]) -> list[TailAnswer | CodecError]:
         start = time.perf_counter()

@@ -12,43 +12,44 @@ import threading
 import pytest
 
 from cloud_server import process
-from cloud_server.process import ask_for_slices, keep_what_is_loaded
+from cloud_server.process import keep_what_is_loaded, take_turns
 
 _SCHED_GETATTR = {"x86_64": 315, "aarch64": 275}
 _ATTR = struct.Struct("=IIQiIQQQ")
 
 
-def slice_ms() -> float:
-    """Of this thread; 0 where the kernel knows none."""
+def turns() -> tuple[float, int]:
+    """This thread's slice in ms, 0 where the kernel knows none, and how nice it is."""
     got = ctypes.create_string_buffer(_ATTR.size)
     number = _SCHED_GETATTR[platform.machine()]
     assert ctypes.CDLL(None).syscall(number, 0, got, _ATTR.size, 0) == 0
-    runtime_ns: int = _ATTR.unpack(got.raw)[5]
-    return runtime_ns / 1e6
+    fields = _ATTR.unpack(got.raw)
+    return fields[5] / 1e6, fields[3]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has slices")
 @pytest.mark.skipif(platform.machine() not in _SCHED_GETATTR, reason="another processor")
-def test_a_thread_gets_its_slices_and_others_keep_theirs() -> None:
-    before_ms = slice_ms()
+def test_a_thread_gets_its_slices_and_gives_way_and_others_do_not() -> None:
+    before_ms, nice = before = turns()
     if not before_ms:
         pytest.skip("this kernel knows no slices")
-    got: list[float] = []
+    got: list[tuple[float, int]] = []
 
-    def run() -> None:
-        ask_for_slices(15)
-        got.append(slice_ms())
+    def run(slice_ms: float, nice: int = 0) -> None:
+        take_turns(slice_ms, nice)
+        got.append(turns())
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    assert got == [15.0]
-    assert slice_ms() == before_ms
+    for asked in ((15,), (3, 5), (3, 40)):
+        thread = threading.Thread(target=run, args=asked)
+        thread.start()
+        thread.join()
+    assert got == [(15.0, nice), (3.0, min(19, nice + 5)), (3.0, 19)]
+    assert turns() == before
 
 
 def test_an_unknown_processor_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process.platform, "machine", lambda: "riscv64")
-    ask_for_slices(15)
+    take_turns(15, 5)
 
 
 def test_the_collector_leaves_alone_what_is_loaded() -> None:
