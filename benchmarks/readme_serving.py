@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from benchmarks.machine import machine_line
 from benchmarks.markdown import paragraphs, run_json, table
-from benchmarks.serving_summary import peak
+from benchmarks.serving_summary import peak, rounds
 
 PICTURE = Path("docs/serving.png")
 
@@ -30,7 +31,8 @@ def written(found: dict[str, Any]) -> str:
     said = "; ".join(map(_target, missed))
     return paragraphs(
         "`python -m benchmarks.serving --plot serving.png`: faces a second that were answered "
-        f"within {found['plan']['deadline_ms']:g} ms, the server on one core, open loads",
+        f"within {found['plan']['deadline_ms']:g} ms, the server on one core, open loads; medians "
+        f"of {found['plan']['rounds']} rounds",
         table(head, [_row(rows, *kind) for kind in kinds]),
         f"Without any server the core decodes and answers {raw['faces_per_s']:.0f} faces/s in "
         f"batches of {raw['best_batch']}; one alone takes {raw['idle_ms']:.1f} ms.",
@@ -42,19 +44,21 @@ def written(found: dict[str, Any]) -> str:
 
 def _target(one: dict[str, Any]) -> str:
     sign = ">=" if one["at_least"] else "<="
-    return f"{one['target']} {one['measured']:g} ({sign} {one['bound']:g})"
+    least, most = one["spread"]
+    return f"{one['target']} {one['measured']:g} ({least:g} to {most:g}; {sign} {one['bound']:g})"
 
 
 def _row(rows: list[dict[str, Any]], server: str, protocol: str) -> list[str]:
     mine = [row for row in rows if (row["server"], row["protocol"]) == (server, protocol)]
 
     def goodput(what: str, faces: int = 1) -> str:
-        best = peak(r for r in mine if r["what"] == what and r["faces"] == faces)
-        return f"{best:.0f}" if best else "-"
+        found = [row for row in mine if row["what"] == what and row["faces"] == faces]
+        return f"{median(map(peak, rounds(found))):.0f}" if found else "-"
 
     def ms(what: str, times: str, *shares: str) -> str:
-        found = next((r[times] for r in mine if r["what"] == what), None)
-        return ", ".join(f"{found[share]:.1f}" for share in shares) if found else "-"
+        found = [row[times] for row in mine if row["what"] == what and row[times]]
+        medians = (median(each[share] for each in found) for share in shares if found)
+        return ", ".join(f"{one:.1f}" for one in medians) or "-"
 
     name = f"`{protocol}`" if server == "splitfer" else server
     return [

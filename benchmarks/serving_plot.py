@@ -1,8 +1,13 @@
-"""The figure of ``benchmarks.serving``: goodput and p99 against the load."""
+"""The figure of ``benchmarks.serving``: goodput and p99 against the load.
+
+Medians of the rounds; a bar reaches from the least of them to the most.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import matplotlib as mpl
@@ -10,6 +15,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
+Row = dict[str, Any]
 STYLES = {
     ("splitfer", "stream", 1): ("#08519c", "-"),
     ("splitfer", "stream", 4): ("#08519c", "--"),
@@ -25,22 +31,18 @@ def plot(result: dict[str, Any], file: Path) -> None:
     """Left: faces answered in time; right: p99 of the answers, on a logarithmic axis."""
     figure, (goodput, tails) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     for key, (colour, style) in STYLES.items():
-        rows = sorted(
-            (row for row in result["rows"]
-             if (row["server"], row["protocol"], row["faces"]) == key and row["what"] in _SHOWN),
-            key=lambda row: row["faces_per_s"],
-        )  # fmt: skip
-        if not rows:
-            continue
-        loads = [row["faces_per_s"] for row in rows]
+        loads: dict[Any, list[Row]] = {}
+        for row in result["rows"]:
+            if (row["server"], row["protocol"], row["faces"]) == key and row["what"] in _SHOWN:
+                loads.setdefault((row["what"], row["load"]), []).append(row)
         name = f"{key[0]}, {key[1]}, {key[2]} a call"
-        line = {"color": colour, "linestyle": style, "marker": "o", "markersize": 3}
-        goodput.plot(loads, [row["faces_in_time_per_s"] for row in rows], label=name, **line)
-        answered = [row for row in rows if row["answered_ms"]]
-        tails.plot(
-            [row["faces_per_s"] for row in answered],
-            [row["answered_ms"]["p99"] for row in answered], **line,
-        )  # fmt: skip
+        line = {
+            "color": colour, "linestyle": style, "marker": "o", "markersize": 3,
+            "elinewidth": 0.6, "capsize": 1.5,
+        }  # fmt: skip
+        _line(goodput, loads.values(), lambda row: row["faces_in_time_per_s"], label=name, **line)
+        answered = [[row for row in rows if row["answered_ms"]] for rows in loads.values()]
+        _line(tails, filter(None, answered), lambda row: row["answered_ms"]["p99"], **line)
     goodput.axhline(result["raw"]["faces_per_s"], color="#999999", linewidth=1)
     goodput.set_ylabel(f"faces/s answered within {result['plan']['deadline_ms']:g} ms")
     tails.set_ylabel("p99 of the answers, ms")
@@ -51,3 +53,15 @@ def plot(result: dict[str, Any], file: Path) -> None:
     figure.legend(loc="outside lower center", ncols=3, fontsize=8)
     figure.savefig(file, dpi=130)
     plt.close(figure)
+
+
+def _line(axis: Any, loads: Iterable[list[Row]], of: Callable[[Row], float], **style: Any) -> None:
+    points = []
+    for rows in loads:
+        values = [of(row) for row in rows]
+        middle = median(values)
+        asked = median(row["faces_per_s"] for row in rows)
+        points.append((asked, middle, middle - min(values), max(values) - middle))
+    if points:
+        x, y, below, above = zip(*sorted(points), strict=True)
+        axis.errorbar(x, y, (below, above), **style)

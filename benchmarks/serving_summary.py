@@ -26,8 +26,34 @@ def best_share(sweep: list[Row]) -> float:
     return peak(sweep) / median(row["raw_faces_per_s"] for row in sweep) if sweep else 0.0
 
 
+def rounds(rows: Iterable[Row]) -> list[list[Row]]:
+    """The rows of each round."""
+    each: dict[int, list[Row]] = {}
+    for row in rows:
+        each.setdefault(row["round"], []).append(row)
+    return [each[number] for number in sorted(each)]
+
+
 def verdict(raw: Row, rows: list[Row]) -> list[Row]:
-    """Each target: what was measured, the bound, and whether it holds (None: not measured)."""
+    """Each target: the median of what the rounds measured, their least and most, the bound, and
+    whether it holds (None: not measured)."""
+    each = [one for mine in rounds(rows) for one in _round_verdict(raw, mine)]
+    return [
+        _merged([one for one in each if one["target"] == target])
+        for target in dict.fromkeys(one["target"] for one in each)
+    ]
+
+
+def _merged(said: list[Row]) -> Row:
+    measured = [one["measured"] for one in said if one["measured"] is not None]
+    if not measured:
+        return {**said[0], "spread": None}
+    make = _at_least if said[0]["at_least"] else _at_most
+    one = make(said[0]["target"], median(measured), said[0]["bound"])
+    return {**one, "spread": [min(measured), max(measured)]}
+
+
+def _round_verdict(raw: Row, rows: list[Row]) -> list[Row]:
     said: list[Row] = []
     for protocol in ("unary", "stream"):
         mine = [r for r in rows if r["server"] == "splitfer" and r["protocol"] == protocol]
@@ -91,8 +117,10 @@ def table(result: Row) -> str:
     for one in result["verdict"]:
         met = {True: "met", False: "MISSED", None: "not measured"}[one["met"]]
         sign = ">=" if one["at_least"] else "<="
+        spread = f"{one['spread'][0]:.2f} to {one['spread'][1]:.2f}" if one["spread"] else ""
         lines.append(
-            f"{one['target']:<52}{_text(one['measured']):>9}  {sign} {one['bound']:g}  {met}"
+            f"{one['target']:<52}{_text(one['measured']):>9}  {spread:<16}"
+            f"{sign} {one['bound']:g}  {met}"
         )
     return "\n".join([*lines, "", machine_line(result["machine"])])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -13,6 +14,7 @@ from benchmarks.net.http1_caller import Http1Pool
 from benchmarks.net.http2_caller import Http2Caller, header_block
 from benchmarks.readme_serving import written
 from benchmarks.serving_load import Tally
+from benchmarks.serving_plot import plot
 from benchmarks.serving_summary import table, verdict
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
@@ -164,7 +166,8 @@ RAW = {
 def row(server: str, protocol: str, what: str, goodput: float, **other: Any) -> dict[str, Any]:
     times = {"p50": 2.5, "p95": 10.0, "p99": 30.0}
     return {
-        "server": server, "protocol": protocol, "faces": 1, "what": what, "faces_per_s": 400.0,
+        "server": server, "protocol": protocol, "faces": 1, "round": 0, "what": what,
+        "load": None, "faces_per_s": 400.0,
         "faces_in_time_per_s": goodput, "sent_calls_per_s": 4500.0, "codes": {"ok": 1},
         "answered_ms": times, "refused_ms": times, **other,
     }  # fmt: skip
@@ -198,16 +201,34 @@ def test_the_verdict_names_what_was_met_and_what_was_missed() -> None:
     assert said["stream: goodput / litserve"]["measured"] == 2.25
     page = written(
         {"raw": RAW, "rows": rows, "verdict": list(said.values()), "machine": MACHINE,
-         "plan": {"deadline_ms": 150.0}}
+         "plan": PLAN}
     )  # fmt: skip
     assert "| `stream` | 450 | 470 | 420 | 240 | 10.0 | 2.5, 30.0 | 2.5 |" in page
     assert "| litserve | 200 | - | - | - | - | 2.5, 30.0 | - |" in page
-    assert "stream: goodput / raw, 4 a call 0.94 (>= 0.95)" in page
+    assert "stream: goodput / raw, 4 a call 0.94 (0.94 to 0.94; >= 0.95)" in page
     text = table({"raw": RAW, "rows": rows, "verdict": list(said.values()), "machine": MACHINE})
     assert "MISSED" in text
     assert "litserve" in text
 
 
+def test_the_verdict_is_that_of_the_median_round(tmp_path: Path) -> None:
+    rows = [
+        row("splitfer", "stream", "sweep", goodput, round=number, load=load, raw_faces_per_s=500.0)
+        for number, best in enumerate((450.0, 425.0, 445.0))
+        for load, goodput in ((0.5, 250.0), (1.0, best))
+    ]
+    rows[1]["answered_ms"] = None  # none in time at one load of one round
+    one = next(o for o in verdict(RAW, rows) if o["target"] == "stream: goodput / raw, 1 a call")
+    assert one["measured"] == 0.89
+    assert one["spread"] == [0.85, 0.9]
+    assert one["met"]
+    result = {"raw": RAW, "rows": rows, "verdict": [one], "machine": MACHINE, "plan": PLAN}
+    assert "| `stream` | 445 | - | - |" in written(result)
+    plot(result, tmp_path / "serving.png")
+    assert (tmp_path / "serving.png").read_bytes().startswith(b"\x89PNG")
+
+
 MACHINE: dict[str, Any] = {
     "processor": "p", "cores": 2, "load_1min": 0.1, "system": "s", "python": "3", "versions": {},
 }  # fmt: skip
+PLAN = {"deadline_ms": 150.0, "rounds": 3}
