@@ -36,6 +36,7 @@ _SLACK_BYTES = 64 * 2**10
 _METADATA_BYTES = 16 * 2**10
 # For calls in flight when a connection has reached its age.
 _AGE_GRACE_MS = 60_000
+_BACKLOG_SLOPE = 2
 # Clients ping every 10 s, also without calls; gRPC's default allows one in five minutes and then
 # closes the connection with "too_many_pings".
 _SHORTEST_PING_MS = 5_000
@@ -233,9 +234,10 @@ def _options(config: CloudConfig) -> list[tuple[str, int]]:
         ("grpc.max_allowed_incoming_connections", config.grpc_connections_max),
         ("grpc.max_concurrent_streams", config.grpc_streams_max),
         # A refusal in Python takes a tenth of what an answer does: calls that come faster than they
-        # can be refused end here, cheaply (CANCELLED), instead of all growing old in a queue.
+        # can be refused end here, cheaply (CANCELLED), instead of all growing old in a queue. gRPC
+        # turns calls away at random between the two limits: close together, none before it must.
         ("grpc.server.max_pending_requests", config.grpc_backlog),
-        ("grpc.server.max_pending_requests_hard_limit", config.grpc_backlog + 2),
+        ("grpc.server.max_pending_requests_hard_limit", config.grpc_backlog + _BACKLOG_SLOPE),
         # TLS and HTTP/2's first words.
         ("grpc.server_handshake_timeout_ms", round(config.wait_s * 1000)),
         ("grpc.max_receive_message_length", most),

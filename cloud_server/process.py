@@ -46,9 +46,10 @@ def take_turns(slice_ms: float, nice: int = 0) -> None:
     number = _SCHED_SETATTR.get(platform.machine())
     if sys.platform != "linux" or number is None:
         return
-    nice = min(_MOST_NICE, nice + os.getpriority(os.PRIO_PROCESS, 0))
-    attributes = _ATTR.pack(
-        _ATTR.size, os.sched_getscheduler(0), 0, nice, 0, round(slice_ms * 1e6), 0, 0
-    )
-    # A sandbox may forbid it: what it gives back is of no use.
-    ctypes.CDLL(None).syscall(number, 0, ctypes.create_string_buffer(attributes, _ATTR.size), 0)
+    # A sandbox may forbid any of it: then the thread goes on as it is.
+    with contextlib.suppress(OSError):
+        nice = min(_MOST_NICE, nice + os.getpriority(os.PRIO_PROCESS, 0))
+        attributes = _ATTR.pack(
+            _ATTR.size, os.sched_getscheduler(0), 0, nice, 0, round(slice_ms * 1e6), 0, 0
+        )
+        ctypes.CDLL(None).syscall(number, 0, ctypes.create_string_buffer(attributes, _ATTR.size), 0)

@@ -52,6 +52,14 @@ def test_an_unknown_processor_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> 
     take_turns(15, 5)
 
 
+def test_a_sandbox_that_forbids_it_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(_: int) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr(process.os, "sched_getscheduler", forbidden, raising=False)
+    take_turns(15)
+
+
 def test_the_collector_leaves_alone_what_is_loaded() -> None:
     threshold = gc.get_threshold()
     loaded = [{"what": "stays"}]
