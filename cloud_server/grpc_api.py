@@ -36,6 +36,7 @@ _SLACK_BYTES = 64 * 2**10
 _METADATA_BYTES = 16 * 2**10
 # For calls in flight when a connection has reached its age.
 _AGE_GRACE_MS = 60_000
+# From the number of waiting calls at which some are turned away to that at which all are.
 _BACKLOG_SLOPE = 2
 # Clients ping every 10 s, also without calls; gRPC's default allows one in five minutes and then
 # closes the connection with "too_many_pings".
