@@ -26,9 +26,14 @@ def written(found: dict[str, Any]) -> str:
         "server", "goodput, 1 face a call", "4 faces", "offered twice that", "ten times",
         "refusals then, p95 ms", "p50, p99 ms at 70 %", "alone, p50 ms",
     ]  # fmt: skip
-    missed = [one for one in found["verdict"] if one["met"] is False]
-    held = sum(one["met"] is True for one in found["verdict"])
-    said = "; ".join(map(_target, missed))
+    of = {
+        met: [one for one in found["verdict"] if one["met"] is met] for met in (True, False, None)
+    }
+    said = f"{len(of[True])} of {len(found['verdict'])} targets hold."
+    if of[False]:
+        said += f" Missed: {'; '.join(map(_target, of[False]))}."
+    if of[None]:
+        said += f" Not measured: {'; '.join(one['target'] for one in of[None])}."
     return paragraphs(
         "`python -m benchmarks.serving --plot serving.png`: faces a second that were answered "
         f"within {found['plan']['deadline_ms']:g} ms, the server on one core, open loads; medians "
@@ -36,7 +41,7 @@ def written(found: dict[str, Any]) -> str:
         table(head, [_row(rows, *kind) for kind in kinds]),
         f"Without any server the core decodes and answers {raw['faces_per_s']:.0f} faces/s in "
         f"batches of {raw['best_batch']}; one alone takes {raw['idle_ms']:.1f} ms.",
-        f"{held} of {len(found['verdict'])} targets hold." + (f" Missed: {said}." if said else ""),
+        said,
         f"![Goodput and latency against load]({PICTURE})",
         f"Measured on {machine_line(found['machine'])}.",
     )

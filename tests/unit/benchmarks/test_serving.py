@@ -228,6 +228,23 @@ def test_the_verdict_is_that_of_the_median_round(tmp_path: Path) -> None:
     assert (tmp_path / "serving.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(("goodput", "met"), [(20.0, True), (0.0, None)])
+def test_what_is_answered_where_refusals_would_fill_the_core_is_beyond_the_bound(
+    goodput: float, met: bool | None
+) -> None:
+    rows = [
+        row("splitfer", "unary", "sweep", 450.0, raw_faces_per_s=500.0),
+        row("splitfer", "unary", "overload 10x", goodput, raw_faces_per_s=500.0),
+        row("splitfer", "unary", "refusals", 1.0, codes={"overloaded": 1000}, cpu_s=0.3),
+    ]
+    said = verdict(RAW, rows)
+    name = "unary: goodput at 10x / bound by refusals"
+    assert next(one for one in said if one["target"] == name)["met"] is met
+    result = {"raw": RAW, "rows": rows, "verdict": said, "machine": MACHINE, "plan": PLAN}
+    assert "Not measured: " in written(result)
+    assert (name in written(result)) == (met is None)
+
+
 MACHINE: dict[str, Any] = {
     "processor": "p", "cores": 2, "load_1min": 0.1, "system": "s", "python": "3", "versions": {},
 }  # fmt: skip
