@@ -123,7 +123,7 @@ def table(result: Row) -> str:
         sign = ">=" if one["at_least"] else "<="
         spread = f"{one['spread'][0]:.2f} to {one['spread'][1]:.2f}" if one["spread"] else ""
         lines.append(
-            f"{one['target']:<66}{_text(one['measured']):>9}  {spread:<16}"
+            f"{one['target']:<66}{_text(one['measured']):>9}  {spread:<18}"
             f"{sign} {one['bound']:g}  {met}"
         )
     return "\n".join([*lines, "", machine_line(result["machine"])])
