@@ -7,9 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from shared.labels import LABELS
+
 
 class Ensemble(nn.Module):
-    """The members' answers averaged: ``y_hat`` ``(N, 8, H, W)`` -> logits ``(N, 7)``.
+    """The members' answers averaged: ``y_hat`` ``(N, 8, H, W)`` -> logits ``(N, 7 L)`` for L
+    label sets.
 
     Probabilities are averaged, not logits, and given back as their logarithms.
     """
@@ -20,5 +23,6 @@ class Ensemble(nn.Module):
 
     def forward(self, y_hat: Tensor) -> Tensor:
         """Logarithms of the mean probabilities."""
-        answers = torch.stack([member(y_hat).softmax(dim=1) for member in self.members])
-        return answers.mean(dim=0).clamp(min=1e-12).log()
+        logits = torch.stack([member(y_hat) for member in self.members])
+        answers = logits.unflatten(2, (-1, len(LABELS))).softmax(dim=3)
+        return answers.mean(dim=0).clamp(min=1e-12).log().flatten(1)

@@ -81,12 +81,12 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 class LiteTail(nn.Module):
     """Decoder to 24 channels, attention, blocks, mean, classifier: ``y_hat`` ``(N, 8, H, W)`` ->
-    logits ``(N, classes)``.
+    logits ``(N, outputs)``.
 
     ``attention`` works on maps ``(N, 24, H, W)``.
     """
 
-    def __init__(self, attention: nn.Sequential, classes: int) -> None:
+    def __init__(self, attention: nn.Sequential, outputs: int) -> None:
         super().__init__()
         self.decoder = Decoder(LITE_CHANNELS)
         self.attention = attention
@@ -98,10 +98,10 @@ class LiteTail(nn.Module):
             for i in range(len(BLOCKS))
         ))  # fmt: skip
         self.dropout = nn.Dropout(_DROPOUT)
-        self.classifier = nn.Linear(channels[-1], classes)
+        self.classifier = nn.Linear(channels[-1], outputs)
 
     def forward(self, y_hat: Tensor) -> Tensor:
-        """Logits ``(N, classes)``."""
+        """Logits ``(N, outputs)``."""
         maps = self.blocks(self.attention(self.decoder(y_hat)))
         logits: Tensor = self.classifier(self.dropout(maps.mean(dim=(2, 3))))
         return logits

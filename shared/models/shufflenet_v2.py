@@ -5,7 +5,7 @@
       -> Stage 2 4 units                         (N, 116, 28, 28)   <- split point
       -> Stage 3 8 units                         (N, 232, 14, 14)
       -> Stage 4 4 units                         (N, 464,  7,  7)
-      -> Conv5   1x1, global average, classifier (N, classes)
+      -> Conv5   1x1, global average, classifier (N, outputs)
 
 Every convolution is fully convolutional, so smaller pictures (multiples of 32) work too.
 """
@@ -119,9 +119,9 @@ class Stem(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Stages 3 and 4, Conv5 and the classifier: ``(N, 116, H, W)`` -> logits ``(N, classes)``."""
+    """Stages 3 and 4, Conv5 and the classifier: ``(N, 116, H, W)`` -> logits ``(N, outputs)``."""
 
-    def __init__(self, classes: int, dropout: float = 0.2) -> None:
+    def __init__(self, outputs: int, dropout: float = 0.2) -> None:
         super().__init__()
         self.stage3 = stage(STAGE2_CHANNELS, STAGE3_CHANNELS, 8)
         self.stage4 = stage(STAGE3_CHANNELS, STAGE4_CHANNELS, 4)
@@ -129,10 +129,10 @@ class Trunk(nn.Module):
             *conv_bn(STAGE4_CHANNELS, CONV5_CHANNELS, 1), nn.ReLU(inplace=True)
         )
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(CONV5_CHANNELS, classes)
+        self.classifier = nn.Linear(CONV5_CHANNELS, outputs)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits ``(N, classes)``."""
+        """Logits ``(N, outputs)``."""
         pooled = self.conv5(self.stage4(self.stage3(features))).mean(dim=(2, 3))
         logits: Tensor = self.classifier(self.dropout(pooled))
         return logits

@@ -17,12 +17,17 @@ from torch import Tensor, nn
 from shared.models.asp import ASP, parse_directions
 from shared.models.bottleneck import DEFAULT_RATE, Decoder, Encoder, Gains, Prior
 from shared.models.lite_tail import LITE_CHANNELS, LiteTail
+from shared.models.residual_tail import WIDTHS, ResidualTail
 from shared.models.sfp import SFP, check_transform
 from shared.models.sfp_energy import SFPEnergy
 from shared.models.shufflenet_v2 import STAGE2_CHANNELS, Stem, Trunk
+from shared.models.small_stem import SmallStem
 
 MODULES = ("none", "asp", "sfp", "asp+sfp", "sfp+asp", "sfp-energy", "asp+sfp-energy")
-CLOUD_TAILS = ("shufflenet", "lite")
+CLOUD_TAILS = ("shufflenet", "lite", "residual")
+STEMS = ("paper", "small")
+# What people say of a face, and the single label of FER2013: see docs/model.md.
+LABEL_SETS = ("crowd", "fer2013")
 PIXEL_MEAN, PIXEL_STD = 127.5, 63.75
 
 
@@ -31,13 +36,18 @@ class SplitConfig:
     """Options of one split model.
 
     ``cloud`` says what comes after the attention in the cloud: ShuffleNetV2's remaining stages as
-    in paper 001, or the blocks of a ``LiteTail``.
+    in paper 001, the blocks of a ``LiteTail``, or those of a ``ResidualTail``. ``stem`` is
+    ShuffleNetV2's as in the paper, or a ``SmallStem``. A tail answers each of ``label_sets`` from
+    one trunk: its logits are ``(N, 7 L)``, one label set after the other.
 
     Raises:
-        ValueError: the cloud tail, modules, directions, wavelet or level are not offered.
+        ValueError: the stem, cloud tail, label sets, modules, directions, wavelet or level are not
+            offered.
     """
 
     classes: int = 7
+    label_sets: tuple[str, ...] = ("fer2013",)
+    stem: str = "paper"
     cloud: str = "shufflenet"
     modules: str = "asp+sfp"
     directions: str = "H+V+FD+BD"
@@ -49,8 +59,17 @@ class SplitConfig:
             raise ValueError(f"modules are one of {', '.join(MODULES)}, not {self.modules!r}")
         if self.cloud not in CLOUD_TAILS:
             raise ValueError(f"cloud is one of {', '.join(CLOUD_TAILS)}, not {self.cloud!r}")
+        if self.stem not in STEMS:
+            raise ValueError(f"stem is one of {', '.join(STEMS)}, not {self.stem!r}")
+        if not self.label_sets or not set(self.label_sets) <= set(LABEL_SETS):
+            raise ValueError(f"label_sets are of {', '.join(LABEL_SETS)}, not {self.label_sets}")
         parse_directions(self.directions)
         check_transform(self.wavelet, self.level)
+
+    @property
+    def outputs(self) -> int:
+        """Logits of a tail: ``classes`` for each label set."""
+        return self.classes * len(self.label_sets)
 
 
 def attention(config: SplitConfig, channels: int = STAGE2_CHANNELS) -> nn.Sequential:
@@ -74,15 +93,20 @@ class Head(nn.Module):
     before rounding.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, config: SplitConfig | None = None) -> None:
         super().__init__()
-        self.stem = Stem()
+        config = config or SplitConfig()
+        self.stem: Stem | SmallStem = SmallStem() if config.stem == "small" else Stem()
         self.encoder = Encoder(STAGE2_CHANNELS)
 
     def features(self, crop: Tensor) -> Tensor:
-        """``(N, 1, H, W)`` grey 0..255 -> ``(N, 116, H/8, W/8)``."""
-        grey = (crop.to(self.encoder.conv.weight.dtype) - PIXEL_MEAN) / PIXEL_STD
-        features: Tensor = self.stem(grey.expand(-1, 3, -1, -1))
+        """``(N, 1, H, W)`` grey 0..255 -> ``(N, 116, H/8, W/8)``; by a ``SmallStem`` always
+        ``(N, 116, 28, 28)``."""
+        crop = crop.to(self.encoder.conv.weight.dtype)
+        if isinstance(self.stem, SmallStem):
+            features: Tensor = self.stem(crop)
+        else:
+            features = self.stem(((crop - PIXEL_MEAN) / PIXEL_STD).expand(-1, 3, -1, -1))
         return features
 
     def forward(self, crop: Tensor) -> tuple[Tensor, Tensor]:
@@ -102,7 +126,7 @@ class CloudTail(nn.Module):
         super().__init__()
         self.decoder = Decoder(STAGE2_CHANNELS)
         self.attention = attention(config)
-        self.trunk = Trunk(config.classes)
+        self.trunk = Trunk(config.outputs)
 
     def forward(self, y_hat: Tensor) -> Tensor:
         """Logits ``(N, 7)``."""
@@ -110,8 +134,17 @@ class CloudTail(nn.Module):
         return logits
 
 
+def cloud_tail(config: SplitConfig) -> CloudTail | LiteTail | ResidualTail:
+    """The cloud tail that ``config`` names."""
+    if config.cloud == "lite":
+        return LiteTail(attention(config, LITE_CHANNELS), config.outputs)
+    if config.cloud == "residual":
+        return ResidualTail(attention(config, WIDTHS[0]), config.outputs)
+    return CloudTail(config)
+
+
 class Outputs(NamedTuple):
-    """Logits ``(N, 7)`` of both paths, and the values ``v`` ``(N, 8, H, W)`` that were sent."""
+    """Logits ``(N, 7 L)`` of both paths, and the values ``v`` ``(N, 8, H, W)`` that were sent."""
 
     local: Tensor
     cloud: Tensor
@@ -124,15 +157,11 @@ class SplitModel(nn.Module):
     def __init__(self, config: SplitConfig | None = None) -> None:
         super().__init__()
         self.config = config or SplitConfig()
-        self.head = Head()
+        self.head = Head(self.config)
         self.gains = Gains()
         self.prior = Prior()
-        self.local_tail = LocalTail(self.config.classes)
-        self.cloud_tail: CloudTail | LiteTail = (
-            LiteTail(attention(self.config, LITE_CHANNELS), self.config.classes)
-            if self.config.cloud == "lite"
-            else CloudTail(self.config)
-        )
+        self.local_tail = LocalTail(self.config.outputs)
+        self.cloud_tail = cloud_tail(self.config)
 
     def local(self, crop: Tensor) -> Tensor:
         """Logits ``(N, 7)`` by path `local`."""

@@ -36,7 +36,7 @@ def test_every_choice_of_modules_runs(modules: str, cloud: str) -> None:
     [
         ({"modules": "sfp+sfp"}, "modules are one of none, asp, sfp, .* not 'sfp\\+sfp'"),
         ({"modules": ""}, "modules are one of"),
-        ({"cloud": "huge"}, "cloud is one of shufflenet, lite, not 'huge'"),
+        ({"cloud": "huge"}, "cloud is one of shufflenet, lite, residual, not 'huge'"),
         ({"directions": "H+Z"}, "ASP directions are a subset of .* not 'H\\+Z'"),
         ({"wavelet": "db3"}, "SFP offers .* not 'db3'"),
         ({"level": 5}, "SFP offers .* levels 1 to 4, not 'db2' at 5"),
