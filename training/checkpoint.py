@@ -17,16 +17,27 @@ BACKBONE = ("head.stem.", "local_tail.")
 def load_weights(model: SplitModel, checkpoint: Path) -> None:
     """Give ``model`` a checkpoint's weights, averaged where it has averages.
 
-    Parts that the checkpoint's model did not have stay as they are.
+    Parts that the checkpoint's model did not have stay as they are. A first convolution for one
+    grey channel takes the sum over three that were alike; a classifier of more label sets begins
+    with what there is for each.
 
     Raises:
         ValueError: there is no checkpoint, or it is of another backbone.
     """
-    weights, own = averaged_weights(checkpoint), model.state_dict()
-    fitting = {k: v for k, v in weights.items() if k in own and v.shape == own[k].shape}
+    own = model.state_dict()
+    weights = {k: _fitted(v, own[k]) for k, v in averaged_weights(checkpoint).items() if k in own}
+    fitting = {k: v for k, v in weights.items() if v.shape == own[k].shape}
     if lost := [k for k in own if k.startswith(BACKBONE) and k not in fitting]:
         raise ValueError(f"{checkpoint} is of another backbone: it has no such {lost[0]}")
     model.load_state_dict(fitting, strict=False)
+
+
+def _fitted(given: Tensor, own: Tensor) -> Tensor:
+    if given.ndim == 4 and own.shape[1] == 1 and given.shape[1] == 3:
+        return given.sum(dim=1, keepdim=True)
+    if given.ndim in (1, 2) and len(own) > len(given) and len(own) % len(given) == 0:
+        return given.repeat(len(own) // len(given), *(1,) * (given.ndim - 1))
+    return given
 
 
 def averaged_weights(checkpoint: Path) -> dict[str, Tensor]:

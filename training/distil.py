@@ -23,11 +23,11 @@ from training.checkpoint import CHECKPOINT
 from training.datasets import (
     HOLDOUT_SHARE,
     DataError,
-    Faces,
     data_path,
     load_fer2013,
     split_off,
 )
+from training.judged import Judged, judged_by_fer2013
 from training.member import CHECKPOINTS, RUNS, member_recipe, trained
 from training.recipe import Recipe, read_recipe
 from training.start_lite import start_lite
@@ -42,12 +42,12 @@ OWN_LR = 5e-4  # tails that have been trained on this head already
 _FITTED_ON = 512  # faces, for the first decoder
 
 
-def distil(name: str, recipe: Recipe, train: Faces, held_out: dict[str, Faces]) -> SplitModel:
+def distil(name: str, recipe: Recipe, train: Judged, held_out: dict[str, Judged]) -> SplitModel:
     """The head of the run that ``recipe`` starts from with tails taught by its teacher, averaged
     weights, trained or found finished, as the run ``name``."""
     trainer = Trainer(recipe, RUNS / name, CHECKPOINTS / name, torch.device("cpu"))
     if not trainer.resume() and isinstance(trainer.teacher, Teacher):
-        views = enlarge(torch.from_numpy(train.pictures[:_FITTED_ON]), recipe.stages[0].size)
+        views = enlarge(torch.from_numpy(train.faces.pictures[:_FITTED_ON]), recipe.stages[0].size)
         start_lite(trainer.model, trainer.teacher, views)
         trainer.average = Average(trainer.model, recipe.average)
     trainer.fit(train, held_out)
@@ -80,8 +80,12 @@ def main() -> int:
             teacher=arguments.teacher, teacher_share=TEACHER_SHARE,
         )  # fmt: skip
         train, held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
-        logged = {"holdout": held_out, "public_test": load_fer2013(data, "PublicTest")}
-        distil(arguments.into or f"{arguments.run}-distilled", recipe, train, logged)
+        logged = {
+            "holdout": judged_by_fer2013(held_out),
+            "public_test": judged_by_fer2013(load_fer2013(data, "PublicTest")),
+        }
+        learnt = judged_by_fer2013(train, recipe.label_smoothing)
+        distil(arguments.into or f"{arguments.run}-distilled", recipe, learnt, logged)
     except DataError as error:
         print(f"distil: {error}", file=sys.stderr)
         return 3

@@ -27,6 +27,7 @@ from training.datasets import (
     load_fer2013,
     split_off,
 )
+from training.judged import judged_by_fer2013
 from training.member import CHECKPOINTS, RUNS, member_recipe, train_member
 from training.put_tail import begun_with, check_heads, put_tail
 from training.recipe import read_recipe
@@ -63,7 +64,10 @@ def main() -> int:
             recipe = replace(recipe, model=replace(recipe.model, cloud=member))
         for seed in range(1, arguments.members + 1):
             one = member_recipe(recipe, seed, arguments.epochs)
-            train_member(arguments.run, one, train, {"holdout": held_out}, member, tail_of=begin)
+            train_member(
+                arguments.run, one, judged_by_fer2013(train, one.label_smoothing),
+                {"holdout": judged_by_fer2013(held_out)}, member, tail_of=begin,
+            )  # fmt: skip
             names.append(f"{arguments.run}-{member}{seed}")
         names = arguments.of or names
         members = [load_split_model(CHECKPOINTS / name / CHECKPOINT) for name in names]

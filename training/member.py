@@ -13,7 +13,7 @@ import torch
 from shared.models.split_model import SplitModel
 from training.average import Average
 from training.checkpoint import CHECKPOINT, averaged_weights
-from training.datasets import Faces
+from training.judged import Judged
 from training.recipe import Recipe, Stage
 from training.train import Trainer
 
@@ -31,7 +31,7 @@ def member_recipe(whole: Recipe, seed: int, epochs: int) -> Recipe:
 
 
 def train_member(
-    run: str, recipe: Recipe, train: Faces, held_out: dict[str, Faces], name: str = "member",
+    run: str, recipe: Recipe, train: Judged, held_out: dict[str, Judged], name: str = "member",
     kind: type[SplitModel] = SplitModel, tail_of: str = "",
 ) -> SplitModel:  # fmt: skip
     """``run`` with the member's cloud tail, averaged weights, trained or found finished. It begins

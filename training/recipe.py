@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.models.bottleneck import RATES
+from shared.models.small_stem import DETAIL_PX
 from shared.models.split_model import SplitConfig
 
 PARTS = ("stem", "encoder", "local", "cloud")
@@ -19,11 +20,12 @@ class Stage:
 
     ``parts`` are trained; the others are frozen, batch statistics included, and a tail that is
     not named is not run. ``bf16`` runs under autocast; ``augment`` is the strength of the random
-    views; a share ``recropped`` of them then passes through the product's crop once more, after a
-    teacher has seen it. ``start_cloud`` first makes the bottleneck from the principal components
-    of the features and the cloud's trunk from the local tail's weights; ``refit_statistics`` first
-    measures every batch statistic anew at this size. ``latent_bytes`` is what a latent may cost by
-    the prior, per rate and at this size: the weight of the rate term is moved until it does.
+    views. After a teacher has seen it, a share ``degraded`` of them is blurred, darkened, covered
+    or made small, and a share ``recropped`` passes through the product's crop once more.
+    ``start_cloud`` first makes the bottleneck from the principal components of the features and the
+    cloud's trunk from the local tail's weights; ``refit_statistics`` first measures every batch
+    statistic anew at this size. ``latent_bytes`` is what a latent may cost by the prior, per rate
+    and at this size: the weight of the rate term is moved until it does.
     Without it there is no rate term.
 
     Raises:
@@ -40,19 +42,18 @@ class Stage:
     bf16: bool = True
     augment: float = 1.0
     recropped: float = 0.0
+    degraded: float = 0.0
     start_cloud: bool = False
     refit_statistics: bool = False
     latent_bytes: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.size < 32 or self.size % 32 or self.epochs < 1 or not set(self.parts) <= set(PARTS):
-            raise ValueError(
-                f"a stage needs a size in steps of 32, epochs and parts of {PARTS}: {self}"
-            )
+        if self.size < 32 or self.epochs < 1 or not set(self.parts) <= set(PARTS):
+            raise ValueError(f"a stage needs 32 px, epochs and parts of {PARTS}: {self}")
         if not {"local", "cloud"} & set(self.parts):
             raise ValueError(f"a stage trains at least one tail: {self}")
-        if not 0 <= self.recropped <= 1:
-            raise ValueError(f"recropped is a share from 0 to 1: {self}")
+        if not 0 <= self.recropped <= 1 or not 0 <= self.degraded <= 1:
+            raise ValueError(f"recropped and degraded are shares from 0 to 1: {self}")
         if self.latent_bytes and len(self.latent_bytes) != len(RATES):
             raise ValueError(f"latent_bytes are one number for each rate of {RATES}: {self}")
 
@@ -68,7 +69,7 @@ class Recipe:
     ``training.teacher``, whose answer to the very view makes up ``teacher_share`` of each label
     (Hinton et al., 2015; Beyer et al., 2022). ``mixup`` is the parameter of the beta
     distribution that pairs of views and of their labels are mixed by (Zhang et al., 2018); 0 mixes
-    none.
+    none. ``label_weights`` weigh the loss of each label set; without them all weigh 1.
 
     Raises:
         ValueError: a share or the parameter is out of its range, or ``start_cloud`` is asked of
@@ -85,15 +86,29 @@ class Recipe:
     teacher: str = ""
     teacher_share: float = 0.5
     mixup: float = 0.0
+    label_weights: tuple[float, ...] = ()
     model: SplitConfig = field(default_factory=SplitConfig)
 
     def __post_init__(self) -> None:
         if not 0 <= self.teacher_share <= 1 or self.mixup < 0:
             raise ValueError("teacher_share is from 0 to 1, and mixup not negative")
+        if self.label_weights and len(self.label_weights) != len(self.model.label_sets):
+            raise ValueError(f"label_weights are one number for each of {self.model.label_sets}")
+        step = DETAIL_PX if self.model.stem == "small" else 32
+        for stage in self.stages:
+            if stage.size % step:
+                raise ValueError(
+                    f"stem {self.model.stem} takes sizes in steps of {step} px: {stage}"
+                )
         if self.model.cloud != "shufflenet" and any(stage.start_cloud for stage in self.stages):
             raise ValueError("start_cloud copies ShuffleNetV2's stages: cloud must be shufflenet")
         if self.model.cloud == "lite" and any(stage.size < 64 for stage in self.stages):
             raise ValueError("cloud lite works on pictures of 64 px at least")
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """The weight of each label set in the loss."""
+        return self.label_weights or (1.0,) * len(self.model.label_sets)
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -105,7 +120,11 @@ def read_recipe(path: Path) -> Recipe:
     try:
         table = tomllib.loads(path.read_text())
         stages = tuple(_stage(row) for row in table.pop("stage"))
-        return Recipe(stages=stages, model=SplitConfig(**table.pop("model", {})), **table)
+        model = table.pop("model", {})
+        if "label_sets" in model:
+            model["label_sets"] = tuple(model["label_sets"])
+        weights = tuple(table.pop("label_weights", ()))
+        return Recipe(stages=stages, model=SplitConfig(**model), label_weights=weights, **table)
     except KeyError as error:
         raise ValueError(f"{path}: the key {error} is missing") from error
     except (TypeError, ValueError) as error:

@@ -26,18 +26,18 @@ from tqdm import tqdm
 
 from shared.models.bottleneck import DEFAULT_RATE
 from shared.models.split_model import SplitModel
-from training.augment import enlarge, mixed, random_views, recropped
+from training.augment import degraded, enlarge, mixed, random_views, recropped
 from training.average import Average
 from training.checkpoint import CHECKPOINT, load_weights
 from training.datasets import (
     HOLDOUT_SHARE,
     DataError,
-    Faces,
     data_path,
     load_fer2013,
     split_off,
 )
 from training.decay import decay_groups
+from training.judged import Judged
 from training.rate_control import RATE_SHARES, RateControl
 from training.recipe import Recipe, Stage, read_recipe
 from training.start_cloud import start_cloud
@@ -68,7 +68,9 @@ class Trainer:
             teacher = teacher_of(checkpoints.parent / recipe.teacher / CHECKPOINT).to(device)
             self.teacher = teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = Average(model, recipe.average)
-        self.optimiser = torch.optim.AdamW(decay_groups(self.model, recipe.weight_decay), lr=0.0)
+        self.optimiser = torch.optim.AdamW(
+            decay_groups(self.model, recipe.weight_decay), lr=0.0, fused=True
+        )
         self.log, self.checkpoint = run / "log.jsonl", checkpoints / CHECKPOINT
         self.stage, self.epoch, self.step = 0, 0, 0
         self.loss_sum, self.seconds = 0.0, 0.0
@@ -109,10 +111,14 @@ class Trainer:
 
     # -- training ------------------------------------------------------------------------------
 
-    def fit(self, train: Faces, held_out: dict[str, Faces]) -> None:
-        """Run what is left of the recipe."""
-        pictures = torch.from_numpy(train.pictures).to(self.device)
-        targets = self._targets(torch.from_numpy(train.labels).to(self.device))
+    def fit(self, train: Judged, held_out: dict[str, Judged]) -> None:
+        """Run what is left of the recipe.
+
+        Raises:
+            ValueError: a label set that the network answers has not judged the faces.
+        """
+        pictures = torch.from_numpy(train.faces.pictures).to(self.device)
+        targets = self._targets(train).to(self.device)
         while self.stage < len(self.recipe.stages):
             stage = self.recipe.stages[self.stage]
             if self.epoch == 0 and self.step == 0:
@@ -125,11 +131,13 @@ class Trainer:
             self.stage, self.epoch = self.stage + 1, 0
             self.save()
 
-    def _targets(self, labels: Tensor) -> Tensor:
-        """Labels ``(N,)`` -> a distribution over the classes each, ``(N, classes)``: smoothed."""
-        classes = self.recipe.model.classes
-        targets = F.one_hot(labels, classes).float()
-        return targets + (1 / classes - targets) * self.recipe.label_smoothing
+    def _targets(self, train: Judged) -> Tensor:
+        """What the label sets say of each face, one after the other: ``(N, 7 L)``."""
+        for name in self.recipe.model.label_sets:
+            if name not in train.by:
+                raise ValueError(f"the network answers {name!r}, and no such labels were given")
+        found = [train.by[name].targets for name in self.recipe.model.label_sets]
+        return torch.from_numpy(np.concatenate(found, axis=1))
 
     @torch.no_grad()
     def _taught(self, views: Tensor, targets: Tensor) -> Tensor:
@@ -138,8 +146,19 @@ class Trainer:
             return targets
         views = views.contiguous(memory_format=torch.channels_last)
         with self._autocast():
-            answers = self.teacher(views).float().softmax(dim=1)
+            logits = self.teacher(views).float()
+        answers = self._by_label_set(logits).softmax(dim=2).flatten(1)
         return targets.lerp(answers, self.recipe.teacher_share)
+
+    def _by_label_set(self, flat: Tensor) -> Tensor:
+        """``(N, 7 L)`` -> ``(N, L, 7)``."""
+        return flat.unflatten(1, (-1, self.recipe.model.classes))
+
+    def _cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """In nats, the label sets weighed as the recipe says; both ``(N, 7 L)``."""
+        answers = self._by_label_set(logits).log_softmax(dim=2)
+        by_set = -(self._by_label_set(targets) * answers).sum(dim=2).mean(dim=0)
+        return (by_set * by_set.new_tensor(self.recipe.weights)).sum()
 
     def _enter(self, stage: Stage, pictures: Tensor) -> None:
         if self.recipe.average:
@@ -191,6 +210,7 @@ class Trainer:
             rate = _draw_rate(generator)
             views, wanted = mixed(views, targets[chosen], self.recipe.mixup, generator)
             wanted = self._taught(views, wanted)
+            views = degraded(views, stage.degraded, generator)
             views = recropped(views, stage.recropped, generator)
             self.loss_sum += self._one_step(stage, views, wanted, rate)
             self.step += 1
@@ -207,10 +227,11 @@ class Trainer:
         with self._autocast():
             logits, values = _run(self.model, stage, views, rate)
         logits = [x.float() for x in logits]
-        loss = torch.stack([F.cross_entropy(x, targets) for x in logits]).sum()
+        loss = torch.stack([self._cross_entropy(x, targets) for x in logits]).sum()
         shown = loss.item() / len(logits)
         if self.recipe.mutual and len(logits) > 1:
-            loss = loss + self.recipe.mutual * _divergence(logits)
+            answers = [self._by_label_set(x) for x in logits]
+            loss = loss + self.recipe.mutual * _divergence(answers)
         if stage.latent_bytes and values is not None:
             latent_bytes = self.model.prior.bits(values, rate).mean() / 8
             loss = loss + self.rates.weight(rate) * latent_bytes
@@ -221,7 +242,7 @@ class Trainer:
         self.average.follow(self.model)
         return shown
 
-    def _report(self, stage: Stage, held_out: dict[str, Faces]) -> None:
+    def _report(self, stage: Stage, held_out: dict[str, Judged]) -> None:
         row: dict[str, Any] = {
             "stage": self.stage, "epoch": self.epoch, "size": stage.size,
             "loss": self.loss_sum / max(self.step, 1), "seconds": round(self.seconds, 1),
@@ -238,20 +259,27 @@ class Trainer:
         tqdm.write(json.dumps(row))
 
     @torch.no_grad()
-    def accuracy(self, stage: Stage, faces: Faces) -> dict[str, float]:
-        """Share of right answers per trained tail, single view, at the stage's size and the default
-        rate."""
+    def accuracy(self, stage: Stage, judged: Judged) -> dict[str, float]:
+        """Share of right answers per trained tail and label set, single view, at the stage's size
+        and the default rate."""
         self.model.eval()
-        right: dict[str, int] = {}
-        for start in range(0, len(faces), 256):
-            pictures = torch.from_numpy(faces.pictures[start : start + 256]).to(self.device)
-            labels = torch.from_numpy(faces.labels[start : start + 256]).to(self.device)
-            views = enlarge(pictures, stage.size).contiguous(memory_format=torch.channels_last)
+        found: dict[str, list[Tensor]] = {tail: [] for tail in _tails(stage)}
+        for start in range(0, len(judged), 256):
+            pictures = torch.from_numpy(judged.faces.pictures[start : start + 256])
+            views = enlarge(pictures.to(self.device), stage.size)
+            views = views.contiguous(memory_format=torch.channels_last)
             with self._autocast():
                 logits, _ = _run(self.model, stage, views, DEFAULT_RATE)
-            for tail, x in zip(_tails(stage), logits, strict=True):
-                right[tail] = right.get(tail, 0) + int((x.argmax(1) == labels).sum())
-        return {tail: round(count / len(faces), 5) for tail, count in right.items()}
+            for tail, x in zip(found, logits, strict=True):
+                found[tail].append(self._by_label_set(x).argmax(dim=2).cpu())
+        shares = {}
+        for tail, answers in found.items():
+            for index, name in enumerate(self.recipe.model.label_sets):
+                labels = torch.from_numpy(judged.by[name].labels)
+                right = torch.cat(answers)[:, index] == labels
+                key = tail if len(self.recipe.model.label_sets) == 1 else f"{tail}_{name}"
+                shares[key] = round(float(right[labels >= 0].float().mean()), 5)
+        return shares
 
     def _autocast(self) -> torch.autocast:
         enabled = self.recipe.stages[self.stage].bf16
@@ -284,9 +312,10 @@ def _run(
 
 
 def _divergence(logits: list[Tensor]) -> Tensor:
-    """Of each tail's answer from the mean of all (which is not moved by it), in nats."""
-    mean = torch.stack([x.softmax(dim=1) for x in logits]).mean(dim=0).detach()
-    parts = [F.kl_div(x.log_softmax(dim=1), mean, reduction="batchmean") for x in logits]
+    """Of each tail's answers ``(N, L, 7)`` from the mean of all (which is not moved by it), in
+    nats, summed over the label sets."""
+    mean = torch.stack([x.softmax(dim=2) for x in logits]).mean(dim=0).detach()
+    parts = [F.kl_div(x.log_softmax(dim=2), mean, reduction="batchmean") for x in logits]
     return torch.stack(parts).sum()
 
 

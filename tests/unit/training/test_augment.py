@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.unit.training.faces import made_faces
 from training import augment
-from training.augment import enlarge, mixed, random_views, recropped
+from training.augment import degraded, enlarge, mixed, random_views, recropped
 
 PICTURES = torch.from_numpy(made_faces(16).pictures)
 
@@ -16,7 +21,15 @@ def generator(seed: int = 0) -> torch.Generator:
 
 @pytest.fixture
 def still(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ROTATION_DEG", "SCALE", "SHIFT", "CONTRAST", "BRIGHTNESS", "ERASE_PROBABILITY"):
+    for name in (
+        "ROTATION_DEG",
+        "TILTED",
+        "SCALE",
+        "SHIFT",
+        "CONTRAST",
+        "BRIGHTNESS",
+        "ERASE_PROBABILITY",
+    ):
         monkeypatch.setattr(augment, name, 0.0)
 
 
@@ -118,3 +131,39 @@ def test_a_share_of_the_views_is_cropped_again() -> None:
     assert 0 < changed.sum() < len(views)
     assert torch.equal(again, recropped(views, 0.5, generator(5)))
     assert torch.equal(recropped(views, 0.0, generator()), views)
+
+
+def test_a_share_of_views_is_degraded_and_the_rest_stand_still() -> None:
+    views = enlarge(PICTURES.repeat(8, 1, 1), 112)
+    some = degraded(views, 0.5, generator(2))
+    assert some.shape == views.shape
+    assert some.min() >= 0
+    assert some.max() <= 255
+    changed = (some != views).flatten(1).any(dim=1).float().mean()
+    assert 0.3 < float(changed) < 0.7
+    assert torch.equal(some, degraded(views, 0.5, generator(2)))
+    assert torch.equal(degraded(views, 0.0, generator(2)), views)
+
+
+@pytest.mark.parametrize("degrade", augment._DEGRADED)
+def test_each_way_to_degrade_takes_more_away_where_it_is_stronger(
+    degrade: Callable[[torch.Tensor, float, int], torch.Tensor],
+) -> None:
+    views = enlarge(PICTURES, 112)
+    gentle, hard = (degrade(views, strength, 1) for strength in (0.0, 1.0))
+    if degrade in (augment._small, augment._dark, augment._jpeg, augment._covered):
+        gentle, hard = hard, gentle  # of these the number is what is left
+    assert gentle.shape == hard.shape == views.shape
+    assert (gentle - views).abs().mean() < (hard - views).abs().mean()
+
+
+def test_coarse_jpeg_is_what_a_jpeg_coder_makes() -> None:
+    rng = np.random.default_rng(0)
+    smooth = np.cumsum(rng.normal(0, 4, (48, 48)), axis=0).clip(-120, 120) + 128
+    picture = smooth.astype(np.uint8)
+    data = io.BytesIO()
+    Image.fromarray(picture).save(data, "jpeg", quality=8)
+    expected = np.asarray(Image.open(data)).astype(np.float32)
+    views = torch.from_numpy(picture).float()[None, None]
+    found = augment._jpeg(views, 0.0, 0)[0, 0].clamp(0, 255).numpy()
+    assert np.abs(found - expected).mean() < 0.15 * np.abs(expected - picture).mean()

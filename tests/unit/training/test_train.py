@@ -5,11 +5,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from shared.models.split_model import SplitConfig
 from tests.unit.training.faces import made_faces, members, write_zip
 from training import train
+from training.judged import Judged, Judgement, judged_by_fer2013
 from training.rate_control import RateControl
 from training.recipe import Recipe, Stage
 from training.train import Trainer
@@ -24,7 +27,9 @@ RECIPE = Recipe(
     mutual=0.5,
     average=0.9,
 )  # fmt: skip
-FACES = made_faces(14)  # three steps an epoch, and a rest that is left out
+FACES = judged_by_fer2013(
+    made_faces(14), RECIPE.label_smoothing
+)  # three steps an epoch, and a rest that is left out
 STEPS = 4 * 3
 
 
@@ -37,7 +42,7 @@ def trainer(folder: Path) -> Trainer:
 
 
 def fit(one: Trainer) -> dict[str, torch.Tensor]:
-    one.fit(FACES, {"holdout": made_faces(10, 1)})
+    one.fit(FACES, {"holdout": judged_by_fer2013(made_faces(10, 1))})
     return {name: tensor.clone() for name, tensor in one.model.state_dict().items()}
 
 
@@ -140,13 +145,14 @@ def test_mixed_pairs_and_a_teachers_answers_are_the_same_after_a_kill(
 
 @pytest.mark.usefixtures("asked")
 def test_a_target_is_the_smoothed_label_and_the_teachers_answer_to_the_view(tmp_path: Path) -> None:
-    labels = torch.from_numpy(FACES.labels)
+    learnt = judged_by_fer2013(FACES.faces, 0.07)
+    labels = torch.from_numpy(learnt.faces.labels)
     views = torch.rand(len(labels), 1, 32, 32) * 255
 
     def targets(share: float) -> torch.Tensor:
-        recipe = replace(RECIPE, teacher="larger", teacher_share=share, label_smoothing=0.07)
+        recipe = replace(RECIPE, teacher="larger", teacher_share=share)
         one = Trainer(recipe, tmp_path / "r", tmp_path / f"c{share}", torch.device("cpu"))
-        return one._taught(views, one._targets(labels))
+        return one._taught(views, one._targets(learnt))
 
     alone, taught, both = targets(0.0), targets(1.0), targets(0.5)
     assert alone.gather(1, labels[:, None]) == pytest.approx(0.94)
@@ -157,6 +163,33 @@ def test_a_target_is_the_smoothed_label_and_the_teachers_answer_to_the_view(tmp_
     loss = torch.nn.functional.cross_entropy
     smoothed = loss(taught.log(), labels, label_smoothing=0.07)
     assert float(loss(taught.log(), alone)) == pytest.approx(float(smoothed))
+
+
+def test_each_label_set_has_its_weight_in_the_loss(tmp_path: Path) -> None:
+    config = SplitConfig(label_sets=("crowd", "fer2013"))
+    recipe = replace(RECIPE, model=config, label_weights=(2.0, 0.5))
+    one = Trainer(recipe, tmp_path / "r", tmp_path / "c", torch.device("cpu"))
+    logits, targets = torch.randn(6, 14), torch.rand(6, 2, 7).softmax(dim=2)
+    loss = torch.nn.functional.cross_entropy
+    crowd, fer2013 = loss(logits[:, :7], targets[:, 0]), loss(logits[:, 7:], targets[:, 1])
+    expected = 2 * crowd + fer2013 / 2
+    assert float(one._cross_entropy(logits, targets.flatten(1))) == pytest.approx(float(expected))
+
+
+def test_a_run_with_both_label_sets_trains_and_reports_both(tmp_path: Path) -> None:
+    crowd = Judgement(FACES.by["fer2013"].targets, np.where(FACES.faces.labels == 3, -1, 4))
+    both = Judged(FACES.faces, {"crowd": crowd, "fer2013": FACES.by["fer2013"]})
+    stage = Stage(56, 1, 1e-3, 1e-3, ("stem", "encoder", "local", "cloud"), batch=4, bf16=False,
+                  degraded=0.5, latent_bytes=(40.0, 20.0, 10.0))  # fmt: skip
+    model = SplitConfig(label_sets=("crowd", "fer2013"), stem="small", cloud="residual",
+                        modules="none")  # fmt: skip
+    recipe = Recipe((stage,), model=model, mutual=0.5)
+    one = Trainer(recipe, tmp_path / "run", tmp_path / "c", torch.device("cpu"))
+    with pytest.raises(ValueError, match="crowd"):
+        one.fit(FACES, {})
+    one.fit(both, {"holdout": both})
+    expected = {"local_crowd", "local_fer2013", "cloud_crowd", "cloud_fer2013"}
+    assert set(rows(tmp_path)[0]["holdout"]) == expected  # type: ignore[call-overload]
 
 
 def test_the_log_has_a_row_per_epoch(uninterrupted: Path) -> None:
