@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def balanced(probabilities: NDArray[np.float32], prior: NDArray[np.floating]) -> NDArray[np.float32]:
+def balanced(
+    probabilities: NDArray[np.float32], prior: NDArray[np.floating]
+) -> NDArray[np.float32]:
     """What the answers would be if every label were equally frequent.
 
     Bayes' rule with an even prior in place of ``prior``: ``p / prior``, brought back to a sum of

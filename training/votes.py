@@ -71,6 +71,11 @@ class Votes:
         return int((self.counts.sum(axis=1) == 0).sum())
 
     @property
+    def of_the_seven(self) -> NDArray[np.int64]:
+        """How many votes of each picture are for one of the seven, int64 ``(N,)``."""
+        return np.asarray(self.counts[:, _LABEL_COLUMNS].sum(axis=1, dtype=np.int64))
+
+    @property
     def distribution(self) -> NDArray[np.float32]:
         """Shares of the seven in the order of ``LABELS``, float32 ``(N, 7)``.
 
@@ -82,8 +87,7 @@ class Votes:
     def usable(self) -> NDArray[np.bool_]:
         """Which pictures can be learnt from, bool ``(N,)``: those with a vote for one of the seven
         whose first choice is not NF (NF is it where it has more votes than each other column)."""
-        some = self.counts[:, _LABEL_COLUMNS].any(axis=1)
-        return np.asarray(some & (self.counts.argmax(axis=1) != NOT_A_FACE))
+        return np.asarray((self.of_the_seven > 0) & (self.counts.argmax(axis=1) != NOT_A_FACE))
 
     @property
     def entropy(self) -> NDArray[np.float64]:
@@ -149,7 +153,7 @@ class Votes:
 
     def _shares(self) -> NDArray[np.float64]:
         seven = self.counts[:, _LABEL_COLUMNS].astype(np.float64)
-        return np.asarray(seven / np.maximum(seven.sum(axis=1, keepdims=True), 1))
+        return np.asarray(seven / np.maximum(self.of_the_seven, 1)[:, None])
 
 
 def votes_path(argument: str | None) -> Path:
