@@ -35,8 +35,9 @@ def measure(probabilities: NDArray[np.float32], votes: Votes) -> Row:
     ``protocol`` and ``plurality``: accuracy, and the n of faces it is over. ``recall``,
     ``macro_recall`` and ``macro_f1``: over the faces of the protocol; contempt is no label of its
     own there, but its faces are among the false answers that F1 knows of; labels without a face are
-    left out of the means. ``cross_entropy`` in nats, with the floor that no answers can beat; the figures of
-    ``calibration``; ``by_entropy``: a row a bin. Figures without a face to them are None.
+    left out of the means. ``cross_entropy`` in nats, with the floor that no answers can beat; the
+    figures of ``calibration``; ``by_entropy``: a row a bin. Figures without a face to them are
+    None.
 
     Raises:
         ValueError: ``probabilities`` are not ``(N, 7)`` for the N of ``votes``.
