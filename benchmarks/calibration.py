@@ -75,9 +75,14 @@ def equal_mass(confidence: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def expected_error(
-    confidence: NDArray[np.float32], right: NDArray[np.bool_], bins: NDArray[np.int64]
+    confidence: NDArray[np.float32],
+    right: NDArray[np.bool_ | np.floating[Any]],
+    bins: NDArray[np.int64],
 ) -> float:
-    """The mean distance between promise and outcome over the bins."""
+    """The mean distance between promise and outcome over the bins.
+
+    ``right`` ``(N,)``: whether each answer was right, or how right it was (0 to 1).
+    """
     gaps = np.bincount(bins, confidence.astype(np.float64) - right, BINS)
     return float(np.abs(gaps).sum() / len(confidence))
 

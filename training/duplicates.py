@@ -86,6 +86,18 @@ def copied(pictures: NDArray[np.uint8], training: NDArray[np.uint8]) -> NDArray[
     return found
 
 
+def without_copies(train: Faces, *others: Faces) -> NDArray[np.bool_]:
+    """Which faces of ``train`` have no copy in any of ``others``, bool ``(N,)``.
+
+    For ``subset``: what is measured on ``others`` was then not learnt by heart. Copies within
+    ``train`` stay.
+    """
+    kept = np.ones(len(train), np.bool_)
+    if others:
+        kept &= ~copied(train.pictures, np.concatenate([other.pictures for other in others]))
+    return kept
+
+
 def training_to_drop(training: Faces, tests: Iterable[Faces]) -> NDArray[np.int64]:
     """Ids of Training that are better left out, ascending.
 

@@ -12,7 +12,7 @@ from PIL import Image
 from tests.unit.training.faces import members, write_zip
 from training import duplicates
 from training.datasets import Faces
-from training.duplicates import blank, copied, find_pairs, table, training_to_drop
+from training.duplicates import blank, copied, find_pairs, table, training_to_drop, without_copies
 
 
 def smooth(n: int, seed: int) -> NDArray[np.uint8]:
@@ -61,6 +61,19 @@ def test_what_to_drop_from_training() -> None:
     training = faces(stack, labels, first_id=100)
     test = faces(PICTURES[3:4], [0])
     assert training_to_drop(training, [test]).tolist() == [100, 103, 113, 114]
+
+
+def test_training_without_copies_of_what_is_measured() -> None:
+    training = faces(np.stack((*PICTURES, PICTURES[2], np.zeros((48, 48), np.uint8))), [0] * 14)
+    held_out = faces(np.stack((DIMMER, np.zeros((48, 48), np.uint8))), [0, 0])
+    test = faces(np.stack((smooth(1, seed=2)[0], PICTURES[7][:, ::-1])), [0, 0])
+    kept = without_copies(training, held_out, test)
+    assert np.flatnonzero(~kept).tolist() == [4, 7]
+    assert len(training.subset(kept)) == 12
+    assert without_copies(training).all()
+    nobody = test.subset(np.zeros(2, np.bool_))
+    assert without_copies(training, nobody).all()
+    assert without_copies(nobody, training).tolist() == []
 
 
 def test_the_command_counts_by_split_and_label(

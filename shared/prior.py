@@ -1,0 +1,35 @@
+"""Answers for faces whose labels are spread otherwise than those that were learnt from."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def balanced(
+    probabilities: NDArray[np.float32], prior: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """What the answers would be if every label were equally frequent.
+
+    Bayes' rule with an even prior in place of ``prior``: ``p / prior``, brought back to a sum of
+    one. This is the logit adjustment after training of Menon et al. ("Long-tail learning via logit
+    adjustment", 2021, section 4.1, tau = 1): the logits less the logarithm of the prior. It finds
+    more faces of rare labels, for more false ones among them: the mean recall rises where
+    ``probabilities`` are calibrated, accuracy on faces spread as ``prior`` falls.
+
+    ``probabilities`` float32 ``(N, 7)``, rows sum to one; ``prior`` ``(7,)`` above zero, the share
+    of each label in training (its scale does not matter). Gives float32 ``(N, 7)``, rows sum to
+    one.
+
+    Raises:
+        ValueError: ``prior`` is of another length, or not everywhere finite and above zero.
+    """
+    if prior.shape != probabilities.shape[-1:]:
+        raise ValueError(
+            f"a prior of shape {prior.shape} for {probabilities.shape[-1]} probabilities a face"
+        )
+    if not (np.isfinite(prior).all() and (prior > 0).all()):
+        raise ValueError(f"every label's prior must be finite and above zero, not {prior.tolist()}")
+    # In double precision: a small prior may lift what float32 has no digits for.
+    weighed = probabilities.astype(np.float64) * (prior.min() / prior.astype(np.float64))
+    return np.asarray(weighed / weighed.sum(axis=-1, keepdims=True), np.float32)
