@@ -133,7 +133,8 @@ def _small(views: Tensor, strength: float, _: int) -> Tensor:
 
 def _dark(views: Tensor, strength: float, _: int) -> Tensor:
     """With 1/16 to 1/2 of the light, in whole numbers as a camera gives them."""
-    return (views * 2.0 ** (-4 + 3 * strength)).round()
+    darker: Tensor = views * 2.0 ** (-4 + 3 * strength)
+    return darker.round()
 
 
 def _noisy(views: Tensor, strength: float, seed: int) -> Tensor:

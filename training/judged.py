@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.labels import LABELS
-from training.datasets import Faces
+from training.datasets import HOLDOUT_SHARE, Faces, load_fer2013, split_off
+from training.duplicates import without_copies
+from training.votes import Votes, load_votes
 
 
 @dataclass(frozen=True)
@@ -53,3 +56,39 @@ def by_fer2013(faces: Faces, smoothing: float = 0.0) -> Judgement:
 def judged_by_fer2013(faces: Faces, smoothing: float = 0.0) -> Judged:
     """``faces`` judged by FER2013's single label alone; see ``by_fer2013``."""
     return Judged(faces, {"fer2013": by_fer2013(faces, smoothing)})
+
+
+def by_crowd(votes: Votes) -> Judgement:
+    """What people said of each face: their votes' distribution, and FER+'s protocol."""
+    return Judgement(votes.distribution, votes.protocol()[0])
+
+
+def parts(
+    data: Path, votes: Path | None, smoothing: float
+) -> tuple[Judged, dict[str, Judged], int]:
+    """What a run learns from, what it is measured on (``holdout`` and ``public_test``), and how
+    many faces it does not learn from.
+
+    By FER2013's label, smoothed by ``smoothing`` for learning; with a file of ``votes`` by the
+    crowd's too. Not learnt from are copies of faces that are measured, and with votes those that
+    people took for no face, or had no votes for.
+
+    Raises:
+        DataError: data or votes are not as they should be.
+    """
+    whole = load_fer2013(data, "Training")
+    train, held_out = split_off(whole, HOLDOUT_SHARE)
+    public_test = load_fer2013(data, "PublicTest")
+    learnt = without_copies(train, held_out, public_test)
+    measured = {
+        "holdout": judged_by_fer2013(held_out),
+        "public_test": judged_by_fer2013(public_test),
+    }
+    lesson = judged_by_fer2013(train, smoothing)
+    if votes is not None:
+        usable = load_votes(votes, train, "Training")
+        learnt &= usable.usable
+        lesson.by["crowd"] = by_crowd(usable)
+        measured["holdout"].by["crowd"] = by_crowd(load_votes(votes, held_out, "Training"))
+        measured["public_test"].by["crowd"] = by_crowd(load_votes(votes, public_test, "PublicTest"))
+    return lesson.subset(learnt), measured, int((~learnt).sum())

@@ -29,19 +29,14 @@ from shared.models.split_model import SplitModel
 from training.augment import degraded, enlarge, mixed, random_views, recropped
 from training.average import Average
 from training.checkpoint import CHECKPOINT, load_weights
-from training.datasets import (
-    HOLDOUT_SHARE,
-    DataError,
-    data_path,
-    load_fer2013,
-    split_off,
-)
+from training.datasets import DataError, data_path
 from training.decay import decay_groups
-from training.judged import Judged
+from training.judged import Judged, parts
 from training.rate_control import RATE_SHARES, RateControl
 from training.recipe import Recipe, Stage, read_recipe
 from training.start_cloud import start_cloud
 from training.tails_teacher import teacher_of
+from training.votes import votes_path
 
 CHECKPOINT_S = 60.0
 STATISTICS_BATCHES = 40
@@ -152,7 +147,7 @@ class Trainer:
 
     def _by_label_set(self, flat: Tensor) -> Tensor:
         """``(N, 7 L)`` -> ``(N, L, 7)``."""
-        return flat.unflatten(1, (-1, self.recipe.model.classes))
+        return flat.view(len(flat), -1, self.recipe.model.classes)
 
     def _cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
         """In nats, the label sets weighed as the recipe says; both ``(N, 7 L)``."""
@@ -346,6 +341,7 @@ def main() -> int:
     """Command line; gives the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
+    parser.add_argument("--votes", help="ferplus.csv or fer2013new.csv, for the label set crowd")
     parser.add_argument("--recipe", type=Path, default=Path("training/recipes/base.toml"))
     parser.add_argument("--run", default="base", help="name of the run")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -369,9 +365,11 @@ def main() -> int:
 def _train(arguments: argparse.Namespace, recipe: Recipe) -> None:
     torch.set_num_threads(arguments.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    data = data_path(arguments.data)
-    train, calibration = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
-    held_out = {"holdout": calibration, "public_test": load_fer2013(data, "PublicTest")}
+    needs_votes = "crowd" in recipe.model.label_sets
+    train, held_out, left_out = parts(
+        data_path(arguments.data),
+        votes_path(arguments.votes) if needs_votes else None, recipe.label_smoothing,
+    )  # fmt: skip
 
     run = Path("training/runs") / arguments.run
     try:
@@ -384,7 +382,7 @@ def _train(arguments: argparse.Namespace, recipe: Recipe) -> None:
     resumed = trainer.resume()
     start = {
         "resumed": resumed, "device": str(device), "machine": platform.processor() or "unknown",
-        "torch": torch.__version__, "train": len(train),
+        "torch": torch.__version__, "train": len(train), "left_out": left_out,
         "command": f"python -m training.train --recipe {arguments.recipe} --run {arguments.run}",
     }  # fmt: skip
     with trainer.log.open("a") as file:

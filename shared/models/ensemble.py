@@ -24,5 +24,6 @@ class Ensemble(nn.Module):
     def forward(self, y_hat: Tensor) -> Tensor:
         """Logarithms of the mean probabilities."""
         logits = torch.stack([member(y_hat) for member in self.members])
-        answers = logits.unflatten(2, (-1, len(LABELS))).softmax(dim=3)
+        members, n, outputs = logits.shape
+        answers = logits.view(members, n, outputs // len(LABELS), len(LABELS)).softmax(dim=3)
         return answers.mean(dim=0).clamp(min=1e-12).log().flatten(1)

@@ -11,7 +11,7 @@ import torch
 
 from shared.models.split_model import SplitConfig
 from tests.unit.training.faces import made_faces, members, write_zip
-from training import train
+from training import judged, train
 from training.judged import Judged, Judgement, judged_by_fer2013
 from training.rate_control import RateControl
 from training.recipe import Recipe, Stage
@@ -295,7 +295,7 @@ def test_the_command_trains_and_goes_on(
         'bf16 = false\nparts = ["stem", "local"]\n'
     )
     command = ["train", "--recipe", str(recipe), "--run", "small", "--threads", "1"]
-    monkeypatch.setattr(train, "HOLDOUT_SHARE", 0.3)
+    monkeypatch.setattr(judged, "HOLDOUT_SHARE", 0.3)
     monkeypatch.setattr("sys.argv", [*command, "--data", "d.zip"])
     assert train.main() == 0
     assert train.main() == 0
