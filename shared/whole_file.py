@@ -44,7 +44,7 @@ def open_draft(path: Path) -> tuple[int, Path]:
     Raises:
         OSError: the folder is not there, or cannot be written.
     """
-    draft = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
+    draft = path.with_name(f".{path.name[:30]}.{secrets.token_hex(4)}.part")
     descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     with suppress(OSError):
         os.fchmod(descriptor, stat.S_IMODE(path.stat().st_mode))
