@@ -16,7 +16,7 @@ from pathlib import Path
 from edge_client.file_sources import PICTURE_SUFFIXES
 from edge_client.sinks.json_lines import check_lines, older
 from shared.errors import ConfigError
-from shared.whole_file import holds_something, open_draft
+from shared.whole_file import holds_something, open_draft, real_file
 
 STANDARD_OUTPUT = "-"
 
@@ -52,7 +52,7 @@ class Output:
     @property
     def files(self) -> list[Path]:
         """All that are written, links followed."""
-        real = Path(os.path.realpath(self.target))
+        real = real_file(Path(self.target))
         return [real, older(real)] if self.rotated else [real]
 
 
@@ -141,12 +141,20 @@ def _places(path: Path) -> Iterator[Hashable]:
             yield found.st_dev, found.st_ino
 
 
+def _is_there(file: Path) -> bool:
+    try:
+        file.stat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def _check_file(output: Output, file: Path, overwrite: bool) -> None:
     if file.is_dir():
         raise ConfigError(f"{output.named}: {file} is a folder; name a file")
     if not file.parent.is_dir():
         raise ConfigError(f"{output.named}: there is no folder {file.parent}")
-    there = file.exists()
+    there = _is_there(file)
     if there and not os.access(file, os.W_OK):
         raise ConfigError(f"{output.named}: {file} is write-protected")
     if there and not file.is_file():
@@ -154,7 +162,7 @@ def _check_file(output: Output, file: Path, overwrite: bool) -> None:
             raise ConfigError(f"{output.named}: {file} is a device or a pipe; name a file")
         return
     if there and output.appended:
-        check_lines(file, output.named)
+        check_lines(file)
     elif not overwrite and holds_something(file):
         raise ConfigError(f"{output.named}: it exists already; --overwrite replaces it")
     if output.rotated or not (there and output.appended):

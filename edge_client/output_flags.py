@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -118,7 +119,7 @@ def _inputs(
 ) -> list[Input]:
     flag = "--source " if hasattr(arguments, "source") else ""
     inputs = [
-        Input(flag + one, source_files(one), Path(one) if Path(one).is_dir() else None)
+        Input(flag + one, source_files(one), Path(one) if os.path.isdir(one) else None)
         for one in sources
     ]
     weights = config.weights or default_folder()

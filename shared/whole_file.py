@@ -19,8 +19,8 @@ def write_whole(path: Path, data: bytes, replace: bool = True) -> None:
     Raises:
         OSError: it cannot be written, or (``FileExistsError``) is not to be replaced.
     """
-    real = Path(os.path.realpath(path))
-    if not _is_file_or_absent(real):
+    real = real_file(path)
+    if not is_file_or_absent(real):
         with real.open("wb") as device:
             device.write(data)
         return
@@ -35,6 +35,12 @@ def write_whole(path: Path, data: bytes, replace: bool = True) -> None:
         with suppress(OSError):
             draft.unlink()
         raise
+
+
+def real_file(path: Path) -> Path:
+    """The file itself, links followed; a device or a pipe by the name it was given, since what
+    ``/dev/stdout`` leads to may have none."""
+    return Path(os.path.realpath(path)) if is_file_or_absent(path) else path
 
 
 def open_draft(path: Path) -> tuple[int, Path]:
@@ -70,8 +76,9 @@ def holds_something(path: Path) -> bool:
         return False
 
 
-def _is_file_or_absent(path: Path) -> bool:
+def is_file_or_absent(path: Path) -> bool:
+    """Whether it is no device, pipe or folder."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
-    except FileNotFoundError:
+    except OSError:
         return True

@@ -21,6 +21,7 @@ from edge_client.records import decision_record, face_record
 from edge_client.sinks.sink import ReaderLeft
 from shared.contracts import FaceAnswer
 from shared.errors import ConfigError
+from shared.whole_file import is_file_or_absent, real_file
 
 MB = 1_000_000
 # Of every record: what does not begin so is another's file.
@@ -44,7 +45,7 @@ class JsonLines:
 
     def __init__(self, target: str, flag: str = "--output", max_mb: float | None = None) -> None:
         self._own = target != "-"
-        self._path = Path(os.path.realpath(target)) if self._own else None
+        self._path = real_file(Path(target)) if self._own else None
         self._max_bytes = max_mb * MB if max_mb is not None and self._own else None
         self._torn = False
         self._out: io.FileIO | None = None
@@ -54,7 +55,7 @@ class JsonLines:
             self._out = io.FileIO(sys.stdout.fileno(), "wb", closefd=False)
             return
         try:
-            self._out = _opened(self._path, f"{flag} {target}")
+            self._out = _opened(self._path)
         except OSError as error:
             raise ConfigError(f"{flag} {target}: {error.strerror}") from error
 
@@ -90,7 +91,7 @@ class JsonLines:
                 self._out = None
         if self._out is None:
             assert self._path is not None
-            self._out = _opened(self._path, str(self._path))
+            self._out = _opened(self._path)
         return self._out
 
     def _put(self, out: io.FileIO, data: bytes) -> None:
@@ -136,45 +137,45 @@ def older(path: Path) -> Path:
     return path.with_name(path.name + ".1")
 
 
-def check_lines(path: Path, named: str) -> None:
+def check_lines(path: Path) -> None:
     """Return where lines can be added to the file. Changes nothing.
 
     Raises:
-        ConfigError: it holds something else, or another process writes to it.
-        OSError: it cannot be read and written.
+        OSError: it cannot be read and written, holds something else, or another process writes to
+            it.
     """
     with io.FileIO(os.open(path, os.O_RDWR | os.O_CLOEXEC), "rb+") as file:
-        _claim(file, named)
+        _claim(file)
 
 
-def _opened(path: Path, named: str) -> io.FileIO:
+def _opened(path: Path) -> io.FileIO:
     """The file, to be added to and nobody else's; the end of a killed run's last line is off."""
-    regular = not path.exists() or path.is_file()
+    regular = is_file_or_absent(path)
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT if regular else os.O_WRONLY
     file = io.FileIO(os.open(path, flags | os.O_CLOEXEC, 0o666), "rb+" if regular else "wb")
     try:
         if regular:
-            _claim(file, named)
-            _mend(file, named)
+            _claim(file)
+            _mend(file, path)
     except BaseException:
         file.close()
         raise
     return file
 
 
-def _claim(file: io.FileIO, named: str) -> None:
+def _claim(file: io.FileIO) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise ConfigError(f"{named}: another process writes to it; name another file") from None
+        raise OSError(errno.EBUSY, "another process writes to it; name another file") from None
     except OSError:
         pass  # a file system without locks
     start = os.pread(file.fileno(), len(_BEGIN), 0)
     if not _BEGIN.startswith(start):
-        raise ConfigError(f"{named}: it holds something else than such lines; name another file")
+        raise OSError(errno.EEXIST, "it holds something else than such lines; name another file")
 
 
-def _mend(file: io.FileIO, named: str) -> None:
+def _mend(file: io.FileIO, path: Path) -> None:
     """End the last line, or take it off where it is no whole record."""
     start = size = os.fstat(file.fileno()).st_size
     tail = b""
@@ -187,7 +188,7 @@ def _mend(file: io.FileIO, named: str) -> None:
     try:
         json.loads(line)
     except ValueError:
-        _log.warning("%s: its last line was cut short, and is taken off", named)
+        _log.warning("%s: its last line was cut short, and is taken off", path)
         os.ftruncate(file.fileno(), size - len(line))
     else:
         file.write(b"\n")

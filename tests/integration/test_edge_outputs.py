@@ -222,6 +222,8 @@ def test_nohup_goes_on(tmp_path: Path, weights_folder: Path) -> None:
         ("--summary", "gone/a.json", "there is no folder"),
         ("--summary", "pictures", "is a folder"),
         ("--summary", "/proc/a.json", "No such file"),
+        ("--summary", "n" * 300, "too long"),
+        ("--annotate", "n" * 300 + ".mp4", "too long"),
     ],
 )
 def test_what_cannot_be_written_is_said_before_the_source_is_opened(

@@ -20,6 +20,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "hard.jpg").hardlink_to(folder / "a.jpg")
     (folder / "pictures" / "b.PNG").write_bytes(b"picture")
     (folder / "pictures" / "notes.txt").write_bytes(b"notes")
+    (folder / "loop").symlink_to("loop")
     (folder / "dangling.json").symlink_to("new.json")
     (tmp_path / "other").symlink_to("work")
     monkeypatch.chdir(folder)
@@ -113,6 +114,7 @@ def test_what_exists_is_replaced_only_where_that_is_asked_for(folder: Path) -> N
         ("a.jpg/a.json", "there is no folder"),
         ("/proc/a.json", "No such file"),
         ("n" * 300, "too long"),
+        ("loop", "symbolic links"),
     ],
 )
 @pytest.mark.parametrize("appended", [False, True])
