@@ -211,7 +211,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="edge-client",
         description="Name the expression of every face in a stream or a picture.",
         epilog="exit codes: 0 done, 1 something was lost, 2 usage or config, 3 source, 4 weights, "
-        "130 interrupted (the summary is written)",
+        "130 interrupted (the outputs are whole)",
     )
     parser.add_argument("--version", action="version", version=version("splitfer"))
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
