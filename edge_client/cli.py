@@ -227,8 +227,8 @@ def _parser() -> argparse.ArgumentParser:
         "--realtime", action="store_true",
         help="read a file at its own frame rate, dropping frames like a live source",
     )  # fmt: skip
-    _common(run)
     output_flags.add_of_run(run)
+    _common(run)
 
     classify = commands.add_parser("classify", help="answer single pictures")
     classify.set_defaults(command=_classify)
