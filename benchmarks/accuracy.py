@@ -27,6 +27,7 @@ from shared.contracts import Path as AnswerPath
 from shared.weights import Weights, default_folder
 from training.datasets import DataError, Faces, data_path, load_fer2013
 from training.duplicates import TRAINING, copied
+from training.figure_file import figure_path
 
 USAGES = ("PublicTest", "PrivateTest", TRAINING)
 ALL = "all"
@@ -245,7 +246,7 @@ def main() -> int:
         "--through-detector", action="store_true", help="enlarge, detect and crop the pictures"
     )
     how.add_argument("--calibration", action="store_true", help="calibration and coverage")
-    parser.add_argument("--plot", type=Path, help="with --calibration: a PNG to draw")
+    parser.add_argument("--plot", type=figure_path, help="with --calibration: a PNG to draw")
     parser.add_argument("--most", type=positive, help="measure the first N faces only")
     parser.add_argument("--threads", type=positive, default=2)
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.paths import TOGETHER, Column, Paths, Scores
+from training.figure_file import save_figure
 
 BINS = 15
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
@@ -142,5 +143,5 @@ def draw(rows: dict[str, Any], target: Path) -> None:
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.legend()
-    figure.savefig(target, dpi=120)
+    save_figure(figure, target, dpi=120)
     plt.close(figure)

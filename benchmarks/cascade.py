@@ -26,6 +26,7 @@ from edge_client.config import EdgeConfig
 from shared.contracts import Path as AnswerPath
 from shared.weights import Weights, default_folder
 from training.datasets import data_path, load_fer2013
+from training.figure_file import figure_path, save_figure
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(21))
 
@@ -109,7 +110,7 @@ def draw(result: dict[str, Any], target: Path) -> None:
     )
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(target, dpi=120)
+    save_figure(figure, target, dpi=120)
     plt.close(figure)
 
 
@@ -139,7 +140,7 @@ def main() -> int:
     parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
     parser.add_argument("--tail", default="", help="the cloud tail; else the weights' default")
     parser.add_argument("--rate", default="", help="what is sent; else the weights' default rate")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="write the figure, too")
+    parser.add_argument("--plot", type=figure_path, metavar="FILE", help="write the figure, too")
     parser.add_argument("--threads", type=positive, default=2)
     parser.add_argument("--json", action="store_true", help="print JSON")
     return finish(parser.parse_args(), report, table)

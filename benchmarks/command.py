@@ -6,12 +6,13 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from shared.errors import SourceError, SplitFerError
+from shared.errors import ConfigError, SourceError, SplitFerError
 from training.datasets import DataError
 
-OK, SOURCE, WEIGHTS = 0, 3, 4
+OK, USAGE, SOURCE, WEIGHTS = 0, 2, 3, 4
 Result = dict[str, Any]
 
 
@@ -22,7 +23,11 @@ def finish(
 ) -> int:
     """Measure, print (``--json`` decides how), and give the exit code."""
     try:
+        _spare_inputs(arguments)
         result = report(arguments)
+    except ConfigError as error:
+        print(f"benchmark: {error}", file=sys.stderr)
+        return USAGE
     except (DataError, SourceError) as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return SOURCE
@@ -31,3 +36,13 @@ def finish(
         return WEIGHTS
     print(json.dumps(result) if arguments.json else table(result))
     return OK
+
+
+def _spare_inputs(arguments: argparse.Namespace) -> None:
+    plot = getattr(arguments, "plot", None)
+    for name in ("data", "weights", "against"):
+        read = getattr(arguments, name, None)
+        if plot and read and plot.resolve().is_relative_to(Path(read).resolve()):
+            raise ConfigError(
+                f"--plot {plot} lies in what --{name} {read} reads: name another file"
+            )

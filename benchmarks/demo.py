@@ -42,7 +42,8 @@ MOST_LAPS = 9
 
 _ROOT = Path(__file__).resolve().parent.parent
 _POLL_S = 0.02
-_OUTPUTS = ("answers.jsonl", "annotated.mp4", "contact-sheet.png", "summary.json", "server.log")
+_LOG = "server.log"
+_OUTPUTS = ("answers.jsonl", "annotated.mp4", "contact-sheet.png", "summary.json", _LOG)
 
 
 class DemoFailed(Exception):
@@ -149,14 +150,26 @@ def laps_needed(start_s: float, clip_s: float) -> int:
     return min(MOST_LAPS, max(1, math.ceil(3 * back_s / clip_s)))
 
 
-def _demo(out: Path) -> int:
+def make_room(out: Path) -> None:
+    """An empty place for the results: those of an earlier demo go, and nobody else's.
+
+    Raises:
+        DemoFailed: the folder cannot be used, or holds files of these names that are not a demo's.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for name in _OUTPUTS:
-            (out / name).unlink(missing_ok=True)
+        found = [name for name in _OUTPUTS if (out / name).exists()]
+        if found and _LOG not in found:  # which every demo leaves
+            raise DemoFailed(f"--out {out}: it holds a {found[0]} that is no demo's; name another")
+        for name in found:
+            (out / name).unlink()
     except OSError as error:
         raise DemoFailed(f"--out {out}: {error.strerror}") from error
-    server = Server(out / "server.log")
+
+
+def _demo(out: Path) -> int:
+    make_room(out)
+    server = Server(out / _LOG)
     try:
         began_s = time.monotonic()
         server.start()

@@ -41,6 +41,7 @@ from benchmarks.net.shape import Shape
 from benchmarks.net.slow_processor import MOST_FACTOR
 from shared.errors import SourceError
 from shared.weights import Weights, default_folder
+from training.figure_file import figure_path
 
 POLICIES = ("auto:latency", "auto", "cascade")
 # Frames in which a policy gets to know a link before it is measured on it.
@@ -245,7 +246,7 @@ def main() -> int:
         help="measure nothing: put together what --json printed for a device each",
     )  # fmt: skip
     parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="write the figure, too")
+    parser.add_argument("--plot", type=figure_path, metavar="FILE", help="write the figure, too")
     parser.add_argument("--json", action="store_true", help="print JSON")
     # Whoever ends it must not leave namespaces and processes behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -10,6 +10,8 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
+from training.figure_file import save_figure
+
 STYLES = {
     "full": ("#555555", "-"),
     "local": ("#999999", "-"),
@@ -64,5 +66,5 @@ def plot(result: dict[str, Any], file: Path) -> None:
                 axis.set_xlabel("bandwidth, KB/s")
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3 * len(devices), fontsize=8)
-    figure.savefig(file, dpi=130)
+    save_figure(figure, file, dpi=130)
     plt.close(figure)

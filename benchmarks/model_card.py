@@ -19,6 +19,7 @@ from benchmarks.card.page import page
 from benchmarks.card.pictures import draw
 from benchmarks.command import finish
 from shared.weights import Weights, default_folder
+from shared.whole_file import write_whole
 from training.datasets import Faces, data_path, load_fer2013
 
 
@@ -32,7 +33,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     card = measure_card(weights, training, test, arguments.threads)
     draw(card, arguments.docs)
     target = arguments.docs / "model-card.md"
-    target.write_text(page(card, run_facts(card["origin"])))
+    write_whole(target, page(card, run_facts(card["origin"])).encode())
     return {"page": str(target), **card}
 
 

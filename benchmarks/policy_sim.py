@@ -29,6 +29,7 @@ from edge_client.link import HANDSHAKE_TIMEOUT_S
 from edge_client.policy import Memory, PolicySettings, charge, decide
 from edge_client.prediction import Candidate, FrameFacts, local_start_ms
 from shared.contracts import Path, Reason
+from training.figure_file import figure_path, save_figure
 
 HANDSHAKE_BYTES = 300
 PIXELS = 224 * 224
@@ -332,7 +333,7 @@ def draw(logs: Sequence[FrameLog], trace: Trace, settings: PolicySettings, to: F
     latency.legend(loc="upper center", ncols=3)
     for axes in (link, chosen, latency):
         axes.grid(alpha=0.3)
-    figure.savefig(to, dpi=110)
+    save_figure(figure, to, dpi=110)
     plt.close(figure)
 
 
@@ -340,7 +341,7 @@ def main() -> int:
     """Command line; gives the exit code."""
     parser = argparse.ArgumentParser(description="the policy on a simulated link")
     parser.add_argument("--objective", choices=[one.value for one in Objective], default="accuracy")
-    parser.add_argument("--plot", type=FilePath, metavar="FILE.png")
+    parser.add_argument("--plot", type=figure_path, metavar="FILE.png")
     arguments = parser.parse_args()
     settings = PolicySettings(CANDIDATES[:-1], 150.0, Objective(arguments.objective))
     logs = Simulation(WALK, SimulatedDevice(), settings).run()

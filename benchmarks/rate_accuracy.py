@@ -31,6 +31,7 @@ from shared.contracts import LATENT_SHAPE
 from shared.contracts import Path as AnswerPath
 from shared.weights import Weights, default_folder
 from training.datasets import Faces, data_path, load_fer2013
+from training.figure_file import figure_path
 
 FINEST = 0
 RATE, RAW = "rate", "raw"
@@ -150,7 +151,7 @@ def main() -> int:
     parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
     parser.add_argument("--tail", default="", help="the cloud tail; else the weights' default")
     parser.add_argument("--most", type=positive, help="measure the first N faces only")
-    parser.add_argument("--plot", type=Path, help="a PNG to draw")
+    parser.add_argument("--plot", type=figure_path, help="a PNG to draw")
     parser.add_argument("--threads", type=positive, default=2)
     parser.add_argument("--json", action="store_true", help="print JSON")
     return finish(parser.parse_args(), report, table)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.rate_curve import Point, hull
+from training.figure_file import save_figure
 
 # Ours stands out; floats and raw bytes are there for reference.
 _STYLES: dict[str, dict[str, Any]] = {
@@ -52,5 +53,5 @@ def draw(points: list[Point], title: str, target: Path) -> None:
     axes.set_xlim(90, 45_000)
     axes.grid(alpha=0.3, which="both")
     axes.legend(loc="lower right")
-    figure.savefig(target, dpi=120)
+    save_figure(figure, target, dpi=120)
     plt.close(figure)

@@ -20,6 +20,7 @@ from PIL import Image
 from benchmarks import readme_accuracy, readme_link, readme_serving
 from benchmarks.machine import machine_line
 from benchmarks.markdown import paragraphs, run, run_json, table
+from shared.whole_file import write_whole
 
 README = Path("README.md")
 DEMO_PICTURE = Path("docs/demo.png")
@@ -142,7 +143,7 @@ def main() -> int:
         except subprocess.CalledProcessError as error:
             print(f"readme: {part}: exit code {error.returncode}", file=sys.stderr)
             return 1
-        README.write_text(replaced(README.read_text(), part, figures))
+        write_whole(README, replaced(README.read_text(), part, figures).encode())
         print(figures)
     return 0
 

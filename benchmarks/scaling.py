@@ -29,7 +29,8 @@ from benchmarks.capacity import Bound, Stage, bound
 from benchmarks.command import Result, finish
 from benchmarks.machine import describe_machine, machine_line
 from benchmarks.serving_rig import Rig
-from shared.errors import SourceError
+from shared.errors import ConfigError, SourceError
+from shared.whole_file import write_whole
 
 REPLICAS = (1, 2)
 LOADS_CALLS_PER_S = (25.0, 50.0, 100.0, 200.0, 400.0, 800.0)
@@ -45,6 +46,8 @@ _STAGES = {"ray::ProxyActor": "proxy", ":ingress": "ingress", ":tails": "tail"}
 
 def report(arguments: argparse.Namespace) -> Result:
     """Measure every deployment."""
+    if arguments.write:
+        around(arguments.write)  # known to be there before anything is measured
     seconds = 2.0 if arguments.quick else 10.0
     loads = LOADS_CALLS_PER_S[::2] if arguments.quick else LOADS_CALLS_PER_S
     with Rig() as rig:
@@ -192,10 +195,25 @@ def table(result: Result) -> str:
     )
 
 
+def around(page: Path) -> tuple[str, str]:
+    """What stands before and after the place of the table.
+
+    Raises:
+        ConfigError: the page cannot be read, or has no such place.
+    """
+    try:
+        before, begin, rest = page.read_text().partition(BEGIN)
+    except OSError as error:
+        raise ConfigError(f"--write {page}: {error.strerror}") from error
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ConfigError(f"--write {page}: it has no {BEGIN} with {END} after it")
+    return before, after
+
+
 def _write(page: Path, result: Result) -> None:
-    before, _, rest = page.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n{table(result)}\n{END}{after}")
+    before, after = around(page)
+    write_whole(page, f"{before}{BEGIN}\n{table(result)}\n{END}{after}".encode())
 
 
 def main() -> int:

@@ -20,7 +20,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -30,6 +29,7 @@ from benchmarks.machine import describe_machine
 from benchmarks.serving_raw import IDLE, IDLE_CALLS_PER_S
 from benchmarks.serving_rig import Rig, ServerProcess
 from benchmarks.serving_summary import best_share, table, verdict
+from training.figure_file import figure_path
 
 PROTOCOLS = ("unary", "stream")
 PEERS = {
@@ -183,7 +183,7 @@ def main() -> int:
     )
     parser.add_argument("--quick", action="store_true", help="few loads and short: a try")
     parser.add_argument("--peer", action="append", choices=PEERS, help="this peer; else all")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="write the figure, too")
+    parser.add_argument("--plot", type=figure_path, metavar="FILE", help="write the figure, too")
     parser.add_argument("--json", action="store_true", help="print JSON")
     # Whoever ends it must not leave servers behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -15,6 +15,8 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
+from training.figure_file import save_figure
+
 Row = dict[str, Any]
 STYLES = {
     ("splitfer", "stream", 1): ("#08519c", "-"),
@@ -51,7 +53,7 @@ def plot(result: dict[str, Any], file: Path) -> None:
         axis.set_xlabel("faces/s asked")
         axis.set_ylim(bottom=None if axis is tails else 0)
     figure.legend(loc="outside lower center", ncols=3, fontsize=8)
-    figure.savefig(file, dpi=130)
+    save_figure(figure, file, dpi=130)
     plt.close(figure)
 
 

@@ -9,22 +9,20 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from edge_client import pipeline
+from edge_client import output_flags, pipeline
 from edge_client.config import EdgeConfig, Policy, load_config
 from edge_client.decision import Objective
 from edge_client.feed import Feed
 from edge_client.frame import Frame
 from edge_client.ledger import Ledger
 from edge_client.recognizer import PICTURE_DEADLINE_MS, Recognizer
-from edge_client.sinks.json_lines import Explanations, JsonLines
-from edge_client.sinks.sink import Sink
 from edge_client.sources import Source, open_source
 from shared.contracts import FaceAnswer
 from shared.errors import (
@@ -36,6 +34,7 @@ from shared.errors import (
     WeightsError,
 )
 from shared.settings import printable
+from shared.whole_file import write_whole
 
 OnFrame = Callable[[Frame, Sequence[FaceAnswer]], None]
 OK, LOST, USAGE, SOURCE, WEIGHTS, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -63,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output left; Python would complain once more while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return INTERRUPTED
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 def _exit_code(error: SplitFerError) -> int:
@@ -75,65 +76,65 @@ def _exit_code(error: SplitFerError) -> int:
 
 
 def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
+    output_flags.check(arguments, config, [arguments.source])
     with ExitStack() as stack:
         source = stack.enter_context(open_source(arguments.source, arguments.realtime))
         recognizer = stack.enter_context(Recognizer.from_config(config))
-        sinks = _sinks(arguments, source, recognizer)
+        outputs = output_flags.opened(arguments, config, source.fps, lambda: recognizer.decision)
         feed = stack.enter_context(Feed(source, live=source.live or arguments.realtime))
         stopped = stack.enter_context(_stops(feed))
         ledger = Ledger()
         try:
-            with ExitStack() as closing:
-                for sink in sinks:
-                    closing.callback(sink.close)
-                with _progress(source, ledger) as on_frame:
-                    pipeline.run(feed, recognizer, sinks, ledger, on_frame)
+            with closing(outputs), _progress(source, ledger) as on_frame:
+                pipeline.run(feed, recognizer, [outputs], ledger, on_frame)
         finally:
             feed.close()
             summary = ledger.summary(feed.dropped, recognizer.link_counts.wire_bytes)
             summary["policy"] = {"name": config.wanted.value, **recognizer.policy_report()}
+            summary["output_failures"] = dict(outputs.failures)
             if arguments.summary:
-                arguments.summary.write_text(json.dumps(summary, indent=2) + "\n")
-            print(_one_line(summary), file=sys.stderr)
+                outputs.attempt("summary", lambda: _write_summary(arguments, summary))
+            _tell(_one_line(summary))
         if not ledger.balanced(feed.captured, feed.dropped):
-            print(
+            _tell(
                 f"edge-client: {feed.captured} frames captured, but {ledger.frames} processed and "
-                f"{feed.dropped} dropped: please report this", file=sys.stderr,
-            )  # fmt: skip
+                f"{feed.dropped} dropped: please report this"
+            )
             return LOST
-    if stopped:
-        return INTERRUPTED
-    return LOST if ledger.lost_frames else OK
+    if ledger.lost_frames or outputs.failures:
+        return LOST
+    return INTERRUPTED if stopped else OK
 
 
-def _sinks(arguments: argparse.Namespace, source: Source, recognizer: Recognizer) -> list[Sink]:
-    sinks: list[Sink] = [JsonLines(arguments.output)]
-    if arguments.explain:
-        sinks.append(Explanations(arguments.explain, lambda: recognizer.decision))
-    if arguments.annotate:
-        from edge_client.sinks.video import AnnotatedVideo
+def _write_summary(arguments: argparse.Namespace, summary: dict[str, Any]) -> None:
+    data = json.dumps(summary, indent=2).encode() + b"\n"
+    write_whole(arguments.summary, data, arguments.overwrite)
 
-        sinks.append(AnnotatedVideo(arguments.annotate, source.fps))
-    if arguments.contact_sheet:
-        from edge_client.sinks.contact_sheet import ContactSheet
 
-        sinks.append(ContactSheet(arguments.contact_sheet))
-    return sinks
+def _tell(line: str) -> None:
+    """A line on standard error; a terminal that was closed meanwhile is no reason to fail."""
+    with suppress(OSError):
+        print(line, file=sys.stderr)
 
 
 @contextmanager
 def _stops(feed: Feed) -> Iterator[list[int]]:
-    """The first Ctrl-C or SIGTERM ends the feed, so that the frame in hand is still answered and
-    the summary is whole; a second one interrupts at once. Holds the signals that came."""
+    """The first Ctrl-C, SIGTERM or SIGHUP ends the feed, so that the frame in hand is still
+    answered and the outputs are whole; a second Ctrl-C or SIGTERM interrupts at once. Holds the
+    signals that came."""
     came: list[int] = []
 
     def stop(number: int, _: object) -> None:
-        if came:
+        # A terminal that closes may say so twice, to the process and to its group.
+        if came and number != signal.SIGHUP:
             raise KeyboardInterrupt
         came.append(number)
         feed.close()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield came
     finally:
@@ -167,22 +168,26 @@ def _one_line(summary: dict[str, Any]) -> str:
 
 
 def _classify(arguments: argparse.Namespace, config: EdgeConfig) -> int:
-    sink = JsonLines(arguments.output)
+    output_flags.check(arguments, config, arguments.images)
     bad: SplitFerError | None = None
-    with Recognizer.from_config(config) as recognizer:
+    with (
+        Recognizer.from_config(config) as recognizer,
+        closing(output_flags.opened(arguments, config)) as outputs,
+    ):
         for image in arguments.images:
             try:
                 with open_source(image) as source:
                     for frame in source:
                         faces = recognizer.answer(frame.rgb, frame.decoded_s)
-                        sink.write(frame, faces)
+                        outputs.write(frame, faces)
                         if not faces:
                             print(f"edge-client: {frame.source}: no face found", file=sys.stderr)
             except (SourceError, ImageError, PayloadTooLarge) as error:
                 print(f"edge-client: {error}", file=sys.stderr)
                 bad = error
-    sink.close()
-    return _exit_code(bad) if bad else OK
+    if bad:
+        return _exit_code(bad)
+    return LOST if outputs.failures else OK
 
 
 # -- arguments ---------------------------------------------------------------------------------
@@ -190,7 +195,7 @@ def _classify(arguments: argparse.Namespace, config: EdgeConfig) -> int:
 _FLAGS = (
     "server", "policy", "objective", "min_accuracy", "max_bytes_per_s", "cascade_threshold", "rate",
     "deadline_ms", "threads", "weights", "server_ca", "client_cert", "client_key",
-    "log_level",
+    "log_level", "output_max_mb",
 )  # fmt: skip
 
 
@@ -206,7 +211,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="edge-client",
         description="Name the expression of every face in a stream or a picture.",
         epilog="exit codes: 0 done, 1 something was lost, 2 usage or config, 3 source, 4 weights, "
-        "130 interrupted (the summary is written)",
+        "130 interrupted (the outputs are whole)",
     )
     parser.add_argument("--version", action="version", version=version("splitfer"))
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -222,12 +227,7 @@ def _parser() -> argparse.ArgumentParser:
         "--realtime", action="store_true",
         help="read a file at its own frame rate, dropping frames like a live source",
     )  # fmt: skip
-    run.add_argument("--annotate", type=Path, metavar="OUT.mp4", help="write the frames with boxes")
-    run.add_argument("--contact-sheet", type=Path, metavar="OUT.png", help="a picture of the run")
-    run.add_argument(
-        "--explain", metavar="-|FILE.jsonl", help="one line per frame: its path and why"
-    )
-    run.add_argument("--summary", type=Path, metavar="FILE.json", help="write the run's figures")
+    output_flags.add_of_run(run)
     _common(run)
 
     classify = commands.add_parser("classify", help="answer single pictures")
@@ -238,7 +238,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", default="-", metavar="-|FILE.jsonl", help="one line per face")
+    output_flags.add(parser)
     parser.add_argument("--server", metavar="HOST:PORT", help="without one, answers are local")
     parser.add_argument(
         "--policy", choices=[one.value for one in Policy],

@@ -70,6 +70,9 @@ class EdgeConfig(Settings):
     client_key: Path | None = None
     token: SecretStr | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
+    # A file of JSON lines that would grow beyond so many MB is renamed to FILE.1 first, in place of
+    # the last one; without it nothing is ever removed.
+    output_max_mb: float | None = Field(default=None, gt=0)
     # Receiver of traces (OTLP over HTTP), such as http://localhost:4318.
     otlp_endpoint: str | None = Field(default=None, pattern="^https?://[^/]")
 

@@ -13,7 +13,7 @@ from edge_client.stream_source import Stream
 from edge_client.video_decoder import VideoDecoder
 from shared.errors import SourceError
 
-__all__ = ["Source", "open_source"]
+__all__ = ["Source", "open_source", "source_files"]
 
 _DEMO = re.compile(r"demo(?:\*([1-9]\d?))?")
 _PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
@@ -38,8 +38,8 @@ def open_source(spec: str, realtime: bool = False) -> Source:
         SourceError: nothing is there, or it cannot be read; the message says what to do.
     """
     if repeat := _DEMO.fullmatch(spec):
-        clip = resources.files("edge_client.assets").joinpath("demo.mp4")
-        return VideoFile(VideoDecoder(str(clip), spec), realtime, laps=int(repeat[1] or 1))
+        decoder = VideoDecoder(str(_demo_clip()), spec)
+        return VideoFile(decoder, realtime, laps=int(repeat[1] or 1))
     if spec.isascii() and spec.isdigit():
         return _camera(f"/dev/video{spec}")
     if spec.startswith("/dev/video"):
@@ -47,6 +47,17 @@ def open_source(spec: str, realtime: bool = False) -> Source:
     if "://" in spec:
         return _address(spec, realtime)
     return _path(Path(spec), realtime)
+
+
+def source_files(spec: str) -> list[Path]:
+    """The files that ``open_source(spec)`` would read; none where it is no file or folder."""
+    if _DEMO.fullmatch(spec):
+        return [_demo_clip()]
+    path = Path(spec)
+    try:
+        return _pictures_in(path) if path.is_dir() else [path] if path.exists() else []
+    except OSError:  # which opening it will say
+        return []
 
 
 def without_secrets(address: str) -> str:
@@ -79,10 +90,18 @@ def _address(spec: str, realtime: bool) -> Source:
     return Stream(name, opened, first)
 
 
+def _demo_clip() -> Path:
+    return Path(str(resources.files("edge_client.assets").joinpath("demo.mp4")))
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+
+
 def _path(path: Path, realtime: bool) -> Source:
     try:
         if path.is_dir():
-            pictures = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+            pictures = _pictures_in(path)
             if not pictures:
                 raise SourceError(f"{path}: no JPEG, PNG or WebP picture in this folder")
             return Pictures(pictures, str(path), realtime)

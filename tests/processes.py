@@ -120,6 +120,9 @@ class Edge:
     ) -> None:
         self.answers_file, self.summary_file = folder / "answers.jsonl", folder / "summary.json"
         self.log_file = folder / "edge.log"
+        # A run adds its lines to what is there, and replaces no summary.
+        self.answers_file.unlink(missing_ok=True)
+        self.summary_file.unlink(missing_ok=True)
         command = [
             *inside, sys.executable, "-m", "edge_client.cli", "run", "--source", source,
             "--weights", str(weights), "--output", str(self.answers_file),

@@ -13,7 +13,9 @@ import matplotlib
 matplotlib.use("Agg")  # no screen is needed
 from matplotlib import pyplot as plt
 
+from shared.whole_file import write_whole
 from training.ablation import STUDIES, Budget, Run, Study, Variant, read_runs
+from training.figure_file import save_figure
 
 Runs = dict[str, dict[int, Run]]
 # Two-sided 95 % of Student's t by degrees of freedom, from 1; the last also for more.
@@ -65,7 +67,7 @@ def write_report(results: Path, docs: Path) -> Path:
         draw(study, runs, picture)
     docs.mkdir(parents=True, exist_ok=True)
     page = docs / "ablation.md"
-    page.write_text(text)
+    write_whole(page, text.encode())
     return page
 
 
@@ -245,5 +247,5 @@ def draw(study: Study, runs: Runs, target: Path) -> None:
     axes.grid(axis="x", alpha=0.3)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
     # No date or version inside: the same runs give the same bytes.
-    figure.savefig(target, dpi=100, metadata={"Software": None})
+    save_figure(figure, target, dpi=100, reproducible=True)
     plt.close(figure)

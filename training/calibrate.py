@@ -26,6 +26,7 @@ from shared.preprocess import enlarge_crop
 from shared.runtime import softmax
 from shared.weights import Weights
 from shared.weights.manifest import LOCAL_TAIL, Manifest, Together
+from shared.whole_file import write_whole
 from training.datasets import (
     HOLDOUT_SHARE,
     DataError,
@@ -133,7 +134,7 @@ def complete_manifest(folder: Path, held_out: Faces, tests: dict[str, Faces]) ->
         for name, entry in manifest.tails.items()
     }  # fmt: skip
     manifest = manifest.model_copy(update={"rates": tuple(rates), "tails": tails})
-    (folder / "manifest.json").write_text(manifest.model_dump_json(indent=2) + "\n")
+    write_whole(folder / "manifest.json", f"{manifest.model_dump_json(indent=2)}\n".encode())
     return manifest
 
 

@@ -38,6 +38,7 @@ from shared.weights.manifest import (
     TailEntry,
     fingerprint,
 )
+from shared.whole_file import write_whole
 from training.calibrate import complete_manifest, unseen
 from training.checkpoint import CHECKPOINT, averaged_weights
 from training.datasets import (
@@ -143,8 +144,8 @@ def write_weights(
     folder = root / manifest.fingerprint
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
-        (folder / name).write_bytes(data)
-    (folder / "manifest.json").write_text(manifest.model_dump_json(indent=2) + "\n")
+        write_whole(folder / name, data)
+    write_whole(folder / "manifest.json", f"{manifest.model_dump_json(indent=2)}\n".encode())
     return folder
 
 
@@ -180,7 +181,7 @@ def main() -> int:
     except (OSError, ValueError) as error:
         parser.error(str(error))
     if arguments.default:
-        (arguments.weights / "DEFAULT").write_text(folder.name + "\n")
+        write_whole(arguments.weights / "DEFAULT", f"{folder.name}\n".encode())
     print(json.dumps({"folder": str(folder)}))
     return 0
 

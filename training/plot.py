@@ -13,6 +13,8 @@ import matplotlib
 matplotlib.use("Agg")  # no screen is needed
 from matplotlib import pyplot as plt
 
+from training.figure_file import save_figure
+
 RUNS = Path("training/runs")
 # One colour per tail, one line style per part of the data.
 COLOURS = {"local": "tab:blue", "cloud": "tab:orange", "teacher": "tab:green"}
@@ -79,7 +81,7 @@ def draw(rows: list[dict[str, Any]], title: str, target: Path) -> None:
                 index + 0.6, 0.35, text, transform=bottom.get_xaxis_transform(),
                 rotation=90, va="bottom", fontsize=8,
             )  # fmt: skip
-    figure.savefig(target, dpi=120)
+    save_figure(figure, target, dpi=120)
     plt.close(figure)
 
 

@@ -24,6 +24,7 @@ from shared.errors import WeightsError
 from shared.models.split_model import SplitModel
 from shared.weights import Weights, default_folder
 from shared.weights.manifest import LOCAL_TAIL, FileEntry, TailEntry
+from shared.whole_file import write_whole
 from training.calibrate import complete_manifest, unseen
 from training.checkpoint import CHECKPOINT
 from training.datasets import (
@@ -98,8 +99,8 @@ def put_tail(folder: Path, name: str, tail: nn.Module, origin: str) -> None:
     packed = io.BytesIO()
     np.savez_compressed(packed, **{**arrays, f"logits_{name}": logits})
 
-    (folder / f"{name}.onnx").write_bytes(data)
-    (folder / manifest.golden.file).write_bytes(packed.getvalue())
+    write_whole(folder / f"{name}.onnx", data)
+    write_whole(folder / manifest.golden.file, packed.getvalue())
     entry = TailEntry(
         file=f"{name}.onnx", sha256=hashlib.sha256(data).hexdigest(),
         path=AnswerPath.LOCAL if local else AnswerPath.CLOUD, temperature=1.0, accuracy={},
@@ -110,7 +111,7 @@ def put_tail(folder: Path, name: str, tail: nn.Module, origin: str) -> None:
         "golden": FileEntry(file=manifest.golden.file, sha256=sha256),
         "origin": {**manifest.origin, name: origin},
     })  # fmt: skip
-    (folder / "manifest.json").write_text(manifest.model_dump_json(indent=2) + "\n")
+    write_whole(folder / "manifest.json", f"{manifest.model_dump_json(indent=2)}\n".encode())
 
 
 def _local_logits(weights: Weights, tail: nn.Module) -> Tensor:

@@ -9,6 +9,7 @@ The prior, which is not shipped, is fitted anew to what the head sends.
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,6 +25,7 @@ from shared.models.bottleneck import DEFAULT_RATE
 from shared.models.split_model import SplitConfig, SplitModel
 from shared.weights import Weights, default_folder
 from shared.weights.manifest import LOCAL_TAIL
+from shared.whole_file import write_whole
 from training.augment import random_views
 from training.checkpoint import CHECKPOINT
 from training.datasets import (
@@ -186,7 +188,9 @@ def main() -> int:
     except (OSError, ValueError) as error:
         parser.error(str(error))
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"model": model.state_dict()}, checkpoint)
+    saved = io.BytesIO()
+    torch.save({"model": model.state_dict()}, saved)
+    write_whole(checkpoint, saved.getvalue(), replace=False)
     print(f"{checkpoint}: latents of {', '.join(f'{n:.0f}' for n in latent_bytes)} bytes")
     return 0
 

@@ -16,6 +16,7 @@ from benchmarks.calibration import draw as draw_calibration
 from benchmarks.card.confusion import Confusion
 from benchmarks.card.measurement import DETAILED
 from shared.labels import LABELS
+from training.figure_file import save_figure
 
 Row = dict[str, Any]
 COLOURS = {"local": "tab:blue", "cloud": "tab:orange"}
@@ -70,5 +71,5 @@ def draw_slices(card: Row, target: Path) -> None:
 
 
 def _save(figure: Figure, target: Path) -> None:
-    figure.savefig(target, dpi=90, metadata={"Software": None})
+    save_figure(figure, target, dpi=90, reproducible=True)
     plt.close(figure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +15,16 @@ from edge_client.sinks.annotate import Canvas, annotate
 from shared.contracts import FaceAnswer, Reason
 from shared.contracts import Path as AnswerPath
 from shared.errors import ConfigError
+from shared.whole_file import write_whole
+
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+"""Pillow's name by the file's ending."""
 
 COLUMNS = 4
 TILES = 16
 TILE_PX = 360
 _GAP_PX = 6
+_QUALITY = 90
 _PAPER = (255, 255, 255)
 
 Kind = tuple[AnswerPath, Reason | None]
@@ -39,28 +45,28 @@ class _Kept:
 
 
 class ContactSheet:
-    """Keeps up to ``2 * tiles`` frames, however long the run, and writes a PNG of ``tiles``.
+    """Keeps up to ``2 * tiles`` frames, however long the run, and writes a picture of ``tiles``.
 
     Every ``(path, reason)`` that occurred is shown as far as there is room; the other tiles are
-    spread evenly over the run. Nothing is drawn before ``close``.
+    spread evenly over the run. Nothing is drawn or written before ``close``. The file's ending is
+    one of ``FORMATS``. With ``replace`` it takes the place of a file of that name.
 
     Raises:
-        ConfigError: the file cannot be written.
+        ConfigError: there is no format of that ending.
     """
 
-    def __init__(self, path: Path | str, tiles: int = TILES) -> None:
+    def __init__(self, path: Path | str, tiles: int = TILES, replace: bool = False) -> None:
         self._path = Path(path)
+        self._replace = replace
+        if self._path.suffix.lower() not in FORMATS:
+            raise ConfigError(f"--contact-sheet {path}: the ending is one of {', '.join(FORMATS)}")
+        self._format = FORMATS[self._path.suffix.lower()]
         self._tiles = tiles
         self._stride = 1
         self._seen = 0
         self._spread: list[_Kept] = []
         self._first: dict[Kind, _Kept] = {}
         self._closed = False
-        try:
-            # A path that cannot be written is better known before the run than after it.
-            self._path.touch()
-        except OSError as error:
-            raise ConfigError(f"--contact-sheet {path}: {error.strerror}") from error
 
     def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> None:
         """Look at one frame; few are kept."""
@@ -81,18 +87,16 @@ class ContactSheet:
         """Draw and write the sheet; a second time does nothing. Without a frame there is no file.
 
         Raises:
-            ConfigError: the file cannot be written.
+            OSError: the file cannot be written.
         """
         if self._closed:
             return
         self._closed = True
-        try:
-            if not self._spread:
-                self._path.unlink(missing_ok=True)
-                return
-            _sheet([_draw(kept) for kept in self._chosen()]).save(self._path, "PNG")
-        except OSError as error:
-            raise ConfigError(f"--contact-sheet {self._path}: {error.strerror}") from error
+        if self._spread:
+            out = io.BytesIO()
+            sheet = _sheet([_draw(kept) for kept in self._chosen()])
+            sheet.save(out, self._format, quality=_QUALITY)
+            write_whole(self._path, out.getvalue(), self._replace)
 
     def _chosen(self) -> list[_Kept]:
         """Even at first, then as many swaps as it takes to show every kind."""

@@ -2,32 +2,60 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import io
 import json
+import logging
+import os
+import stat
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from edge_client.decision import Decision
 from edge_client.frame import Frame
 from edge_client.records import decision_record, face_record
+from edge_client.sinks.sink import ReaderLeft
 from shared.contracts import FaceAnswer
 from shared.errors import ConfigError
+from shared.whole_file import is_file_or_absent, real_file
+
+MB = 1_000_000
+# Of every record: what does not begin so is another's file.
+_BEGIN = b'{"source": '
+_BLOCK_BYTES = 1 << 16
+
+_log = logging.getLogger(__name__)
 
 
 class JsonLines:
-    """One line per face to ``target``, a path or ``-``; each frame's lines are out before the next
-    frame. ``flag`` is the one that named the target.
+    """Adds one line per face to ``target``, a path or ``-``; each frame's lines are out before the
+    next frame, whole or not at all. ``flag`` is the one that named the target.
+
+    What earlier runs wrote stays. A file that would grow beyond ``max_mb`` is renamed to the same
+    name with ``.1`` first, in place of the last one so named.
 
     Raises:
-        ConfigError: the file cannot be written.
+        ConfigError: the file cannot be written, holds something else than lines of ours, or belongs
+            to another process that writes to it.
     """
 
-    def __init__(self, target: str, flag: str = "--output") -> None:
+    def __init__(self, target: str, flag: str = "--output", max_mb: float | None = None) -> None:
         self._own = target != "-"
+        self._path = real_file(Path(target)) if self._own else None
+        self._max_bytes = max_mb * MB if max_mb is not None and self._own else None
+        self._torn = False
+        self._out: io.FileIO | None = None
+        if self._path is None:
+            sys.stdout.flush()
+            # Not through sys.stdout: what it could not write it would try again for ever.
+            self._out = io.FileIO(sys.stdout.fileno(), "wb", closefd=False)
+            return
         try:
-            # Closed by close(), like every sink.
-            self._out: TextIO = Path(target).open("w") if self._own else sys.stdout  # noqa: SIM115
+            self._out = _opened(self._path)
         except OSError as error:
             raise ConfigError(f"{flag} {target}: {error.strerror}") from error
 
@@ -37,24 +65,130 @@ class JsonLines:
 
     def close(self) -> None:
         """Close the file; standard output stays open."""
-        if self._own:
+        if self._out is not None:
             self._out.close()
 
     def _write(self, records: Sequence[dict[str, Any]]) -> None:
-        for record in records:
-            self._out.write(json.dumps(record) + "\n")
-        if records:
-            self._out.flush()
+        if not records:
+            return
+        data = "".join(json.dumps(record) + "\n" for record in records).encode()
+        try:
+            self._put(self._with_room_for(len(data)), data)
+        except BrokenPipeError as error:
+            if self._own:
+                raise
+            raise ReaderLeft(*error.args) from error
+
+    def _with_room_for(self, size: int) -> io.FileIO:
+        """The file; a new one where the present one is full."""
+        if self._out is not None and self._max_bytes is not None and self._path is not None:
+            found = os.fstat(self._out.fileno())
+            full = found.st_size + size > self._max_bytes
+            if full and found.st_size and stat.S_ISREG(found.st_mode):
+                with suppress(FileNotFoundError):  # somebody moved it away meanwhile
+                    os.replace(self._path, older(self._path))
+                self._out.close()
+                self._out = None
+        if self._out is None:
+            assert self._path is not None
+            self._out = _opened(self._path)
+        return self._out
+
+    def _put(self, out: io.FileIO, data: bytes) -> None:
+        left = memoryview(b"\n" + data if self._torn else data)
+        size = os.fstat(out.fileno()).st_size
+        try:
+            while left:
+                written = out.write(left)
+                if written is None:
+                    raise BlockingIOError(errno.EAGAIN, "its reader is too slow")
+                left = left[written:]
+        except OSError:
+            # Half a line would spoil the next one.
+            if self._own:
+                with suppress(OSError):
+                    os.ftruncate(out.fileno(), size)
+            else:
+                self._torn = self._torn or len(left) < len(data)
+            raise
+        self._torn = False
 
 
 class Explanations(JsonLines):
     """One line per frame in which there was something to decide; ``decision`` gives the last."""
 
-    def __init__(self, target: str, decision: Callable[[], Decision | None]) -> None:
-        super().__init__(target, "--explain")
+    def __init__(
+        self,
+        target: str,
+        decision: Callable[[], Decision | None],
+        max_mb: float | None = None,
+    ) -> None:
+        super().__init__(target, "--explain", max_mb)
         self._decision = decision
 
     def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> None:
         """The line of one frame."""
         if decision := self._decision():
             self._write([decision_record(frame, decision)])
+
+
+def older(path: Path) -> Path:
+    """The name that a full file gets."""
+    return path.with_name(path.name + ".1")
+
+
+def check_lines(path: Path) -> None:
+    """Return where lines can be added to the file. Changes nothing.
+
+    Raises:
+        OSError: it cannot be read and written, holds something else, or another process writes to
+            it.
+    """
+    with io.FileIO(os.open(path, os.O_RDWR | os.O_CLOEXEC), "rb+") as file:
+        _claim(file)
+
+
+def _opened(path: Path) -> io.FileIO:
+    """The file, to be added to and nobody else's; the end of a killed run's last line is off."""
+    regular = is_file_or_absent(path)
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT if regular else os.O_WRONLY
+    file = io.FileIO(os.open(path, flags | os.O_CLOEXEC, 0o666), "rb+" if regular else "wb")
+    try:
+        if regular:
+            _claim(file)
+            _mend(file, path)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _claim(file: io.FileIO) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OSError(errno.EBUSY, "another process writes to it; name another file") from None
+    except OSError:
+        pass  # a file system without locks
+    start = os.pread(file.fileno(), len(_BEGIN), 0)
+    if not _BEGIN.startswith(start):
+        raise OSError(errno.EEXIST, "it holds something else than such lines; name another file")
+
+
+def _mend(file: io.FileIO, path: Path) -> None:
+    """End the last line, or take it off where it is no whole record."""
+    start = size = os.fstat(file.fileno()).st_size
+    tail = b""
+    while start and b"\n" not in tail:
+        start = max(0, start - _BLOCK_BYTES)
+        tail = os.pread(file.fileno(), size - start, start)
+    line = tail.rpartition(b"\n")[2]
+    if not line:
+        return
+    try:
+        json.loads(line)
+    except ValueError:
+        _log.warning("%s: its last line was cut short, and is taken off", path)
+        os.ftruncate(file.fileno(), size - len(line))
+    else:
+        file.write(b"\n")

@@ -9,13 +9,26 @@ from edge_client.frame import Frame
 from shared.contracts import FaceAnswer
 
 
+class ReaderLeft(BrokenPipeError):
+    """Who read our standard output left: nobody waits for the rest of the run."""
+
+
 class Sink(Protocol):
     """Takes every frame that was worked on, in order, with the answers of its faces."""
 
     def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> None:
-        """Take one frame; ``faces`` is empty where nobody was found."""
+        """Take one frame; ``faces`` is empty where nobody was found.
+
+        Raises:
+            OSError: this frame could not be written; a later one may be.
+            ReaderLeft: nobody reads on.
+        """
         ...
 
     def close(self) -> None:
-        """Finish what was begun; a second time does nothing."""
+        """Finish what was begun; a second time does nothing.
+
+        Raises:
+            OSError: it could not be finished.
+        """
         ...

@@ -1,9 +1,9 @@
-"""The annotated video: H.264 in an MP4 file that a browser plays from its first bytes on."""
+"""The annotated video: H.264 in a file that browsers and players know."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,52 +13,67 @@ from av.video.stream import VideoStream
 
 from edge_client.frame import Frame
 from edge_client.sinks.annotate import Canvas, annotate
+from edge_client.sinks.growing_file import GrowingFile
 from shared.contracts import FaceAnswer
 from shared.errors import ConfigError
 
 LONGEST_PX = 1280
 """A larger camera's picture is shrunk: drawing and encoding is done on the device."""
 
+# A fragment is written whole when its second is over.
+_IN_FRAGMENTS = {
+    "movflags": "+hybrid_fragmented+default_base_moof",
+    "frag_duration": "1000000",
+    "flush_packets": "1",
+}
+FORMATS = {
+    ".mp4": ("mp4", _IN_FRAGMENTS),
+    ".mov": ("mov", _IN_FRAGMENTS),
+    ".mkv": ("matroska", {"cluster_time_limit": "1000", "flush_packets": "1"}),
+}
+"""FFmpeg's name and options by the file's ending: formats whose frames keep times of their own, and
+that play after an end at any moment."""
+
 _TIME_BASE = Fraction(1, 90_000)
 _USUAL_FPS = 25
-
-_log = logging.getLogger(__name__)
 
 
 class AnnotatedVideo:
     """Writes every frame with its answers; frames keep their times, so dropped ones leave a gap.
 
-    ``fps`` is the source's rate, where it has one: a hint for the encoder. The file is opened at
-    once, so that a path that cannot be written is known before the run, and removed at ``close``
-    if no frame came. A disk that fills up ends the video, with an error in the log, and nothing
-    else: the answers go on.
+    The file's ending is one of ``FORMATS``. ``fps`` is the source's rate, where it has one: a hint
+    for the encoder. While it grows the file is made of fragments, a second of time or a frame each,
+    and plays after an end at any moment; ``close`` makes a plain one of it. There is none before
+    the first fragment. Where it cannot be written on, what is there still plays. With ``replace``
+    it takes the place of a file of that name.
 
     Raises:
-        ConfigError: the file cannot be written.
+        ConfigError: there is no format of that ending.
     """
 
-    def __init__(self, path: Path | str, fps: float | None) -> None:
-        self._path = Path(path)
+    def __init__(self, path: Path | str, fps: float | None, replace: bool = False) -> None:
+        suffix = Path(path).suffix.lower()
+        if suffix not in FORMATS:
+            raise ConfigError(f"--annotate {path}: the ending is one of {', '.join(FORMATS)}")
         self._fps = Fraction(fps or _USUAL_FPS).limit_denominator(1001)
         self._stream: VideoStream | None = None
         self._canvas: Canvas | None = None
         self._last_pts = -1
         self._closed = False
-        self._broken = False
-        try:
-            # PyAV opens the file with the first packet only.
-            self._path.touch()
-            self._container: OutputContainer = av.open(
-                str(path), "w", format="mp4", options={"movflags": "+faststart"}
-            )
-        except (av.FFmpegError, OSError) as error:
-            why = getattr(error, "strerror", None) or error
-            raise ConfigError(f"--annotate {path}: {why}") from error
+        self._error: OSError | None = None
+        self._header_bytes = 0
+        self._file = GrowingFile(Path(path), replace)
+        name, options = FORMATS[suffix]
+        self._container: OutputContainer = av.open(self._file, "w", format=name, options=options)
 
     def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> None:
-        """Draw and encode one frame."""
-        if self._broken:
-            return
+        """Draw and encode one frame.
+
+        Raises:
+            OSError: it cannot be written; nor can any after it.
+        """
+        if self._error is not None:
+            raise OSError(*self._error.args)
         if self._stream is None or self._canvas is None:
             self._canvas = Canvas.for_picture(frame.rgb, LONGEST_PX)
             self._stream = self._begin(self._canvas)
@@ -66,32 +81,43 @@ class AnnotatedVideo:
         # Two frames at one instant would be refused by the container.
         self._last_pts = max(round(frame.time_s / _TIME_BASE), self._last_pts + 1)
         picture.pts, picture.time_base = self._last_pts, _TIME_BASE
-        self._mux(self._stream, picture)
+        with self._broken_by():
+            self._container.mux(self._stream.encode(picture))
+            if not self._header_bytes:
+                self._header_bytes = self._file.size
+            elif self._file.size > self._header_bytes:
+                self._file.commit()
 
     def close(self) -> None:
-        """Finish the file; a second time does nothing."""
+        """Finish the file; a second time does nothing. Without a frame there is none.
+
+        Raises:
+            OSError: it cannot be finished; what is there plays.
+        """
         if self._closed:
             return
         self._closed = True
-        if self._stream is not None:
-            self._mux(self._stream, None)
         try:
-            self._container.close()
-        except (av.FFmpegError, OSError) as error:
-            self._give_up(error)
-        if self._stream is None:
-            self._path.unlink(missing_ok=True)
+            if self._stream is None or self._error is not None:
+                return
+            with self._broken_by():
+                self._container.mux(self._stream.encode(None))
+                self._container.close()
+                self._file.commit()
+        finally:
+            self._file.close()
+            with suppress(av.FFmpegError, OSError):  # where it is closed already, nothing happens
+                self._container.close()
 
-    def _mux(self, stream: VideoStream, picture: av.VideoFrame | None) -> None:
+    @contextmanager
+    def _broken_by(self) -> Iterator[None]:
+        """What goes wrong here ends the video."""
         try:
-            if not self._broken:
-                self._container.mux(stream.encode(picture))
+            yield
         except (av.FFmpegError, OSError) as error:
-            self._give_up(error)
-
-    def _give_up(self, error: Exception) -> None:
-        self._broken = True
-        _log.error("%s ends here: %s", self._path, getattr(error, "strerror", None) or error)
+            self._error = OSError(error.errno, error.strerror)
+            self._file.close()
+            raise self._error from error
 
     def _begin(self, canvas: Canvas) -> VideoStream:
         stream = self._container.add_stream("libx264", rate=self._fps)

@@ -98,6 +98,46 @@ def test_a_run_without_frames_leaves_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_path_that_cannot_be_written_is_known_at_once(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"--contact-sheet .*sheet\.png"):
-        ContactSheet(tmp_path / "nowhere" / "sheet.png")
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("s.png", "PNG"), ("s.jpg", "JPEG"), ("s.JPEG", "JPEG"), ("s.webp", "WEBP")],
+)
+def test_the_ending_says_the_format(tmp_path: Path, name: str, kind: str) -> None:
+    sheet = ContactSheet(tmp_path / name)
+    sheet.write(frame(), [face()])
+    sheet.close()
+    with Image.open(tmp_path / name) as picture:
+        assert picture.format == kind
+        picture.load()
+
+
+@pytest.mark.parametrize("name", ["sheet.gif", "sheet"])
+def test_an_ending_without_a_format_is_refused_with_the_list(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=r"--contact-sheet .*\.png, \.jpg, \.jpeg, \.webp"):
+        ContactSheet(tmp_path / name)
+
+
+def test_nothing_is_there_before_the_end(tmp_path: Path) -> None:
+    sheet = ContactSheet(tmp_path / "sheet.png")
+    sheet.write(frame(), [face()])
+    assert list(tmp_path.iterdir()) == []
+    sheet.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
+
+
+def test_one_that_somebody_else_wrote_meanwhile_stays(tmp_path: Path) -> None:
+    path = tmp_path / "sheet.png"
+    sheet = ContactSheet(path)
+    sheet.write(frame(), [face()])
+    path.write_bytes(b"theirs")
+    with pytest.raises(FileExistsError):
+        sheet.close()
+    assert path.read_bytes() == b"theirs"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_sheet_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    sheet = ContactSheet(tmp_path / "nowhere" / "sheet.png")
+    sheet.write(frame(), [face()])
+    with pytest.raises(FileNotFoundError):
+        sheet.close()

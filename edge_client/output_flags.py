@@ -1,0 +1,133 @@
+"""The flags that name outputs: what they mean, whether they can be written, and what is opened."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from edge_client.config import EdgeConfig
+from edge_client.decision import Decision
+from edge_client.output_files import Input, Output, check_outputs
+from edge_client.sinks.json_lines import Explanations, JsonLines
+from edge_client.sinks.outputs import Outputs
+from edge_client.sinks.sink import Sink
+from edge_client.sources import source_files
+from shared.weights import default_folder
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of every command that answers."""
+    parser.add_argument(
+        "--output", default="-", metavar="-|FILE.jsonl",
+        help="one line per face, added to what the file holds",
+    )  # fmt: skip
+    parser.add_argument(
+        "--output-max-mb", type=float, metavar="MB",
+        help="rename a file of lines to FILE.1, in place of the last one, before it grows beyond "
+        "this (never)",
+    )  # fmt: skip
+
+
+def add_of_run(parser: argparse.ArgumentParser) -> None:
+    """Add those of ``run``."""
+    parser.add_argument(
+        "--explain", metavar="-|FILE.jsonl",
+        help="one line per frame, its path and why, added to what the file holds",
+    )  # fmt: skip
+    parser.add_argument(
+        "--annotate", type=Path, metavar="OUT.mp4",
+        help="write the frames with boxes: .mp4, .mov or .mkv",
+    )  # fmt: skip
+    parser.add_argument(
+        "--contact-sheet", type=Path, metavar="OUT.png",
+        help="a picture of the run: .png, .jpg, .jpeg or .webp",
+    )  # fmt: skip
+    parser.add_argument("--summary", type=Path, metavar="FILE.json", help="write the run's figures")
+    parser.add_argument(
+        "--overwrite", action="store_true",
+        help="replace a video, sheet or summary that exists, which is refused else; "
+        "lines are added either way",
+    )  # fmt: skip
+
+
+def check(arguments: argparse.Namespace, config: EdgeConfig, sources: Sequence[str]) -> None:
+    """Return where every output named can be written, and no other file is lost by it.
+
+    Raises:
+        ConfigError: names the output and what is wrong.
+    """
+    rotated = config.output_max_mb is not None
+    outputs = []
+    for name in ("output", "explain", "annotate", "contact_sheet", "summary"):
+        target = getattr(arguments, name, None)
+        if target is not None:
+            lines = name in ("output", "explain")
+            outputs.append(
+                Output(
+                    "--" + name.replace("_", "-"), str(target), _endings(name),
+                    appended=lines, rotated=lines and rotated and str(target) != "-",
+                )
+            )  # fmt: skip
+    overwrite = getattr(arguments, "overwrite", False)
+    check_outputs(outputs, _inputs(arguments, config, sources), overwrite)
+
+
+def opened(
+    arguments: argparse.Namespace,
+    config: EdgeConfig,
+    fps: float | None = None,
+    decision: Callable[[], Decision | None] = lambda: None,
+) -> Outputs:
+    """The outputs that are written frame by frame. ``fps`` is the source's, ``decision`` the last
+    frame's.
+
+    Raises:
+        ConfigError: a file cannot be opened.
+    """
+    most_mb = config.output_max_mb
+    sinks: dict[str, Sink] = {"output": JsonLines(arguments.output, max_mb=most_mb)}
+    if getattr(arguments, "explain", None):
+        sinks["explain"] = Explanations(arguments.explain, decision, most_mb)
+    if getattr(arguments, "annotate", None):
+        from edge_client.sinks.video import AnnotatedVideo
+
+        sinks["annotate"] = AnnotatedVideo(arguments.annotate, fps, arguments.overwrite)
+    if getattr(arguments, "contact_sheet", None):
+        from edge_client.sinks.contact_sheet import ContactSheet
+
+        sheet = ContactSheet(arguments.contact_sheet, replace=arguments.overwrite)
+        sinks["contact-sheet"] = sheet
+    return Outputs(sinks)
+
+
+def _endings(name: str) -> Sequence[str]:
+    if name == "annotate":
+        from edge_client.sinks.video import FORMATS as VIDEOS
+
+        return tuple(VIDEOS)
+    if name == "contact_sheet":
+        from edge_client.sinks.contact_sheet import FORMATS as PICTURES
+
+        return tuple(PICTURES)
+    return ()
+
+
+def _inputs(
+    arguments: argparse.Namespace, config: EdgeConfig, sources: Sequence[str]
+) -> list[Input]:
+    flag = "--source " if hasattr(arguments, "source") else ""
+    inputs = [
+        Input(flag + one, source_files(one), Path(one) if os.path.isdir(one) else None)
+        for one in sources
+    ]
+    weights = config.weights or default_folder()
+    if weights.is_dir():
+        inputs.append(Input(f"--weights {weights}", list(weights.iterdir())))
+    settings = {
+        "config": arguments.config, "server-ca": config.server_ca,
+        "client-cert": config.client_cert, "client-key": config.client_key,
+    }  # fmt: skip
+    inputs += [Input(f"--{name} {file}", [file]) for name, file in settings.items() if file]
+    return inputs

@@ -1,0 +1,51 @@
+"""All outputs of a run as one."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from edge_client.frame import Frame
+from edge_client.sinks.sink import ReaderLeft, Sink
+from shared.contracts import FaceAnswer
+
+_log = logging.getLogger(__name__)
+
+
+class Outputs:
+    """Gives every frame to every sink. One that cannot be written, of a full disk say, is named in
+    the log once and does not hold up the others.
+
+    ``failures`` counts by the sink's name the frames that it lacks, and one more where it could not
+    be finished.
+    """
+
+    def __init__(self, sinks: Mapping[str, Sink]) -> None:
+        self.failures: Counter[str] = Counter()
+        self._sinks = dict(sinks)
+
+    def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> None:
+        """Give one frame to all.
+
+        Raises:
+            ReaderLeft: nobody reads standard output any more.
+        """
+        for name, sink in self._sinks.items():
+            self.attempt(name, lambda sink=sink: sink.write(frame, faces))  # type: ignore[misc]
+
+    def close(self) -> None:
+        """Finish all; a second time does nothing."""
+        for name, sink in self._sinks.items():
+            self.attempt(name, sink.close)
+
+    def attempt(self, name: str, act: Callable[[], None]) -> None:
+        """Write something of the output called ``name``; a failure counts as one of it."""
+        try:
+            act()
+        except ReaderLeft:
+            raise
+        except OSError as error:
+            if not self.failures[name]:
+                _log.error("--%s: %s; the others go on", name, error.strerror or error)
+            self.failures[name] += 1

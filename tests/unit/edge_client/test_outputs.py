@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+
+import pytest
+
+from edge_client.frame import Frame
+from edge_client.sinks.outputs import Outputs
+from edge_client.sinks.sink import ReaderLeft
+from shared.contracts import FaceAnswer
+
+from .answers import face, frame
+
+
+class Kept:
+    def __init__(self, error: OSError | None = None) -> None:
+        self.frames: list[int] = []
+        self.closed = 0
+        self._error = error
+
+    def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> None:
+        if self._error is not None:
+            raise self._error
+        self.frames.append(frame.index)
+
+    def close(self) -> None:
+        self.closed += 1
+        if self._error is not None:
+            raise self._error
+
+
+def test_one_that_fails_holds_up_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    full, first, last = Kept(OSError(errno.ENOSPC, "No space left on device")), Kept(), Kept()
+    outputs = Outputs({"output": first, "annotate": full, "explain": last})
+    for index in range(3):
+        outputs.write(frame(index), [face()])
+    outputs.close()
+    assert first.frames == last.frames == [0, 1, 2]
+    assert first.closed == full.closed == last.closed == 1
+    assert outputs.failures == {"annotate": 4}
+    assert caplog.text.count("--annotate: No space left on device") == 1
+
+
+def test_nobody_reads_on(caplog: pytest.LogCaptureFixture) -> None:
+    outputs = Outputs({"output": Kept(ReaderLeft(errno.EPIPE, "Broken pipe"))})
+    with pytest.raises(BrokenPipeError):
+        outputs.write(frame(0), [face()])
+    assert caplog.text == ""
+
+
+def test_a_pipe_that_is_not_standard_output_may_break() -> None:
+    outputs = Outputs({"output": Kept(OSError(errno.EPIPE, "Broken pipe"))})
+    outputs.write(frame(0), [face()])
+    assert outputs.failures == {"output": 1}
