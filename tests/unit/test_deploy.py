@@ -97,6 +97,23 @@ def test_the_pod_may_do_nothing_that_it_need_not() -> None:
     assert manifest("NetworkPolicy")["spec"]["egress"] == []
 
 
+def test_what_is_deployed_phones_nowhere() -> None:
+    ort, ray = ("ORT_DISABLE_TELEMETRY", "1"), ("RAY_USAGE_STATS_ENABLED", "0")
+    for name, wanted in (("cloud", (ort, ray)), ("edge", (ort,))):
+        dockerfile = (DEPLOY / f"Dockerfile.{name}").read_text()
+        assert " ".join(f"{key}={value}" for key, value in wanted) in dockerfile
+        assert set(wanted) <= set(COMPOSE["services"][name]["environment"].items())
+    assert dict([ort]).items() <= {e["name"]: e.get("value") for e in CONTAINER["env"]}.items()
+    service = read(DEPLOY / "ray" / "rayservice.yaml")["spec"]["rayClusterConfig"]
+    for group in (service["headGroupSpec"], *service["workerGroupSpecs"]):
+        (container,) = group["template"]["spec"]["containers"]
+        given = {e["name"]: e.get("value") for e in container["env"]}
+        assert dict((ort, ray)).items() <= given.items()
+    grafana = COMPOSE["services"]["grafana"]["environment"]
+    assert grafana["GF_ANALYTICS_REPORTING_ENABLED"] == "false"
+    assert grafana["GF_PLUGINS_PREINSTALL_DISABLED"] == "true"
+
+
 def test_selectors_name_the_pods() -> None:
     labels = POD["metadata"]["labels"]
     deployment = manifest("Deployment")
