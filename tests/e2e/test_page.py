@@ -78,11 +78,11 @@ class Page:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Service(DRIVER))
 
-    def open(self, address: str, width: int = 1280) -> None:
+    def open(self, address: str, width: int = 1280, path: str = "") -> None:
         self.log("browser"), self.log("performance")
         size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        self.driver.get(f"http://{address}/")
+        self.driver.get(f"http://{address}/{path}")
         self.driver.execute_script("sessionStorage.clear()")
 
     def log(self, kind: str) -> list[dict[str, Any]]:
