@@ -1,4 +1,4 @@
-"""The page at ``/``: a person's view of ``POST /v1/faces``."""
+"""What is for people: the page at ``/``, on ``POST /v1/faces``, and Swagger UI at ``/docs``."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-# What a browser may load, all of it from here. `blob:` is the picture that was dropped. `page.js`
-# puts text into the page as text only, to which Trusted Types hold it.
-_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' blob:",
-        "connect-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-        "require-trusted-types-for 'script'",
-    )
+# What a browser may load, all of it from here.
+_FROM_HERE = (
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "connect-src 'self'",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
 )
+# `blob:` is the picture that was dropped. `page.js` puts text into the page as text only, to which
+# Trusted Types hold it.
+_POLICY = "; ".join((*_FROM_HERE, "img-src 'self' blob:", "require-trusted-types-for 'script'"))
+# Swagger UI's style sheet holds its pictures, and it makes elements from text.
+_SWAGGER_POLICY = "; ".join((*_FROM_HERE, "img-src 'self' data:"))
 _HEADERS: Mapping[str, str] = {
-    "Content-Security-Policy": _POLICY,
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -38,7 +37,9 @@ _HEADERS: Mapping[str, str] = {
 # The example is NASA's portrait of Eileen Collins, in the public domain.
 _TYPES = {
     "index.html": "text/html; charset=utf-8",
+    "docs.html": "text/html; charset=utf-8",
     "page.css": "text/css; charset=utf-8",
+    "docs.js": "text/javascript; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
     "api.js": "text/javascript; charset=utf-8",
     "camera.js": "text/javascript; charset=utf-8",
@@ -46,21 +47,28 @@ _TYPES = {
     "icon.svg": "image/svg+xml",
     "example.jpg": "image/jpeg",
 }
+_SWAGGER = {
+    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+    "swagger-ui.css": "text/css; charset=utf-8",
+}
+_PATHS = {"index.html": "/", "docs.html": "/docs"}
 
 
 def page_routes() -> list[Route]:
-    """The page and what it loads; each file is read once, now."""
-    routes = []
-    for name, kind in _TYPES.items():
-        path = "/" if name == "index.html" else f"/page/{name}"
-        content = (files("cloud_server") / "page" / name).read_bytes()
-        routes.append(_route(path, content, kind))
-    return routes
+    """The pages and what they load; each file is read once, now."""
+    ours, swagger = files("cloud_server") / "page", files("fastapi_swagger") / "resources"
+    found = [(ours / name, kind) for name, kind in _TYPES.items()]
+    found += [(swagger / name, kind) for name, kind in _SWAGGER.items()]
+    return [
+        _route(_PATHS.get(file.name, f"/page/{file.name}"), file.read_bytes(), kind)
+        for file, kind in found
+    ]
 
 
 def _route(path: str, content: bytes, kind: str) -> Route:
     tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
-    headers = {**_HEADERS, "ETag": tag}
+    policy = _SWAGGER_POLICY if path == "/docs" else _POLICY
+    headers = {**_HEADERS, "Content-Security-Policy": policy, "ETag": tag}
 
     async def reply(request: Request) -> Response:
         if tag in request.headers.get("if-none-match", ""):

@@ -50,7 +50,9 @@ _PIXELS = 0
 _ERRORS: tuple[type[SplitFerError], ...] = (ImageError, UnsupportedPicture, PayloadTooLarge)
 _MESSAGE_BYTES = 1000
 # Not the rest: tokens and keys are none of a decoder's business.
-_ENVIRONMENT = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "TZ")
+_ENVIRONMENT = (
+    "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "TZ",
+)  # fmt: skip
 
 
 class PictureDecoder:

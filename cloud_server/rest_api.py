@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 
 from cloud_server.admin_api import admin_routes
 from cloud_server.caller import http_caller
+from cloud_server.described_api import DescribedApi
 from cloud_server.error_map import codes_of, http_headers, json_body, unexpected
 from cloud_server.oip_rest import is_oip, oip_error, oip_router
 from cloud_server.page import page_routes
@@ -77,12 +78,15 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def build_app(service: Service) -> FastAPI:
     """The application; ``service`` must be started on the same event loop."""
-    app = FastAPI(
+    app = DescribedApi(
         title="SplitFER",
         version=server_version(),
         summary="Facial expressions in a picture.",
         description="Expressions are what a face shows, not what a person feels.",
+        docs_url=None,  # FastAPI's loads scripts from elsewhere; see page.py
         redoc_url=None,
+        # Else FastAPI traces too, errors with their messages, for whoever set OpenTelemetry up.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     config = service.config
     app.add_middleware(BodyLimit, body_bytes=config.limits.body_bytes, receive_s=config.receive_s)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import httpx
 import numpy as np
 import pytest
@@ -18,9 +17,9 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
 import cloud_server
-import edge_client.assets
 import shared.weights
 from shared.labels import LABELS
+from tests.clips import write_start_of_demo
 from tests.integration.cloud_process import CloudProcess
 from tests.processes import wait_until
 from tests.unit.cloud_server.pictures import encoded
@@ -60,16 +59,7 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The start of the demo clip in the one form that needs no encoder."""
-    file = tmp_path_factory.mktemp("clip") / "clip.y4m"
-    demo = Path(edge_client.assets.__file__).parent / "demo.mp4"
-    with av.open(str(demo)) as source, file.open("wb") as out:
-        stream = source.streams.video[0]
-        out.write(b"YUV4MPEG2 W%d H%d F15:1 Ip A1:1 C420jpeg\n" % (stream.width, stream.height))
-        for frame, _ in zip(source.decode(stream), range(CLIP_FRAMES), strict=False):
-            pixels = frame.reformat(format="yuv420p").to_ndarray()
-            out.write(b"FRAME\n" + pixels.tobytes())
-    return file
+    return write_start_of_demo(tmp_path_factory.mktemp("clip") / "clip.y4m", CLIP_FRAMES)
 
 
 class Page:
@@ -88,11 +78,11 @@ class Page:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Service(DRIVER))
 
-    def open(self, address: str, width: int = 1280) -> None:
+    def open(self, address: str, width: int = 1280, path: str = "") -> None:
         self.log("browser"), self.log("performance")
         size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        self.driver.get(f"http://{address}/")
+        self.driver.get(f"http://{address}/{path}")
         self.driver.execute_script("sessionStorage.clear()")
 
     def log(self, kind: str) -> list[dict[str, Any]]:

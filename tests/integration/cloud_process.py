@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -29,15 +30,26 @@ def clean_environment(**extra: str) -> dict[str, str]:
 
 
 class CloudProcess:
-    """A running server; leaving the context kills it where it has not ended by itself."""
+    """A running server; leaving the context kills it where it has not ended by itself.
 
-    def __init__(self, weights: Path, *flags: str, python: tuple[str, ...] = ()) -> None:
+    ``inside`` is put before the command; ``environment`` is all that it has, where given.
+    """
+
+    def __init__(
+        self,
+        weights: Path,
+        *flags: str,
+        python: tuple[str, ...] = (),
+        inside: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._process = subprocess.Popen(
             [
-                sys.executable, *python, "-m", "cloud_server.cli", "serve", "--grpc-port", "0",
-                "--http-port", "0", "--weights", str(weights), *flags,
+                *inside, sys.executable, *python, "-m", "cloud_server.cli", "serve",
+                "--grpc-port", "0", "--http-port", "0", "--weights", str(weights), *flags,
             ],
-            stderr=subprocess.PIPE, text=True, env=clean_environment(),
+            stderr=subprocess.PIPE, text=True,
+            env=clean_environment() if environment is None else environment,
         )  # fmt: skip
         self._lines: list[str] = []
         self._news = threading.Condition()

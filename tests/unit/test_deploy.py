@@ -97,6 +97,27 @@ def test_the_pod_may_do_nothing_that_it_need_not() -> None:
     assert manifest("NetworkPolicy")["spec"]["egress"] == []
 
 
+def test_what_is_deployed_phones_nowhere() -> None:
+    ort = {"ORT_DISABLE_TELEMETRY": "1"}
+    ray = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9/",  # a cluster reports all the same
+    }
+    for name, wanted in (("cloud", ort | ray), ("edge", ort)):
+        words = (DEPLOY / f"Dockerfile.{name}").read_text().split()
+        assert {f"{key}={value}" for key, value in wanted.items()} <= set(words)
+        assert COMPOSE["services"][name]["environment"] == ort
+    assert ort.items() <= {e["name"]: e.get("value") for e in CONTAINER["env"]}.items()
+    service = read(DEPLOY / "ray" / "rayservice.yaml")["spec"]["rayClusterConfig"]
+    for group in (service["headGroupSpec"], *service["workerGroupSpecs"]):
+        (container,) = group["template"]["spec"]["containers"]
+        given = {e["name"]: e.get("value") for e in container["env"]}
+        assert (ort | ray).items() <= given.items()
+    grafana = COMPOSE["services"]["grafana"]["environment"]
+    assert grafana["GF_ANALYTICS_REPORTING_ENABLED"] == "false"
+    assert grafana["GF_PLUGINS_PREINSTALL_DISABLED"] == "true"
+
+
 def test_selectors_name_the_pods() -> None:
     labels = POD["metadata"]["labels"]
     deployment = manifest("Deployment")

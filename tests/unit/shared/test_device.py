@@ -3,14 +3,14 @@
 from pathlib import Path
 from types import SimpleNamespace
 
-import onnxruntime
 import pytest
 
+from shared import runtime
 from shared.errors import ConfigError
 from shared.runtime import read_model, session
 from shared.weights import Weights, default_folder
 
-HAS_CUDA = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+HAS_CUDA = "CUDAExecutionProvider" in runtime.onnxruntime.get_available_providers()
 
 
 @pytest.fixture
@@ -32,8 +32,8 @@ def test_a_runtime_that_falls_back_to_the_processor_is_refused(
         return SimpleNamespace(get_providers=lambda: ["CPUExecutionProvider"])
 
     here = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: here)
-    monkeypatch.setattr(onnxruntime, "InferenceSession", fallen_back)
+    monkeypatch.setattr(runtime.onnxruntime, "get_available_providers", lambda: here)
+    monkeypatch.setattr(runtime.onnxruntime, "InferenceSession", fallen_back)
     with pytest.raises(ConfigError, match="no NVIDIA GPU"):
         session(read_model(tail_file), 1, "cuda")
 
