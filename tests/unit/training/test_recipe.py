@@ -41,7 +41,7 @@ def test_defaults(tmp_path: Path) -> None:
         (STAGE + "colour = 1\n", "colour"),
         ("colour = 1\n" + STAGE, "colour"),
         (STAGE.replace("96", "100"), "steps of 32"),
-        (STAGE.replace("96", "0"), "steps of 32"),
+        (STAGE.replace("96", "0"), "needs 32 px"),
         (STAGE.replace("epochs = 1", "epochs = 0"), "epochs"),
         (STAGE.replace('"local"', '"tail"'), "parts of"),
         (STAGE.replace(', "local"', ""), "at least one tail"),
