@@ -24,7 +24,7 @@ from shared.codec.entropy import EntropyTables
 from shared.codec.payload import MAX_PAYLOAD_BYTES
 from shared.contracts import CROP_SIDE
 from shared.contracts import Path as AnswerPath
-from shared.labels import LABELS
+from shared.labels import LABELS, LabelSet
 from shared.models.bottleneck import DEFAULT_RATE, RATES, SYMBOL_LIMIT
 from shared.models.split_model import SplitModel
 from shared.preprocess import Cropping, enlarge_crop
@@ -34,10 +34,12 @@ from shared.weights.manifest import (
     LOCAL_TAIL,
     FileEntry,
     Manifest,
+    Measured,
     RateEntry,
     TailEntry,
     fingerprint,
 )
+from shared.weights.store import golden_names
 from training.calibrate import complete_manifest, unseen
 from training.checkpoint import CHECKPOINT, averaged_weights
 from training.datasets import (
@@ -49,7 +51,8 @@ from training.datasets import (
     split_off,
 )
 from training.fit_entropy import fit_tables
-from training.onnx_models import export_model, torch_outputs
+from training.judged import Judged, shares
+from training.onnx_models import by_label_set, export_model, torch_outputs
 from training.recipe import read_recipe
 
 WEIGHTS = Path("shared/weights")
@@ -104,21 +107,27 @@ def write_weights(
     crops = golden_crops()
     outputs = torch_outputs(model, crops)
     golden = io.BytesIO()
-    np.savez_compressed(
-        golden, crops=crops, z=outputs["z"], latents=outputs["latent"],
-        logits_local=outputs["local"], logits_cloud=outputs["cloud"],
-    )  # fmt: skip
+    answers = {LabelSet(name): Measured(temperature=1.0) for name in model.config.label_sets}
+    tails = {
+        name: TailEntry(
+            file=f"{name}.onnx", sha256=hashlib.sha256(files[f"{name}.onnx"]).hexdigest(),
+            path=path, answers=answers,
+        )
+        for name, path in ((LOCAL_TAIL, AnswerPath.LOCAL), (CLOUD_TAIL, AnswerPath.CLOUD))
+    }  # fmt: skip
+    arrays: dict[str, Any] = {"crops": crops, "z": outputs["z"], "latents": outputs["latent"]}
+    arrays |= {
+        golden_names(name, entry)[label_set]: rows
+        for name, entry in tails.items()
+        for label_set, rows in by_label_set(outputs[name], model.config.label_sets).items()
+    }
+    np.savez_compressed(golden, **arrays)
     files["golden.npz"] = golden.getvalue()
     if tables is not None:
         files["entropy.bin"] = tables.to_bytes()
 
     def entry(name: str) -> dict[str, str]:
         return {"file": name, "sha256": hashlib.sha256(files[name]).hexdigest()}
-
-    def tail(name: str, path: AnswerPath) -> TailEntry:
-        file = f"{name}.onnx"
-        sha256 = entry(file)["sha256"]
-        return TailEntry(file=file, sha256=sha256, path=path, temperature=1.0, accuracy={})
 
     tensors = {name: tensor.numpy() for name, tensor in model.head.state_dict().items()}
     quantiser = quantiser_of(model)
@@ -134,11 +143,7 @@ def write_weights(
         ),
         default_rate=RATES[DEFAULT_RATE],
         head=FileEntry(**entry("head.onnx")), golden=FileEntry(**entry("golden.npz")),
-        tails={
-            LOCAL_TAIL: tail(LOCAL_TAIL, AnswerPath.LOCAL),
-            CLOUD_TAIL: tail(CLOUD_TAIL, AnswerPath.CLOUD),
-        },
-        default_tail=CLOUD_TAIL, origin=origin,
+        tails=tails, default_tail=CLOUD_TAIL, origin=origin,
     )  # fmt: skip
     folder = root / manifest.fingerprint
     folder.mkdir(parents=True, exist_ok=True)
@@ -200,9 +205,11 @@ def _export(arguments: argparse.Namespace) -> Path:
     if arguments.gain:
         origin["gain"] = " ".join(arguments.gain)
     folder = write_weights(model, arguments.weights, origin, tables)
+    public_test = {"PublicTest": Judged.by_fer2013(load_fer2013(data, "PublicTest"))}
     complete_manifest(
-        folder, unseen(held_out, train), {"PublicTest": load_fer2013(data, "PublicTest")}
-    )
+        folder, Judged.by_fer2013(unseen(held_out, train)), public_test,
+        shares(Judged.by_fer2013(train)),
+    )  # fmt: skip
     return folder
 
 

@@ -27,6 +27,7 @@ from training.datasets import (
     load_fer2013,
     split_off,
 )
+from training.judged import Judged, shares
 from training.member import CHECKPOINTS, RUNS, member_recipe, train_member
 from training.put_tail import begun_with, check_heads, put_tail
 from training.recipe import read_recipe
@@ -55,7 +56,7 @@ def main() -> int:
         Weights(folder)  # fail before the training, not after it
         recipe = read_recipe(RUNS / arguments.run / "recipe.toml")
         train, held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
-        public_test = {"PublicTest": load_fer2013(data, "PublicTest")}
+        public_test = {"PublicTest": Judged.by_fer2013(load_fer2013(data, "PublicTest"))}
         names = [arguments.run]
         member, begin = "member", arguments.tail_of
         if begin:
@@ -68,6 +69,8 @@ def main() -> int:
         names = arguments.of or names
         members = [load_split_model(CHECKPOINTS / name / CHECKPOINT) for name in names]
         check_heads(folder, names, members)
+        if len({member.config.label_sets for member in members}) > 1:
+            raise ValueError("the runs answer different label sets: they have no mean")
         tail = Ensemble([member.cloud_tail for member in members])
     except DataError as error:
         print(f"large_tail: {error}", file=sys.stderr)
@@ -80,8 +83,11 @@ def main() -> int:
     origin = ", ".join(
         name + begun_with(member) for name, member in zip(names, members, strict=True)
     )
-    put_tail(folder, LARGE_TAIL, tail, f"{RUNS}: {origin}")
-    manifest = complete_manifest(folder, unseen(held_out, train), public_test)
+    put_tail(folder, LARGE_TAIL, tail, f"{RUNS}: {origin}", members[0].config.label_sets)
+    manifest = complete_manifest(
+        folder, Judged.by_fer2013(unseen(held_out, train)), public_test,
+        shares(Judged.by_fer2013(train)),
+    )  # fmt: skip
     print(json.dumps({"folder": str(folder), "tail": manifest.tails[LARGE_TAIL].model_dump()}))
     return 0
 

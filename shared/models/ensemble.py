@@ -23,6 +23,7 @@ class Ensemble(nn.Module):
 
     def forward(self, y_hat: Tensor) -> Tensor:
         """Logarithms of the mean probabilities."""
-        logits = torch.stack([member(y_hat) for member in self.members])
-        answers = logits.unflatten(2, (-1, len(LABELS))).softmax(dim=3)
-        return answers.mean(dim=0).clamp(min=1e-12).log().flatten(1)
+        logits: Tensor = torch.stack([member(y_hat) for member in self.members])
+        answers = logits.reshape(*logits.shape[:2], -1, len(LABELS)).softmax(dim=3)
+        mean: Tensor = answers.mean(dim=0).clamp(min=1e-12).log().flatten(1)
+        return mean
