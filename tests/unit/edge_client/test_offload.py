@@ -15,15 +15,18 @@ from edge_client.offload import FrameLost, Offload
 from edge_client.policy import PolicySettings
 from edge_client.prediction import Candidate
 from shared.contracts import Answer, Box, Path, Reason
+from shared.labels import LabelSet
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
 DEADLINE_MS = 60_000.0  # nothing here waits, and no stall of the machine may come near it
-LOCAL = Answer((0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1), "f/local")
+LOCAL = Answer((0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1), "f/local", LabelSet.FER2013)
 REMOTE = [0.1, 0.1, 0.1, 0.4, 0.1, 0.1, 0.1]
 FRAME = np.zeros((60, 80, 3), np.uint8)
 
 
 class PlayedDevice:
+    label_set, balance = LabelSet.FER2013, None
+
     """Finds ``faces`` faces and answers them."""
 
     def __init__(self, faces: int = 2, before_tail: Any = None) -> None:
@@ -418,7 +421,7 @@ def cascade(
 
 
 def test_a_cascade_asks_about_unsure_faces_only() -> None:
-    sure = Answer((0.9, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0), "f/local")
+    sure = Answer((0.9, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0), "f/local", LabelSet.FER2013)
     device, link = PlayedDevice(3), PlayedLink(PlayedCall(infer_reply(result())))
     device.local_answers = lambda _: ([sure, LOCAL, sure], 2.0)  # type: ignore[method-assign]
     faces = cascade(link, 0.8, device)

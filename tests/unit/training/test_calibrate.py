@@ -82,8 +82,6 @@ def test_each_label_set_is_calibrated_and_measured_by_what_people_said(
         )
         for rate in manifest.rates:
             assert set(rate.answers["cloud"]) == set(rate.together["cloud"]) == {CROWD, FER2013}
-    temperatures = {one: weights.temperature("local", 0, one) for one in (CROWD, FER2013)}
-    assert len(set(temperatures.values())) == 2
 
 
 def test_confidence_is_the_share_of_people_that_name_the_class() -> None:
