@@ -73,7 +73,9 @@ def test_a_raw_body(client: httpx.Client, server: CloudProcess, portrait: bytes)
     assert list(body) == ["schema_version", "width", "height", "faces", "latency_ms"]
     assert (body["schema_version"], body["width"], body["height"]) == (RECORD_VERSION, 512, 512)
     (face,) = body["faces"]
-    assert list(face) == ["box", "label", "confidence", "probabilities", "model"]
+    assert list(face) == [
+        "box", "label", "confidence", "probabilities", "model", "labels", "prior",
+    ]  # fmt: skip
     assert 150 < face["box"][0] < 230
     assert tuple(face["probabilities"]) == LABELS
     assert face["confidence"] == max(face["probabilities"].values())

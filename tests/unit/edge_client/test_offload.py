@@ -25,9 +25,9 @@ FRAME = np.zeros((60, 80, 3), np.uint8)
 
 
 class PlayedDevice:
-    label_set, balance = LabelSet.FER2013, None
-
     """Finds ``faces`` faces and answers them."""
+
+    label_set, balance = LabelSet.FER2013, None
 
     def __init__(self, faces: int = 2, before_tail: Any = None) -> None:
         self.tail_ms_per_face, self.find_ms = RecentTimes(1.0), RecentTimes(1.0)
