@@ -19,6 +19,7 @@ import shared.weights
 from shared.codec.entropy import EntropyTables
 from shared.models.split_model import SplitConfig, SplitModel
 from shared.preprocess import enlarge_crop
+from tests.manifests import edit_manifest, set_figures
 
 # The networks here are small; threads that wait for each other only slow a busy machine down.
 torch.set_num_threads(1)
@@ -97,12 +98,13 @@ def crowd_weights_folder(
         folder = write_weights(crowd_model, tmp_path_factory.mktemp("crowd"), {"data": "none"})
     finally:
         logging.disable(logging.NOTSET)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["priors"] = CROWD_PRIORS
-    temperatures = {"crowd": {"temperature": 0.5}, "fer2013": {"temperature": 1.0}}
-    for tail in manifest["tails"].values():
-        tail["answers"] = temperatures
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    def calibrated(manifest: dict[str, Any]) -> None:
+        manifest["priors"] = CROWD_PRIORS
+        for tail in manifest["tails"].values():
+            tail["answers"] = {"crowd": {"temperature": 0.5}, "fer2013": {"temperature": 1.0}}
+
+    edit_manifest(folder, calibrated)
     return folder
 
 
@@ -155,12 +157,14 @@ def better_server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     every rate: what the policy weighs is what a manifest says."""
     source = shared.weights.default_folder()
     folder = Path(shutil.copytree(source, tmp_path_factory.mktemp("better") / source.name))
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["tails"]["local"]["accuracy"] = {"PublicTest": 0.6}
-    manifest["tails"]["cloud"]["accuracy"] = {"PublicTest": 0.7}
-    for place, rate in enumerate(manifest["rates"]):
-        rate["accuracy"] = {"cloud": {"PublicTest": 0.71 - 0.01 * place}}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    def better(manifest: dict[str, Any]) -> None:
+        set_figures(manifest["tails"]["local"]["answers"], accuracy=0.6)
+        set_figures(manifest["tails"]["cloud"]["answers"], accuracy=0.7)
+        for place, rate in enumerate(manifest["rates"]):
+            set_figures(rate["answers"]["cloud"], accuracy=0.71 - 0.01 * place)
+
+    edit_manifest(folder, better)
     return folder
 
 

@@ -16,6 +16,7 @@ from edge_client.policy import PolicySettings
 from edge_client.prediction import Candidate
 from shared.contracts import Answer, Box, Path, Reason
 from shared.labels import LabelSet
+from shared.prior import Prior, balanced
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
 DEADLINE_MS = 60_000.0  # nothing here waits, and no stall of the machine may come near it
@@ -411,6 +412,58 @@ def test_what_the_server_has_no_answer_for_is_the_devices_alone(
     for face, reason in zip(faces, reasons, strict=True):
         assert face.answer == LOCAL if reason else face.answer.probabilities == MEAN
     assert device.local_runs == 1
+
+
+SHARES = (0.14, 0.02, 0.14, 0.25, 0.17, 0.17, 0.11)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_classes_are_balanced_once_all_is_put_together(together: bool) -> None:
+    device = PlayedDevice()
+    device.balance = SHARES  # type: ignore[assignment]
+    link = PlayedLink(PlayedCall(infer_reply(result(), result("overloaded"))))
+    chooser = both() if together else always(Path.CLOUD)
+    remote, local = Offload(device, link, chooser, DEADLINE_MS, 85).answer(  # type: ignore[arg-type]
+        FRAME, time.monotonic()
+    )
+    natural = MEAN if together else tuple(REMOTE)
+    for face, row in ((remote, natural), (local, LOCAL.probabilities)):
+        assert face.answer.prior is Prior.BALANCED
+        wanted = balanced(np.array([row]), np.array(SHARES))[0]
+        np.testing.assert_allclose(face.answer.probabilities, wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said", "reason"),
+    [
+        (LabelSet.FER2013, "", None),  # a server from before there were two
+        (LabelSet.FER2013, "fer2013", None),
+        (LabelSet.CROWD, "crowd", None),
+        (LabelSet.CROWD, "", Reason.MODEL_MISMATCH),
+        (LabelSet.CROWD, "fer2013", Reason.MODEL_MISMATCH),
+        (LabelSet.FER2013, "crowd", Reason.MODEL_MISMATCH),
+        (LabelSet.CROWD, "people", Reason.MODEL_MISMATCH),
+    ],
+)
+@pytest.mark.parametrize("path", [Path.CLOUD, Path.IMAGE])
+def test_an_answer_in_other_labels_is_none(
+    asked: LabelSet, said: str, reason: Reason | None, path: Path
+) -> None:
+    device, other = PlayedDevice(1), result()
+    device.label_set = asked
+    other.answer.labels = said
+    reply = infer_reply(other) if path is Path.CLOUD else classify_reply(other)
+    (face,) = answer(device, PlayedLink(PlayedCall(reply)), path)
+    assert (face.path, face.reason) == (Path.LOCAL if reason else path, reason)
+    if reason is None:
+        assert face.answer.labels is asked
+
+
+def test_an_answer_that_is_balanced_already_is_not_what_was_asked_for() -> None:
+    other = result()
+    other.answer.prior = "balanced"
+    (face,) = answer(PlayedDevice(1), PlayedLink(PlayedCall(infer_reply(other))))
+    assert (face.path, face.reason) == (Path.LOCAL, Reason.SERVER_ERROR)
 
 
 def cascade(
