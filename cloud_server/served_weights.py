@@ -79,13 +79,18 @@ class ServedWeights:
         default = self.weights.manifest.default_label_set
         return (default, *(one for one in tail.label_sets if one is not default))
 
-    def balance(self, labels: LabelSet, prior: Prior | None) -> tuple[float, ...] | None:
+    def balance(
+        self, labels: LabelSet, prior: Prior | None, otherwise: Prior | None
+    ) -> tuple[float, ...] | None:
         """What answers are to be balanced by: how common each class was in training; None where
-        they stay natural. ``prior`` None means the default.
+        they stay natural. Where ``prior`` is None, ``otherwise`` is wanted, as far as the weights
+        know it; None means the default.
 
         Raises:
             ModelMismatch: ``balanced`` is wanted, and the weights do not say how common they were.
         """
+        if prior is None and labels in self.weights.manifest.priors:
+            prior = otherwise
         try:
             used = self.weights.prior(prior, labels)
         except ConfigError as error:

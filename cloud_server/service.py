@@ -313,7 +313,7 @@ class Service:
         about(Path.IMAGE, served.fingerprint)
         served_tail = served.tail(tail)
         place = Place(served, served_tail, served.label_set(served_tail, labels))
-        balance = served.balance(place.labels, prior or self.config.prior)
+        balance = served.balance(place.labels, prior, self.config.prior)
         with served.request():
             self.metrics.pictures_in_work += 1
             try:

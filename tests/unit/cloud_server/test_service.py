@@ -32,6 +32,7 @@ from shared.errors import (
 )
 from shared.labels import LABELS, LabelSet
 from shared.latent import Latent
+from shared.prior import DEFAULT_PRIOR, Prior
 from shared.runtime import softmax
 from shared.weights import Weights
 from tests.unit.cloud_server.pictures import BAD, encoded, grey
@@ -394,3 +395,36 @@ async def test_weights_that_cannot_be_served(weights_copy: Path) -> None:
         Registry.load(config_of(weights_copy))
     with pytest.raises(WeightsError, match="no weights"):
         Registry.load(config_of(weights_copy / "none"))
+
+
+@pytest.mark.parametrize("setting", [None, Prior.NATURAL, Prior.BALANCED])
+async def test_a_sender_that_names_no_prior_gets_the_servers(
+    crowd_weights_folder: Path, astronaut: np.ndarray, setting: Prior | None
+) -> None:
+    config = config_of(crowd_weights_folder, prior=setting)
+    service = Service(config, Registry.load(config))
+    service.start()
+
+    async def prior_of(*asked: Any) -> Prior:
+        ((_, result),) = (
+            await service.classify(encoded(astronaut, "PNG"), "", soon(), *asked)
+        ).faces
+        assert isinstance(result, Answer)
+        return result.prior
+
+    assert await prior_of() is (setting or DEFAULT_PRIOR)
+    for one in Prior:
+        assert await prior_of(None, one) is one
+    await service.close()
+
+
+async def test_weights_that_cannot_balance_say_so_to_who_asks(
+    service: Service, astronaut: np.ndarray
+) -> None:
+    picture = encoded(astronaut, "PNG")
+    with pytest.raises(ModelMismatch, match=r"prior: .* they answer natural only"):
+        await service.classify(picture, "", soon(), None, Prior.BALANCED)
+    with pytest.raises(ModelMismatch, match="does not answer the labels crowd; it answers fer2013"):
+        await service.classify(picture, "", soon(), LabelSet.CROWD)
+    balancing = service.registry.default.balance(LabelSet.FER2013, None, Prior.BALANCED)
+    assert balancing is None, "the setting holds as far as the weights know the classes"
