@@ -24,7 +24,7 @@ from shared.labels import LabelSet
 from shared.latent import Latent
 from shared.prior import DEFAULT_PRIOR, Prior, balanced
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
-from shared.weights import Weights
+from shared.weights import Weights, shipped_folders
 from tests.conftest import CROWD_PRIORS
 from tests.integration.cloud_process import CloudProcess
 from tests.unit.cloud_server.pictures import encoded
@@ -220,6 +220,24 @@ def test_an_edge_with_old_weights_works_with_a_server_of_both(
     face = by_cloud(server, old_weights_folder, astronaut)
     assert (face.path, face.reason) == (AnswerPath.CLOUD, None)
     assert (face.answer.labels, face.answer.prior) == (FER2013, Prior.NATURAL)
+
+
+@pytest.fixture(scope="module")
+def shipped_server() -> Iterator[CloudProcess]:
+    first, *others = shipped_folders()
+    flags = [flag for folder in others for flag in ("--weights", str(folder))]
+    with CloudProcess(first, *flags) as server:
+        yield server
+
+
+@pytest.mark.parametrize("folder", shipped_folders(), ids=lambda folder: folder.name)
+def test_all_weights_that_are_shipped_are_served_side_by_side(
+    shipped_server: CloudProcess, folder: Path, astronaut: np.ndarray
+) -> None:
+    face = by_cloud(shipped_server, folder, astronaut)
+    assert (face.path, face.reason) == (AnswerPath.CLOUD, None)
+    assert face.answer.labels is Weights(folder).manifest.default_label_set
+    assert face.label == "happy"
 
 
 def test_a_caller_from_before_is_answered_in_the_weights_default(

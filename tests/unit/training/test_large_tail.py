@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,20 @@ def test_tails_of_both_label_sets_take_the_place_of_those_with_one(
     whole.tail("local", 1)
     put_tail(weights_copy, "cloud", crowd_model.cloud_tail, "again", both)
     Weights(weights_copy).tail("cloud", 1)
+
+
+def test_an_ensemble_answers_both_label_sets(
+    crowd_weights_folder: Path, crowd_model: SplitModel, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(crowd_weights_folder, tmp_path / crowd_weights_folder.name))
+    torch.manual_seed(5)
+    other = CloudTail(crowd_model.config).eval()
+    both = Ensemble([crowd_model.cloud_tail, other])
+    put_tail(folder, LARGE_TAIL, both, "two runs", crowd_model.config.label_sets)
+    weights = Weights(folder)
+    assert weights.tail(LARGE_TAIL, 1).label_sets == tuple(LabelSet)  # passes its golden check
+    for logits in weights.golden.logits[LARGE_TAIL].values():
+        np.testing.assert_allclose(np.exp(logits).sum(axis=1), 1, rtol=1e-5)
 
 
 def test_a_tail_with_other_logits_than_its_label_sets_is_refused(
