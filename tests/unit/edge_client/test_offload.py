@@ -426,7 +426,7 @@ def test_classes_are_balanced_once_all_is_put_together(together: bool) -> None:
     remote, local = Offload(device, link, chooser, DEADLINE_MS, 85).answer(  # type: ignore[arg-type]
         FRAME, time.monotonic()
     )
-    natural = MEAN if together else tuple(REMOTE)
+    natural = tuple(MEAN.expected) if together else tuple(REMOTE)
     for face, row in ((remote, natural), (local, LOCAL.probabilities)):
         assert face.answer.prior is Prior.BALANCED
         wanted = balanced(np.array([row]), np.array(SHARES))[0]
