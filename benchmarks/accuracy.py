@@ -24,6 +24,7 @@ from benchmarks.machine import describe_machine, machine_line
 from benchmarks.paths import TOGETHER, Column, Paths, Scores, measure
 from benchmarks.picture_codec import NAMES, PictureCodec, picture_codec
 from shared.contracts import Path as AnswerPath
+from shared.labels import LabelSet
 from shared.weights import Weights, default_folder
 from training.datasets import DataError, Faces, data_path, load_fer2013
 from training.duplicates import TRAINING, copied
@@ -125,7 +126,7 @@ def _against(
     """How each column differs from the same path of other weights, on the same faces."""
     weights = Weights(arguments.against)
     tail = arguments.tail if arguments.tail in weights.manifest.tails else ""
-    other = Paths(weights, tail, arguments.threads)
+    other = Paths(weights, tail, arguments.threads, LabelSet.FER2013)
     rate = weights.rate_index("")
     theirs = {
         name: Column(AnswerPath(arguments.against_path or column.path), rate)
@@ -149,7 +150,8 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     data = data_path(arguments.data)
     weights = Weights(arguments.weights or default_folder())
     columns = columns_of(weights, arguments.path, arguments.rate)
-    paths = Paths(weights, arguments.tail, arguments.threads)
+    # What follows counts against the labels of FER2013.
+    paths = Paths(weights, arguments.tail, arguments.threads, LabelSet.FER2013)
     faces = load_fer2013(data, arguments.usage)
     if arguments.most is not None:
         faces = faces.subset(np.arange(len(faces)) < arguments.most)

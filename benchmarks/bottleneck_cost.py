@@ -24,7 +24,7 @@ from shared.models.bottleneck import DEFAULT_RATE
 from shared.models.split_model import CloudTail, SplitModel
 from training.augment import enlarge
 from training.datasets import HOLDOUT_SHARE, Faces, data_path, load_fer2013, split_off
-from training.judged import judged_by_fer2013
+from training.judged import Judged
 from training.member import RUNS, member_recipe, train_member
 from training.recipe import read_recipe
 
@@ -60,8 +60,8 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     one = member_recipe(recipe, arguments.seed, arguments.epochs)
     train, held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
     measured = load_fer2013(data, MEASURED)
-    learnt = judged_by_fer2013(train, one.label_smoothing)
-    logged = {"holdout": judged_by_fer2013(held_out)}
+    learnt = Judged.by_fer2013(train, one.label_smoothing)
+    logged = {"holdout": Judged.by_fer2013(held_out)}
 
     kinds: dict[str, type[SplitModel]] = {"member": SplitModel, "uncut": Uncut}
     found = {}

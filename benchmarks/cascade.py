@@ -24,6 +24,7 @@ from benchmarks.paths import Column, Paths, measure
 from benchmarks.picture_codec import picture_codec
 from edge_client.config import EdgeConfig
 from shared.contracts import Path as AnswerPath
+from shared.labels import LabelSet
 from shared.weights import Weights, default_folder
 from training.datasets import data_path, load_fer2013
 from training.figure_file import figure_path, save_figure
@@ -59,7 +60,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     """The whole measurement that the command line asks for."""
     faces = load_fer2013(data_path(arguments.data), arguments.usage)
     weights = Weights(arguments.weights or default_folder())
-    paths = Paths(weights, arguments.tail, arguments.threads)
+    paths = Paths(weights, arguments.tail, arguments.threads, LabelSet.FER2013)
     rate = weights.rate_index(arguments.rate)
     on_device, asked = Column(AnswerPath.LOCAL, rate), Column(AnswerPath.CLOUD, rate)
     scores = measure(paths, [on_device, asked], faces.pictures, picture_codec("jpeg:75"))

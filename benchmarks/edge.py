@@ -151,8 +151,8 @@ def torch_stages(weights: Weights, inputs: Inputs, threads: int) -> dict[str, St
 
     plain = SplitModel(replace(config, modules="none"))
     tails = {
-        "with_attention": Tail(export_cloud_tail(model.cloud_tail), threads, 1.0),
-        "without_attention": Tail(export_cloud_tail(plain.cloud_tail), threads, 1.0),
+        name: Tail(export_cloud_tail(one.cloud_tail, config.label_sets), threads)
+        for name, one in (("with_attention", model), ("without_attention", plain))
     }
     return {
         "torch_head": stage(head, crops),

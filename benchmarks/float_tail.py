@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from shared.labels import LabelSet
 from shared.quantiser import ZERO_SYMBOL
 from shared.runtime import Tail
 from shared.weights import Weights
@@ -25,6 +26,8 @@ class FloatTail:
                 given.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
         self._tail = Tail(model.SerializeToString(), threads)
 
-    def logits(self, z: NDArray[np.float32]) -> NDArray[np.float32]:
-        """float32 ``(N, 8, 28, 28)`` -> logits ``(N, 7)``."""
-        return self._tail.logits(z + ZERO_SYMBOL, np.ones(z.shape[1], np.float32))
+    def logits(
+        self, z: NDArray[np.float32], label_set: LabelSet | None = None
+    ) -> NDArray[np.float32]:
+        """float32 ``(N, 8, 28, 28)`` -> logits ``(N, 7)`` of one label set, else the tail's own."""
+        return self._tail.logits(z + ZERO_SYMBOL, np.ones(z.shape[1], np.float32), label_set)

@@ -122,11 +122,11 @@ class Strategies:
         shared, link = self._device, None
         if config.server is not None:
             opener = partial(open_channel, config.server, None)
-            link = Link(opener, shared.fingerprint, shared.codecs)
+            link = Link(opener, shared.fingerprint, shared.codecs, labels=shared.label_set)
             self._links.append(link)
         device = copy.copy(shared)
         device.rate = config.rate or shared.rate
-        chooser = make_chooser(config, device.manifest, device.rate)
+        chooser = make_chooser(config, device.manifest, device.rate, device.label_set)
         cascade = config.cascade_threshold if config.policy is Policy.CASCADE else None
         offload = Offload(device, link, chooser, config.deadline_ms, config.jpeg_quality, cascade)
         self._offloads.append(offload)

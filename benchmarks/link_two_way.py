@@ -64,8 +64,11 @@ class Parts:
         cut = first.input[0]
         extractor = onnx.utils.Extractor(model)
         inputs = [i.name for i in model.graph.input]
+        # A tail of several label sets has an output for each.
+        names = [o.name for o in model.graph.output]
+        logits = names[0] if len(names) == 1 else weights.manifest.default_label_set.value
         halves = (
-            extractor.extract_model(inputs, [cut]), extractor.extract_model([cut], ["logits"])
+            extractor.extract_model(inputs, [cut]), extractor.extract_model([cut], [logits])
         )  # fmt: skip
         attention, trunk = (session(half.SerializeToString(), threads) for half in halves)
         weight = onnx.numpy_helper.to_array(decoder)

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from benchmarks.picture_codec import PictureCodec
 from shared.contracts import Path as AnswerPath
 from shared.errors import WeightsError
+from shared.labels import LabelSet
 from shared.latent import Latent
 from shared.preprocess import enlarge_crop
 from shared.runtime import softmax
@@ -50,14 +51,19 @@ class Scores:
 
 
 class Paths:
-    """The head, the local tail and one cloud tail (empty: the default) of some weights.
+    """The head, the local tail and one cloud tail (empty: the default) of some weights, as they
+    answer in one label set (None: the weights' default).
 
     Raises:
         WeightsError: no such cloud tail, or the weights are not in order.
+        ConfigError: the weights do not answer in this label set.
     """
 
-    def __init__(self, weights: Weights, tail: str, threads: int) -> None:
+    def __init__(
+        self, weights: Weights, tail: str, threads: int, label_set: LabelSet | None = None
+    ) -> None:
         self.weights, self.tail = weights, tail or weights.manifest.default_tail
+        self.label_set = weights.label_set(label_set)
         entry = weights.manifest.tails.get(self.tail)
         if entry is not None and entry.path is AnswerPath.LOCAL:
             raise WeightsError(f"{self.tail!r} is not a cloud tail")
@@ -72,7 +78,7 @@ class Paths:
         return {
             column: self.sent(z, column.rate)
             if column.path is AnswerPath.CLOUD
-            else Scores(self._local.logits(features), nothing)
+            else Scores(self._local.logits(features, label_set=self.label_set), nothing)
             for column in columns
         }
 
@@ -99,7 +105,7 @@ class Paths:
     def probabilities(self, column: Column, scores: Scores) -> NDArray[np.float32]:
         """Calibrated probabilities ``(N, 7)``, as a user gets them."""
         tail = LOCAL_TAIL if column.path is AnswerPath.LOCAL else self.tail
-        temperature = self.weights.temperature(tail, column.rate)
+        temperature = self.weights.temperature(tail, column.rate, self.label_set)
         return softmax(scores.logits / np.float32(temperature))
 
     def together(self, local: Scores, cloud: Scores, rate: int) -> Scores:
@@ -110,7 +116,7 @@ class Paths:
         return Scores(np.log((own + theirs) / 2), cloud.sent_bytes)
 
     def _cloud_logits(self, symbols: NDArray[np.uint8], rate: int) -> NDArray[np.float32]:
-        return self._cloud.logits(symbols, self.weights.quantiser.steps(rate))
+        return self._cloud.logits(symbols, self.weights.quantiser.steps(rate), self.label_set)
 
 
 def measure(

@@ -29,6 +29,7 @@ from benchmarks.rate_plot import draw
 from shared.codec.payload import HEADER_BYTES, MAX_PAYLOAD_BYTES
 from shared.contracts import LATENT_SHAPE
 from shared.contracts import Path as AnswerPath
+from shared.labels import LabelSet
 from shared.weights import Weights, default_folder
 from training.datasets import Faces, data_path, load_fer2013
 from training.figure_file import figure_path
@@ -50,7 +51,9 @@ def latent_points(paths: Paths, faces: Faces, threads: int) -> list[Point]:
         for column in columns:
             sent[column].append(paths.sent(z, column.rate))
         for name, kind in FLOATS.items():
-            floats[name].append(float_tail.logits(z.astype(kind).astype(np.float32)))
+            floats[name].append(
+                float_tail.logits(z.astype(kind).astype(np.float32), paths.label_set)
+            )
     points = []
     for column in columns:
         scores = joined(sent[column])
@@ -81,7 +84,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     """The whole measurement that the command line asks for."""
     data = data_path(arguments.data)
     weights = Weights(arguments.weights or default_folder())
-    paths = Paths(weights, arguments.tail, arguments.threads)
+    paths = Paths(weights, arguments.tail, arguments.threads, LabelSet.FER2013)
     faces = load_fer2013(data, arguments.usage)
     if arguments.most is not None:
         faces = faces.subset(np.arange(len(faces)) < arguments.most)

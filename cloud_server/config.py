@@ -14,6 +14,7 @@ from pydantic_settings import NoDecode
 from cloud_server.allowance import CallerLimits
 from cloud_server.ray_scale import RayScale
 from shared.contracts import Device, Limits
+from shared.prior import Prior
 from shared.settings import Settings
 
 PREFIX = "SPLITFER_CLOUD_"
@@ -41,6 +42,12 @@ class CloudConfig(Settings):
         None, description="folder whose folders of weights are served as they come and go"
     )
     tail: str | None = Field(None, description="default tail; the manifest's where none")
+
+    prior: Prior | None = Field(
+        None,
+        description="of answers to pictures where none is asked for: natural (classes as common as "
+        "in training) or balanced (all alike)",
+    )
 
     device: Device = Field("cpu", description="what runs the networks: cpu, or cuda (NVIDIA)")
     threads: int = Field(1, ge=1, description="threads of each network")

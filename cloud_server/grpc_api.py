@@ -21,6 +21,7 @@ from cloud_server.infer_stream import InferStream
 from cloud_server.oip_grpc import OIP_SERVICE, OipServicer
 from cloud_server.service import Service
 from cloud_server.token_file import Scope
+from cloud_server.wanted import wanted_labels, wanted_prior
 from shared.deadline import Deadline
 from shared.errors import ConfigError, SplitFerError
 from shared.reply_checksum import classify_checksum
@@ -73,6 +74,7 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
                 tails=model.tails,
                 codecs=model.codecs,
                 served=model.served,
+                label_sets=[one.value for one in model.label_sets],
                 stream_in_flight=self._stream_in_flight,
                 limits=pb.Limits(
                     faces_per_frame=limits.faces_per_frame,
@@ -112,7 +114,11 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
 
     async def _infer(self, request: pb.InferRequest, deadline: Deadline) -> pb.InferResponse:
         inferred = await self._service.infer(
-            request.fingerprint, request.tail, request.payloads, deadline
+            request.fingerprint,
+            request.tail,
+            request.payloads,
+            deadline,
+            wanted_labels(request.labels),
         )
         reply = pb.InferResponse()
         fill(reply, request.payloads, inferred)
@@ -122,7 +128,10 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
         """A whole picture -> its faces and their results."""
 
         async def work(deadline: Deadline) -> pb.ClassifyResponse:
-            seen = await self._service.classify(request.picture, request.tail, deadline)
+            labels, prior = wanted_labels(request.labels), wanted_prior(request.prior)
+            seen = await self._service.classify(
+                request.picture, request.tail, deadline, labels, prior
+            )
             reply = pb.ClassifyResponse(width=seen.width, height=seen.height)
             for box, result in seen.faces:
                 face = reply.faces.add(box=pb.Box(x=box.x, y=box.y, w=box.w, h=box.h))

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from cloud_server.service import FaceResult, Inferred
 from shared.contracts import LatencyMs
 from shared.errors import SplitFerError
+from shared.prior import Prior
 from shared.reply_checksum import infer_checksum
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
@@ -28,7 +29,9 @@ def fill_result(into: pb.FaceResult, result: FaceResult) -> None:
     else:
         answer = into.answer
         answer.probabilities.extend(result.probabilities)
-        answer.model = result.model
+        answer.model, answer.labels = result.model, result.labels.value
+        if result.prior is not Prior.NATURAL:
+            answer.prior = result.prior.value
 
 
 def fill_time(into: pb.ServerTime, latency_ms: LatencyMs) -> None:

@@ -31,6 +31,7 @@ from cloud_server.settling import Settling
 from cloud_server.standing_queue import StandingQueue
 from cloud_server.tail import TailAnswer
 from cloud_server.transit import Transit
+from cloud_server.wanted import wanted_labels
 from shared.deadline import Deadline
 from shared.errors import MalformedPayload, Overloaded, SplitFerError
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
@@ -120,7 +121,8 @@ class InferStream:
         asked = said.request
         try:
             deadline = self._deadline(said)
-            place = self._service.admit(asked.fingerprint, asked.tail, deadline)
+            labels = wanted_labels(asked.labels)
+            place = self._service.admit(asked.fingerprint, asked.tail, deadline, labels)
             message = self._let_in(asked, place, request, answer)
             try:
                 self._under_way[message] = self._service.begin(

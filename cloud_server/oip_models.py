@@ -6,7 +6,8 @@
     both give   probabilities FP32 (N, 7), label BYTES (N)
 
 A model's version is the fingerprint of its weights. The parameter ``rate`` of a request names the
-rate of its latents, ``timeout`` the microseconds in which an answer is of use.
+rate of its latents, ``labels`` the label set, ``timeout`` the microseconds in which an answer is of
+use. Probabilities are natural: classes are as common as in training.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from cloud_server.oip_tensor import BYTES, FP32, UINT8, GivenBack, GivenTensor, TensorSpec
 from cloud_server.service import Service
 from cloud_server.token_file import Scope
+from cloud_server.wanted import wanted_labels
 from shared.contracts import CROP_SIDE, LATENT_SHAPE, Answer
 from shared.deadline import Deadline
 from shared.errors import MalformedPayload, PayloadTooLarge, SplitFerError, UnknownModel
@@ -114,13 +116,17 @@ class OipModels:
         if inputs[0].shape and inputs[0].shape[0] > most:
             raise PayloadTooLarge(f"{inputs[0].shape[0]} faces in one request; at most {most}")
         array = model.input.read(inputs[0])
-        rate = _rate(parameters)
+        rate, labels = _word(parameters, "rate"), wanted_labels(_word(parameters, "labels"))
         deadline = _sooner(deadline, parameters)
         service = self._service
         if model.input is _CROP:
-            inferred = await service.infer_crops(model.version, _grey(array), rate, deadline)
+            inferred = await service.infer_crops(
+                model.version, _grey(array), rate, deadline, labels
+            )
         else:
-            inferred = await service.infer_latents(model.version, model.tail, array, rate, deadline)
+            inferred = await service.infer_latents(
+                model.version, model.tail, array, rate, deadline, labels
+            )
         answers: list[Answer] = []
         for result in inferred.results:
             if isinstance(result, SplitFerError):
@@ -144,11 +150,11 @@ def _wanted(names: Sequence[str]) -> Sequence[TensorSpec]:
     return [specs[name] for name in names] or OUTPUTS
 
 
-def _rate(parameters: Mapping[str, Any]) -> str:
-    rate = parameters.get("rate", "")
-    if not isinstance(rate, str):
-        raise MalformedPayload("parameter 'rate' is the name of a rate, a string")
-    return rate
+def _word(parameters: Mapping[str, Any], key: str) -> str:
+    word = parameters.get(key, "")
+    if not isinstance(word, str):
+        raise MalformedPayload(f"parameter {key!r} is a name, a string")
+    return word
 
 
 def _sooner(deadline: Deadline, parameters: Mapping[str, Any]) -> Deadline:

@@ -79,7 +79,8 @@ _INFER_REQUEST: dict[str, Any] = {
                         "id": {"type": "string"},
                         "parameters": {
                             "type": "object",
-                            "description": "rate, timeout (microseconds), binary_data_output",
+                            "description": "rate, labels, timeout (microseconds), "
+                            "binary_data_output",
                         },
                         "inputs": {"type": "array", "items": _TENSOR},
                         "outputs": {

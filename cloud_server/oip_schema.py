@@ -36,7 +36,7 @@ class InferBody(_Read):
     """The JSON of a request."""
 
     id: str = ""
-    parameters: dict[str, Any] = Field({}, description="rate, timeout, binary_data_output")
+    parameters: dict[str, Any] = Field({}, description="rate, labels, timeout, binary_data_output")
     inputs: list[RequestInput]
     outputs: list[RequestOutput] = Field([], description="all where none is named")
 

@@ -59,8 +59,8 @@ class Registry:
 
         Raises:
             WeightsError: missing, altered, or wrong numbers on this machine; names the folder.
-            ConfigError: the tail named as default is not a cloud tail of the default weights, or
-                two folders hold the same weights.
+            ConfigError: the tail named as default is not a cloud tail of the default weights, these
+                do not know the prior named as default, or two folders hold the same weights.
         """
         opened: dict[str, Weights] = {}
         for folder in config.weights or shipped_folders():
@@ -77,6 +77,8 @@ class Registry:
                 f"tail: {config.tail!r} is no cloud tail of {default.folder}; "
                 f"there are {', '.join(ids)}"
             )
+
+        default.prior(config.prior, default.manifest.default_label_set)
 
         def open_folder(folder: Path, go_on: Callable[[], None]) -> ServedWeights:
             return serve_weights(Weights(folder, config.device), config, go_on)

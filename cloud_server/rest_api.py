@@ -10,6 +10,7 @@ from fastapi import FastAPI, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from prometheus_client.exposition import choose_encoder
+from pydantic import BeforeValidator
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -34,6 +35,8 @@ from cloud_server.service import Service, server_version
 from cloud_server.token_file import Scope
 from shared.deadline import Deadline
 from shared.errors import DeadlineExceeded, NotReady, SplitFerError
+from shared.labels import LabelSet
+from shared.prior import Prior
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _PICTURE_BODY: dict[str, Any] = {
@@ -59,7 +62,7 @@ _MEANINGS = {
     400: "The request or its multipart body cannot be read.",
     401: "The bearer token is missing or wrong.",
     403: "The token lacks the scope.",
-    409: "No such tail is served here.",
+    409: "No such tail is served here, or the weights do not have these labels or this prior.",
     413: "The body or the picture is over a limit.",
     415: "Not a kind of picture that is read here.",
     422: "The picture is damaged, or a parameter is wrong.",
@@ -69,6 +72,7 @@ _MEANINGS = {
 }
 # Our one error body, instead of FastAPI's own, for what the framework itself refuses.
 _FRAMEWORK_CODES = {404: "not_found", 405: "method_not_allowed"}
+_EMPTY_IS_NONE = BeforeValidator(lambda word: word or None)
 DEADLINE_HEADER = "X-SplitFER-Deadline-Ms"
 
 
@@ -102,6 +106,19 @@ def build_app(service: Service) -> FastAPI:
     async def faces(
         request: Request,
         tail: Annotated[str, Query(description="id of a tail; empty for the default")] = "",
+        labels: Annotated[
+            LabelSet | None,
+            _EMPTY_IS_NONE,
+            Query(description="whose labels the answers are; empty for the weights' default"),
+        ] = None,
+        prior: Annotated[
+            Prior | None,
+            _EMPTY_IS_NONE,
+            Query(
+                description="how common the classes are taken to be: as in training, or all alike; "
+                "empty for the server's default"
+            ),
+        ] = None,
         deadline_ms: Annotated[
             float | None,
             Header(
@@ -122,7 +139,7 @@ def build_app(service: Service) -> FastAPI:
                     picture = await read_picture(request, service.config.limits.body_bytes)
             except TimeoutError:
                 raise DeadlineExceeded("the deadline passed while the body was read") from None
-            body = faces_body(await service.classify(picture, tail, deadline))
+            body = faces_body(await service.classify(picture, tail, deadline, labels, prior))
         body.latency_ms.total = round((time.perf_counter() - start) * 1000, 3)
         return body
 

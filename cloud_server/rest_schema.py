@@ -7,9 +7,10 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from cloud_server.service import Classified, FaceResult, ServedModel
-from shared.contracts import SCHEMA_VERSION, Box
+from shared.contracts import RECORD_VERSION, Box
 from shared.errors import SplitFerError
-from shared.labels import LABELS
+from shared.labels import LABELS, LabelSet
+from shared.prior import Prior
 
 
 class ErrorDetail(BaseModel):
@@ -34,6 +35,8 @@ class FaceAnswer(BaseModel):
     confidence: float = Field(description="probability of the label")
     probabilities: dict[str, float]
     model: str = Field(description="<fingerprint>/<tail>")
+    labels: LabelSet = Field(description="whose labels these are")
+    prior: Prior = Field(description="how common the classes are taken to be")
 
 
 class FaceError(BaseModel):
@@ -85,6 +88,7 @@ class ModelBody(BaseModel):
     codecs: list[str]
     limits: LimitsBody
     served: list[str] = Field(description="fingerprints of all weights, the default first")
+    label_sets: list[LabelSet] = Field(description="of the default tail; the first is the default")
 
 
 class NotReadyBody(ErrorBody):
@@ -103,7 +107,7 @@ class HealthBody(BaseModel):
 def faces_body(seen: Classified) -> FacesBody:
     """The reply of ``POST /v1/faces``."""
     return FacesBody(
-        schema_version=SCHEMA_VERSION,
+        schema_version=RECORD_VERSION,
         width=seen.width,
         height=seen.height,
         faces=[_face(box, result) for box, result in seen.faces],
@@ -132,6 +136,8 @@ def _face(box: Box, result: FaceResult) -> FaceAnswer | FaceError:
         confidence=probabilities[label],
         probabilities=probabilities,
         model=result.model,
+        labels=result.labels,
+        prior=result.prior,
     )
 
 

@@ -12,7 +12,9 @@ from cloud_server.in_flight import InFlight
 from cloud_server.tail import RateTable, ServedTail
 from shared.codec.payload import PayloadCodec
 from shared.contracts import Path
-from shared.errors import ModelMismatch
+from shared.errors import ConfigError, ModelMismatch
+from shared.labels import LabelSet, names_of
+from shared.prior import Prior
 from shared.runtime import Head
 from shared.weights import Weights
 
@@ -58,6 +60,43 @@ class ServedWeights:
             raise ModelMismatch(f"no tail {quoted(name)} here; there are {', '.join(self.tails)}")
         return self.tails[name]
 
+    def label_set(self, tail: ServedTail, name: LabelSet | None) -> LabelSet:
+        """The label set called ``name`` of one of these tails; None means the weights' default.
+
+        Raises:
+            ModelMismatch: the tail does not answer it.
+        """
+        name = name or self.weights.manifest.default_label_set
+        if name not in tail.label_sets:
+            raise ModelMismatch(
+                f"{tail.model} does not answer the labels {name.value}; "
+                f"it answers {names_of(tail.label_sets)}"
+            )
+        return name
+
+    def label_sets(self, tail: ServedTail) -> tuple[LabelSet, ...]:
+        """What a tail answers, the weights' default first."""
+        default = self.weights.manifest.default_label_set
+        return (default, *(one for one in tail.label_sets if one is not default))
+
+    def balance(
+        self, labels: LabelSet, prior: Prior | None, otherwise: Prior | None
+    ) -> tuple[float, ...] | None:
+        """What answers are to be balanced by: how common each class was in training; None where
+        they stay natural. Where ``prior`` is None, ``otherwise`` is wanted, as far as the weights
+        know it; None means the default.
+
+        Raises:
+            ModelMismatch: ``balanced`` is wanted, and the weights do not say how common they were.
+        """
+        if prior is None and labels in self.weights.manifest.priors:
+            prior = otherwise
+        try:
+            used = self.weights.prior(prior, labels)
+        except ConfigError as error:
+            raise ModelMismatch(str(error)) from None
+        return self.weights.manifest.priors[labels] if used is Prior.BALANCED else None
+
 
 def cloud_tails(weights: Weights) -> list[str]:
     """Ids of the tails that a server runs."""
@@ -97,7 +136,10 @@ def _rate_table(weights: Weights, tail: str) -> RateTable:
     return RateTable(
         tuple(f"{manifest.fingerprint}/{rate.name}" for rate in manifest.rates),
         np.stack([weights.quantiser.steps(rate) for rate in rates]),
-        np.array([weights.temperature(tail, rate) for rate in rates], np.float32),
+        {
+            one: np.array([weights.temperature(tail, rate, one) for rate in rates], np.float32)
+            for one in manifest.tails[tail].label_sets
+        },
     )
 
 

@@ -49,8 +49,9 @@ from shared.errors import (
     ServeError,
     SplitFerError,
 )
-from shared.labels import LABELS
+from shared.labels import LABELS, LabelSet
 from shared.latent import Latent
+from shared.prior import Prior
 
 FaceResult = Answer | SplitFerError
 Item = TypeVar("Item")
@@ -59,7 +60,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ServedModel:
-    """What answers here, and its limits: the handshake. ``served`` are all fingerprints."""
+    """What answers here, and its limits: the handshake. ``served`` are all fingerprints,
+    ``label_sets`` what the default tail answers, the default first."""
 
     schema_version: int
     server_version: str
@@ -69,6 +71,7 @@ class ServedModel:
     codecs: tuple[str, ...]
     limits: Limits
     served: tuple[str, ...]
+    label_sets: tuple[LabelSet, ...]
 
 
 @dataclass(frozen=True)
@@ -90,10 +93,11 @@ class Classified:
 
 
 class Place(NamedTuple):
-    """Where a request's faces go."""
+    """Where a request's faces go, and whose labels are asked for."""
 
     weights: ServedWeights
     tail: ServedTail
+    labels: LabelSet
 
 
 class Service:
@@ -149,16 +153,20 @@ class Service:
             codecs=served.codec.names,
             limits=self.config.limits,
             served=self._registry.fingerprints,
+            label_sets=served.label_sets(served.tail("")),
         )
 
-    def admit(self, fingerprint: str, tail: str, deadline: Deadline) -> Place:
-        """Where ``begin`` would take a face now; ``tail`` empty means the default. It is cheap.
+    def admit(
+        self, fingerprint: str, tail: str, deadline: Deadline, labels: LabelSet | None = None
+    ) -> Place:
+        """Where ``begin`` would take a face now; ``tail`` empty and ``labels`` None mean the
+        defaults. It is cheap.
 
         Raises:
             ModelMismatch, DeadlineExceeded: see ``infer``.
             Overloaded, NotReady: see ``Batcher.admit``.
         """
-        place = self._place(fingerprint, tail, deadline)
+        place = self._place(fingerprint, tail, deadline, labels)
         place.tail.admit(deadline)
         return place
 
@@ -187,23 +195,30 @@ class Service:
         waiting = self._queued([_opened(one, codec) for one in payloads], place.tail, deadline)
 
         def settled() -> None:
-            results, tail_ms = self._counted(faces.results)
+            results, tail_ms = self._counted(faces.results, place.labels)
             done(Inferred(results, LatencyMs(tail=tail_ms, total=_since_ms(start))))
 
         faces = Settling(waiting, deadline, settled)
         return faces
 
     async def infer(
-        self, fingerprint: str, tail: str, payloads: Sequence[bytes], deadline: Deadline
+        self,
+        fingerprint: str,
+        tail: str,
+        payloads: Sequence[bytes],
+        deadline: Deadline,
+        labels: LabelSet | None = None,
     ) -> Inferred:
-        """One frame's payloads -> a result each; ``tail`` empty means the default.
+        """One frame's payloads -> a result each, of natural probabilities; ``tail`` empty and
+        ``labels`` None mean the defaults.
 
         Raises:
-            ModelMismatch: other weights made the latents, or no such tail.
+            ModelMismatch: other weights made the latents, no such tail, or it does not answer
+                these labels.
             PayloadTooLarge: too many faces, or too many bytes together.
             DeadlineExceeded: nothing was left on arrival.
         """
-        place = self._place(fingerprint, tail, deadline)
+        place = self._place(fingerprint, tail, deadline, labels)
         inferred: asyncio.Future[Inferred] = asyncio.get_running_loop().create_future()
         with place.weights.request():
             faces = self.begin(place, payloads, deadline, partial(_answer_once, inferred))
@@ -219,12 +234,13 @@ class Service:
         symbols: NDArray[np.uint8],
         rate: str,
         deadline: Deadline,
+        labels: LabelSet | None = None,
     ) -> Inferred:
         """Symbols ``(N, 8, 28, 28)`` of the rate called ``rate`` -> a result each; ``tail`` and
-        ``rate`` empty mean the defaults.
+        ``rate`` empty and ``labels`` None mean the defaults.
 
         Raises:
-            ModelMismatch: no such weights, or no such tail.
+            ModelMismatch: no such weights, no such tail, or it does not answer these labels.
             MalformedPayload: no such rate.
             PayloadTooLarge: too many faces.
         """
@@ -233,19 +249,25 @@ class Service:
         served = self._registry.weights(fingerprint)
         about(Path.CLOUD, served.fingerprint)
         served_tail, index = served.tail(tail), _rate_index(served, rate)
+        place = Place(served, served_tail, served.label_set(served_tail, labels))
         latents = [Latent(one, index) for one in symbols]
         with served.request():
-            results, tail_ms = await self._answer(latents, served_tail, deadline)
+            results, tail_ms = await self._answer(latents, place, deadline)
         return Inferred(results, LatencyMs(tail=tail_ms, total=_since_ms(start)))
 
     async def infer_crops(
-        self, fingerprint: str, crops: NDArray[np.uint8], rate: str, deadline: Deadline
+        self,
+        fingerprint: str,
+        crops: NDArray[np.uint8],
+        rate: str,
+        deadline: Deadline,
+        labels: LabelSet | None = None,
     ) -> Inferred:
         """Crops ``(N, 224, 224)`` -> a result each, by head, quantiser and default tail; ``rate``
-        empty means the default.
+        empty and ``labels`` None mean the defaults.
 
         Raises:
-            ModelMismatch: no such weights.
+            ModelMismatch: no such weights, or they do not answer these labels.
             MalformedPayload: no such rate.
             PayloadTooLarge: too many faces.
         """
@@ -253,24 +275,34 @@ class Service:
         self._bound(len(crops))
         served = self._registry.weights(fingerprint)
         about(Path.IMAGE, served.fingerprint)
-        index = _rate_index(served, rate)
+        index, served_tail = _rate_index(served, rate), served.tail("")
+        place = Place(served, served_tail, served.label_set(served_tail, labels))
         with served.request():
             waiting = [
                 _submitted(Crop(crop, served, index), self._head.submit, deadline) for crop in crops
             ]
             latents = await settled_all(waiting, deadline)
             head_ms = _since_ms(start)
-            results, tail_ms = await self._answer(latents, served.tail(""), deadline)
+            results, tail_ms = await self._answer(latents, place, deadline)
         latency_ms = LatencyMs(head=head_ms, tail=tail_ms, total=_since_ms(start))
         return Inferred(results, latency_ms)
 
-    async def classify(self, picture: bytes, tail: str, deadline: Deadline) -> Classified:
-        """The bytes of a JPEG, PNG or WebP -> its faces, largest first, and a result each.
+    async def classify(
+        self,
+        picture: bytes,
+        tail: str,
+        deadline: Deadline,
+        labels: LabelSet | None = None,
+        prior: Prior | None = None,
+    ) -> Classified:
+        """The bytes of a JPEG, PNG or WebP -> its faces, largest first, and a result each. ``tail``
+        empty, ``labels`` and ``prior`` None mean the defaults.
 
         Raises:
             ImageError: damaged, or a kind that is not read.
             PayloadTooLarge: too many bytes or pixels.
-            ModelMismatch: no such tail.
+            ModelMismatch: no such tail, it does not answer these labels, or the weights do not say
+                how common the classes were in training.
             Overloaded: too many pictures are waiting.
             DeadlineExceeded: it passed before the faces were found.
         """
@@ -280,6 +312,8 @@ class Service:
         served = self._registry.default
         about(Path.IMAGE, served.fingerprint)
         served_tail = served.tail(tail)
+        place = Place(served, served_tail, served.label_set(served_tail, labels))
+        balance = served.balance(place.labels, prior, self.config.prior)
         with served.request():
             self.metrics.pictures_in_work += 1
             try:
@@ -290,7 +324,11 @@ class Service:
             finally:
                 self.metrics.pictures_in_work -= 1
             self.metrics.picture_read(read.detect_ms, read.head_ms)
-            results, tail_ms = await self._answer(read.latents, served_tail, deadline)
+            results, tail_ms = await self._answer(read.latents, place, deadline)
+        if balance is not None:
+            results = [
+                one if isinstance(one, SplitFerError) else one.balanced(balance) for one in results
+            ]
         latency_ms = LatencyMs(
             detect=read.detect_ms, head=read.head_ms, tail=tail_ms, total=_since_ms(start)
         )
@@ -298,11 +336,11 @@ class Service:
         return Classified(read.width, read.height, faces, latency_ms)
 
     async def _answer(
-        self, faces: Sequence[Face | SplitFerError], tail: ServedTail, deadline: Deadline
+        self, faces: Sequence[Face | SplitFerError], place: Place, deadline: Deadline
     ) -> tuple[list[FaceResult], float | None]:
         """A result per face, and the time of the tail's run (of the slowest, where several)."""
-        settled = await settled_all(self._queued(faces, tail, deadline), deadline)
-        return self._counted(settled)
+        settled = await settled_all(self._queued(faces, place.tail, deadline), deadline)
+        return self._counted(settled, place.labels)
 
     def _queued(
         self, faces: Sequence[Face | SplitFerError], tail: ServedTail, deadline: Deadline
@@ -318,24 +356,27 @@ class Service:
         return waiting
 
     def _counted(
-        self, settled: Sequence[TailAnswer | SplitFerError]
+        self, settled: Sequence[TailAnswer | SplitFerError], labels: LabelSet
     ) -> tuple[list[FaceResult], float | None]:
         results: list[FaceResult] = []
         times: list[float] = []
         for result in settled:
             if isinstance(result, TailAnswer):
                 times.append(result.tail_ms)
-                results.append(result.answer)
+                results.append(result.answers[labels])
                 self.metrics.faces["ok"] += 1
             else:
                 results.append(result)
                 self.metrics.faces[result.code] += 1
         return results, max(times, default=None)
 
-    def _place(self, fingerprint: str, tail: str, deadline: Deadline) -> Place:
+    def _place(
+        self, fingerprint: str, tail: str, deadline: Deadline, labels: LabelSet | None
+    ) -> Place:
         weights = self._registry.weights(fingerprint)
         about(Path.CLOUD, weights.fingerprint)
-        place = Place(weights, weights.tail(tail))
+        served_tail = weights.tail(tail)
+        place = Place(weights, served_tail, weights.label_set(served_tail, labels))
         if deadline.expired():
             raise DeadlineExceeded("the deadline passed before the request was read")
         return place

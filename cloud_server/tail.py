@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -21,6 +21,7 @@ from shared.codec.payload import Payload, PayloadCodec
 from shared.contracts import LATENT_SHAPE, Answer
 from shared.deadline import Deadline
 from shared.errors import CodecError, NotReady, Overloaded
+from shared.labels import LabelSet
 from shared.latent import Latent
 from shared.quantiser import ZERO_SYMBOL
 from shared.runtime import Tail
@@ -36,26 +37,28 @@ _SLICE_MS, _GIVING_WAY_SLICE_MS, _GIVING_WAY_NICE, _CROWD = 15.0, 3.0, 5, 4
 @dataclass(frozen=True, eq=False)
 class RateTable:
     """What a tail needs to know of each rate: ``names`` as ``<fingerprint>/<rate>``, ``steps``
-    float32 ``(R, 8)`` and ``temperatures`` float32 ``(R,)``."""
+    float32 ``(R, 8)`` and ``temperatures`` float32 ``(R,)`` by label set."""
 
     names: tuple[str, ...]
     steps: NDArray[np.float32]
-    temperatures: NDArray[np.float32]
+    temperatures: Mapping[LabelSet, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
 class TailAnswer:
-    """An answer, and how long the run took that made it (reading counted, queueing not)."""
+    """An answer in each label set, and how long the run took that made them (reading counted,
+    queueing not)."""
 
-    answer: Answer
+    answers: Mapping[LabelSet, Answer]
     tail_ms: float
 
 
 class ServedTail:
     """A tail with its batcher, one run at a time. ``model`` is ``<fingerprint>/<tail id>``.
 
-    Faces of every rate share a batch: each brings its own steps and temperature. ``codec`` reads
-    payloads in the run's thread, too: the event loop has enough to do.
+    Faces of every rate share a batch: each brings its own steps and temperature. So do those that
+    are asked for different label sets: a run gives all. ``codec`` reads payloads in the run's
+    thread, too: the event loop has enough to do.
     """
 
     def __init__(
@@ -115,6 +118,11 @@ class ServedTail:
             raise
 
     @property
+    def label_sets(self) -> tuple[LabelSet, ...]:
+        """What it answers."""
+        return tuple(self.rates.temperatures)
+
+    @property
     def batch_max(self) -> int:
         """How many faces one run gets at the most, now."""
         return self._batcher.batch_max
@@ -170,8 +178,16 @@ class ServedTail:
             raise NotReady("the server is stopping")
         symbols = np.stack([latent.symbols for latent in latents])
         each = [latent.rate for latent in latents]
-        rows = tail.run(symbols, self.rates.steps[each], self.rates.temperatures[each])
-        if not np.isfinite(rows).all():
+        temperatures = {one: of[each] for one, of in self.rates.temperatures.items()}
+        found = tail.run_all(symbols, self.rates.steps[each], temperatures)
+        if not all(np.isfinite(rows).all() for rows in found.values()):
             raise ValueError("the tail gave probabilities that are not numbers")
         tail_ms = (time.perf_counter() - start) * 1000
-        return [TailAnswer(Answer(tuple(map(float, row)), self.model), tail_ms) for row in rows]
+        by_label_set = {
+            one: [Answer(tuple(row), self.model, one) for row in rows.tolist()]
+            for one, rows in found.items()
+        }
+        return [
+            TailAnswer({one: answers[place] for one, answers in by_label_set.items()}, tail_ms)
+            for place in range(len(latents))
+        ]

@@ -34,7 +34,8 @@ def together(faces: list[FaceAnswer], local: list[FaceAnswer]) -> list[FaceAnswe
 def _mean(face: FaceAnswer, own: FaceAnswer) -> FaceAnswer:
     pairs = zip(face.answer.probabilities, own.answer.probabilities, strict=True)
     tail = own.answer.model.rpartition("/")[2]
-    answer = Answer(tuple((a + b) / 2 for a, b in pairs), f"{face.answer.model}+{tail}")
+    mean = tuple((a + b) / 2 for a, b in pairs)
+    answer = replace(face.answer, probabilities=mean, model=f"{face.answer.model}+{tail}")
     # Whichever was there last.
     total_ms = max(face.latency_ms.total or 0.0, own.latency_ms.total or 0.0)
     return replace(face, answer=answer, latency_ms=replace(face.latency_ms, total=total_ms))
@@ -47,6 +48,14 @@ def again(faces: list[FaceAnswer], reason: Reason | None, decoded_s: float) -> l
         replace(face, reason=reason, latency_ms=replace(face.latency_ms, total=total_ms))
         for face in faces
     ]
+
+
+def balanced(faces: list[FaceAnswer], shares: tuple[float, ...] | None) -> list[FaceAnswer]:
+    """Answers where all classes are equally common; ``shares`` says how common each was in
+    training. As they are where it is None."""
+    if shares is None:
+        return faces
+    return [replace(face, answer=face.answer.balanced(shares)) for face in faces]
 
 
 def with_payloads(

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from edge_client.prediction import Candidate
 from shared.contracts import Path
+from shared.labels import LabelSet
 from shared.weights.manifest import LOCAL_TAIL, Manifest, RateEntry, Together
 
 # A picture is searched and cropped after JPEG has been over it.
@@ -17,9 +18,15 @@ ByPart = dict[str, float]
 
 
 def candidates(
-    manifest: Manifest, rate: str = "", image: bool = False, together: bool = False
+    manifest: Manifest,
+    rate: str = "",
+    image: bool = False,
+    together: bool = False,
+    label_set: LabelSet | None = None,
 ) -> tuple[Candidate, ...]:
     """`local`, then `cloud` at each rate, or at ``rate`` alone, then `image` if asked for.
+
+    What was measured is that of ``label_set``, else of the weights' default.
 
     With ``together``, `cloud` is that together with the device's own answer, where both were
     measured to be better than the server's alone.
@@ -28,8 +35,9 @@ def candidates(
     no accuracy was, the server's tail is taken to be the better one, and more bytes to be better
     than fewer.
     """
-    tail, local = manifest.default_tail, manifest.tails[LOCAL_TAIL]
-    alone = {one.name: _measured(manifest, one) for one in manifest.rates}
+    label_set = label_set or manifest.default_label_set
+    tail, local = manifest.default_tail, manifest.tails[LOCAL_TAIL].answers[label_set]
+    alone = {one.name: _measured(manifest, one, label_set) for one in manifest.rates}
     part = _common_part([local.accuracy, *(accuracy for accuracy, _ in alone.values())])
     if part is None:
         ways = [Candidate(Path.LOCAL, 0.0)]
@@ -45,7 +53,7 @@ def candidates(
     like = next(one for one in ways if one.rate == manifest.default_rate)
     ways = [one for one in ways if one.path is Path.LOCAL or rate in ("", one.rate)]
     if together:
-        both = {one.name: one.together.get(tail) for one in manifest.rates}
+        both = {one.name: one.together.get(tail, {}).get(label_set) for one in manifest.rates}
         ways = [_with_own(one, both.get(one.rate), part) for one in ways]
     if image:
         log_loss = None if like.log_loss is None else like.log_loss + IMAGE_LOG_LOSS
@@ -62,12 +70,17 @@ def _with_own(one: Candidate, both: Together | None, part: str | None) -> Candid
     return max(one, mean, key=lambda way: way.merit)
 
 
-def _measured(manifest: Manifest, rate: RateEntry) -> tuple[ByPart, ByPart]:
+def _measured(
+    manifest: Manifest, rate: RateEntry, label_set: LabelSet
+) -> tuple[ByPart, ByPart]:  # fmt: skip
     """Accuracy and log loss of the default tail at a rate, by data part."""
     tail = manifest.default_tail
-    entry = manifest.tails[tail]
-    of_tail = (entry.accuracy, entry.log_loss) if rate.name == manifest.default_rate else ({}, {})
-    return rate.accuracy.get(tail) or of_tail[0], rate.log_loss.get(tail) or of_tail[1]
+    own = manifest.tails[tail].answers[label_set]
+    of_tail = (own.accuracy, own.log_loss) if rate.name == manifest.default_rate else ({}, {})
+    found = rate.answers.get(tail, {}).get(label_set)
+    if found is None:
+        return of_tail
+    return found.accuracy or of_tail[0], found.log_loss or of_tail[1]
 
 
 def _common_part(accuracies: Iterable[ByPart]) -> str | None:

@@ -17,6 +17,7 @@ from edge_client.policy import Memory, PolicySettings, charge, decide, shadow_du
 from edge_client.prediction import Candidate, FrameFacts, predict
 from shared.contracts import Answer, Path, Reason
 from shared.deadline import Clock
+from shared.labels import LabelSet
 from shared.weights.manifest import Manifest
 
 
@@ -146,8 +147,11 @@ class Chooser:
         self.estimates.replied(path, sent_bytes, took_ms - server_ms, server_ms, done_s)
 
 
-def make_chooser(config: EdgeConfig, manifest: Manifest, rate: str) -> Chooser:
-    """The chooser that the settings ask for. ``rate``: the name of the one that `cloud` sends."""
+def make_chooser(
+    config: EdgeConfig, manifest: Manifest, rate: str, label_set: LabelSet | None = None
+) -> Chooser:
+    """The chooser that the settings ask for. ``rate``: the name of the one that `cloud` sends;
+    ``label_set``: whose labels are answered, else the weights' default."""
     wanted = config.wanted
     alone = wanted in (Policy.CLOUD, Policy.IMAGE)
     ways = candidates(
@@ -156,6 +160,7 @@ def make_chooser(config: EdgeConfig, manifest: Manifest, rate: str) -> Chooser:
         image=wanted is Policy.IMAGE or (wanted is Policy.AUTO and config.auto_image),
         together=wanted is Policy.CASCADE
         or (wanted is Policy.AUTO and config.objective is Objective.ACCURACY),
+        label_set=label_set,
     )
     settings = PolicySettings(
         ways,

@@ -33,6 +33,8 @@ from shared.errors import (
     SplitFerError,
     WeightsError,
 )
+from shared.labels import LabelSet
+from shared.prior import DEFAULT_PRIOR, Prior
 from shared.settings import printable
 from shared.whole_file import write_whole
 
@@ -194,8 +196,8 @@ def _classify(arguments: argparse.Namespace, config: EdgeConfig) -> int:
 
 _FLAGS = (
     "server", "policy", "objective", "min_accuracy", "max_bytes_per_s", "cascade_threshold", "rate",
-    "deadline_ms", "threads", "weights", "server_ca", "client_cert", "client_key",
-    "log_level", "output_max_mb",
+    "labels", "prior", "deadline_ms", "threads", "weights", "server_ca", "client_cert",
+    "client_key", "log_level", "output_max_mb",
 )  # fmt: skip
 
 
@@ -257,6 +259,16 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rate", metavar="NAME", help="how fine latents are sent (the weights' own)"
     )
+    parser.add_argument(
+        "--labels", choices=[one.value for one in LabelSet],
+        help="whose labels the answers are: what ten people said of each picture, or FER2013's "
+        "single one (the weights' own)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--prior", choices=[one.value for one in Prior],
+        help="how common the classes are taken to be: as in training, or all alike "
+        f"({DEFAULT_PRIOR.value})",
+    )  # fmt: skip
     parser.add_argument("--deadline-ms", type=float, metavar="MS", help="per frame, detection too")
     parser.add_argument("--threads", type=int, help="of ONNX Runtime")
     parser.add_argument("--weights", type=Path, metavar="FOLDER")

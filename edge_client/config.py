@@ -10,6 +10,8 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from edge_client.decision import Objective
 from shared.contracts import Limits
+from shared.labels import LabelSet
+from shared.prior import Prior
 from shared.settings import Settings, load_settings
 
 PREFIX = "SPLITFER_EDGE_"
@@ -52,6 +54,11 @@ class EdgeConfig(Settings):
     weights: Path | None = None
     # How fine latents are sent, by name; the weights' default where none is named.
     rate: str = ""
+    # Whose labels the answers are; the weights' default where none is named.
+    labels: LabelSet | None = None
+    # How common the classes are taken to be: as in training (natural), or all alike (balanced).
+    # The default is natural where none is named.
+    prior: Prior | None = None
     # Longer side of the picture that faces are searched in: time grows with its square, and a
     # face must be about 80 px wide in it.
     search_side_px: int = Field(default=480, ge=80, le=4096)

@@ -14,6 +14,7 @@ from shared.contracts import Answer, Box
 from shared.detection import FaceDetector
 from shared.latent import Latent
 from shared.preprocess import crop_face, to_grey
+from shared.prior import Prior
 from shared.weights import Weights, default_folder
 from shared.weights.manifest import LOCAL_TAIL
 
@@ -33,12 +34,14 @@ class FoundFaces:
 class Device:
     """Detector, head, quantiser, payload codec and local tail. Belongs to one thread at a time.
 
-    ``manifest`` is that of its weights, ``rate`` the name of the configured rate, ``codecs`` what
-    payloads may be written by.
+    ``manifest`` is that of its weights, ``rate`` the name of the configured rate, ``label_set``
+    whose labels it answers, ``codecs`` what payloads may be written by. Its answers are natural;
+    where others are wanted, ``balance`` says how common each class was in training.
 
     Raises:
         WeightsError: the weights are missing, altered, or give wrong numbers here.
-        ConfigError: they have no rate of that name.
+        ConfigError: they have no rate of that name, do not answer these labels, or do not know this
+            prior.
     """
 
     def __init__(self, config: EdgeConfig) -> None:
@@ -47,6 +50,9 @@ class Device:
         self.fingerprint = weights.manifest.fingerprint
         self.model = f"{self.fingerprint}/{LOCAL_TAIL}"
         self.rate = weights.manifest.rates[weights.rate_index(config.rate)].name
+        self.label_set = weights.label_set(config.labels)
+        balanced = weights.prior(config.prior, self.label_set) is Prior.BALANCED
+        self.balance = self.manifest.priors[self.label_set] if balanced else None
         self.codecs = weights.payload_codec.names
         self._weights = weights
         self._cropping = weights.manifest.crop
@@ -92,10 +98,11 @@ class Device:
     def local_answers(self, features: NDArray[np.float32]) -> tuple[list[Answer], float]:
         """Answers of the backbone alone for features ``(N, 116, 28, 28)``, and milliseconds."""
         start = time.monotonic()
-        rows = self._tail.run(features)
+        rows = self._tail.run(features, label_set=self.label_set)
         tail_ms = since_ms(start)
         self.tail_ms_per_face.add(tail_ms / len(features))
-        return [Answer(tuple(map(float, row)), self.model) for row in rows], tail_ms
+        answers = [Answer(tuple(row), self.model, self.label_set) for row in rows.tolist()]
+        return answers, tail_ms
 
     def _warm_up(self, crops: NDArray[np.uint8]) -> None:
         """What the device takes, without the first runs: they are slow."""

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from shared.contracts import SCHEMA_VERSION, FaceAnswer, Path, Reason
+from shared.contracts import RECORD_VERSION, FaceAnswer, Path, Reason
 
 _STEP = math.log(1.01)
 
@@ -88,7 +88,7 @@ class Ledger:
         sent_mean = round(self._sent_total / self._sent_faces, 1) if self._sent_faces else 0
         quantiles = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
         return {
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": RECORD_VERSION,
             "frames": self.frames + dropped,
             "frames_without_face": self.frames_without_face,
             "dropped_frames": dropped,

@@ -28,7 +28,8 @@ from edge_client.streams import Streams
 from edge_client.tracing import NoTracing
 from shared.contracts import SCHEMA_VERSION, Reason
 from shared.deadline import Deadline
-from shared.labels import LABELS
+from shared.labels import LABELS, LabelSet
+from shared.prior import Prior
 from shared.reply_checksum import classify_checksum, infer_checksum
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.stubs.splitfer.v1.splitfer_pb2_grpc import SplitFerStub
@@ -54,8 +55,9 @@ class LinkCounts:
 class Link:
     """A server, by way of channels from ``open_channel``. Safe to use from several threads.
 
-    ``fingerprint`` and ``codecs`` are of this device's weights; ``stream`` says whether latents go
-    on a stream where the server offers one; ``on`` also says so where it offers none.
+    ``fingerprint`` and ``codecs`` are of this device's weights, ``labels`` whose labels it asks
+    for; ``stream`` says whether latents go on a stream where the server offers one; ``on`` also
+    says so where it offers none.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Link:
         draw: Callable[[], float] = random.random,
         tracing: NoTracing | None = None,
         stream: StreamUse = "auto",
+        labels: LabelSet = LabelSet.FER2013,
     ) -> None:
         self._stream_use = stream
         self._streams: Streams | None = None
@@ -74,6 +77,7 @@ class Link:
         self.counts = LinkCounts()
         self._open_channel, self._draw = open_channel, draw
         self._fingerprint, self._codecs = fingerprint, frozenset(codecs)
+        self._labels = labels
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
         self._breaker = Breaker()
         self._changed = threading.Condition()
@@ -110,7 +114,9 @@ class Link:
         Raises:
             CallFailed: the link is not ready.
         """
-        request = pb.InferRequest(fingerprint=self._fingerprint, payloads=payloads)
+        request = pb.InferRequest(
+            fingerprint=self._fingerprint, payloads=payloads, labels=self._labels.value
+        )
 
         def genuine(reply: pb.InferResponse) -> bool:
             return reply.checksum == infer_checksum(payloads, reply)
@@ -136,7 +142,9 @@ class Link:
         Raises:
             CallFailed: the link is not ready.
         """
-        request = pb.ClassifyRequest(picture=picture)
+        request = pb.ClassifyRequest(
+            picture=picture, labels=self._labels.value, prior=Prior.NATURAL.value
+        )
 
         def genuine(reply: pb.ClassifyResponse) -> bool:
             return reply.checksum == classify_checksum(picture, reply)
@@ -258,7 +266,7 @@ class Link:
             return CallFailed(Reason.LINK_DOWN, str(error))
         if model is None:  # gRPC takes a damaged stream for a reply without a message
             return CallFailed(Reason.SERVER_ERROR, "handshake: a reply without a message")
-        if difference := _difference(model, self._fingerprint, self._codecs):
+        if difference := _difference(model, self._fingerprint, self._codecs, self._labels):
             return CallFailed(Reason.MODEL_MISMATCH, difference)
         with self._changed:
             self._stub = stub
@@ -284,7 +292,9 @@ class Link:
             self._said = text
 
 
-def _difference(model: pb.Model, fingerprint: str, codecs: frozenset[str]) -> str:
+def _difference(
+    model: pb.Model, fingerprint: str, codecs: frozenset[str], labels: LabelSet
+) -> str:  # fmt: skip
     """What keeps this edge from using the server's model; empty where nothing does."""
     if model.schema_version != SCHEMA_VERSION:
         return (
@@ -301,4 +311,11 @@ def _difference(model: pb.Model, fingerprint: str, codecs: frozenset[str]) -> st
         return f"the server's labels are {list(model.labels)}, this device's {list(LABELS)}"
     if not codecs <= set(model.codecs):
         return f"the server reads codecs {list(model.codecs)}, this device writes {sorted(codecs)}"
+    # A server from before there were two says none, and answers FER2013's.
+    offered = list(model.label_sets) or [LabelSet.FER2013.value]
+    if labels not in offered:
+        return (
+            f"the server answers labels {', '.join(offered)}, this device asks for {labels.value}: "
+            "answering locally; give the server the same tails"
+        )
     return ""

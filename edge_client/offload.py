@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.answers import again, merge, together, with_payloads, with_sent
+from edge_client.answers import again, balanced, merge, together, with_payloads, with_sent
 from edge_client.call import Call, CallFailed
 from edge_client.cascade import unsure_faces
 from edge_client.chooser import Chooser
@@ -63,6 +63,7 @@ class Offload:
         self._device, self._link, self._chooser = device, link, chooser
         self._deadline_ms, self._jpeg_quality = deadline_ms, jpeg_quality
         self._cascade_threshold = cascade_threshold
+        self._labels = device.label_set
         # The first frames are not the ones to learn this from: the device measured it as it began.
         chooser.estimates.found(None, device.head_ms_per_face.typical_ms, 1)
         chooser.estimates.answered(device.tail_ms_per_face.typical_ms, 1)
@@ -73,6 +74,11 @@ class Offload:
         Raises:
             FrameLost: the device failed.
         """
+        # All that was decided, compared and put together was so with natural probabilities, which
+        # are calibrated.
+        return balanced(self._natural(rgb, decoded_s), self._device.balance)
+
+    def _natural(self, rgb: NDArray[np.uint8], decoded_s: float) -> list[FaceAnswer]:
         found = FoundFaces((), None, None, None, None)
         link, chooser, pixels = self._link, self._chooser, rgb.shape[0] * rgb.shape[1]
         try:
@@ -122,7 +128,7 @@ class Offload:
         local = self._by_device(found, decoded_s, Reason.DEADLINE) if beside else []
         local_ready_s = time.monotonic()
         in_time = call.wait(local_start.remaining_ms() / 1000)
-        reply = read_infer(call, found.boxes) if in_time else None
+        reply = read_infer(call, found.boxes, self._labels) if in_time else None
         if reply is None or not reply.complete:
             reason = reply.reason if reply else Reason.DEADLINE
             if beside:  # it was ready all the while, but the server's was waited for
@@ -130,7 +136,7 @@ class Offload:
             else:
                 local = self._by_device(found, decoded_s, reason)
             if reply is None and _was_first(call):
-                reply = read_infer(call, found.boxes)
+                reply = read_infer(call, found.boxes, self._labels)
         elif beside:
             remote = [one for one in reply.results if isinstance(one, Answer)]
             self._chooser.compared([face.answer for face in local], remote)
@@ -180,7 +186,7 @@ class Offload:
         wait_until = Deadline(decoded_s + ANSWERED_WAIT_SHARE * self._deadline_ms / 1000)
         reply = None
         if call.wait(wait_until.remaining_ms() / 1000):
-            reply = read_infer(call, asked.boxes)
+            reply = read_infer(call, asked.boxes, self._labels)
         else:
             call.abandon()
         reason = reply.reason if reply else Reason.DEADLINE
@@ -204,11 +210,11 @@ class Offload:
         in_time = call.wait(local_start.remaining_ms() / 1000)
         if not in_time:
             local = self._alone(rgb, decoded_s, Reason.DEADLINE)
-            if not _was_first(call) or not (reply := read_classify(call)).complete:
+            if not _was_first(call) or not (reply := read_classify(call, self._labels)).complete:
                 call.abandon()
                 return with_sent(local, size, encode_ms)
         else:
-            reply = read_classify(call)
+            reply = read_classify(call, self._labels)
         if reply.reason is not None:
             return with_sent(self._alone(rgb, decoded_s, reply.reason), size, encode_ms)
         local = []

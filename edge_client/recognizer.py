@@ -73,12 +73,12 @@ class Recognizer:
                 opener = partial(open_channel, config.server, *map(_pem, files))
                 self._link = Link(
                     opener, device.fingerprint, device.codecs, token,
-                    tracing=self._tracing, stream=config.stream,
+                    tracing=self._tracing, stream=config.stream, labels=device.label_set,
                 )  # fmt: skip
             except OSError as error:
                 raise ConfigError(f"server_ca, client_cert, client_key: {error}") from error
             self._link.wait_for_handshake(CONNECT_WAIT_S)
-        self._chooser = make_chooser(config, device.manifest, device.rate)
+        self._chooser = make_chooser(config, device.manifest, device.rate, device.label_set)
         cascade = config.cascade_threshold if config.wanted is Policy.CASCADE else None
         self._offload = Offload(
             device, self._link, self._chooser, config.deadline_ms, config.jpeg_quality, cascade

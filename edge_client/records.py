@@ -30,6 +30,8 @@ def face_record(frame: Frame, face_index: int, face: FaceAnswer) -> dict[str, An
         "sent_bytes": face.sent_bytes,
         "rate": face.rate,
         "model": face.answer.model,
+        "labels": face.answer.labels.value,
+        "prior": face.answer.prior.value,
     }
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from edge_client.call import Call, CallFailed
 from edge_client.reasons import reason_of_code
 from shared.contracts import Answer, Box, LatencyMs, Path, Reason
-from shared.labels import LABELS
+from shared.labels import LABELS, LabelSet
+from shared.prior import Prior
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
 # No deadline is longer.
@@ -36,21 +37,23 @@ class ServerFaces:
         return self.reason is None and all(isinstance(one, Answer) for one in self.results)
 
 
-def read_infer(call: Call[pb.InferResponse], boxes: tuple[Box, ...]) -> ServerFaces:
-    """The reply of an ended ``Infer`` for the faces in ``boxes``."""
+def read_infer(
+    call: Call[pb.InferResponse], boxes: tuple[Box, ...], labels: LabelSet
+) -> ServerFaces:
+    """The reply of an ended ``Infer`` that asked for ``labels``, for the faces in ``boxes``."""
     try:
         reply = call.result()
     except CallFailed as error:
         return ServerFaces(Path.CLOUD, reason=error.reason)
     if len(reply.results) != len(boxes):
         return ServerFaces(Path.CLOUD, reason=Reason.SERVER_ERROR)
-    results = tuple(_read_result(result) for result in reply.results)
+    results = tuple(_read_result(result, labels) for result in reply.results)
     times = _times(call, reply.time)
     return ServerFaces(Path.CLOUD, boxes, results, None, times, _ended_s(call))
 
 
-def read_classify(call: Call[pb.ClassifyResponse]) -> ServerFaces:
-    """The reply of an ended ``Classify``."""
+def read_classify(call: Call[pb.ClassifyResponse], labels: LabelSet) -> ServerFaces:
+    """The reply of an ended ``Classify`` that asked for ``labels``."""
     try:
         reply = call.result()
     except CallFailed as error:
@@ -58,19 +61,24 @@ def read_classify(call: Call[pb.ClassifyResponse]) -> ServerFaces:
     boxes = tuple(Box(f.box.x, f.box.y, f.box.w, f.box.h) for f in reply.faces)
     if any(min(box.w, box.h) < 1 for box in boxes):
         return ServerFaces(Path.IMAGE, reason=Reason.SERVER_ERROR)
-    results = tuple(_read_result(face.result) for face in reply.faces)
+    results = tuple(_read_result(face.result, labels) for face in reply.faces)
     times = _times(call, reply.time)
     return ServerFaces(Path.IMAGE, boxes, results, None, times, _ended_s(call))
 
 
-def _read_result(result: pb.FaceResult) -> Answer | Reason:
+def _read_result(result: pb.FaceResult, labels: LabelSet) -> Answer | Reason:
     if result.WhichOneof("result") == "error":
         return reason_of_code(result.error.code)
     probabilities = tuple(result.answer.probabilities)
     sane = len(probabilities) == len(LABELS) and all(0 <= p <= 1 for p in probabilities)
     if not sane or not math.isclose(sum(probabilities), 1, abs_tol=1e-3):
         return Reason.SERVER_ERROR
-    return Answer(probabilities, result.answer.model)
+    # A server from before there were two says nothing, and answers FER2013's.
+    if (result.answer.labels or LabelSet.FER2013) != labels:
+        return Reason.MODEL_MISMATCH
+    if (result.answer.prior or Prior.NATURAL) != Prior.NATURAL:
+        return Reason.SERVER_ERROR
+    return Answer(probabilities, result.answer.model, labels)
 
 
 def _times(

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal
 
-from shared.labels import LABELS
+import numpy as np
 
+from shared.labels import LABELS, LabelSet
+from shared.prior import Prior, balanced
+
+# Of the messages between edge and server: each refuses to work with another one.
 SCHEMA_VERSION = 2
+# Of what is written about faces: the edge's records and summary, the replies of REST.
+RECORD_VERSION = 3
 
 LATENT_SHAPE = (8, 28, 28)
 FEATURES_SHAPE = (116, 28, 28)
@@ -55,10 +61,21 @@ class Box:
 
 @dataclass(frozen=True)
 class Answer:
-    """Seven calibrated probabilities, in the order of ``LABELS``, and the tail they came from."""
+    """Seven calibrated probabilities, in the order of ``LABELS``, the tail they came from, whose
+    labels it answered, and how common the classes are taken to be."""
 
     probabilities: tuple[float, ...]
     model: str
+    labels: LabelSet
+    prior: Prior = Prior.NATURAL
+
+    def balanced(self, prior: tuple[float, ...]) -> Answer:
+        """The same where all classes are equally common; ``prior`` are the shares in training. An
+        answer that is balanced already stays as it is."""
+        if self.prior is Prior.BALANCED:
+            return self
+        row = balanced(np.array([self.probabilities]), np.array(prior))[0]
+        return replace(self, probabilities=tuple(map(float, row)), prior=Prior.BALANCED)
 
     @property
     def label(self) -> str:

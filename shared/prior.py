@@ -1,13 +1,30 @@
-"""Answers for faces whose labels are spread otherwise than those that were learnt from."""
+"""Answers for faces whose labels are spread otherwise than those that were learnt from.
+
+A network learns how common each class is in what it is shown. ``balanced`` takes that out again.
+"""
 
 from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 
+class Prior(StrEnum):
+    """Classes as common as in training, or all alike."""
+
+    NATURAL = "natural"
+    BALANCED = "balanced"
+
+
+# Where none is asked for, and the weights say how common the classes were.
+DEFAULT_PRIOR = Prior.NATURAL
+
+
 def balanced(
-    probabilities: NDArray[np.float32], prior: NDArray[np.floating]
+    probabilities: NDArray[np.floating[Any]], prior: NDArray[np.floating[Any]]
 ) -> NDArray[np.float32]:
     """What the answers would be if every label were equally frequent.
 

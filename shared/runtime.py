@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from shared.contracts import LATENT_SHAPE, Device
 from shared.errors import ConfigError, WeightsError
+from shared.labels import LabelSet, default_label_set
 from shared.quantiser import ZERO_SYMBOL
 from shared.stubs.onnx_subset.external_data_pb2 import ModelProto, TensorProto
 
@@ -20,9 +22,10 @@ _EXTERNAL = 1
 Form = tuple[tuple[str, ...], tuple[str, ...]]
 _HEAD: Form = (("crop",), ("features", "z"))
 _ROUNDING_HEAD: Form = (("crop",), ("features", "latent"))
-_LOCAL_TAIL: Form = (("features",), ("logits",))
-_CLOUD_TAIL: Form = (("latent", "step"), ("logits",))
-_ONE_RATE_TAIL: Form = (("latent",), ("logits",))
+# A tail's inputs: of the local one, of one whose latents have one rate, of one with steps. Its
+# outputs are ``tail_outputs``.
+_TAIL_INPUTS = (("features",), ("latent",), ("latent", "step"))
+_ONE_OUTPUT = ("logits",)
 
 
 class Head:
@@ -34,8 +37,10 @@ class Head:
 
     def __init__(self, model: bytes, threads: int, device: Device = "cpu") -> None:
         self._session = session(model, threads, device)
-        form = _form(self._session, "a head", (_ROUNDING_HEAD, _HEAD))
-        self._rounds = form is _ROUNDING_HEAD
+        form = _form(self._session)
+        if form not in (_ROUNDING_HEAD, _HEAD):
+            raise _not_a("head", form)
+        self._rounds = form == _ROUNDING_HEAD
 
     def run(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """uint8 ``(N, 224, 224)`` -> features float32 ``(N, 116, 28, 28)``, ``z`` float32
@@ -50,51 +55,97 @@ class Tail:
     """Features (local tail) or symbols (cloud tail) to probabilities. Safe from several threads.
 
     A cloud tail also takes the steps of each face's rate; those of the first weights have one rate
-    and know its step.
+    and know its step. A tail answers each of its ``label_sets`` from one run; where a call names
+    none, ``default``. ``temperatures`` are by label set, 1 where there is none.
     """
 
     def __init__(
-        self, model: bytes, threads: int, temperature: float = 1.0, device: Device = "cpu"
+        self,
+        model: bytes,
+        threads: int,
+        temperatures: Mapping[LabelSet, float] | None = None,
+        device: Device = "cpu",
     ) -> None:
         self._session = session(model, threads, device)
-        form = _form(self._session, "a tail", (_LOCAL_TAIL, _ONE_RATE_TAIL, _CLOUD_TAIL))
-        self._inputs = form[0]
-        self._temperature = temperature
+        form = self._inputs, outputs = _form(self._session)
+        if self._inputs not in _TAIL_INPUTS:
+            raise _not_a("tail", form)
+        if outputs == _ONE_OUTPUT:
+            self.label_sets: tuple[LabelSet, ...] = (LabelSet.FER2013,)
+        else:
+            try:
+                self.label_sets = tuple(map(LabelSet, outputs))
+            except ValueError:
+                raise _not_a("tail", form) from None
+        self.default = default_label_set(self.label_sets)
+        self._temperatures = temperatures or {}
 
     def logits(
         self,
         batch: NDArray[np.float32] | NDArray[np.uint8],
         steps: NDArray[np.float32] | None = None,
+        label_set: LabelSet | None = None,
     ) -> NDArray[np.float32]:
-        """``(N, C, 28, 28)`` -> float32 ``(N, 7)``, not calibrated.
+        """``(N, C, 28, 28)`` -> float32 ``(N, 7)``, not calibrated, of one label set.
 
         ``steps`` float32 ``(N, 8)``, or ``(8,)`` for all alike; a tail that takes none ignores it.
 
         Raises:
             ValueError: this tail takes steps, and there are none.
         """
+        return self.all_logits(batch, steps)[label_set or self.default]
+
+    def all_logits(
+        self,
+        batch: NDArray[np.float32] | NDArray[np.uint8],
+        steps: NDArray[np.float32] | None = None,
+    ) -> dict[LabelSet, NDArray[np.float32]]:
+        """``logits`` of every label set, from one run."""
         given: dict[str, NDArray[np.generic]] = {self._inputs[0]: batch}
         if len(self._inputs) > 1:
             if steps is None:
                 raise ValueError("this tail needs the steps of each face's rate")
             shape = (len(batch), LATENT_SHAPE[0])
             given[self._inputs[1]] = np.ascontiguousarray(np.broadcast_to(steps, shape))
-        return np.asarray(self._session.run(None, given)[0])
+        found = map(np.asarray, self._session.run(None, given))
+        return dict(zip(self.label_sets, found, strict=True))
 
     def run(
         self,
         batch: NDArray[np.float32] | NDArray[np.uint8],
         steps: NDArray[np.float32] | None = None,
         temperatures: NDArray[np.float32] | None = None,
+        label_set: LabelSet | None = None,
     ) -> NDArray[np.float32]:
         """``(N, C, 28, 28)`` -> calibrated probabilities float32 ``(N, 7)``; rows sum to 1.
 
         ``temperatures`` float32 ``(N,)``, one a face, in place of the tail's own.
         """
-        logits = self.logits(batch, steps)
+        label_set = label_set or self.default
+        logits = self.logits(batch, steps, label_set)
         if temperatures is None:
-            return softmax(logits / np.float32(self._temperature))
+            return softmax(logits / np.float32(self._temperatures.get(label_set, 1.0)))
         return softmax(logits / temperatures[:, None])
+
+    def run_all(
+        self,
+        batch: NDArray[np.float32] | NDArray[np.uint8],
+        steps: NDArray[np.float32] | None,
+        temperatures: Mapping[LabelSet, NDArray[np.float32]],
+    ) -> dict[LabelSet, NDArray[np.float32]]:
+        """``run`` in every label set of ``temperatures``, from one run of the network."""
+        logits = self.all_logits(batch, steps)
+        return {
+            label_set: softmax(logits[label_set] / each[:, None])
+            for label_set, each in temperatures.items()
+        }
+
+
+def tail_outputs(label_sets: Sequence[str]) -> tuple[str, ...]:
+    """What the outputs of a tail are called that answers these. Before there were two label sets
+    there was one output for FER2013's, and where it is the only one its name is still that."""
+    names = tuple(map(str, label_sets))
+    return _ONE_OUTPUT if names == (LabelSet.FER2013,) else names
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -140,18 +191,13 @@ def _providers(device: Device) -> list[str | tuple[str, dict[str, str]]]:
     return [(_CUDA, {"use_tf32": "0"}), "CPUExecutionProvider"]
 
 
-def _form(loaded: onnxruntime.InferenceSession, kind: str, forms: tuple[Form, ...]) -> Form:
-    """Which of ``forms`` a model has.
-
-    Raises:
-        WeightsError: none.
-    """
+def _form(loaded: onnxruntime.InferenceSession) -> Form:
     inputs = tuple(i.name for i in loaded.get_inputs())
-    outputs = tuple(o.name for o in loaded.get_outputs())
-    for form in forms:
-        if form == (inputs, outputs):
-            return form
-    raise WeightsError(f"the ONNX model is not {kind}: it takes {inputs}, gives {outputs}")
+    return inputs, tuple(o.name for o in loaded.get_outputs())
+
+
+def _not_a(kind: str, form: Form) -> WeightsError:
+    return WeightsError(f"the ONNX model is not a {kind}: it takes {form[0]}, gives {form[1]}")
 
 
 def refuse_external_data(model: bytes) -> None:

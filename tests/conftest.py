@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 import shared.weights
 from shared.codec.entropy import EntropyTables
-from shared.models.split_model import SplitModel
+from shared.models.split_model import SplitConfig, SplitModel
 from shared.preprocess import enlarge_crop
+from tests.manifests import edit_manifest, set_figures
 
 # The networks here are small; threads that wait for each other only slow a busy machine down.
 torch.set_num_threads(1)
@@ -28,6 +29,11 @@ hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
 OTHER_FINGERPRINT, CODED_FINGERPRINT = "0123456789abcdef", "fedcba9876543210"
+# How common the classes were in the training of ``crowd_weights_folder``.
+CROWD_PRIORS = {
+    "crowd": [0.1, 0.01, 0.04, 0.3, 0.35, 0.1, 0.1],
+    "fer2013": [0.14, 0.02, 0.14, 0.25, 0.17, 0.17, 0.11],
+}
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +69,43 @@ def weights_folder(split_model: SplitModel, tmp_path_factory: pytest.TempPathFac
         return write_weights(split_model, tmp_path_factory.mktemp("weights"), {"data": "none"})
     finally:
         logging.disable(logging.NOTSET)
+
+
+@pytest.fixture(scope="session")
+def crowd_model(split_model: SplitModel) -> SplitModel:
+    """``split_model`` with tails of both label sets: ``fer2013`` answers as before, ``crowd``
+    otherwise."""
+    model = SplitModel(SplitConfig(label_sets=("crowd", "fer2013"))).eval()
+    state = dict(split_model.state_dict())
+    for name in ("local_tail.classifier", "cloud_tail.trunk.classifier"):
+        weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
+        state[f"{name}.weight"] = torch.cat((weight.roll(1, 0), weight))
+        state[f"{name}.bias"] = torch.cat((bias.roll(1, 0) + 0.1 * torch.arange(7), bias))
+    model.load_state_dict(state)
+    return model
+
+
+@pytest.fixture(scope="session")
+def crowd_weights_folder(
+    crowd_model: SplitModel, tmp_path_factory: pytest.TempPathFactory
+) -> Path:  # fmt: skip
+    """``weights_folder`` with tails of both label sets, behind the same head, so that their
+    fingerprint is the same; they say how common the classes were in training."""
+    from training.export import write_weights
+
+    logging.disable(logging.WARNING)
+    try:
+        folder = write_weights(crowd_model, tmp_path_factory.mktemp("crowd"), {"data": "none"})
+    finally:
+        logging.disable(logging.NOTSET)
+
+    def calibrated(manifest: dict[str, Any]) -> None:
+        manifest["priors"] = CROWD_PRIORS
+        for tail in manifest["tails"].values():
+            tail["answers"] = {"crowd": {"temperature": 0.5}, "fer2013": {"temperature": 1.0}}
+
+    edit_manifest(folder, calibrated)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -114,12 +157,14 @@ def better_server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     every rate: what the policy weighs is what a manifest says."""
     source = shared.weights.default_folder()
     folder = Path(shutil.copytree(source, tmp_path_factory.mktemp("better") / source.name))
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["tails"]["local"]["accuracy"] = {"PublicTest": 0.6}
-    manifest["tails"]["cloud"]["accuracy"] = {"PublicTest": 0.7}
-    for place, rate in enumerate(manifest["rates"]):
-        rate["accuracy"] = {"cloud": {"PublicTest": 0.71 - 0.01 * place}}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    def better(manifest: dict[str, Any]) -> None:
+        set_figures(manifest["tails"]["local"]["answers"], accuracy=0.6)
+        set_figures(manifest["tails"]["cloud"]["answers"], accuracy=0.7)
+        for place, rate in enumerate(manifest["rates"]):
+            set_figures(rate["answers"]["cloud"], accuracy=0.71 - 0.01 * place)
+
+    edit_manifest(folder, better)
     return folder
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,127 +21,128 @@ from tqdm import tqdm
 
 from shared.contracts import Path as AnswerPath
 from shared.errors import WeightsError
+from shared.labels import LabelSet
 from shared.latent import Latent
 from shared.preprocess import enlarge_crop
 from shared.runtime import softmax
 from shared.weights import Weights
-from shared.weights.manifest import LOCAL_TAIL, Manifest, Together
+from shared.weights.manifest import LOCAL_TAIL, Manifest, Measured, Together
 from shared.whole_file import write_whole
-from training.datasets import (
-    HOLDOUT_SHARE,
-    DataError,
-    Faces,
-    data_path,
-    load_fer2013,
-    split_off,
-)
+from training.datasets import DataError, Faces, data_path, held_out_of
 from training.duplicates import copied
+from training.judged import LEFT_OUT, Judged, judged_part, shares
+from training.votes import votes_or_none
 
 THREADS = 2
-# Probabilities by tail and data part; a figure of them.
-Answers = Mapping[tuple[str, str], NDArray[np.floating[Any]]]
-Figure = Callable[[NDArray[np.floating[Any]], Faces], float]
+Floats = NDArray[np.floating[Any]]
+# float32 ``(N, 7)`` by label set.
+ByLabelSet = dict[LabelSet, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Logits ``(N, 7)`` of the local tail, of each cloud tail at each rate, and mean payload bytes
-    by rate."""
+class Logits:
+    """Of the local tail, of each cloud tail at each rate, and mean payload bytes by rate."""
 
-    local: NDArray[np.float32]
-    cloud: dict[tuple[str, int], NDArray[np.float32]]
+    local: ByLabelSet
+    cloud: dict[tuple[str, int], ByLabelSet]
     bytes_mean: list[float]
 
 
-def measure(weights: Weights, faces: Faces) -> Measured:
+def measure(weights: Weights, faces: Faces) -> Logits:
     """Every tail at every rate over ``faces``, latents through the payload codec."""
     head, codec = weights.head(THREADS), weights.payload_codec
     rates = range(len(weights.manifest.rates))
     local_tail = weights.tail(LOCAL_TAIL, THREADS)
     tails = {name: weights.tail(name, THREADS) for name in cloud_tails(weights.manifest)}
-    local: list[NDArray[np.float32]] = []
-    cloud: dict[tuple[str, int], list[NDArray[np.float32]]] = {
+    local: list[ByLabelSet] = []
+    cloud: dict[tuple[str, int], list[ByLabelSet]] = {
         (name, rate): [] for name in tails for rate in rates
     }
     sent = [0 for _ in rates]
     for start in tqdm(range(0, len(faces), 32), desc="measure", unit="batch", disable=None):
         crops = np.stack([enlarge_crop(p) for p in faces.pictures[start : start + 32]])
         features, z = head.run(crops)
-        local.append(local_tail.logits(features))
+        local.append(local_tail.all_logits(features))
         for rate in rates:
             symbols = weights.quantiser.symbols(z, rate)
             payloads = [codec.encode(Latent(one, rate)) for one in symbols]
             sent[rate] += sum(map(len, payloads))
             received = np.stack([codec.decode(payload).symbols for payload in payloads])
             for name, tail in tails.items():
-                logits = tail.logits(received, weights.quantiser.steps(rate))
+                logits = tail.all_logits(received, weights.quantiser.steps(rate))
                 cloud[name, rate].append(logits)
-    return Measured(
-        np.concatenate(local), {key: np.concatenate(rows) for key, rows in cloud.items()},
+    return Logits(
+        _joined(local), {key: _joined(parts) for key, parts in cloud.items()},
         [round(total / len(faces), 1) for total in sent],
     )  # fmt: skip
 
 
-def complete_manifest(folder: Path, held_out: Faces, tests: dict[str, Faces]) -> Manifest:
-    """Write temperatures (fitted on ``held_out``), bytes and accuracies on ``tests``.
+def complete_manifest(
+    folder: Path, held_out: Judged, tests: Mapping[str, Judged],
+    priors: Mapping[LabelSet, tuple[float, ...]] | None = None,
+) -> Manifest:  # fmt: skip
+    """Write temperatures (fitted on ``held_out``), bytes, accuracies and log losses on ``tests``,
+    by data part, and ``priors`` of the label sets that are answered.
 
-    Bytes are those of the last of ``tests``.
+    Bytes are those of the last of ``tests``. A label set of which ``held_out`` says nothing keeps
+    the temperature 1, one of which a test says nothing has no figures of it.
     """
     weights = Weights(folder)
     manifest = weights.manifest
-    fitted = measure(weights, held_out)
-    measured = {name: measure(weights, faces) for name, faces in tests.items()}
-    own_temperature = fit_temperature(fitted.local, held_out.labels)
-    own = {part: softmax(found.local / np.float32(own_temperature))
-           for part, found in measured.items()}  # fmt: skip
-    rates = []
+    fitted = measure(weights, held_out.faces)
+    found = {part: measure(weights, judged.faces) for part, judged in tests.items()}
+    own = _calibrated(fitted.local, {part: one.local for part, one in found.items()}, held_out)
+    rates, cloud = [], {}
     for index, rate in enumerate(manifest.rates):
-        names = cloud_tails(manifest)
-        temperature = {
-            name: fit_temperature(fitted.cloud[name, index], held_out.labels) for name in names
-        }
-        answers = {
-            (name, part): softmax(found.cloud[name, index] / np.float32(temperature[name]))
-            for name in names for part, found in measured.items()
+        cloud = {
+            name: _calibrated(
+                fitted.cloud[name, index],
+                {part: one.cloud[name, index] for part, one in found.items()}, held_out,
+            )
+            for name in cloud_tails(manifest)
         }  # fmt: skip
-
-        both = {(name, part): (answer + own[part]) / 2 for (name, part), answer in answers.items()}
         rates.append(rate.model_copy(update={
-            "bytes_mean": list(measured.values())[-1].bytes_mean[index],
-            "temperature": temperature,
-            "accuracy": {name: _by_part(accuracy, name, answers, tests) for name in names},
-            "log_loss": {name: _by_part(log_loss, name, answers, tests) for name in names},
-            "together": {
-                name: Together(
-                    accuracy=_by_part(accuracy, name, both, tests),
-                    log_loss=_by_part(log_loss, name, both, tests),
-                )
-                for name in names
-            },
+            "bytes_mean": list(found.values())[-1].bytes_mean[index],
+            "answers": {name: _measured(answers, tests) for name, answers in cloud.items()},
+            "together": {name: _together(answers, own, tests) for name, answers in cloud.items()},
         }))  # fmt: skip
     default = rates[weights.rate_index("")]
     tails = {
         name: entry.model_copy(update={
-            "temperature": default.temperature[name], "accuracy": default.accuracy[name],
-            "log_loss": default.log_loss[name],
-        })
-        if entry.path is AnswerPath.CLOUD
-        else entry.model_copy(update={
-            "temperature": own_temperature,
-            "accuracy": {part: accuracy(own[part], tests[part]) for part in tests},
-            "log_loss": {part: log_loss(own[part], tests[part]) for part in tests},
+            "answers": default.answers[name]
+            if entry.path is AnswerPath.CLOUD
+            else _measured(own, tests)
         })
         for name, entry in manifest.tails.items()
     }  # fmt: skip
-    manifest = manifest.model_copy(update={"rates": tuple(rates), "tails": tails})
+    answered = {one: found for one, found in (priors or {}).items() if one in manifest.label_sets}
+    manifest = manifest.model_copy(update={
+        "rates": tuple(rates), "tails": tails, "priors": {**manifest.priors, **answered},
+    })  # fmt: skip
     write_whole(folder / "manifest.json", f"{manifest.model_dump_json(indent=2)}\n".encode())
     return manifest
 
 
-def unseen(held_out: Faces, train: Faces) -> Faces:
-    """``held_out`` without the faces that ``train`` also has: of what was learnt by heart the
-    network is surer than of a stranger's face."""
-    return held_out.subset(~copied(held_out.pictures, train.pictures))
+def measure_folder(folder: Path, data: Path, votes: Path | None) -> Manifest:
+    """Complete a manifest from the data set: temperatures from what was held out of Training,
+    figures from PublicTest, priors from the rest of Training. Without ``votes`` nothing is said of
+    the label set `crowd`.
+
+    Raises:
+        DataError: data or votes are not as they should be.
+        WeightsError: the folder is not to be used.
+    """
+    train, held_out = unseen(judged_part(data, votes, "Training"))
+    tests = {"PublicTest": judged_part(data, votes, "PublicTest")}
+    return complete_manifest(folder, held_out, tests, shares(train))
+
+
+def unseen(training: Judged) -> tuple[Judged, Judged]:
+    """``(learnt, held out)``, the latter without the faces that the former also has: of what was
+    learnt by heart the network is surer than of a stranger's face."""
+    chosen = held_out_of(training.faces)
+    learnt, held_out = training.subset(~chosen), training.subset(chosen)
+    return learnt, held_out.subset(~copied(held_out.faces.pictures, learnt.faces.pictures))
 
 
 def cloud_tails(manifest: Manifest) -> list[str]:
@@ -149,15 +150,17 @@ def cloud_tails(manifest: Manifest) -> list[str]:
     return [name for name, entry in manifest.tails.items() if entry.path is AnswerPath.CLOUD]
 
 
-def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+def fit_temperature(logits: NDArray[np.float32], targets: Floats) -> float:
     """The temperature at which the mean of the highest probabilities of ``(N, 7)`` logits is the
+    mean share of people that name those classes, ``targets`` ``(N, 7)``; with single labels, the
     share of right answers: expectation consistency (Clarté et al., 2023).
 
     The one of least cross entropy (Guo et al., 2017) is as good where the probabilities are wrong
     by a temperature alone. With labels as doubtful as FER2013's they are not, and it promised 2
     points more than was right.
     """
-    right = float((logits.argmax(axis=1) == labels).mean())
+    logits, targets = _of_which_something_is_said(logits, targets)
+    right = float(targets[np.arange(len(targets)), logits.argmax(axis=1)].mean())
     candidates = np.exp(np.linspace(np.log(0.2), np.log(5.0), 400))
     gaps = [
         abs(float(softmax(logits / np.float32(t)).max(axis=1).mean()) - right) for t in candidates
@@ -165,34 +168,99 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> f
     return round(float(candidates[int(np.argmin(gaps))]), 4)
 
 
-def accuracy(probabilities: NDArray[np.floating[Any]], faces: Faces) -> float:
-    """Share of right answers of probabilities ``(N, 7)``."""
-    return round(float((probabilities.argmax(axis=1) == faces.labels).mean()), 5)
+def accuracy(probabilities: Floats, labels: NDArray[np.int64]) -> float:
+    """Share of right answers of probabilities ``(N, 7)`` over the faces that count."""
+    counts = labels != LEFT_OUT
+    return round(float((probabilities.argmax(axis=1) == labels)[counts].mean()), 5)
 
 
-def log_loss(probabilities: NDArray[np.floating[Any]], faces: Faces) -> float:
-    """Mean -log of the right class's probability, in nats."""
-    right = probabilities[np.arange(len(faces)), faces.labels]
-    return round(float(-np.log(np.maximum(right, 1e-9)).mean()), 5)
+def log_loss(probabilities: Floats, targets: Floats) -> float:
+    """Mean cross entropy of probabilities ``(N, 7)`` against ``targets`` ``(N, 7)``, in nats."""
+    probabilities, targets = _of_which_something_is_said(probabilities, targets)
+    losses = -(targets * np.log(np.maximum(probabilities, 1e-9))).sum(axis=1)
+    return round(float(losses.mean()), 5)
 
 
-def _by_part(
-    figure: Figure, tail: str, answers: Answers, tests: dict[str, Faces]
-) -> dict[str, float]:
-    return {part: figure(answers[tail, part], faces) for part, faces in tests.items()}
+def _of_which_something_is_said(rows: Floats, targets: Floats) -> tuple[Any, Floats]:
+    said = targets.sum(axis=1) > 0
+    return rows[said], targets[said]
+
+
+def _joined(parts: list[ByLabelSet]) -> ByLabelSet:
+    return {one: np.concatenate([part[one] for part in parts]) for one in parts[0]}
+
+
+@dataclass(frozen=True)
+class _Calibrated:
+    """A tail's answers in one label set: calibrated probabilities ``(N, 7)`` by data part."""
+
+    temperature: float
+    probabilities: dict[str, NDArray[np.float32]]
+
+
+def _calibrated(
+    fitted: ByLabelSet, found: Mapping[str, ByLabelSet], held_out: Judged
+) -> dict[LabelSet, _Calibrated]:
+    answers = {}
+    for one, logits in fitted.items():
+        known = one in held_out.targets
+        temperature = fit_temperature(logits, held_out.targets[one]) if known else 1.0
+        answers[one] = _Calibrated(temperature, {
+            part: softmax(logits[one] / np.float32(temperature)) for part, logits in found.items()
+        })  # fmt: skip
+    return answers
+
+
+def _measured(
+    answers: Mapping[LabelSet, _Calibrated], tests: Mapping[str, Judged]
+) -> dict[LabelSet, Measured]:
+    return {
+        one: Measured(temperature=found.temperature, **_figures(found.probabilities, one, tests))
+        for one, found in answers.items()
+    }
+
+
+def _together(
+    answers: Mapping[LabelSet, _Calibrated], own: Mapping[LabelSet, _Calibrated],
+    tests: Mapping[str, Judged],
+) -> dict[LabelSet, Together]:  # fmt: skip
+    both: dict[LabelSet, Together] = {}
+    for one in answers.keys() & own.keys():
+        pairs = answers[one].probabilities, own[one].probabilities
+        mean = {part: (pairs[0][part] + pairs[1][part]) / np.float32(2) for part in tests}
+        figures = _figures(mean, one, tests)
+        if figures["accuracy"]:
+            both[one] = Together(**figures)
+    return both
+
+
+def _figures(
+    probabilities: Mapping[str, NDArray[np.float32]], label_set: LabelSet,
+    tests: Mapping[str, Judged],
+) -> dict[str, dict[str, float]]:  # fmt: skip
+    """Accuracy and log loss by data part, of the parts that say something in this label set."""
+    parts = [part for part, judged in tests.items() if label_set in judged.targets]
+    return {
+        "accuracy": {
+            part: accuracy(probabilities[part], tests[part].labels[label_set]) for part in parts
+        },
+        "log_loss": {
+            part: log_loss(probabilities[part], tests[part].targets[label_set]) for part in parts
+        },
+    }
 
 
 def main() -> int:
     """Command line; gives the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
+    parser.add_argument("--votes", help="ferplus.csv or fer2013new.csv, for the label set crowd")
     parser.add_argument("--weights", type=Path, required=True, help="a folder of weights")
     arguments = parser.parse_args()
     try:
-        data = data_path(arguments.data)
-        train, held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
-        tests = {"PublicTest": load_fer2013(data, "PublicTest")}
-        manifest = complete_manifest(arguments.weights, unseen(held_out, train), tests)
+        manifest = measure_folder(
+            arguments.weights, data_path(arguments.data), votes_or_none(arguments.votes)
+        )
     except DataError as error:
         print(f"calibrate: {error}", file=sys.stderr)
         return 3

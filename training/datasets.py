@@ -88,8 +88,17 @@ def load_fer2013(path: Path, usage: str) -> Faces:
 
 def split_off(faces: Faces, share: float, seed: int = 0) -> tuple[Faces, Faces]:
     """``(rest, part)``: ``part`` is a fixed random ``share`` of ``faces``."""
-    chosen = np.random.default_rng(seed).random(len(faces)) < share
+    chosen = _drawn(len(faces), share, seed)
     return faces.subset(~chosen), faces.subset(chosen)
+
+
+def held_out_of(training: Faces) -> NDArray[np.bool_]:
+    """Which faces of Training are never trained on, bool ``(N,)``: those of ``split_off``."""
+    return _drawn(len(training), HOLDOUT_SHARE, 0)
+
+
+def _drawn(n: int, share: float, seed: int) -> NDArray[np.bool_]:
+    return np.asarray(np.random.default_rng(seed).random(n) < share)
 
 
 _Row = tuple[int, int, NDArray[np.uint8]]

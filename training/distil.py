@@ -27,7 +27,7 @@ from training.datasets import (
     load_fer2013,
     split_off,
 )
-from training.judged import Judged, judged_by_fer2013
+from training.judged import Judged
 from training.member import CHECKPOINTS, RUNS, member_recipe, trained
 from training.recipe import Recipe, read_recipe
 from training.start_lite import start_lite
@@ -81,10 +81,10 @@ def main() -> int:
         )  # fmt: skip
         train, held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
         logged = {
-            "holdout": judged_by_fer2013(held_out),
-            "public_test": judged_by_fer2013(load_fer2013(data, "PublicTest")),
+            "holdout": Judged.by_fer2013(held_out),
+            "public_test": Judged.by_fer2013(load_fer2013(data, "PublicTest")),
         }
-        learnt = judged_by_fer2013(train, recipe.label_smoothing)
+        learnt = Judged.by_fer2013(train, recipe.label_smoothing)
         distil(arguments.into or f"{arguments.run}-distilled", recipe, learnt, logged)
     except DataError as error:
         print(f"distil: {error}", file=sys.stderr)

@@ -24,7 +24,7 @@ from shared.codec.entropy import EntropyTables
 from shared.codec.payload import MAX_PAYLOAD_BYTES
 from shared.contracts import CROP_SIDE
 from shared.contracts import Path as AnswerPath
-from shared.labels import LABELS
+from shared.labels import LABELS, LabelSet
 from shared.models.bottleneck import DEFAULT_RATE, RATES, SYMBOL_LIMIT
 from shared.models.split_model import SplitModel
 from shared.preprocess import Cropping, enlarge_crop
@@ -34,12 +34,14 @@ from shared.weights.manifest import (
     LOCAL_TAIL,
     FileEntry,
     Manifest,
+    Measured,
     RateEntry,
     TailEntry,
     fingerprint,
 )
+from shared.weights.store import golden_names
 from shared.whole_file import write_whole
-from training.calibrate import complete_manifest, unseen
+from training.calibrate import measure_folder
 from training.checkpoint import CHECKPOINT, averaged_weights
 from training.datasets import (
     HOLDOUT_SHARE,
@@ -50,8 +52,9 @@ from training.datasets import (
     split_off,
 )
 from training.fit_entropy import fit_tables
-from training.onnx_models import export_model, torch_outputs
+from training.onnx_models import by_label_set, export_model, torch_outputs
 from training.recipe import read_recipe
+from training.votes import votes_or_none
 
 WEIGHTS = Path("shared/weights")
 CLOUD_TAIL = "cloud"
@@ -105,21 +108,27 @@ def write_weights(
     crops = golden_crops()
     outputs = torch_outputs(model, crops)
     golden = io.BytesIO()
-    np.savez_compressed(
-        golden, crops=crops, z=outputs["z"], latents=outputs["latent"],
-        logits_local=outputs["local"], logits_cloud=outputs["cloud"],
-    )  # fmt: skip
+    answers = {LabelSet(name): Measured(temperature=1.0) for name in model.config.label_sets}
+    tails = {
+        name: TailEntry(
+            file=f"{name}.onnx", sha256=hashlib.sha256(files[f"{name}.onnx"]).hexdigest(),
+            path=path, answers=answers,
+        )
+        for name, path in ((LOCAL_TAIL, AnswerPath.LOCAL), (CLOUD_TAIL, AnswerPath.CLOUD))
+    }  # fmt: skip
+    arrays: dict[str, Any] = {"crops": crops, "z": outputs["z"], "latents": outputs["latent"]}
+    arrays |= {
+        golden_names(name, entry)[label_set]: rows
+        for name, entry in tails.items()
+        for label_set, rows in by_label_set(outputs[name], model.config.label_sets).items()
+    }
+    np.savez_compressed(golden, **arrays)
     files["golden.npz"] = golden.getvalue()
     if tables is not None:
         files["entropy.bin"] = tables.to_bytes()
 
     def entry(name: str) -> dict[str, str]:
         return {"file": name, "sha256": hashlib.sha256(files[name]).hexdigest()}
-
-    def tail(name: str, path: AnswerPath) -> TailEntry:
-        file = f"{name}.onnx"
-        sha256 = entry(file)["sha256"]
-        return TailEntry(file=file, sha256=sha256, path=path, temperature=1.0, accuracy={})
 
     tensors = {name: tensor.numpy() for name, tensor in model.head.state_dict().items()}
     quantiser = quantiser_of(model)
@@ -135,11 +144,7 @@ def write_weights(
         ),
         default_rate=RATES[DEFAULT_RATE],
         head=FileEntry(**entry("head.onnx")), golden=FileEntry(**entry("golden.npz")),
-        tails={
-            LOCAL_TAIL: tail(LOCAL_TAIL, AnswerPath.LOCAL),
-            CLOUD_TAIL: tail(CLOUD_TAIL, AnswerPath.CLOUD),
-        },
-        default_tail=CLOUD_TAIL, origin=origin,
+        tails=tails, default_tail=CLOUD_TAIL, origin=origin,
     )  # fmt: skip
     folder = root / manifest.fingerprint
     folder.mkdir(parents=True, exist_ok=True)
@@ -165,6 +170,7 @@ def main() -> int:
     """Command line; gives the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
+    parser.add_argument("--votes", help="ferplus.csv or fer2013new.csv, for the label set crowd")
     parser.add_argument("--run", default="base", help="name of the run")
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parser.add_argument(
@@ -188,22 +194,21 @@ def main() -> int:
 
 def _export(arguments: argparse.Namespace) -> Path:
     data = data_path(arguments.data)
+    votes = votes_or_none(arguments.votes)
     recipe = read_recipe(Path("training/runs") / arguments.run / "recipe.toml")
     model = SplitModel(recipe.model)
     checkpoint = Path(".checkpoints") / arguments.run / CHECKPOINT
     model.load_state_dict(averaged_weights(checkpoint))
     for turned in arguments.gain:
         turn(model, turned)
-    train, held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
+    train, _ = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
     fit = train.subset(np.arange(len(train)) % max(1, len(train) // FIT_FACES) == 0)
     tables = fit_tables(latents_by_rate(model, fit), SYMBOL_LIMIT)
     origin = {"data": "FER2013 Training", "run": f"training/runs/{arguments.run}"}
     if arguments.gain:
         origin["gain"] = " ".join(arguments.gain)
     folder = write_weights(model, arguments.weights, origin, tables)
-    complete_manifest(
-        folder, unseen(held_out, train), {"PublicTest": load_fer2013(data, "PublicTest")}
-    )
+    measure_folder(folder, data, votes)
     return folder
 
 

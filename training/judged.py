@@ -1,4 +1,4 @@
-"""Faces with what each label set says of them: to learn from and to be measured by."""
+"""Faces and what people say of them, by label set: to learn from and to be measured by."""
 
 from __future__ import annotations
 
@@ -8,63 +8,71 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.labels import LABELS
+from shared.labels import LABELS, LabelSet
 from training.datasets import HOLDOUT_SHARE, Faces, load_fer2013, split_off
 from training.duplicates import without_copies
 from training.votes import Votes, load_votes
 
-
-@dataclass(frozen=True)
-class Judgement:
-    """What one label set says of N faces.
-
-    ``targets`` float32 ``(N, 7)``: a distribution over the classes each, to learn from. ``labels``
-    int64 ``(N,)``: the class that counts as right, -1 where the face does not count.
-    """
-
-    targets: NDArray[np.float32]
-    labels: NDArray[np.int64]
+# The hard label of a face that does not count for accuracy.
+LEFT_OUT = -1
 
 
 @dataclass(frozen=True)
 class Judged:
-    """N faces and their judgement by each label set, in the order of a tail's outputs."""
+    """``faces``, and by label set what is said of them.
+
+    ``targets`` float32 ``(N, 7)``: the share of people that name each class. Rows sum to 1; a row
+    of zeros is a face of which nothing is said in this label set, and does not count. ``labels``
+    int64 ``(N,)``: the one right class, for accuracy; ``LEFT_OUT`` where the face does not count,
+    and a number of 7 or more is a class that no answer has.
+    """
 
     faces: Faces
-    by: dict[str, Judgement]
+    targets: dict[LabelSet, NDArray[np.float32]]
+    labels: dict[LabelSet, NDArray[np.int64]]
 
     def __len__(self) -> int:
         return len(self.faces)
 
     def subset(self, chosen: NDArray[np.bool_]) -> Judged:
         """The faces where ``chosen`` ``(N,)`` is true."""
-        by = {
-            name: Judgement(one.targets[chosen], one.labels[chosen])
-            for name, one in self.by.items()
-        }
-        return Judged(self.faces.subset(chosen), by)
+        targets = {one: rows[chosen] for one, rows in self.targets.items()}
+        labels = {one: rows[chosen] for one, rows in self.labels.items()}
+        return Judged(self.faces.subset(chosen), targets, labels)
+
+    @classmethod
+    def by_fer2013(cls, faces: Faces, smoothing: float = 0.0) -> Judged:
+        """With FER2013's single labels alone; a share ``smoothing`` of each is spread over all
+        classes alike."""
+        targets = np.eye(len(LABELS), dtype=np.float32)[faces.labels]
+        targets += np.float32(smoothing) * (np.float32(1 / len(LABELS)) - targets)
+        return cls(faces, {LabelSet.FER2013: targets}, {LabelSet.FER2013: faces.labels})
+
+    @classmethod
+    def by_both(cls, faces: Faces, votes: Votes, smoothing: float = 0.0) -> Judged:
+        """With FER2013's labels, and with what people voted (``labels`` by FER+'s protocol)."""
+        judged = cls.by_fer2013(faces, smoothing)
+        judged.targets[LabelSet.CROWD] = np.where(
+            votes.usable[:, None], votes.distribution, np.float32(0)
+        )
+        judged.labels[LabelSet.CROWD] = votes.protocol()[0]
+        return judged
 
 
-def by_fer2013(faces: Faces, smoothing: float = 0.0) -> Judgement:
-    """FER2013's single label, the class's share lowered by ``smoothing`` for that of all alike."""
-    classes = len(LABELS)
-    targets = np.full((len(faces), classes), smoothing / classes, np.float32)
-    targets[np.arange(len(faces)), faces.labels] += np.float32(1 - smoothing)
-    return Judgement(targets, faces.labels)
+def judged_part(data: Path, votes: Path | None, usage: str) -> Judged:
+    """A part of the data set, by FER2013's labels, and with ``votes`` by the crowd's too.
 
-
-def judged_by_fer2013(faces: Faces, smoothing: float = 0.0) -> Judged:
-    """``faces`` judged by FER2013's single label alone; see ``by_fer2013``."""
-    return Judged(faces, {"fer2013": by_fer2013(faces, smoothing)})
-
-
-def by_crowd(votes: Votes) -> Judgement:
-    """What people said of each face: their votes' distribution, and FER+'s protocol."""
-    return Judgement(votes.distribution, votes.protocol()[0])
+    Raises:
+        DataError: data or votes are not as they should be.
+    """
+    faces = load_fer2013(data, usage)
+    if votes is None:
+        return Judged.by_fer2013(faces)
+    return Judged.by_both(faces, load_votes(votes, faces, usage))
 
 
 def parts(
-    data: Path, votes: Path | None, smoothing: float
+    data: Path, votes: Path | None, smoothing: float = 0.0
 ) -> tuple[Judged, dict[str, Judged], int]:
     """What a run learns from, what it is measured on (``holdout`` and ``public_test``), and how
     many faces it does not learn from.
@@ -76,19 +84,28 @@ def parts(
     Raises:
         DataError: data or votes are not as they should be.
     """
-    whole = load_fer2013(data, "Training")
-    train, held_out = split_off(whole, HOLDOUT_SHARE)
-    public_test = load_fer2013(data, "PublicTest")
-    learnt = without_copies(train, held_out, public_test)
-    measured = {
-        "holdout": judged_by_fer2013(held_out),
-        "public_test": judged_by_fer2013(public_test),
-    }
-    lesson = judged_by_fer2013(train, smoothing)
+    train, holdout = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
+    held_out = (
+        Judged.by_fer2013(holdout)
+        if votes is None
+        else Judged.by_both(holdout, load_votes(votes, holdout, "Training"))
+    )
+    measured = {"holdout": held_out, "public_test": judged_part(data, votes, "PublicTest")}
+    learnt = without_copies(train, *(one.faces for one in measured.values()))
+    lesson = Judged.by_fer2013(train, smoothing)
     if votes is not None:
-        usable = load_votes(votes, train, "Training")
-        learnt &= usable.usable
-        lesson.by["crowd"] = by_crowd(usable)
-        measured["holdout"].by["crowd"] = by_crowd(load_votes(votes, held_out, "Training"))
-        measured["public_test"].by["crowd"] = by_crowd(load_votes(votes, public_test, "PublicTest"))
+        said = load_votes(votes, train, "Training")
+        lesson = Judged.by_both(train, said, smoothing)
+        learnt &= said.usable
     return lesson.subset(learnt), measured, int((~learnt).sum())
+
+
+def shares(judged: Judged) -> dict[LabelSet, tuple[float, ...]]:
+    """How common each class is, by label set: a manifest's ``priors``. A label set in which one
+    does not occur is left out."""
+    found = {}
+    for label_set, targets in judged.targets.items():
+        total = targets.astype(np.float64).sum(axis=0)
+        if (total > 0).all():
+            found[label_set] = tuple(round(float(one), 6) for one in total / total.sum())
+    return found

@@ -18,20 +18,15 @@ from pathlib import Path
 from shared.errors import WeightsError
 from shared.models.ensemble import Ensemble
 from shared.weights import Weights, default_folder
-from training.calibrate import complete_manifest, unseen
+from training.calibrate import measure_folder
 from training.checkpoint import CHECKPOINT
-from training.datasets import (
-    HOLDOUT_SHARE,
-    DataError,
-    data_path,
-    load_fer2013,
-    split_off,
-)
-from training.judged import judged_by_fer2013
+from training.datasets import DataError, data_path
+from training.judged import parts
 from training.member import CHECKPOINTS, RUNS, member_recipe, train_member
 from training.put_tail import begun_with, check_heads, put_tail
 from training.recipe import read_recipe
 from training.tails_teacher import load_split_model
+from training.votes import votes_or_none
 
 LARGE_TAIL = "large"
 
@@ -40,6 +35,7 @@ def main() -> int:
     """Command line; gives the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
+    parser.add_argument("--votes", help="ferplus.csv or fer2013new.csv, for the label set crowd")
     parser.add_argument("--run", default="split", help="the run that made the weights")
     parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
     parser.add_argument("--members", type=int, default=2, help="besides the run's own cloud tail")
@@ -51,12 +47,11 @@ def main() -> int:
     parser.add_argument("--of", nargs="+", metavar="RUN", help="of these instead, on one head")
     arguments = parser.parse_args()
     try:
-        data = data_path(arguments.data)
+        data, votes = data_path(arguments.data), votes_or_none(arguments.votes)
         folder = arguments.weights or default_folder()
         Weights(folder)  # fail before the training, not after it
         recipe = read_recipe(RUNS / arguments.run / "recipe.toml")
-        train, held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
-        public_test = {"PublicTest": load_fer2013(data, "PublicTest")}
+        train, held_out, _ = parts(data, votes, recipe.label_smoothing)
         names = [arguments.run]
         member, begin = "member", arguments.tail_of
         if begin:
@@ -65,13 +60,14 @@ def main() -> int:
         for seed in range(1, arguments.members + 1):
             one = member_recipe(recipe, seed, arguments.epochs)
             train_member(
-                arguments.run, one, judged_by_fer2013(train, one.label_smoothing),
-                {"holdout": judged_by_fer2013(held_out)}, member, tail_of=begin,
+                arguments.run, one, train, held_out, member, tail_of=begin,
             )  # fmt: skip
             names.append(f"{arguments.run}-{member}{seed}")
         names = arguments.of or names
         members = [load_split_model(CHECKPOINTS / name / CHECKPOINT) for name in names]
         check_heads(folder, names, members)
+        if len({member.config.label_sets for member in members}) > 1:
+            raise ValueError("the runs answer different label sets: they have no mean")
         tail = Ensemble([member.cloud_tail for member in members])
     except DataError as error:
         print(f"large_tail: {error}", file=sys.stderr)
@@ -84,8 +80,8 @@ def main() -> int:
     origin = ", ".join(
         name + begun_with(member) for name, member in zip(names, members, strict=True)
     )
-    put_tail(folder, LARGE_TAIL, tail, f"{RUNS}: {origin}")
-    manifest = complete_manifest(folder, unseen(held_out, train), public_test)
+    put_tail(folder, LARGE_TAIL, tail, f"{RUNS}: {origin}", members[0].config.label_sets)
+    manifest = measure_folder(folder, data, votes)
     print(json.dumps({"folder": str(folder), "tail": manifest.tails[LARGE_TAIL].model_dump()}))
     return 0
 

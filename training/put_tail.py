@@ -14,6 +14,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,23 +22,33 @@ from torch import Tensor, nn
 
 from shared.contracts import Path as AnswerPath
 from shared.errors import WeightsError
+from shared.labels import LabelSet
 from shared.models.split_model import SplitModel
 from shared.weights import Weights, default_folder
-from shared.weights.manifest import LOCAL_TAIL, FileEntry, TailEntry
-from shared.whole_file import write_whole
-from training.calibrate import complete_manifest, unseen
-from training.checkpoint import CHECKPOINT
-from training.datasets import (
-    HOLDOUT_SHARE,
-    DataError,
-    data_path,
-    load_fer2013,
-    split_off,
+from shared.weights.manifest import (
+    LOCAL_TAIL,
+    FileEntry,
+    Manifest,
+    Measured,
+    RateEntry,
+    TailEntry,
 )
+from shared.weights.store import golden_names
+from shared.whole_file import write_whole
+from training.calibrate import measure_folder
+from training.checkpoint import CHECKPOINT
+from training.datasets import DataError, data_path
 from training.member import CHECKPOINTS, RUNS
-from training.onnx_models import ExportedCloudTail, export_cloud_tail, export_local_tail
+from training.onnx_models import (
+    FER2013_ALONE,
+    ExportedCloudTail,
+    by_label_set,
+    export_cloud_tail,
+    export_local_tail,
+)
 from training.tails_teacher import load_split_model
 from training.teacher import NETWORK
+from training.votes import votes_or_none
 
 TAILS = (LOCAL_TAIL, "cloud")
 
@@ -82,36 +93,61 @@ def begun_with(model: SplitModel) -> str:
     return ""
 
 
-def put_tail(folder: Path, name: str, tail: nn.Module, origin: str) -> None:
+def put_tail(
+    folder: Path, name: str, tail: nn.Module, origin: str,
+    label_sets: Sequence[str] = FER2013_ALONE,
+) -> None:  # fmt: skip
     """Write ``tail`` with golden logits and where it comes from; replaces one of the same name.
 
-    The one called ``local`` takes features, every other one ``y_hat``. Nothing is measured: the
-    temperature is 1.
+    The one called ``local`` takes features, every other one ``y_hat``; its logits are of
+    ``label_sets``, one after the other. Nothing is measured: the temperatures are 1.
+
+    Raises:
+        ValueError: its logits are not as many as these label sets have, or they have none in common
+            with the folder's other tails.
     """
     weights = Weights(folder)
     manifest = weights.manifest
     local = name == LOCAL_TAIL
-    data = export_local_tail(tail) if local else export_cloud_tail(tail)
     with torch.no_grad():
-        logits = (_local_logits if local else _cloud_logits)(weights, tail.eval()).numpy()
+        flat = (_local_logits if local else _cloud_logits)(weights, tail.eval()).numpy()
+    logits = by_label_set(flat, label_sets)
+    data = (export_local_tail if local else export_cloud_tail)(tail, label_sets)
     with np.load(io.BytesIO((folder / manifest.golden.file).read_bytes())) as file:
         arrays = {key: file[key] for key in file.files}
-    packed = io.BytesIO()
-    np.savez_compressed(packed, **{**arrays, f"logits_{name}": logits})
-
-    write_whole(folder / f"{name}.onnx", data)
-    write_whole(folder / manifest.golden.file, packed.getvalue())
     entry = TailEntry(
         file=f"{name}.onnx", sha256=hashlib.sha256(data).hexdigest(),
-        path=AnswerPath.LOCAL if local else AnswerPath.CLOUD, temperature=1.0, accuracy={},
+        path=AnswerPath.LOCAL if local else AnswerPath.CLOUD,
+        answers={LabelSet(one): Measured(temperature=1.0) for one in label_sets},
     )  # fmt: skip
+    if (before := manifest.tails.get(name)) is not None:
+        for key in golden_names(name, before).values():
+            del arrays[key]
+    for label_set, rows in logits.items():
+        arrays[golden_names(name, entry)[label_set]] = rows
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **arrays)
     sha256 = hashlib.sha256(packed.getvalue()).hexdigest()
-    manifest = manifest.model_copy(update={
+    rates = [rate.model_copy(update=_without(rate, name)) for rate in manifest.rates]
+    manifest = Manifest.model_validate(manifest.model_copy(update={
         "tails": {**manifest.tails, name: entry},
+        "rates": tuple(rates),
         "golden": FileEntry(file=manifest.golden.file, sha256=sha256),
         "origin": {**manifest.origin, name: origin},
-    })  # fmt: skip
+    }).model_dump())  # fmt: skip
+    write_whole(folder / f"{name}.onnx", data)
+    write_whole(folder / manifest.golden.file, packed.getvalue())
     write_whole(folder / "manifest.json", f"{manifest.model_dump_json(indent=2)}\n".encode())
+
+
+def _without(rate: RateEntry, tail: str) -> dict[str, Any]:
+    """What a rate says of all but this tail; of every tail where it is the local one, for nothing
+    was measured together with it."""
+    together = {} if tail == LOCAL_TAIL else {k: v for k, v in rate.together.items() if k != tail}
+    return {
+        "answers": {name: found for name, found in rate.answers.items() if name != tail},
+        "together": together,
+    }
 
 
 def _local_logits(weights: Weights, tail: nn.Module) -> Tensor:
@@ -129,24 +165,23 @@ def main() -> int:
     """Command line; gives the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
+    parser.add_argument("--votes", help="ferplus.csv or fer2013new.csv, for the label set crowd")
     parser.add_argument("--of", nargs="+", required=True, metavar="RUN", help="of their mean")
     parser.add_argument("--tail", nargs="+", choices=TAILS, default=TAILS, help="else both")
     parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
     arguments = parser.parse_args()
     try:
-        data = data_path(arguments.data)
+        data, votes = data_path(arguments.data), votes_or_none(arguments.votes)
         folder = arguments.weights or default_folder()
         models = [load_split_model(CHECKPOINTS / name / CHECKPOINT) for name in arguments.of]
         check_heads(folder, arguments.of, models)
         model = mean_of(models)
-        train, held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
-        public_test = {"PublicTest": load_fer2013(data, "PublicTest")}
         origin = " and ".join(str(RUNS / name) for name in arguments.of)
         for name in arguments.tail:
             network = model.local_tail if name == LOCAL_TAIL else model.cloud_tail
             begun = "" if name == LOCAL_TAIL else begun_with(model)
-            put_tail(folder, name, network, origin + begun)
-        manifest = complete_manifest(folder, unseen(held_out, train), public_test)
+            put_tail(folder, name, network, origin + begun, model.config.label_sets)
+        manifest = measure_folder(folder, data, votes)
     except DataError as error:
         print(f"put_tail: {error}", file=sys.stderr)
         return 3
@@ -155,7 +190,10 @@ def main() -> int:
         return 4
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    accuracy = {name: manifest.tails[name].accuracy for name in arguments.tail}
+    accuracy = {
+        name: {one: found.accuracy for one, found in manifest.tails[name].answers.items()}
+        for name in arguments.tail
+    }
     print(json.dumps({"folder": str(folder), "accuracy": accuracy}))
     return 0
 

@@ -11,21 +11,25 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
 from shared.errors import WeightsError
+from shared.labels import LABELS, LabelSet
 from shared.models.bottleneck import DEFAULT_RATE
 from shared.models.split_model import SplitConfig, SplitModel
 from shared.weights import Weights, default_folder
 from shared.weights.manifest import LOCAL_TAIL
 from shared.whole_file import write_whole
+from training.architecture import CLOUD, config_of
 from training.augment import random_views
 from training.checkpoint import CHECKPOINT
 from training.datasets import (
@@ -43,17 +47,25 @@ _FACES, _PRIOR_FACES = 256, 512
 
 
 @torch.no_grad()
-def shipped_model(folder: Path, tail: str, member: int | None, faces: Faces) -> SplitModel:
+def shipped_model(
+    folder: Path, tail: str, member: int | None, faces: Faces,
+    label_sets: Sequence[str] | None = None,
+) -> SplitModel:  # fmt: skip
     """Head, local tail and the cloud tail ``tail`` (of an ensemble, its ``member``) of a folder of
     weights. ``faces`` are what the norms' statistics are measured on.
+
+    The model answers ``label_sets``, else those of the tails. Of tails with one label set each of
+    the model's begins with that.
 
     Raises:
         WeightsError: the folder or the tail is not to be used.
         ValueError: the tail is not of this code's networks.
     """
     weights = Weights(folder)
-    model = SplitModel(shipped_config(folder, tail, member))
-    tails, prefix = weights.manifest.tails, _prefix(member)
+    model = SplitModel(shipped_config(folder, tail, member, label_sets))
+    tails, prefix = weights.manifest.tails, _prefix(folder / weights.manifest.tails[tail].file)
+    if member is not None:
+        prefix += f"members.{member}."
     pictures = torch.from_numpy(faces.pictures[:_FACES])
     views = random_views(pictures, 224, torch.Generator().manual_seed(0))
     load_shipped(model.head, folder / weights.manifest.head.file, "head.", views)
@@ -61,29 +73,46 @@ def shipped_model(folder: Path, tail: str, member: int | None, faces: Faces) -> 
     model.gains.log.copy_(gains.log())
     features, z = model.head(views)
     y_hat = model.gains(z, DEFAULT_RATE)[1]
-    load_shipped(model.local_tail, folder / tails[LOCAL_TAIL].file, "", features)
+    local = folder / tails[LOCAL_TAIL].file
+    load_shipped(model.local_tail, local, _prefix(local), features)
     load_shipped(model.cloud_tail, folder / tails[tail].file, prefix, y_hat)
     return model.eval()
 
 
-def shipped_config(folder: Path, tail: str, member: int | None = None) -> SplitConfig:
-    """The network that a cloud tail of a folder of weights is of, by its parameters' names.
+def shipped_config(
+    folder: Path, tail: str, member: int | None = None, label_sets: Sequence[str] | None = None
+) -> SplitConfig:
+    """The network that a folder of weights is of with this cloud tail, by its parameters' names;
+    its label sets are those of the tail unless others are named.
 
     Raises:
         WeightsError: the folder is not to be used.
         ValueError: there is no such cloud tail.
     """
-    tails = Weights(folder).manifest.tails
+    manifest = Weights(folder).manifest
+    tails = manifest.tails
     if tail not in tails or tail == LOCAL_TAIL:
         names = ", ".join(name for name in tails if name != LOCAL_TAIL)
         raise ValueError(f"{folder} has no cloud tail {tail!r}: there are {names}")
-    parameters = onnx.load(folder / tails[tail].file).graph.initializer
-    lite = any(one.name.startswith(f"{_prefix(member)}blocks.") for one in parameters)
-    return SplitConfig(cloud="lite" if lite else "shufflenet")
+    head, cloud = folder / manifest.head.file, folder / tails[tail].file
+    prefix = _prefix(cloud) + ("" if member is None else f"members.{member}.")
+    shapes = _shapes(head) | {
+        f"{CLOUD}{name.removeprefix(prefix)}": shape
+        for name, shape in _shapes(cloud).items() if name.startswith(prefix)
+    }  # fmt: skip
+    outputs = [output.name for output in onnx.load(cloud).graph.output]
+    own = outputs if set(outputs) <= set(LabelSet) else [LabelSet.FER2013.value]
+    return config_of(shapes, label_sets or own)
 
 
-def _prefix(member: int | None) -> str:
-    return "tail." if member is None else f"tail.members.{member}."
+def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    return {one.name: tuple(one.dims) for one in onnx.load(file).graph.initializer}
+
+
+def _prefix(file: Path) -> str:
+    """What stands before the names of a tail's parameters where it was exported inside another
+    module."""
+    return "tail." if any(name.startswith("tail.") for name in _shapes(file)) else ""
 
 
 @torch.no_grad()
@@ -108,6 +137,8 @@ def load_shipped(module: nn.Module, file: Path, prefix: str, example: Tensor) ->
         values = arrays.get(f"{prefix}{name}")
         if name in swallowed:
             continue
+        if values is not None and _of_one_label_set(name, values, parameter):
+            values = np.concatenate([values] * (len(parameter) // len(LABELS)))
         if values is None or values.shape != tuple(parameter.shape):
             raise ValueError(f"{file} holds no such module: it has no {prefix}{name} like this one")
         parameter.copy_(torch.from_numpy(values.copy()))
@@ -120,6 +151,16 @@ def load_shipped(module: nn.Module, file: Path, prefix: str, example: Tensor) ->
         norm.running_mean.zero_()  # type: ignore[union-attr]
         norm.running_var.fill_(1.0 - norm.eps)  # type: ignore[union-attr]
     _measure([modules[name] for name in norms], module, example)
+
+
+def _of_one_label_set(name: str, values: NDArray[np.generic], parameter: Tensor) -> bool:
+    """Whether a classifier's are of one label set where the module has several."""
+    many = len(parameter) if parameter.ndim else 0
+    return (
+        name.rpartition(".")[0].endswith("classifier")
+        and len(values) == len(LABELS) < many
+        and many % len(LABELS) == 0
+    )
 
 
 def _norms(module: nn.Module, example: Tensor) -> dict[str, str]:
@@ -169,6 +210,10 @@ def main() -> int:
     parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
     parser.add_argument("--tail", default="cloud", help="the cloud tail")
     parser.add_argument("--member", type=int, help="of an ensemble, which one (from 0)")
+    parser.add_argument(
+        "--label-sets", nargs="+", choices=[one.value for one in LabelSet],
+        help="what the run shall answer; else what the tails do",
+    )  # fmt: skip
     arguments = parser.parse_args()
     checkpoint = CHECKPOINTS / arguments.run / CHECKPOINT
     try:
@@ -177,7 +222,7 @@ def main() -> int:
         data = data_path(arguments.data)
         train, _ = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
         folder = arguments.weights or default_folder()
-        model = shipped_model(folder, arguments.tail, arguments.member, train)
+        model = shipped_model(folder, arguments.tail, arguments.member, train, arguments.label_sets)
         latent_bytes = fit_prior(model, train.subset(np.arange(len(train)) < _PRIOR_FACES))
     except DataError as error:
         print(f"shipped: {error}", file=sys.stderr)

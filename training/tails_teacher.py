@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
-from shared.models.split_model import SplitConfig, SplitModel
+from shared.labels import LABELS
+from shared.models.split_model import SplitModel
+from training.architecture import CLOUD, config_of
 from training.checkpoint import averaged_weights
 from training.teacher import load_teacher
 
 
 class TailsTeacher(nn.Module):
-    """Views ``(N, 1, 224, 224)`` in 0..255 -> logarithms ``(N, 7)`` of the tails' mean
-    probabilities, the latent at the default rate."""
+    """Views ``(N, 1, 224, 224)`` in 0..255 -> logarithms ``(N, 7 L)`` of the tails' mean
+    probabilities in each label set, the latent at the default rate."""
 
     def __init__(self, model: SplitModel) -> None:
         super().__init__()
@@ -22,8 +26,14 @@ class TailsTeacher(nn.Module):
     def forward(self, views: Tensor) -> Tensor:
         """See the class."""
         answers = self.model(views)
-        both: Tensor = answers.local.float().softmax(dim=1) + answers.cloud.float().softmax(dim=1)
+        both = _probabilities(answers.local) + _probabilities(answers.cloud)
         return (both / 2).log()
+
+
+def _probabilities(logits: Tensor) -> Tensor:
+    """Flat ``(N, 7 L)`` -> the same, of which each 7 sum to 1."""
+    parts: Sequence[Tensor] = torch.split(logits.float(), len(LABELS), dim=1)
+    return torch.cat([one.softmax(dim=1) for one in parts], dim=1)
 
 
 def teacher_of(checkpoint: Path) -> nn.Module:
@@ -32,22 +42,21 @@ def teacher_of(checkpoint: Path) -> nn.Module:
     Raises:
         ValueError: there is no checkpoint, or the extra ``teacher`` is needed and not installed.
     """
-    if not any(name.startswith("cloud_tail.") for name in averaged_weights(checkpoint)):
+    if not any(name.startswith(CLOUD) for name in averaged_weights(checkpoint)):
         return load_teacher(checkpoint)
     return TailsTeacher(load_split_model(checkpoint)).eval().requires_grad_(False)
 
 
 def load_split_model(checkpoint: Path) -> SplitModel:
-    """The split model in a checkpoint, of whichever cloud tail, for inference.
+    """The split model in a checkpoint, of whichever network of this code, for inference.
 
     Raises:
         ValueError: there is no checkpoint, or it is of no network of this code.
     """
     weights = averaged_weights(checkpoint)
-    lite = any(name.startswith("cloud_tail.blocks.") for name in weights)
-    model = SplitModel(SplitConfig(cloud="lite" if lite else "shufflenet"))
     try:
+        model = SplitModel(config_of({name: tuple(one.shape) for name, one in weights.items()}))
         model.load_state_dict(weights)
-    except RuntimeError as error:  # it names every parameter
+    except (RuntimeError, ValueError) as error:  # it names every parameter
         raise ValueError(f"{checkpoint} is of another network than this code's") from error
     return model.eval()

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from shared.labels import LabelSet
 from shared.models.bottleneck import DEFAULT_RATE
 from shared.models.split_model import SplitModel
 from training.augment import degraded, enlarge, mixed, random_views, recropped
@@ -129,9 +130,9 @@ class Trainer:
     def _targets(self, train: Judged) -> Tensor:
         """What the label sets say of each face, one after the other: ``(N, 7 L)``."""
         for name in self.recipe.model.label_sets:
-            if name not in train.by:
+            if name not in train.targets:
                 raise ValueError(f"the network answers {name!r}, and no such labels were given")
-        found = [train.by[name].targets for name in self.recipe.model.label_sets]
+        found = [train.targets[LabelSet(name)] for name in self.recipe.model.label_sets]
         return torch.from_numpy(np.concatenate(found, axis=1))
 
     @torch.no_grad()
@@ -270,7 +271,7 @@ class Trainer:
         shares = {}
         for tail, answers in found.items():
             for index, name in enumerate(self.recipe.model.label_sets):
-                labels = torch.from_numpy(judged.by[name].labels)
+                labels = torch.from_numpy(judged.labels[LabelSet(name)])
                 right = torch.cat(answers)[:, index] == labels
                 key = tail if len(self.recipe.model.label_sets) == 1 else f"{tail}_{name}"
                 shares[key] = round(float(right[labels >= 0].float().mean()), 5)

@@ -171,6 +171,15 @@ def votes_path(argument: str | None) -> Path:
     return path
 
 
+def votes_or_none(argument: str | None) -> Path | None:
+    """The votes named on the command line or by ``SPLITFER_VOTES``; None where neither does.
+
+    Raises:
+        DataError: what is named does not exist.
+    """
+    return votes_path(argument) if argument or os.environ.get(VOTES_VARIABLE) else None
+
+
 def load_votes(path: Path, faces: Faces, usage: str) -> Votes:
     """Votes for ``faces`` of the part ``usage``; rows of other parts are not looked at.
 

@@ -15,7 +15,7 @@ from benchmarks.card.slices import COVERED, Slice, covered, of_light, of_pose
 from benchmarks.paths import TOGETHER, Column, Paths, Scores, measure
 from benchmarks.picture_codec import picture_codec
 from shared.contracts import Path as AnswerPath
-from shared.labels import LABELS
+from shared.labels import LABELS, LabelSet
 from shared.weights import Weights
 from shared.weights.manifest import LOCAL_TAIL
 from training.datasets import Faces
@@ -42,12 +42,13 @@ def measure_card(weights: Weights, training: Faces, test: Faces, threads: int) -
     copied = np.zeros(len(test), np.bool_)
     copied[across.first] = True
 
-    paths, columns = Paths(weights, "", threads), columns_of(weights, ALL, ALL)
+    paths, columns = Paths(weights, "", threads, LabelSet.FER2013), columns_of(weights, ALL, ALL)
     scores = measure(paths, list(columns.values()), test.pictures, picture_codec(PICTURE_CODEC))
     accuracy = _accuracy(paths, columns, scores, test, copied)
     for tail in manifest.tails:
         if tail not in (LOCAL_TAIL, manifest.default_tail):
-            accuracy += _other_tail(Paths(weights, tail, threads), test, copied)
+            other = Paths(weights, tail, threads, LabelSet.FER2013)
+            accuracy += _other_tail(other, test, copied)
 
     detailed = {name: columns[name] for name in DETAILED}
     right = {name: scores[column].right(test.labels) for name, column in detailed.items()}
@@ -143,7 +144,7 @@ def _calibration(
     rows = calibration.measure(paths, columns, scores, labels, None)["calibration"]
     for name, column in columns.items():
         tail = LOCAL_TAIL if column.path is AnswerPath.LOCAL else paths.tail
-        rows[name]["temperature"] = paths.weights.temperature(tail, column.rate)
+        rows[name]["temperature"] = paths.weights.temperature(tail, column.rate, paths.label_set)
     if TOGETHER in rows:  # the mean of two that are calibrated has none of its own
         rows[TOGETHER]["temperature"] = 1.0
     found: dict[str, Row] = rows

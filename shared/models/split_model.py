@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from shared.labels import LabelSet
 from shared.models.asp import ASP, parse_directions
 from shared.models.bottleneck import DEFAULT_RATE, Decoder, Encoder, Gains, Prior
 from shared.models.lite_tail import LITE_CHANNELS, LiteTail
@@ -26,8 +27,7 @@ from shared.models.small_stem import SmallStem
 MODULES = ("none", "asp", "sfp", "asp+sfp", "sfp+asp", "sfp-energy", "asp+sfp-energy")
 CLOUD_TAILS = ("shufflenet", "lite", "residual")
 STEMS = ("paper", "small")
-# What people say of a face, and the single label of FER2013: see docs/model.md.
-LABEL_SETS = ("crowd", "fer2013")
+LABEL_SETS = tuple(one.value for one in LabelSet)
 PIXEL_MEAN, PIXEL_STD = 127.5, 63.75
 
 
@@ -55,6 +55,8 @@ class SplitConfig:
     level: int = 3
 
     def __post_init__(self) -> None:
+        # TOML and JSON have lists.
+        object.__setattr__(self, "label_sets", tuple(self.label_sets))
         if self.modules not in MODULES:
             raise ValueError(f"modules are one of {', '.join(MODULES)}, not {self.modules!r}")
         if self.cloud not in CLOUD_TAILS:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from shared.codec.payload import MAX_PAYLOAD_BYTES, MOST_RATES
-from shared.contracts import LATENT_SHAPE, SCHEMA_VERSION, Path
+from shared.contracts import LATENT_SHAPE, Path
+from shared.labels import LABELS, LabelSet, default_label_set
 from shared.preprocess import ENLARGE, Cropping
 from shared.quantiser import ZERO_SYMBOL, Quantiser
+from shared.weights.migration import MANIFEST_VERSION, as_of_now
 
 LOCAL_TAIL = "local"
 _SHA256 = r"^[0-9a-f]{64}$"
@@ -32,18 +35,32 @@ class FileEntry(BaseModel):
     sha256: str = Field(pattern=_SHA256)
 
 
+class Measured(BaseModel):
+    """Calibration of a tail's answers in one label set, and what they were measured to do."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperature: Positive
+    # Share of right answers by data part, such as {"PublicTest": 0.65}.
+    accuracy: dict[str, float] = {}
+    # Mean cross entropy of the calibrated probabilities against the labels (`crowd`: against the
+    # distribution of the votes), in nats, by data part.
+    log_loss: dict[str, float] = {}
+
+
 class TailEntry(FileEntry):
-    """One tail: the path it answers, its calibration, and what it was measured to do.
+    """One tail: the path it answers, and its answers in each label set that it has.
 
     Of a cloud tail at the default rate; ``RateEntry`` has the other rates.
     """
 
     path: Path
-    temperature: Positive
-    # Share of right answers by data part, such as {"PublicTest": 0.65}.
-    accuracy: dict[str, float]
-    # Mean -log of the calibrated probability of the right class, in nats, by data part.
-    log_loss: dict[str, float] = {}
+    answers: dict[LabelSet, Measured] = Field(min_length=1)
+
+    @property
+    def label_sets(self) -> tuple[LabelSet, ...]:
+        """In the order of the tail's outputs."""
+        return tuple(one for one in LabelSet if one in self.answers)
 
 
 class Together(BaseModel):
@@ -65,10 +82,8 @@ class RateEntry(BaseModel):
     gains: tuple[Positive, ...] = Field(min_length=_CHANNELS, max_length=_CHANNELS)
     # Of a face's payload, with header and checksum.
     bytes_mean: float = Field(ge=0)
-    temperature: dict[str, Positive] = {}
-    accuracy: dict[str, dict[str, float]] = {}
-    log_loss: dict[str, dict[str, float]] = {}
-    together: dict[str, Together] = {}
+    answers: dict[str, dict[LabelSet, Measured]] = {}
+    together: dict[str, dict[LabelSet, Together]] = {}
 
 
 # The one rate of weights that have no choice of it.
@@ -81,7 +96,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: int = Field(default=SCHEMA_VERSION, ge=1, le=SCHEMA_VERSION)
+    schema_version: int = Field(default=MANIFEST_VERSION, ge=1, le=MANIFEST_VERSION)
     fingerprint: str = Field(pattern=r"^[0-9a-f]{16}$")
     labels: tuple[str, ...]
     crop: Cropping
@@ -95,8 +110,44 @@ class Manifest(BaseModel):
     default_rate: str = FULL_RATE.name
     # Tables of the entropy code; without them payloads are raw.
     entropy: FileEntry | None = None
+    # How common each class was in training, by label set: shares in the order of `labels`. Empty
+    # before schema 3.
+    priors: dict[LabelSet, tuple[Positive, ...]] = {}
     # Where the weights come from: data, recipe, run.
     origin: dict[str, Any]
+
+    @property
+    def label_sets(self) -> tuple[LabelSet, ...]:
+        """The label sets that every tail answers."""
+        return tuple(
+            one for one in LabelSet if all(one in tail.answers for tail in self.tails.values())
+        )
+
+    @property
+    def default_label_set(self) -> LabelSet:
+        """The one that is answered where none is named."""
+        return default_label_set(self.label_sets)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_now(cls, said: object) -> object:
+        return as_of_now(said)
+
+    @field_validator("priors")
+    @classmethod
+    def _shares(
+        cls, priors: dict[LabelSet, tuple[float, ...]]
+    ) -> dict[LabelSet, tuple[float, ...]]:
+        for label_set, shares in priors.items():
+            if len(shares) != len(LABELS) or not math.isclose(sum(shares), 1, abs_tol=1e-3):
+                raise ValueError(f"{label_set}: not {len(LABELS)} shares that sum to 1")
+        return priors
+
+    @model_validator(mode="after")
+    def _a_label_set_in_common(self) -> Self:
+        if self.tails and not self.label_sets:
+            raise ValueError("tails: they have no label set in common")
+        return self
 
     @model_validator(mode="after")
     def _rates_agree(self) -> Self:
@@ -106,7 +157,7 @@ class Manifest(BaseModel):
         if self.default_rate not in names:
             raise ValueError(f"default_rate: {self.default_rate!r} is none of {', '.join(names)}")
         for rate in self.rates:
-            for tail in (*rate.temperature, *rate.accuracy, *rate.log_loss, *rate.together):
+            for tail in (*rate.answers, *rate.together):
                 if tail not in self.tails:
                     raise ValueError(f"rates: {rate.name} speaks of a tail {tail!r}; there is none")
         return self

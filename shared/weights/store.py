@@ -19,10 +19,11 @@ from shared.codec.entropy import EntropyTables
 from shared.codec.payload import PayloadCodec
 from shared.contracts import LATENT_SHAPE, Device
 from shared.errors import ConfigError, WeightsError
-from shared.labels import LABELS
+from shared.labels import LABELS, LabelSet, names_of
+from shared.prior import DEFAULT_PRIOR, Prior
 from shared.quantiser import Quantiser
 from shared.runtime import Head, Tail, read_model
-from shared.weights.manifest import LOCAL_TAIL, FileEntry, Manifest
+from shared.weights.manifest import LOCAL_TAIL, FileEntry, Manifest, TailEntry
 
 # Across runtimes and processors: at most one quantiser step on at most this share of the symbols,
 # and logits this close.
@@ -37,14 +38,23 @@ class Golden:
     """Inputs and the outputs that torch gave for them.
 
     ``crops`` uint8 ``(N, 224, 224)``, ``latents`` uint8 ``(N, 8, 28, 28)`` at the default rate,
-    ``logits`` by tail float32 ``(N, 7)``: of the local tail from the features, of a cloud tail from
-    ``latents``. ``z`` float32 ``(N, 8, 28, 28)`` is None where the head rounds by itself.
+    ``logits`` by tail and label set float32 ``(N, 7)``: of the local tail from the features, of a
+    cloud tail from ``latents``. ``z`` float32 ``(N, 8, 28, 28)`` is None where the head rounds by
+    itself.
     """
 
     crops: NDArray[np.uint8]
     z: NDArray[np.float32] | None
     latents: NDArray[np.uint8]
-    logits: dict[str, NDArray[np.float32]]
+    logits: dict[str, dict[LabelSet, NDArray[np.float32]]]
+
+
+def golden_names(tail: str, entry: TailEntry) -> dict[LabelSet, str]:
+    """What a tail's logits are called in the golden file, by label set: ``logits_<tail>`` where it
+    has one, else ``logits_<tail>_<label set>``."""
+    if len(entry.answers) == 1:
+        return dict.fromkeys(entry.answers, f"logits_{tail}")
+    return {one: f"logits_{tail}_{one.value}" for one in entry.label_sets}
 
 
 class Weights:
@@ -112,10 +122,40 @@ class Weights:
                 f"there are {', '.join(names)}"
             ) from None
 
-    def temperature(self, tail: str, rate: int) -> float:
+    def label_set(self, name: LabelSet | None) -> LabelSet:
+        """``name``, which every tail answers; None means the default.
+
+        Raises:
+            ConfigError: some tail does not; the message names what all answer.
+        """
+        offered = self.manifest.label_sets
+        if name is not None and name not in offered:
+            raise ConfigError(
+                f"labels: weights {self.manifest.fingerprint} do not answer {name.value}; "
+                f"they answer {names_of(offered)}"
+            )
+        return name or self.manifest.default_label_set
+
+    def prior(self, name: Prior | None, label_set: LabelSet) -> Prior:
+        """``name``; None means the default, or ``natural`` where these weights do not say how
+        common the classes of ``label_set`` were in training.
+
+        Raises:
+            ConfigError: it is ``balanced``, and they do not say.
+        """
+        known = label_set in self.manifest.priors
+        if name is Prior.BALANCED and not known:
+            raise ConfigError(
+                f"prior: weights {self.manifest.fingerprint} do not say how common the classes of "
+                f"{label_set.value} were in training; they answer {Prior.NATURAL.value} only"
+            )
+        return name or (DEFAULT_PRIOR if known else Prior.NATURAL)
+
+    def temperature(self, tail: str, rate: int, label_set: LabelSet | None = None) -> float:
         """The temperature that calibrates ``tail`` on latents of ``rate``, an index."""
-        of_rate = self.manifest.rates[rate].temperature
-        return of_rate.get(tail, self.manifest.tails[tail].temperature)
+        label_set = label_set or self.manifest.default_label_set
+        own = self.manifest.tails[tail].answers[label_set]
+        return self.manifest.rates[rate].answers.get(tail, {}).get(label_set, own).temperature
 
     def head(self, threads: int) -> Head:
         """The head, checked against the golden latents of every rate.
@@ -151,18 +191,27 @@ class Weights:
             known = ", ".join(self.manifest.tails)
             raise WeightsError(f"no tail {name!r} in {self.folder}; there are {known}")
         entry = self.manifest.tails[name]
-        tail = self._load(entry, lambda data: Tail(data, threads, entry.temperature, self._device))
+        temperatures = {one: found.temperature for one, found in entry.answers.items()}
+        tail = self._load(entry, lambda data: Tail(data, threads, temperatures, self._device))
+        if set(tail.label_sets) != set(entry.answers):
+            raise WeightsError(
+                f"{self.folder / entry.file} answers {names_of(tail.label_sets)}, its manifest "
+                f"says {names_of(entry.label_sets)}"
+            )
         golden = self.golden
         if name == LOCAL_TAIL:
-            logits = tail.logits(self._head(threads).run(golden.crops)[0])
+            found = tail.all_logits(self._head(threads).run(golden.crops)[0])
         else:
             steps = self.quantiser.steps(self.rate_index(""))
-            logits = tail.logits(golden.latents, steps)
-        off = np.abs(logits - golden.logits[name]).max()
-        if not off <= LOGIT_TOLERANCE * max(1.0, float(np.abs(golden.logits[name]).max())):
-            raise WeightsError(
-                f"{self.folder}: tail {name!r} gives wrong logits here, off by {off:.2g}"
-            )
+            found = tail.all_logits(golden.latents, steps)
+        for label_set, logits in found.items():
+            expected = golden.logits[name][label_set]
+            off = np.abs(logits - expected).max()
+            if not off <= LOGIT_TOLERANCE * max(1.0, float(np.abs(expected).max())):
+                raise WeightsError(
+                    f"{self.folder}: tail {name!r} gives wrong logits here ({label_set.value}), "
+                    f"off by {off:.2g}"
+                )
         return tail
 
     @cached_property
@@ -171,7 +220,10 @@ class Weights:
         data = io.BytesIO(self._read(self.manifest.golden))
         try:
             with np.load(data, allow_pickle=False) as arrays:
-                logits = {name: arrays[f"logits_{name}"] for name in self.manifest.tails}
+                logits = {
+                    name: {one: arrays[key] for one, key in golden_names(name, entry).items()}
+                    for name, entry in self.manifest.tails.items()
+                }
                 z = arrays["z"] if "z" in arrays.files else None
                 golden = Golden(arrays["crops"], z, arrays["latents"], logits)
         except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
@@ -181,7 +233,7 @@ class Weights:
             {golden.latents.shape} if golden.z is None else {golden.latents.shape, golden.z.shape}
         )
         if shapes != {(n, *LATENT_SHAPE)} or any(
-            rows.shape != (n, len(LABELS)) for rows in logits.values()
+            rows.shape != (n, len(LABELS)) for of in logits.values() for rows in of.values()
         ):
             raise WeightsError(f"{self.folder}: the golden arrays have the wrong shapes")
         return golden

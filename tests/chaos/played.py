@@ -33,6 +33,7 @@ class Played(SplitFerServicer):  # type: ignore[misc]  # generated without types
             fingerprint=weights.manifest.fingerprint,
             labels=LABELS,
             codecs=weights.payload_codec.names,
+            label_sets=[one.value for one in weights.manifest.label_sets],
         )
         self.spoil: Spoil = lambda reply: reply
         self.calls = 0
@@ -52,7 +53,11 @@ class Played(SplitFerServicer):  # type: ignore[misc]  # generated without types
             context.set_trailing_metadata((("splitfer-code", "model_mismatch"),))
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, "other weights")
         results = [
-            pb.FaceResult(answer=pb.Answer(probabilities=self._right[one], model=self._name))
+            pb.FaceResult(
+                answer=pb.Answer(
+                    probabilities=self._right[one], model=self._name, labels=request.labels
+                )
+            )
             for one in request.payloads
         ]
         reply = pb.InferResponse(results=results, time=pb.ServerTime(total_ms=1.0, tail_ms=1.0))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path as Folder
+from typing import Any
 
 import pytest
 
@@ -17,6 +17,7 @@ from shared.weights import default_folder
 from shared.weights.manifest import LOCAL_TAIL
 from tests.chaos.faces import SEARCH_SIDE_PX, Picture
 from tests.chaos.watch import Watch
+from tests.manifests import edit_manifest, set_figures
 from tests.processes import Server
 
 # So much that the cloud is in time on a busy machine, and chosen since it is the more accurate.
@@ -33,17 +34,20 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     shipped = default_folder()
     folder = tmp_path_factory.mktemp("weights") / shipped.name
     shutil.copytree(shipped, folder)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    for name, tail in manifest["tails"].items():
-        tail["accuracy"] = {"PublicTest": 0.5 if name == LOCAL_TAIL else 0.9}
-        tail["log_loss"] = {"PublicTest": 1.0 if name == LOCAL_TAIL else 0.9}
-    tail = manifest["default_tail"]
-    for rate in manifest.get("rates", ()):
-        rate["accuracy"] = {tail: {"PublicTest": 0.9}}
-        rate["log_loss"] = {tail: {"PublicTest": 0.9}}
-        both = {"accuracy": {"PublicTest": 0.9}, "log_loss": {"PublicTest": 0.8}}
-        rate["together"] = {tail: both}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    def worth_asking(manifest: dict[str, Any]) -> None:
+        for name, tail in manifest["tails"].items():
+            local = name == LOCAL_TAIL
+            set_figures(
+                tail["answers"], accuracy=0.5 if local else 0.9, log_loss=1.0 if local else 0.9
+            )
+        for rate in manifest["rates"]:
+            for answers in rate["answers"].values():
+                set_figures(answers, accuracy=0.9, log_loss=0.9)
+            for both in rate["together"].values():
+                set_figures(both, accuracy=0.9, log_loss=0.8)
+
+    edit_manifest(folder, worth_asking)
     return folder
 
 

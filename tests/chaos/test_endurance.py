@@ -98,6 +98,7 @@ def test_files_and_memory_stay_flat(server: Server, pictures: list[Picture]) -> 
         lambda: open_channel(server.address, None),
         weights.manifest.fingerprint,
         weights.payload_codec.names,
+        labels=weights.manifest.default_label_set,
     )
     pids = {"server": server.pid, "edge": os.getpid()}
     settled: dict[str, tuple[int, int]] = {}

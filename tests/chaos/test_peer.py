@@ -38,8 +38,9 @@ def switch(watch: Watch, forwarder: Forwarder, server: Server) -> None:
         {"fingerprint": "0123456789abcdef"},
         {"schema_version": SCHEMA_VERSION - 1},
         {"labels": ["happy", "sad"]},
+        {"label_sets": ["people"]},
     ],
-    ids=["weights", "schema", "labels"],
+    ids=["weights", "schema", "labels", "label sets"],
 )
 def test_another_model(
     watch: Watch, forwarder: Forwarder, server: Server, peer: PlayedServer, wrong: dict[str, object]

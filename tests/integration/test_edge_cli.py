@@ -44,6 +44,7 @@ def test_classify_prints_a_line_per_face(portrait: Path, weights_folder: Path) -
     assert set(record) == {
         "source", "frame", "time_s", "face", "box", "label", "confidence", "probabilities",
         "path", "reason", "latency_ms", "sent_bytes", "rate", "model",
+        "labels", "prior",
     }  # fmt: skip
     assert sum(record["probabilities"].values()) == pytest.approx(1, abs=1e-3)
     assert record["label"] == max(record["probabilities"], key=record["probabilities"].get)

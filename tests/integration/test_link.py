@@ -17,7 +17,7 @@ from edge_client.channel import open_channel
 from edge_client.link import Link
 from shared.contracts import SCHEMA_VERSION, Reason
 from shared.deadline import Deadline
-from shared.labels import LABELS
+from shared.labels import LABELS, LabelSet
 from shared.reply_checksum import infer_checksum
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.stubs.splitfer.v1.splitfer_pb2_grpc import (
@@ -72,10 +72,11 @@ class PlayedServer:
             self.server.stop(None).wait()
             self.server = None
 
-    def link(self, token: str | None = None) -> Link:
+    def link(self, token: str | None = None, labels: LabelSet = LabelSet.FER2013) -> Link:
         return Link(
-            lambda: open_channel(f"127.0.0.1:{self.port}", None), FINGERPRINT, ["raw"], token
-        )
+            lambda: open_channel(f"127.0.0.1:{self.port}", None), FINGERPRINT, ["raw"], token,
+            labels=labels,
+        )  # fmt: skip
 
 
 @pytest.fixture
@@ -164,6 +165,10 @@ def test_a_server_that_was_never_there_is_found_when_it_comes() -> None:
         ({"schema_version": 99}, "install the same version"),
         ({"codecs": ["other"]}, "codecs"),
         ({"labels": ["bored"]}, "labels"),
+        (
+            {"label_sets": ["crowd"]},
+            "the server answers labels crowd, this device asks for fer2013",
+        ),
     ],
 )
 def test_a_server_that_differs_is_not_used_and_that_is_said_once(
@@ -183,6 +188,27 @@ def test_a_server_that_differs_is_not_used_and_that_is_said_once(
         finally:
             link.close()
     assert sum(said in record.getMessage() for record in caplog.records) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "offered", "ready"),
+    [
+        (LabelSet.FER2013, [], True),  # a server from before there were two
+        (LabelSet.CROWD, [], False),
+        (LabelSet.FER2013, ["crowd", "fer2013"], True),
+        (LabelSet.CROWD, ["crowd", "fer2013", "later"], True),
+    ],
+)
+def test_a_server_is_used_where_it_answers_the_labels_asked_for(
+    server: PlayedServer, asked: LabelSet, offered: list[str], ready: bool
+) -> None:
+    server.played.model.label_sets.extend(offered)
+    link = server.link(labels=asked)
+    try:
+        assert link.wait_for_handshake(10) is ready
+        assert link.refusal is (None if ready else Reason.MODEL_MISMATCH)
+    finally:
+        link.close()
 
 
 def test_new_weights_on_the_server_are_noticed_when_a_call_is_refused(

@@ -8,6 +8,7 @@ from benchmarks.cascade import THRESHOLDS, curve, draw, table
 from benchmarks.machine import describe_machine
 from edge_client.cascade import unsure_faces
 from shared.contracts import Answer
+from shared.labels import LabelSet
 
 
 def faces(n: int = 400) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -33,7 +34,8 @@ def test_a_row_is_what_the_product_sends_at_that_threshold() -> None:
     confidence, local, cloud, sent = faces(60)
     rest = (1 - confidence) / 6
     answers = [
-        Answer((float(c), *[float(r)] * 6), "m") for c, r in zip(confidence, rest, strict=True)
+        Answer((float(c), *[float(r)] * 6), "m", LabelSet.FER2013)
+        for c, r in zip(confidence, rest, strict=True)
     ]
     for threshold, row in zip(THRESHOLDS, curve(confidence, local, cloud, sent), strict=True):
         asked = unsure_faces(answers, threshold)

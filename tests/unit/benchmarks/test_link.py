@@ -13,13 +13,20 @@ from benchmarks.link import DEVICES, QUICK, Plan, joined
 from benchmarks.link_summary import by_point, point_rows, table, verdict
 from benchmarks.link_two_way import Parts, decode_map, encode_map
 from shared.errors import SourceError
+from shared.labels import LabelSet
 from shared.weights import Weights, default_folder
-from shared.weights.manifest import Manifest
+from shared.weights.manifest import Manifest, Measured
 
 PLACE = {
     "device": "Pi 4", "kilobytes_per_s": 100.0, "round_trip_ms": 50.0, "loss": 0.0,
     "deadline_ms": 150.0,
 }  # fmt: skip
+
+
+def said(accuracy: float, log_loss: float | None = None) -> dict[LabelSet, Measured]:
+    losses = {} if log_loss is None else {"PublicTest": log_loss}
+    found = Measured(temperature=1.0, accuracy={"PublicTest": accuracy}, log_loss=losses)
+    return dict.fromkeys(LabelSet, found)
 
 
 @pytest.fixture(scope="module")
@@ -32,21 +39,11 @@ def manifest(weights: Weights) -> Manifest:
     """The shipped weights, where the cloud is the more accurate."""
     shipped = weights.manifest
     tails = {
-        name: tail.model_copy(
-            update={
-                "accuracy": {"PublicTest": 0.6 if name == "local" else 0.7},
-                "log_loss": {},
-            }
-        )
+        name: tail.model_copy(update={"answers": said(0.6 if name == "local" else 0.7)})
         for name, tail in shipped.tails.items()
     }
     rates = tuple(
-        rate.model_copy(
-            update={
-                "accuracy": {shipped.default_tail: {"PublicTest": 0.7}},
-                "log_loss": {},
-            }
-        )
+        rate.model_copy(update={"answers": {shipped.default_tail: said(0.7)}})
         for rate in shipped.rates
     )
     return shipped.model_copy(update={"tails": tails, "rates": rates})
@@ -114,12 +111,13 @@ def test_auto_is_held_against_local_by_log_loss_where_it_is_known(manifest: Mani
     def worse(cloud: float) -> bool:
         losses = {"local": 0.9, tail: cloud}
         tails = {
-            name: entry.model_copy(update={"log_loss": {"PublicTest": losses.get(name, 1.0)}})
+            name: entry.model_copy(
+                update={"answers": said(0.6 if name == "local" else 0.7, losses.get(name, 1.0))}
+            )
             for name, entry in manifest.tails.items()
         }
         by_rate = tuple(
-            rate.model_copy(update={"log_loss": {tail: {"PublicTest": cloud}}})
-            for rate in manifest.rates
+            rate.model_copy(update={"answers": {tail: said(0.7, cloud)}}) for rate in manifest.rates
         )
         known = manifest.model_copy(update={"tails": tails, "rates": by_rate})
         return bool(verdict(rows(known))["auto_late_or_worse"])
@@ -185,7 +183,8 @@ def test_both_halves_of_the_cloud_tail_give_what_the_whole_gives(weights: Weight
         given["step"] = steps[None]
     weighted = parts.attention.run(None, given)[0]
     logits = parts.trunk.run(None, {parts.trunk.get_inputs()[0].name: weighted})[0][0]
-    right = golden.logits[weights.manifest.default_tail][0]
+    tail, label_set = weights.manifest.default_tail, weights.manifest.default_label_set
+    right = golden.logits[tail][label_set][0]
     assert np.abs(logits - right).max() < 1e-4
     sent_back = parts.weigh(symbols, steps)
     assert len(sent_back) == 8 + 6272

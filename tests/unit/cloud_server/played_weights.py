@@ -17,6 +17,7 @@ from cloud_server.tail import RateTable, ServedTail
 from shared.codec.payload import PayloadCodec
 from shared.deadline import Deadline
 from shared.errors import WeightsError
+from shared.labels import LabelSet
 from shared.latent import Latent
 
 CONFIG = CloudConfig(batch_max=4)
@@ -30,17 +31,22 @@ class _SignedTail:
     def __init__(self, version: int) -> None:
         self._version = version
 
-    def run(self, symbols: NDArray[np.uint8], *_: Any) -> NDArray[np.float32]:
-        return np.full((len(symbols), 7), self._version, np.float32)
+    def run_all(self, symbols: NDArray[np.uint8], *_: Any) -> dict[LabelSet, NDArray[np.float32]]:
+        return {LabelSet.FER2013: np.full((len(symbols), 7), self._version, np.float32)}
 
 
 def played(fingerprint: str, version: int = 0, folder: Path = Path("start")) -> ServedWeights:
     """Weights whose tail answers ``version`` for every probability."""
     weights: Any = SimpleNamespace(
-        manifest=SimpleNamespace(fingerprint=fingerprint, version=version), folder=folder
+        manifest=SimpleNamespace(
+            fingerprint=fingerprint, version=version, default_label_set=LabelSet.FER2013
+        ),
+        folder=folder,
     )
     network: Any = _SignedTail(version)
-    rates = RateTable(("r",), np.ones((1, 8), np.float32), np.ones(1, np.float32))
+    rates = RateTable(
+        ("r",), np.ones((1, 8), np.float32), {LabelSet.FER2013: np.ones(1, np.float32)}
+    )
     tail = ServedTail(f"{fingerprint}/cloud", network, CODEC, rates, CONFIG)
     head: Any = None
     return ServedWeights(weights, CODEC, head, {"cloud": tail})
@@ -49,7 +55,8 @@ def played(fingerprint: str, version: int = 0, folder: Path = Path("start")) -> 
 async def answer(served: ServedWeights) -> tuple[str, int]:
     """Who answers a face: the model's name and its version."""
     result = await served.tail("").submit(LATENT, Deadline.after_ms(60_000))
-    return result.answer.model, int(result.answer.probabilities[0])
+    given = result.answers[LabelSet.FER2013]
+    return given.model, int(given.probabilities[0])
 
 
 class PlayedFolders:

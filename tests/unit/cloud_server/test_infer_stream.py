@@ -22,9 +22,10 @@ from cloud_server.tracing import NoTracing
 from shared.contracts import Answer, LatencyMs
 from shared.deadline import Deadline
 from shared.errors import Overloaded, PayloadTooLarge
+from shared.labels import LabelSet
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
-ANSWER = Answer((1.0, 0, 0, 0, 0, 0, 0), "1234/cloud")
+ANSWER = Answer((1.0, 0, 0, 0, 0, 0, 0), "1234/cloud", LabelSet.FER2013)
 ALLOWANCE = Allowance(CallerLimits())
 
 
@@ -62,7 +63,7 @@ class PlayedService:
         self.withdrawn = 0
         self.answers = True
 
-    def admit(self, fingerprint: str, tail: str, _: Deadline) -> Any:
+    def admit(self, fingerprint: str, tail: str, _: Deadline, __: LabelSet | None) -> Any:
         if tail == "busy":
             raise Overloaded("40 faces come first")
         return SimpleNamespace(tail=tail, weights=SimpleNamespace(request=lambda: self.weights))

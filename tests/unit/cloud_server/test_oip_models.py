@@ -19,12 +19,12 @@ from shared.errors import (
     SplitFerError,
     UnknownModel,
 )
-from shared.labels import LABELS
+from shared.labels import LABELS, LabelSet
 
 LATENTS = np.zeros((3, 8, 28, 28), np.uint8)
 GIVEN = GivenTensor("latent", "UINT8", LATENTS.shape, LATENTS.tobytes())
 ROW = (0.1, 0.1, 0.1, 0.4, 0.1, 0.1, 0.1)
-HAPPY = Answer(ROW, "new/cloud")
+HAPPY = Answer(ROW, "new/cloud", LabelSet.CROWD)
 
 
 class FewTails:
@@ -39,9 +39,11 @@ class FewTails:
         return SimpleNamespace(tails=self.tails[fingerprint or "new"], served=tuple(self.tails))
 
     async def infer_latents(
-        self, fingerprint: str, tail: str, symbols: np.ndarray, rate: str, deadline: Deadline
-    ) -> Inferred:
+        self, fingerprint: str, tail: str, symbols: np.ndarray, rate: str, deadline: Deadline,
+        labels: LabelSet | None,
+    ) -> Inferred:  # fmt: skip
         self.asked = {"weights": fingerprint, "tail": tail, "rate": rate, "deadline": deadline}
+        self.asked["labels"] = labels
         return Inferred(self.results, LatencyMs())
 
 
@@ -116,8 +118,10 @@ async def test_too_many_faces_are_refused_by_their_shape() -> None:
 async def test_parameters() -> None:
     models, service = models_of(HAPPY)
     await infer(models, parameters={"rate": "low", "timeout": 5_000_000, "other": [1]})
-    assert service.asked["rate"] == "low"
+    assert (service.asked["rate"], service.asked["labels"]) == ("low", None)
     assert 4_000 < service.asked["deadline"].remaining_ms() <= 5_000
+    await infer(models, parameters={"labels": "fer2013"})
+    assert service.asked["labels"] is LabelSet.FER2013
     await infer(models, parameters={"timeout": 10**400})  # never later than the caller's own
     assert service.asked["deadline"].remaining_ms() <= 60_000
 
@@ -130,6 +134,8 @@ async def test_parameters() -> None:
         {"outputs": ["logits"]},
         {"outputs": ["label", "label"]},
         {"parameters": {"rate": 1}},
+        {"parameters": {"labels": 1}},
+        {"parameters": {"labels": "people"}},
         {"parameters": {"timeout": -1}},
         {"parameters": {"timeout": True}},
         {"parameters": {"timeout": "1"}},

@@ -11,9 +11,14 @@ from cloud_server.tail import RateTable, TailAnswer
 from shared.contracts import LATENT_SHAPE, Answer
 from shared.deadline import Deadline
 from shared.errors import DeadlineExceeded, InferenceFailed, NotReady, Overloaded
+from shared.labels import LabelSet
 from shared.latent import Latent
 
-RATES = RateTable(("f/full",), np.ones((1, 8), np.float32), np.ones(1, np.float32))
+RATES = RateTable(
+    ("f/full",), np.ones((1, 8), np.float32), {LabelSet.FER2013: np.ones(1, np.float32)}
+)
+
+FER2013 = LabelSet.FER2013
 
 
 def latent(number: int = 0) -> Latent:
@@ -21,7 +26,7 @@ def latent(number: int = 0) -> Latent:
 
 
 def answer(number: int) -> TailAnswer:
-    return TailAnswer(Answer((float(number),) * 7, "f/cloud"), 1.0)
+    return TailAnswer({FER2013: Answer((float(number),) * 7, "f/cloud", FER2013)}, 1.0)
 
 
 class Replica:
@@ -62,7 +67,7 @@ async def test_what_comes_together_goes_together_and_no_further_than_the_bound()
     remote = tail(replica, faces_max=2)
     futures = [remote.submit(latent(n), soon()) for n in range(5)]
     results = await asyncio.gather(*futures)
-    assert [result.answer.probabilities[0] for result in results] == [0, 1, 2, 3, 4]
+    assert [result.answers[FER2013].probabilities[0] for result in results] == [0, 1, 2, 3, 4]
     assert replica.calls == [[0, 1], [2, 3], [4]]
     assert all(0 < left <= 60_000 for left in replica.left_ms)
     assert remote.waiting == 0

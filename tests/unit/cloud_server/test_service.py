@@ -30,8 +30,9 @@ from shared.errors import (
     SplitFerError,
     WeightsError,
 )
-from shared.labels import LABELS
+from shared.labels import LABELS, LabelSet
 from shared.latent import Latent
+from shared.prior import DEFAULT_PRIOR, Prior
 from shared.runtime import softmax
 from shared.weights import Weights
 from tests.unit.cloud_server.pictures import BAD, encoded, grey
@@ -55,13 +56,13 @@ class StuckTail:
     def __init__(self) -> None:
         self.go, self.begun, self.runs = threading.Event(), threading.Event(), 0
 
-    def run(self, symbols: np.ndarray, *_: np.ndarray) -> np.ndarray:
+    def run_all(self, symbols: np.ndarray, *_: Any) -> dict[LabelSet, np.ndarray]:
         self.runs += 1
         self.begun.set()
         assert self.go.wait(60)
         rows = np.full((len(symbols), 7), 1 / 7, np.float32)
         rows[symbols[:, 0, 0, 0] == 255] = np.nan
-        return rows
+        return {LabelSet.FER2013: rows}
 
 
 def config_of(weights_folder: Path, **settings: Any) -> CloudConfig:
@@ -72,7 +73,9 @@ def config_of(weights_folder: Path, **settings: Any) -> CloudConfig:
 def with_tail(weights_folder: Path, tail: Any, **settings: Any) -> Service:
     config = config_of(weights_folder, **settings)
     real = Registry.load(config).default
-    rates = RateTable(("f/r",), np.ones((1, 8), np.float32), np.ones(1, np.float32))
+    rates = RateTable(
+        ("f/r",), np.ones((1, 8), np.float32), {LabelSet.FER2013: np.ones(1, np.float32)}
+    )
     served = ServedTail(f"{real.fingerprint}/cloud", tail, CODEC, rates, config)
     return Service(config, Registry([replace(real, tails={"cloud": served})]))
 
@@ -130,16 +133,16 @@ async def test_answers_are_the_tails_in_order(service: Service, weights_folder: 
 async def test_faces_of_different_rates_share_a_batch(weights_copy: Path) -> None:
     manifest = json.loads((weights_copy / "manifest.json").read_text())
     for index, rate in enumerate(manifest["rates"]):
-        rate["temperature"] = {"cloud": 1.0 + index}
+        rate["answers"] = {"cloud": {"fer2013": {"temperature": 1.0 + index}}}
     (weights_copy / "manifest.json").write_text(json.dumps(manifest))
     weights = Weights(weights_copy)
     tail = weights.tail("cloud", 1)
     runs: list[int] = []
 
     class CountedTail:
-        def run(self, symbols: np.ndarray, *rest: np.ndarray) -> np.ndarray:
+        def run_all(self, symbols: np.ndarray, *rest: Any) -> dict[LabelSet, np.ndarray]:
             runs.append(len(symbols))
-            return tail.run(symbols, *rest)
+            return tail.run_all(symbols, *rest)
 
     config = config_of(weights_copy, batch_max=16)
     registry = Registry.load(config)
@@ -392,3 +395,36 @@ async def test_weights_that_cannot_be_served(weights_copy: Path) -> None:
         Registry.load(config_of(weights_copy))
     with pytest.raises(WeightsError, match="no weights"):
         Registry.load(config_of(weights_copy / "none"))
+
+
+@pytest.mark.parametrize("setting", [None, Prior.NATURAL, Prior.BALANCED])
+async def test_a_sender_that_names_no_prior_gets_the_servers(
+    crowd_weights_folder: Path, astronaut: np.ndarray, setting: Prior | None
+) -> None:
+    config = config_of(crowd_weights_folder, prior=setting)
+    service = Service(config, Registry.load(config))
+    service.start()
+
+    async def prior_of(*asked: Any) -> Prior:
+        ((_, result),) = (
+            await service.classify(encoded(astronaut, "PNG"), "", soon(), *asked)
+        ).faces
+        assert isinstance(result, Answer)
+        return result.prior
+
+    assert await prior_of() is (setting or DEFAULT_PRIOR)
+    for one in Prior:
+        assert await prior_of(None, one) is one
+    await service.close()
+
+
+async def test_weights_that_cannot_balance_say_so_to_who_asks(
+    service: Service, astronaut: np.ndarray
+) -> None:
+    picture = encoded(astronaut, "PNG")
+    with pytest.raises(ModelMismatch, match=r"prior: .* they answer natural only"):
+        await service.classify(picture, "", soon(), None, Prior.BALANCED)
+    with pytest.raises(ModelMismatch, match="does not answer the labels crowd; it answers fer2013"):
+        await service.classify(picture, "", soon(), LabelSet.CROWD)
+    balancing = service.registry.default.balance(LabelSet.FER2013, None, Prior.BALANCED)
+    assert balancing is None, "the setting holds as far as the weights know the classes"

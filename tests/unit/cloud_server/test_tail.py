@@ -15,11 +15,12 @@ from shared.codec.payload import PayloadCodec
 from shared.contracts import LATENT_SHAPE
 from shared.deadline import Deadline
 from shared.errors import Overloaded
+from shared.labels import LabelSet
 from shared.latent import Latent
 
 pytestmark = pytest.mark.asyncio
 FACE = Latent(np.full(LATENT_SHAPE, 128, np.uint8), 0)
-RATES = RateTable(("f/r",), np.ones((1, 8), np.float32), np.ones(1, np.float32))
+RATES = RateTable(("f/r",), np.ones((1, 8), np.float32), {LabelSet.FER2013: np.ones(1, np.float32)})
 
 
 class QuickTail:
@@ -28,9 +29,9 @@ class QuickTail:
     def __init__(self) -> None:
         self.ran_in: list[str] = []
 
-    def run(self, symbols: np.ndarray, *_: np.ndarray) -> np.ndarray:
+    def run_all(self, symbols: np.ndarray, *_: Any) -> dict[LabelSet, np.ndarray]:
         self.ran_in.append(threading.current_thread().name.rpartition("_")[0])
-        return np.full((len(symbols), 7), 1 / 7, np.float32)
+        return {LabelSet.FER2013: np.full((len(symbols), 7), 1 / 7, np.float32)}
 
 
 async def test_runs_give_way_while_many_messages_are_refused_and_no_longer_after() -> None:

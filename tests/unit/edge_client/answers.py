@@ -6,6 +6,7 @@ import numpy as np
 
 from edge_client.frame import Frame
 from shared.contracts import Answer, Box, FaceAnswer, Path, Reason
+from shared.labels import LabelSet
 
 
 def frame(
@@ -24,5 +25,5 @@ def face(
     reason: Reason | None = None,
     box: tuple[int, int, int, int] = (60, 50, 40, 40),
 ) -> FaceAnswer:
-    answer = Answer((0.01, 0.01, 0.01, 0.93, 0.02, 0.01, 0.01), "model")
+    answer = Answer((0.01, 0.01, 0.01, 0.93, 0.02, 0.01, 0.01), "model", LabelSet.CROWD)
     return FaceAnswer(Box(*box), answer, path, reason)

@@ -14,10 +14,18 @@ from edge_client.chooser import Chooser, make_chooser
 from edge_client.config import EdgeConfig
 from edge_client.decision import Why
 from shared.contracts import Path, Reason
+from shared.labels import LabelSet
 from shared.weights import Weights, default_folder
-from shared.weights.manifest import Manifest, RateEntry, Together
+from shared.weights.manifest import Manifest, Measured, RateEntry, Together
 
 GAINS = (1.0,) * 8
+CROWD, FER2013 = LabelSet
+
+
+def said(
+    accuracy: dict[str, float], log_loss: dict[str, float] | None = None
+) -> dict[LabelSet, Measured]:
+    return {FER2013: Measured(temperature=1.0, accuracy=accuracy, log_loss=log_loss or {})}
 
 
 def call(took_s: float, server_ms: float = 4.0, failure: Reason | None = None) -> Any:
@@ -36,11 +44,13 @@ def manifest() -> Manifest:
     shipped = Weights(default_folder()).manifest
     tail = shipped.default_tail
     rates = tuple(
-        RateEntry(name=name, gains=GAINS, bytes_mean=size, accuracy={tail: {"PublicTest": share}})
+        RateEntry(
+            name=name, gains=GAINS, bytes_mean=size, answers={tail: said({"PublicTest": share})}
+        )
         for name, size, share in (("high", 2600, 0.71), ("default", 1400, 0.7), ("low", 700, 0.69))
     )
     tails = {
-        name: entry.model_copy(update={"accuracy": {"PublicTest": 0.68, "Other": 0.5}})
+        name: entry.model_copy(update={"answers": said({"PublicTest": 0.68, "Other": 0.5})})
         for name, entry in shipped.tails.items()
     }
     return shipped.model_copy(update={"rates": rates, "default_rate": "default", "tails": tails})
@@ -65,18 +75,25 @@ def with_both(manifest: Manifest, losses: bool) -> Manifest:
     }  # fmt: skip
     rates = tuple(
         one.model_copy(update={
-            "log_loss": {tail: {"PublicTest": figures[one.name][2]}} if losses else {},
-            "together": {tail: Together(
+            "answers": {tail: said(
+                one.answers[tail][FER2013].accuracy,
+                {"PublicTest": figures[one.name][2]} if losses else {},
+            )},
+            "together": {tail: {FER2013: Together(
                 accuracy={"PublicTest": figures[one.name][0]},
                 log_loss={"PublicTest": figures[one.name][1]},
-            )},
+            )}},
         })
         for one in manifest.rates
     )  # fmt: skip
     tails = dict(manifest.tails)
     if losses:
-        update = {"log_loss": {"PublicTest": 0.89}}
-        tails = {name: entry.model_copy(update=update) for name, entry in tails.items()}
+        tails = {
+            name: entry.model_copy(update={
+                "answers": said(entry.answers[FER2013].accuracy, {"PublicTest": 0.89})
+            })
+            for name, entry in tails.items()
+        }  # fmt: skip
     return manifest.model_copy(update={"rates": rates, "tails": tails})
 
 
@@ -107,9 +124,32 @@ def test_log_losses_count_where_all_ways_have_one(manifest: Manifest) -> None:
     measured = with_both(manifest, losses=True)
     ways = {one.name: one for one in candidates(measured, image=True)}
     assert ways["image"].log_loss == pytest.approx(0.88 + IMAGE_LOG_LOSS)
-    local = measured.tails["local"].model_copy(update={"log_loss": {}})
+    accuracy = measured.tails["local"].answers[FER2013].accuracy
+    local = measured.tails["local"].model_copy(update={"answers": said(accuracy)})
     some = measured.model_copy(update={"tails": {**measured.tails, "local": local}})
     assert {one.log_loss for one in candidates(some, image=True, together=True)} == {None}
+
+
+def test_what_was_measured_is_that_of_the_label_set_in_use(manifest: Manifest) -> None:
+    def with_crowd(of: dict[LabelSet, Measured]) -> dict[LabelSet, Measured]:
+        better = Measured(temperature=1.0, accuracy={"PublicTest": 0.9}, log_loss={})
+        return {CROWD: better, **of}
+
+    tails = {
+        name: entry.model_copy(update={"answers": with_crowd(entry.answers)})
+        for name, entry in manifest.tails.items()
+    }
+    rates = tuple(
+        one.model_copy(update={
+            "answers": {name: with_crowd(of) for name, of in one.answers.items()}
+        })
+        for one in manifest.rates
+    )  # fmt: skip
+    both = manifest.model_copy(update={"tails": tails, "rates": rates})
+    assert {one.accuracy for one in candidates(both)} == {0.9}, "crowd is the default"
+    assert candidates(both, label_set=FER2013) == candidates(manifest)
+    ways = make_chooser(EdgeConfig(server="a:1"), both, "default", FER2013)._settings.candidates
+    assert {one.accuracy for one in ways} == {one.accuracy for one in candidates(manifest)}
 
 
 def test_a_rate_that_is_named_is_the_only_one(manifest: Manifest) -> None:
@@ -117,7 +157,7 @@ def test_a_rate_that_is_named_is_the_only_one(manifest: Manifest) -> None:
 
 
 def test_without_measurements_the_server_is_taken_to_be_better(manifest: Manifest) -> None:
-    rates = tuple(one.model_copy(update={"accuracy": {}}) for one in manifest.rates)
+    rates = tuple(one.model_copy(update={"answers": {}}) for one in manifest.rates)
     ways = candidates(manifest.model_copy(update={"rates": rates}))
     accuracies = [one.accuracy for one in ways]
     assert accuracies[0] == min(accuracies)

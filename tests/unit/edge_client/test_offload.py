@@ -15,16 +15,20 @@ from edge_client.offload import FrameLost, Offload
 from edge_client.policy import PolicySettings
 from edge_client.prediction import Candidate
 from shared.contracts import Answer, Box, Path, Reason
+from shared.labels import LabelSet
+from shared.prior import Prior, balanced
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
 DEADLINE_MS = 60_000.0  # nothing here waits, and no stall of the machine may come near it
-LOCAL = Answer((0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1), "f/local")
+LOCAL = Answer((0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1), "f/local", LabelSet.FER2013)
 REMOTE = [0.1, 0.1, 0.1, 0.4, 0.1, 0.1, 0.1]
 FRAME = np.zeros((60, 80, 3), np.uint8)
 
 
 class PlayedDevice:
     """Finds ``faces`` faces and answers them."""
+
+    label_set, balance = LabelSet.FER2013, None
 
     def __init__(self, faces: int = 2, before_tail: Any = None) -> None:
         self.tail_ms_per_face, self.find_ms = RecentTimes(1.0), RecentTimes(1.0)
@@ -410,6 +414,58 @@ def test_what_the_server_has_no_answer_for_is_the_devices_alone(
     assert device.local_runs == 1
 
 
+SHARES = (0.14, 0.02, 0.14, 0.25, 0.17, 0.17, 0.11)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_classes_are_balanced_once_all_is_put_together(together: bool) -> None:
+    device = PlayedDevice()
+    device.balance = SHARES  # type: ignore[assignment]
+    link = PlayedLink(PlayedCall(infer_reply(result(), result("overloaded"))))
+    chooser = both() if together else always(Path.CLOUD)
+    remote, local = Offload(device, link, chooser, DEADLINE_MS, 85).answer(  # type: ignore[arg-type]
+        FRAME, time.monotonic()
+    )
+    natural = tuple(MEAN.expected) if together else tuple(REMOTE)
+    for face, row in ((remote, natural), (local, LOCAL.probabilities)):
+        assert face.answer.prior is Prior.BALANCED
+        wanted = balanced(np.array([row]), np.array(SHARES))[0]
+        np.testing.assert_allclose(face.answer.probabilities, wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said", "reason"),
+    [
+        (LabelSet.FER2013, "", None),  # a server from before there were two
+        (LabelSet.FER2013, "fer2013", None),
+        (LabelSet.CROWD, "crowd", None),
+        (LabelSet.CROWD, "", Reason.MODEL_MISMATCH),
+        (LabelSet.CROWD, "fer2013", Reason.MODEL_MISMATCH),
+        (LabelSet.FER2013, "crowd", Reason.MODEL_MISMATCH),
+        (LabelSet.CROWD, "people", Reason.MODEL_MISMATCH),
+    ],
+)
+@pytest.mark.parametrize("path", [Path.CLOUD, Path.IMAGE])
+def test_an_answer_in_other_labels_is_none(
+    asked: LabelSet, said: str, reason: Reason | None, path: Path
+) -> None:
+    device, other = PlayedDevice(1), result()
+    device.label_set = asked
+    other.answer.labels = said
+    reply = infer_reply(other) if path is Path.CLOUD else classify_reply(other)
+    (face,) = answer(device, PlayedLink(PlayedCall(reply)), path)
+    assert (face.path, face.reason) == (Path.LOCAL if reason else path, reason)
+    if reason is None:
+        assert face.answer.labels is asked
+
+
+def test_an_answer_that_is_balanced_already_is_not_what_was_asked_for() -> None:
+    other = result()
+    other.answer.prior = "balanced"
+    (face,) = answer(PlayedDevice(1), PlayedLink(PlayedCall(infer_reply(other))))
+    assert (face.path, face.reason) == (Path.LOCAL, Reason.SERVER_ERROR)
+
+
 def cascade(
     link: PlayedLink, threshold: float, device: PlayedDevice, chooser: Chooser | None = None
 ) -> list[Any]:
@@ -418,7 +474,7 @@ def cascade(
 
 
 def test_a_cascade_asks_about_unsure_faces_only() -> None:
-    sure = Answer((0.9, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0), "f/local")
+    sure = Answer((0.9, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0), "f/local", LabelSet.FER2013)
     device, link = PlayedDevice(3), PlayedLink(PlayedCall(infer_reply(result())))
     device.local_answers = lambda _: ([sure, LOCAL, sure], 2.0)  # type: ignore[method-assign]
     faces = cascade(link, 0.8, device)

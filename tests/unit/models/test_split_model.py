@@ -100,9 +100,9 @@ def test_onnx_runtime_gives_torchs_numbers(
     np.testing.assert_allclose(features, expected["features"], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(z, expected["z"], rtol=1e-4, atol=1e-4)
 
-    local = Tail((weights_folder / "local.onnx").read_bytes(), 1, 1.0).logits(features)
+    local = Tail((weights_folder / "local.onnx").read_bytes(), 1).logits(features)
     np.testing.assert_allclose(local, expected["local"], rtol=0, atol=1e-4)
-    cloud = Tail((weights_folder / "cloud.onnx").read_bytes(), 1, 1.0)
+    cloud = Tail((weights_folder / "cloud.onnx").read_bytes(), 1)
     same_symbols = np.asarray(expected["latent"], dtype=np.uint8)
     steps = quantiser.steps(DEFAULT_RATE)
     logits = cloud.logits(same_symbols, steps)
@@ -117,13 +117,13 @@ def test_the_lite_tail_is_exported_like_the_other() -> None:
     with torch.no_grad():
         expected = tail((symbols.float() - 128) * 0.5)
     steps = np.full(8, 0.5, np.float32)
-    logits = Tail(export_cloud_tail(tail), 1, 1.0).logits(symbols.numpy(), steps)
+    logits = Tail(export_cloud_tail(tail), 1).logits(symbols.numpy(), steps)
     np.testing.assert_allclose(logits, expected.numpy(), rtol=0, atol=1e-4)
 
 
 def test_an_answer_does_not_depend_on_its_batch_or_the_rates_in_it(weights_folder: Path) -> None:
     head = Head((weights_folder / "head.onnx").read_bytes(), 1)
-    tail = Tail((weights_folder / "cloud.onnx").read_bytes(), 1, 1.0)
+    tail = Tail((weights_folder / "cloud.onnx").read_bytes(), 1)
     quantiser = Weights(weights_folder).quantiser
     z = head.run(_crops(3))[1]
     latents = np.concatenate([quantiser.symbols(z[i : i + 1], i) for i in range(3)])

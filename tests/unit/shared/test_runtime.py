@@ -8,7 +8,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from shared.errors import WeightsError
-from shared.runtime import Head, Tail, refuse_external_data, session, softmax
+from shared.labels import LabelSet
+from shared.runtime import Head, Tail, refuse_external_data, session, softmax, tail_outputs
 
 
 def tensor(name: str, external: bool) -> TensorProto:
@@ -48,7 +49,7 @@ def model(
 
 
 def test_a_model_with_its_data_inside_runs() -> None:
-    tail = Tail(model(), 1, 1.0)
+    tail = Tail(model(), 1)
     got = tail.logits(np.zeros((3, 2), np.float32))
     assert got.tolist() == [[3, 6]] * 3
 
@@ -91,7 +92,9 @@ def test_a_model_of_another_kind_is_named() -> None:
     with pytest.raises(WeightsError, match="not a head: it takes"):
         Head(model(), 1)
     with pytest.raises(WeightsError, match="not a tail: it takes"):
-        Tail(model(source="crop"), 1, 1.0)
+        Tail(model(source="crop"), 1)
+    with pytest.raises(WeightsError, match=r"not a tail: .* gives .'votes'"):
+        Tail(model(target="votes"), 1)
 
 
 def network(
@@ -143,16 +146,48 @@ def test_a_tail_with_steps_takes_one_row_for_all_or_one_a_face() -> None:
         tail.logits(symbols)
 
 
+def calibrated(temperature: float) -> Tail:
+    return Tail(model(), 1, {LabelSet.FER2013: temperature})
+
+
+def test_a_tail_answers_each_label_set_from_one_run() -> None:
+    nodes = [
+        helper.make_node("Neg", ["features"], ["crowd"]),
+        helper.make_node("Identity", ["features"], ["fer2013"]),
+    ]
+    kinds = {"crowd": TensorProto.FLOAT, "fer2013": TensorProto.FLOAT}
+    data = network({"features": (TensorProto.FLOAT, ["N", 7])}, nodes, kinds)
+    crowd, fer2013 = LabelSet
+    tail = Tail(data, 1, {crowd: 0.5, fer2013: 4.0})
+    assert (tail.label_sets, tail.default) == ((crowd, fer2013), crowd)
+    rows = np.random.default_rng(0).normal(0, 1, (3, 7)).astype(np.float32)
+    np.testing.assert_array_equal(tail.logits(rows), -rows)
+    np.testing.assert_array_equal(tail.logits(rows, label_set=fer2013), rows)
+    np.testing.assert_allclose(tail.run(rows), softmax(-rows / 0.5), rtol=1e-6)
+    np.testing.assert_allclose(tail.run(rows, label_set=fer2013), softmax(rows / 4), rtol=1e-6)
+    each = {crowd: np.float32([1, 2, 3]), fer2013: np.float32([4, 5, 6])}
+    found = tail.run_all(rows, None, each)
+    for one, sign in ((crowd, -1), (fer2013, 1)):
+        np.testing.assert_allclose(found[one], softmax(sign * rows / each[one][:, None]), rtol=1e-6)
+
+
+def test_the_one_output_of_before_is_of_fer2013() -> None:
+    assert Tail(model(), 1).label_sets == (LabelSet.FER2013,)
+    assert tail_outputs(("fer2013",)) == ("logits",)
+    assert tail_outputs(tuple(LabelSet)) == ("crowd", "fer2013")
+    assert tail_outputs(("crowd",)) == ("crowd",)
+
+
 def test_each_face_has_its_own_temperature() -> None:
-    tail, rows = Tail(model(), 1, 3.0), np.array([[5.0, 1.0]] * 2, np.float32)
+    tail, rows = calibrated(3.0), np.array([[5.0, 1.0]] * 2, np.float32)
     got = tail.run(rows, None, np.array([0.5, 4.0], np.float32))
     for row, temperature in zip(got, (0.5, 4.0), strict=True):
-        np.testing.assert_allclose(row, Tail(model(), 1, temperature).run(rows[:1])[0])
+        np.testing.assert_allclose(row, calibrated(temperature).run(rows[:1])[0])
 
 
 def test_the_temperature_flattens_the_probabilities() -> None:
     rows = np.array([[5.0, 1.0]], np.float32)
-    sharp, flat = Tail(model(), 1, 0.5).run(rows), Tail(model(), 1, 4.0).run(rows)
+    sharp, flat = calibrated(0.5).run(rows), calibrated(4.0).run(rows)
     assert sharp[0, 0] > flat[0, 0] > 0.5
     np.testing.assert_allclose(flat.sum(axis=1), 1, rtol=1e-6)
 

@@ -14,11 +14,12 @@ import pytest
 from numpy.typing import NDArray
 
 from shared.errors import ConfigError, WeightsError
-from shared.labels import LABELS
+from shared.labels import LABELS, LabelSet
 from shared.preprocess import Cropping
+from shared.prior import DEFAULT_PRIOR, Prior
 from shared.quantiser import Quantiser
 from shared.weights import Weights, default_folder, shipped_folders, store
-from shared.weights.manifest import fingerprint
+from shared.weights.manifest import Manifest, fingerprint
 
 CROP = Cropping(1.2, 0.0, -0.1)
 
@@ -59,7 +60,8 @@ def test_exported_weights_load_and_pass_their_golden_checks(weights_folder: Path
 def test_the_first_weights_still_load_and_give_their_own_symbols(old_weights_folder: Path) -> None:
     open_all(old_weights_folder)
     weights = Weights(old_weights_folder)
-    assert weights.manifest.schema_version == 1
+    assert json.loads((old_weights_folder / "manifest.json").read_text())["schema_version"] == 1
+    assert weights.manifest.label_sets == (LabelSet.FER2013,)
     assert [rate.name for rate in weights.manifest.rates] == ["full"]
     assert weights.payload_codec.names == ("raw",)
     golden = weights.golden
@@ -69,9 +71,10 @@ def test_the_first_weights_still_load_and_give_their_own_symbols(old_weights_fol
 
 
 def test_rates_by_name_and_their_temperatures(weights_copy: Path) -> None:
-    edit(weights_copy, lambda m: m["rates"][2].update(temperature={"cloud": 1.5}))
-    edit(weights_copy, lambda m: m["rates"][0].update(temperature={}))
-    edit(weights_copy, lambda m: m["tails"]["cloud"].update(temperature=0.9))
+    warm = {"fer2013": {"temperature": 1.5}}
+    edit(weights_copy, lambda m: m["rates"][2].update(answers={"cloud": warm}))
+    edit(weights_copy, lambda m: m["rates"][0].update(answers={}))
+    edit(weights_copy, lambda m: m["tails"]["cloud"]["answers"]["fer2013"].update(temperature=0.9))
     weights = Weights(weights_copy)
     assert [weights.rate_index(name) for name in ("high", "default", "low", "")] == [0, 1, 2, 1]
     assert weights.temperature("cloud", 2) == 1.5
@@ -143,7 +146,20 @@ def test_no_local_tail(weights_copy: Path) -> None:
         ("crop.scale", lambda m: m["crop"].update(scale="large")),
         ("crop.detail_px", lambda m: m["crop"].update(detail_px=0)),
         ("crop.reduce", lambda m: m["crop"].update(reduce="nearest")),
-        ("tails.cloud.temperature", lambda m: m["tails"]["cloud"].update(temperature=0)),
+        (
+            "tails.cloud.answers.fer2013.temperature",
+            lambda m: m["tails"]["cloud"]["answers"]["fer2013"].update(temperature=0),
+        ),
+        (
+            r"tails.cloud.answers.moon.\[key\]",
+            lambda m: m["tails"]["cloud"]["answers"].update(moon={}),
+        ),
+        ("tails.cloud.answers", lambda m: m["tails"]["cloud"].update(answers={})),
+        ("tails.cloud.temperature", lambda m: m["tails"]["cloud"].update(temperature=1)),
+        ("tails", lambda m: m["tails"]["cloud"].update(answers={"crowd": {"temperature": 1}})),
+        ("priors", lambda m: m.update(priors={"fer2013": [0.2] * 7})),
+        ("priors", lambda m: m.update(priors={"fer2013": [0.5, 0.5]})),
+        ("priors.fer2013.5", lambda m: m.update(priors={"fer2013": [0.2] * 5 + [0.0, 0.0]})),
         ("tails.cloud.path", lambda m: m["tails"]["cloud"].update(path="moon")),
         ("default_tail", lambda m: m.pop("default_tail")),
         ("schema_version", lambda m: m.update(schema_version=99)),
@@ -154,7 +170,7 @@ def test_no_local_tail(weights_copy: Path) -> None:
         ("rates.1.gains.0", lambda m: m["rates"][1].update(gains=[0.0] * 8)),
         ("rates.0.name", lambda m: m["rates"][0].update(name="")),
         ("rates", lambda m: m["rates"][0].update(name="low")),
-        ("rates", lambda m: m["rates"][0].update(accuracy={"vgg": {}})),
+        ("rates", lambda m: m["rates"][0].update(answers={"vgg": {}})),
         ("default_rate", lambda m: m.update(default_rate="tiny")),
     ],
 )
@@ -320,3 +336,113 @@ def test_the_fingerprint_follows_what_a_latent_means() -> None:
         fingerprint(tensors, LABELS, CROP, quantisers[0], "a" * 64),
     }
     assert len(others | {same}) == 14
+
+
+def test_tails_of_both_label_sets_pass_their_golden_checks(
+    crowd_weights_folder: Path, weights_folder: Path
+) -> None:
+    open_all(crowd_weights_folder)
+    both, one = Weights(crowd_weights_folder), Weights(weights_folder)
+    assert both.manifest.fingerprint == one.manifest.fingerprint
+    assert both.manifest.label_sets == (LabelSet.CROWD, LabelSet.FER2013)
+    assert (both.label_set(None), one.label_set(None)) == (LabelSet.CROWD, LabelSet.FER2013)
+    assert both.temperature("cloud", 0) == both.temperature("cloud", 0, LabelSet.CROWD) == 0.5
+    assert both.temperature("cloud", 0, LabelSet.FER2013) == 1.0
+    symbols, steps = both.golden.latents, both.quantiser.steps(1)
+    np.testing.assert_allclose(
+        both.tail("cloud", 1).logits(symbols, steps, LabelSet.FER2013),
+        one.tail("cloud", 1).logits(symbols, steps), atol=1e-4,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("label_set", ["crowd", "fer2013"])
+@pytest.mark.parametrize("tail", ["local", "cloud"])
+def test_wrong_golden_logits_of_any_label_set_are_found(
+    crowd_weights_folder: Path, tmp_path: Path, tail: str, label_set: str
+) -> None:
+    folder = Path(shutil.copytree(crowd_weights_folder, tmp_path / "copy"))
+    replace_golden(folder, **{f"logits_{tail}_{label_set}": np.full((2, 7), 3, np.float32)})
+    with pytest.raises(WeightsError, match=rf"'{tail}' gives wrong logits here \({label_set}\)"):
+        open_all(folder)
+
+
+def test_a_tail_and_its_manifest_agree_on_the_label_sets(
+    crowd_weights_folder: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(crowd_weights_folder, tmp_path / "copy"))
+    edit(folder, lambda m: m["tails"]["cloud"]["answers"].pop("crowd"))
+    with pytest.raises(WeightsError, match=r"cloud\.onnx answers crowd, fer2013, .* says fer2013"):
+        Weights(folder).tail("cloud", 1)
+
+
+def test_label_sets_and_priors_that_are_not_there_are_named(
+    crowd_weights_folder: Path, weights_folder: Path
+) -> None:
+    one, both = Weights(weights_folder), Weights(crowd_weights_folder)
+    with pytest.raises(ConfigError, match=r"labels: .* do not answer crowd; they answer fer2013$"):
+        one.label_set(LabelSet.CROWD)
+    with pytest.raises(ConfigError, match=r"prior: .* fer2013 .* they answer natural only"):
+        one.prior(Prior.BALANCED, LabelSet.FER2013)
+    assert one.prior(None, LabelSet.FER2013) is Prior.NATURAL
+    for label_set in LabelSet:
+        assert both.prior(Prior.BALANCED, label_set) is Prior.BALANCED
+        assert both.prior(Prior.NATURAL, label_set) is Prior.NATURAL
+        assert both.prior(None, label_set) is DEFAULT_PRIOR
+
+
+SECOND = {
+    "schema_version": 2, "rates": [
+        {"name": "high", "gains": [1.0] * 8, "bytes_mean": 9, "temperature": {"cloud": 1.5},
+         "accuracy": {"cloud": {"Test": 0.7}}, "log_loss": {"cloud": {"Test": 0.8}},
+         "together": {"cloud": {"accuracy": {"Test": 0.75}, "log_loss": {"Test": 0.7}}}},
+        {"name": "low", "gains": [0.5] * 8, "bytes_mean": 5, "accuracy": {"cloud": {"Test": 0.6}}},
+    ], "default_rate": "high",
+}  # fmt: skip
+
+
+def test_a_manifest_of_schema_2_is_one_of_fer2013(weights_copy: Path) -> None:
+    def to_second(manifest: dict[str, Any]) -> None:
+        manifest.update(SECOND)
+        del manifest["priors"]
+        for entry in manifest["tails"].values():
+            del entry["answers"]
+            entry |= {"temperature": 0.9, "accuracy": {"Test": 0.65}}
+
+    edit(weights_copy, to_second)
+    weights = Weights(weights_copy)
+    manifest, one = weights.manifest, LabelSet.FER2013
+    assert (manifest.label_sets, manifest.priors) == ((one,), {})
+    assert manifest.tails["local"].answers[one].accuracy == {"Test": 0.65}
+    high, low = manifest.rates
+    assert high.answers["cloud"][one].log_loss == {"Test": 0.8}
+    assert high.together["cloud"][one].accuracy == {"Test": 0.75}
+    assert low.answers["cloud"][one].accuracy == {"Test": 0.6}
+    assert (weights.temperature("cloud", 0), weights.temperature("cloud", 1)) == (1.5, 0.9)
+    again = Manifest.model_validate_json(manifest.model_dump_json())
+    assert again == manifest
+
+
+@pytest.mark.parametrize("change", [
+    {"tails": 3}, {"tails": {"local": 3}}, {"rates": 3}, {"rates": [3]}, {"tails": {"local": {}}},
+    {"rates": [{"temperature": 3}]}, {"rates": [{"together": 3}]},
+    {"rates": [{"accuracy": {"vgg": {}}}]},
+])  # fmt: skip
+def test_nonsense_of_an_earlier_schema_is_refused(
+    weights_copy: Path, change: dict[str, Any]
+) -> None:  # fmt: skip
+    edit(weights_copy, lambda m: m.update({"schema_version": 2, **change}))
+    with pytest.raises(WeightsError, match=r"manifest\.json: "):
+        Weights(weights_copy)
+
+
+@pytest.mark.parametrize("folder", shipped_folders(), ids=lambda folder: folder.name)
+def test_every_shipped_folder_is_of_fer2013_still(folder: Path) -> None:
+    open_all(folder)
+    weights = Weights(folder)
+    said = json.loads((folder / "manifest.json").read_text())
+    if said["schema_version"] < 3:
+        assert weights.manifest.label_sets == (LabelSet.FER2013,)
+        for name, entry in said["tails"].items():
+            measured = weights.manifest.tails[name].answers[LabelSet.FER2013]
+            assert measured.temperature == entry["temperature"]
+            assert measured.accuracy == entry["accuracy"]

@@ -9,11 +9,11 @@ import torch
 from shared.models.split_model import SplitConfig, SplitModel
 from tests.unit.training.faces import made_faces
 from training import distil, member
-from training.judged import judged_by_fer2013
+from training.judged import Judged
 from training.member import member_recipe
 from training.recipe import Recipe, Stage
 
-FACES = judged_by_fer2013(made_faces(64))
+FACES = Judged.by_fer2013(made_faces(64))
 
 
 @pytest.fixture

@@ -5,19 +5,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.labels import LABELS
+from shared.labels import LABELS, LabelSet
 from tests.unit.training.faces import made_faces, members, write_zip
 from training import judged
-from training.judged import by_fer2013, parts
+from training.judged import Judged, parts
 from training.votes import COLUMNS
 
 
 def test_a_smoothed_label_keeps_the_most() -> None:
     faces = made_faces(6)
-    found = by_fer2013(faces, 0.14)
-    assert found.targets.sum(axis=1) == pytest.approx(1.0)
-    assert found.targets[np.arange(6), faces.labels] == pytest.approx(0.88)
-    assert (found.targets.argmax(axis=1) == faces.labels).all()
+    found = Judged.by_fer2013(faces, 0.14).targets[LabelSet.FER2013]
+    assert found.sum(axis=1) == pytest.approx(1.0)
+    assert found[np.arange(6), faces.labels] == pytest.approx(0.88)
+    assert (found.argmax(axis=1) == faces.labels).all()
 
 
 def test_a_run_learns_from_no_face_that_is_measured_and_from_none_that_people_took_for_none(
@@ -43,8 +43,7 @@ def test_a_run_learns_from_no_face_that_is_measured_and_from_none_that_people_to
     assert not seen & {picture.tobytes() for picture in train.faces.pictures}
     assert training.ids[9] not in train.faces.ids
     assert left_out >= 1
-    crowd = train.by["crowd"]
-    assert crowd.targets[:, LABELS.index("sad")] == pytest.approx(7 / 9)
-    assert set(crowd.labels) == {LABELS.index("sad")}
+    assert train.targets[LabelSet.CROWD][:, LABELS.index("sad")] == pytest.approx(7 / 9)
+    assert set(train.labels[LabelSet.CROWD]) == {LABELS.index("sad")}
     assert set(measured) == {"holdout", "public_test"}
-    assert set(parts(data, None, 0.1)[0].by) == {"fer2013"}
+    assert set(parts(data, None, 0.1)[0].targets) == {LabelSet.FER2013}

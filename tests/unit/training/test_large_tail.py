@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from shared.contracts import Path as AnswerPath
+from shared.labels import LabelSet
 from shared.models.ensemble import Ensemble
 from shared.models.split_model import CloudTail, LocalTail, SplitModel
 from shared.weights import Weights
@@ -22,8 +25,9 @@ def test_an_ensemble_averages_probabilities() -> None:
         def forward(self, y_hat: torch.Tensor) -> torch.Tensor:
             return self.logits
 
-    both = Ensemble([Fixed([0.9, 0.1]), Fixed([0.2, 0.8])])(torch.zeros(1))
-    torch.testing.assert_close(both.exp(), torch.tensor([[0.55, 0.45]]))
+    rest = [0.0] * 5
+    both = Ensemble([Fixed([0.9, 0.1, *rest]), Fixed([0.2, 0.8, *rest])])(torch.zeros(1))
+    torch.testing.assert_close(both.exp(), torch.tensor([[0.55, 0.45, *rest]]), atol=1e-6, rtol=0)
 
 
 def test_a_tail_is_added_and_the_rest_stands_still(
@@ -42,8 +46,8 @@ def test_a_tail_is_added_and_the_rest_stands_still(
     assert (weights_copy / "head.onnx").read_bytes() == head
     for name in ("local", "cloud", LARGE_TAIL):
         after.tail(name, 1)  # passes its golden check
-    large = after.golden.logits[LARGE_TAIL]
-    assert not np.allclose(large, after.golden.logits["cloud"])
+    large, cloud = (after.golden.logits[name] for name in (LARGE_TAIL, "cloud"))
+    assert not np.allclose(large[LabelSet.FER2013], cloud[LabelSet.FER2013])
 
 
 def test_a_local_tail_takes_the_place_of_the_one_before(
@@ -59,5 +63,48 @@ def test_a_local_tail_takes_the_place_of_the_one_before(
     assert after.manifest.tails.keys() == before.manifest.tails.keys()
     assert after.manifest.tails["local"].path is AnswerPath.LOCAL
     after.tail("local", 1)  # passes its golden check
-    assert not np.allclose(after.golden.logits["local"], golden.logits["local"])
-    assert np.array_equal(after.golden.logits["cloud"], golden.logits["cloud"])
+    one = LabelSet.FER2013
+    assert not np.allclose(after.golden.logits["local"][one], golden.logits["local"][one])
+    assert np.array_equal(after.golden.logits["cloud"][one], golden.logits["cloud"][one])
+
+
+def test_tails_of_both_label_sets_take_the_place_of_those_with_one(
+    weights_copy: Path, crowd_model: SplitModel
+) -> None:
+    both = crowd_model.config.label_sets
+    put_tail(weights_copy, "cloud", crowd_model.cloud_tail, "another run", both)
+    half = Weights(weights_copy)
+    assert half.manifest.label_sets == (LabelSet.FER2013,), "the local tail has no other yet"
+    assert half.tail("cloud", 1).label_sets == tuple(LabelSet)  # passes its golden check
+    put_tail(weights_copy, "local", crowd_model.local_tail, "another run", both)
+    whole = Weights(weights_copy)
+    assert (whole.manifest.label_sets, whole.manifest.default_label_set) == (
+        tuple(LabelSet),
+        "crowd",
+    )
+    whole.tail("local", 1)
+    put_tail(weights_copy, "cloud", crowd_model.cloud_tail, "again", both)
+    Weights(weights_copy).tail("cloud", 1)
+
+
+def test_an_ensemble_answers_both_label_sets(
+    crowd_weights_folder: Path, crowd_model: SplitModel, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(crowd_weights_folder, tmp_path / crowd_weights_folder.name))
+    torch.manual_seed(5)
+    other = CloudTail(crowd_model.config).eval()
+    both = Ensemble([crowd_model.cloud_tail, other])
+    put_tail(folder, LARGE_TAIL, both, "two runs", crowd_model.config.label_sets)
+    weights = Weights(folder)
+    assert weights.tail(LARGE_TAIL, 1).label_sets == tuple(LabelSet)  # passes its golden check
+    for logits in weights.golden.logits[LARGE_TAIL].values():
+        np.testing.assert_allclose(np.exp(logits).sum(axis=1), 1, rtol=1e-5)
+
+
+def test_a_tail_with_other_logits_than_its_label_sets_is_refused(
+    weights_copy: Path, crowd_model: SplitModel
+) -> None:
+    before = {path.name: path.read_bytes() for path in weights_copy.iterdir()}
+    with pytest.raises(ValueError, match="a tail of fer2013 has 7 logits, not 14"):
+        put_tail(weights_copy, "cloud", crowd_model.cloud_tail, "another run")
+    assert {path.name: path.read_bytes() for path in weights_copy.iterdir()} == before

@@ -9,11 +9,11 @@ import torch
 from shared.models.split_model import SplitConfig, SplitModel
 from tests.unit.training.faces import made_faces
 from training import member
-from training.judged import judged_by_fer2013
+from training.judged import Judged
 from training.member import member_recipe, train_member
 from training.recipe import Recipe, Stage
 
-FACES = judged_by_fer2013(made_faces(64))
+FACES = Judged.by_fer2013(made_faces(64))
 
 
 def test_a_member_may_begin_as_the_tail_of_another_run(

@@ -76,3 +76,31 @@ def test_the_command_writes_a_checkpoint_once(
     with pytest.raises(SystemExit):
         shipped.main()
     assert "exists already" in capsys.readouterr().err
+
+
+def test_both_label_sets_begin_as_the_one_that_is_there(
+    weights_folder: Path, split_model: SplitModel
+) -> None:
+    both = ("crowd", "fer2013")
+    model = shipped_model(weights_folder, "cloud", None, FACES, both)
+    assert model.config.label_sets == both
+    with torch.no_grad():
+        got, wanted = model(VIEWS), split_model(VIEWS)
+    for path in ("local", "cloud"):
+        logits = getattr(wanted, path)
+        torch.testing.assert_close(
+            getattr(got, path), torch.cat((logits, logits), 1), atol=1e-4, rtol=1e-4
+        )  # fmt: skip
+
+
+def test_tails_of_both_label_sets_answer_as_their_files_do(
+    crowd_weights_folder: Path, crowd_model: SplitModel
+) -> None:
+    model = shipped_model(crowd_weights_folder, "cloud", None, FACES)
+    assert model.config == crowd_model.config
+    with torch.no_grad():
+        got, wanted = model(VIEWS), crowd_model(VIEWS)
+    for path in ("local", "cloud"):
+        torch.testing.assert_close(
+            getattr(got, path), getattr(wanted, path), atol=1e-4, rtol=1e-4
+        )  # fmt: skip

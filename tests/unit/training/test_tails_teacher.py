@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from shared.models.split_model import SplitModel
+from shared.models.split_model import SplitConfig, SplitModel
 from tests.unit.training.faces import made_faces
 from training.augment import enlarge
 from training.tails_teacher import TailsTeacher, load_split_model, teacher_of
@@ -42,3 +42,23 @@ def test_a_checkpoint_of_another_network_is_named(tmp_path: Path) -> None:
     torch.save({"model": {"cloud_tail.blocks.0.other": torch.zeros(1)}}, tmp_path / "last.pt")
     with pytest.raises(ValueError, match=r"last\.pt is of another network"):
         load_split_model(tmp_path / "last.pt")
+
+
+def test_each_label_set_is_taught_on_its_own(crowd_model: SplitModel) -> None:
+    with torch.no_grad():
+        logits, answers = TailsTeacher(crowd_model)(VIEWS), crowd_model(VIEWS)
+    for rows in (slice(0, 7), slice(7, 14)):
+        mean = (answers.local[:, rows].softmax(1) + answers.cloud[:, rows].softmax(1)) / 2
+        torch.testing.assert_close(logits[:, rows].exp(), mean, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        SplitConfig(cloud="residual", stem="small", label_sets=("crowd", "fer2013")),
+        SplitConfig(cloud="lite", modules="none"),
+    ],
+)
+def test_a_checkpoint_says_which_network_it_is_of(config: SplitConfig, tmp_path: Path) -> None:
+    torch.save({"model": SplitModel(config).state_dict()}, tmp_path / "last.pt")
+    assert load_split_model(tmp_path / "last.pt").config == config

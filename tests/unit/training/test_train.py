@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from shared.labels import LabelSet
 from shared.models.split_model import SplitConfig
 from tests.unit.training.faces import made_faces, members, write_zip
 from training import judged, train
-from training.judged import Judged, Judgement, judged_by_fer2013
+from training.judged import Judged
 from training.rate_control import RateControl
 from training.recipe import Recipe, Stage
 from training.train import Trainer
@@ -27,7 +28,7 @@ RECIPE = Recipe(
     mutual=0.5,
     average=0.9,
 )  # fmt: skip
-FACES = judged_by_fer2013(
+FACES = Judged.by_fer2013(
     made_faces(14), RECIPE.label_smoothing
 )  # three steps an epoch, and a rest that is left out
 STEPS = 4 * 3
@@ -42,7 +43,7 @@ def trainer(folder: Path) -> Trainer:
 
 
 def fit(one: Trainer) -> dict[str, torch.Tensor]:
-    one.fit(FACES, {"holdout": judged_by_fer2013(made_faces(10, 1))})
+    one.fit(FACES, {"holdout": Judged.by_fer2013(made_faces(10, 1))})
     return {name: tensor.clone() for name, tensor in one.model.state_dict().items()}
 
 
@@ -145,7 +146,7 @@ def test_mixed_pairs_and_a_teachers_answers_are_the_same_after_a_kill(
 
 @pytest.mark.usefixtures("asked")
 def test_a_target_is_the_smoothed_label_and_the_teachers_answer_to_the_view(tmp_path: Path) -> None:
-    learnt = judged_by_fer2013(FACES.faces, 0.07)
+    learnt = Judged.by_fer2013(FACES.faces, 0.07)
     labels = torch.from_numpy(learnt.faces.labels)
     views = torch.rand(len(labels), 1, 32, 32) * 255
 
@@ -177,8 +178,11 @@ def test_each_label_set_has_its_weight_in_the_loss(tmp_path: Path) -> None:
 
 
 def test_a_run_with_both_label_sets_trains_and_reports_both(tmp_path: Path) -> None:
-    crowd = Judgement(FACES.by["fer2013"].targets, np.where(FACES.faces.labels == 3, -1, 4))
-    both = Judged(FACES.faces, {"crowd": crowd, "fer2013": FACES.by["fer2013"]})
+    targets, labels = FACES.targets[LabelSet.FER2013], FACES.faces.labels
+    both = Judged(
+        FACES.faces, {LabelSet.CROWD: targets, LabelSet.FER2013: targets},
+        {LabelSet.CROWD: np.where(labels == 3, -1, 4), LabelSet.FER2013: labels},
+    )  # fmt: skip
     stage = Stage(56, 1, 1e-3, 1e-3, ("stem", "encoder", "local", "cloud"), batch=4, bf16=False,
                   degraded=0.5, latent_bytes=(40.0, 20.0, 10.0))  # fmt: skip
     model = SplitConfig(label_sets=("crowd", "fer2013"), stem="small", cloud="residual",

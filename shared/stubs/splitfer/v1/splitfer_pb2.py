@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asplitfer/v1/splitfer.proto\x12\x0bsplitfer.v1\"&\n\x0fGetModelRequest\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\"\xca\x01\n\x05Model\x12\x16\n\x0eschema_version\x18\x01 \x01(\r\x12\x16\n\x0eserver_version\x18\x02 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\t\x12\x0e\n\x06labels\x18\x04 \x03(\t\x12\r\n\x05tails\x18\x05 \x03(\t\x12\x0e\n\x06\x63odecs\x18\x06 \x03(\t\x12#\n\x06limits\x18\x07 \x01(\x0b\x32\x13.splitfer.v1.Limits\x12\x0e\n\x06served\x18\x08 \x03(\t\x12\x18\n\x10stream_in_flight\x18\t \x01(\r\"\x84\x01\n\x06Limits\x12\x17\n\x0f\x66\x61\x63\x65s_per_frame\x18\x01 \x01(\r\x12\x18\n\x10smallest_face_px\x18\x02 \x01(\r\x12\x12\n\nbody_bytes\x18\x03 \x01(\x04\x12\x16\n\x0epicture_pixels\x18\x04 \x01(\x04\x12\x1b\n\x13infer_message_bytes\x18\x05 \x01(\x04\"C\n\x0cInferRequest\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x0c\n\x04tail\x18\x02 \x01(\t\x12\x10\n\x08payloads\x18\x03 \x03(\x0c\"r\n\rInferResponse\x12(\n\x07results\x18\x01 \x03(\x0b\x32\x17.splitfer.v1.FaceResult\x12%\n\x04time\x18\x02 \x01(\x0b\x32\x17.splitfer.v1.ServerTime\x12\x10\n\x08\x63hecksum\x18\x03 \x01(\x07\"\x87\x01\n\x12InferStreamRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x02 \x01(\x02\x12*\n\x07request\x18\x03 \x01(\x0b\x32\x19.splitfer.v1.InferRequest\x12\x13\n\x0btraceparent\x18\x04 \x01(\t\x12\x0f\n\x07sent_ms\x18\x05 \x01(\x01\"\x81\x01\n\x13InferStreamResponse\x12\n\n\x02id\x18\x01 \x01(\x04\x12.\n\x08response\x18\x02 \x01(\x0b\x32\x1a.splitfer.v1.InferResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.splitfer.v1.ErrorH\x00\x42\t\n\x07outcome\"b\n\nFaceResult\x12%\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x13.splitfer.v1.AnswerH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.splitfer.v1.ErrorH\x00\x42\x08\n\x06result\".\n\x06\x41nswer\x12\x15\n\rprobabilities\x18\x01 \x03(\x02\x12\r\n\x05model\x18\x02 \x01(\t\"9\n\x05\x45rror\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tretryable\x18\x03 \x01(\x08\"w\n\nServerTime\x12\x10\n\x08total_ms\x18\x01 \x01(\x02\x12\x0f\n\x07tail_ms\x18\x02 \x01(\x02\x12\x16\n\tdetect_ms\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\x14\n\x07head_ms\x18\x04 \x01(\x02H\x01\x88\x01\x01\x42\x0c\n\n_detect_msB\n\n\x08_head_ms\"0\n\x0f\x43lassifyRequest\x12\x0f\n\x07picture\x18\x01 \x01(\x0c\x12\x0c\n\x04tail\x18\x02 \x01(\t\"\x94\x01\n\x10\x43lassifyResponse\x12\r\n\x05width\x18\x01 \x01(\r\x12\x0e\n\x06height\x18\x02 \x01(\r\x12(\n\x05\x66\x61\x63\x65s\x18\x03 \x03(\x0b\x32\x19.splitfer.v1.DetectedFace\x12%\n\x04time\x18\x04 \x01(\x0b\x32\x17.splitfer.v1.ServerTime\x12\x10\n\x08\x63hecksum\x18\x05 \x01(\x07\"V\n\x0c\x44\x65tectedFace\x12\x1d\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x10.splitfer.v1.Box\x12\'\n\x06result\x18\x02 \x01(\x0b\x32\x17.splitfer.v1.FaceResult\"1\n\x03\x42ox\x12\t\n\x01x\x18\x01 \x01(\x11\x12\t\n\x01y\x18\x02 \x01(\x11\x12\t\n\x01w\x18\x03 \x01(\x11\x12\t\n\x01h\x18\x04 \x01(\x11\x32\xa7\x02\n\x08SplitFer\x12<\n\x08GetModel\x12\x1c.splitfer.v1.GetModelRequest\x1a\x12.splitfer.v1.Model\x12>\n\x05Infer\x12\x19.splitfer.v1.InferRequest\x1a\x1a.splitfer.v1.InferResponse\x12T\n\x0bInferStream\x12\x1f.splitfer.v1.InferStreamRequest\x1a .splitfer.v1.InferStreamResponse(\x01\x30\x01\x12G\n\x08\x43lassify\x12\x1c.splitfer.v1.ClassifyRequest\x1a\x1d.splitfer.v1.ClassifyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asplitfer/v1/splitfer.proto\x12\x0bsplitfer.v1\"&\n\x0fGetModelRequest\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\"\xde\x01\n\x05Model\x12\x16\n\x0eschema_version\x18\x01 \x01(\r\x12\x16\n\x0eserver_version\x18\x02 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\t\x12\x0e\n\x06labels\x18\x04 \x03(\t\x12\r\n\x05tails\x18\x05 \x03(\t\x12\x0e\n\x06\x63odecs\x18\x06 \x03(\t\x12#\n\x06limits\x18\x07 \x01(\x0b\x32\x13.splitfer.v1.Limits\x12\x0e\n\x06served\x18\x08 \x03(\t\x12\x18\n\x10stream_in_flight\x18\t \x01(\r\x12\x12\n\nlabel_sets\x18\n \x03(\t\"\x84\x01\n\x06Limits\x12\x17\n\x0f\x66\x61\x63\x65s_per_frame\x18\x01 \x01(\r\x12\x18\n\x10smallest_face_px\x18\x02 \x01(\r\x12\x12\n\nbody_bytes\x18\x03 \x01(\x04\x12\x16\n\x0epicture_pixels\x18\x04 \x01(\x04\x12\x1b\n\x13infer_message_bytes\x18\x05 \x01(\x04\"S\n\x0cInferRequest\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x0c\n\x04tail\x18\x02 \x01(\t\x12\x10\n\x08payloads\x18\x03 \x03(\x0c\x12\x0e\n\x06labels\x18\x04 \x01(\t\"r\n\rInferResponse\x12(\n\x07results\x18\x01 \x03(\x0b\x32\x17.splitfer.v1.FaceResult\x12%\n\x04time\x18\x02 \x01(\x0b\x32\x17.splitfer.v1.ServerTime\x12\x10\n\x08\x63hecksum\x18\x03 \x01(\x07\"\x87\x01\n\x12InferStreamRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x02 \x01(\x02\x12*\n\x07request\x18\x03 \x01(\x0b\x32\x19.splitfer.v1.InferRequest\x12\x13\n\x0btraceparent\x18\x04 \x01(\t\x12\x0f\n\x07sent_ms\x18\x05 \x01(\x01\"\x81\x01\n\x13InferStreamResponse\x12\n\n\x02id\x18\x01 \x01(\x04\x12.\n\x08response\x18\x02 \x01(\x0b\x32\x1a.splitfer.v1.InferResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.splitfer.v1.ErrorH\x00\x42\t\n\x07outcome\"b\n\nFaceResult\x12%\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x13.splitfer.v1.AnswerH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.splitfer.v1.ErrorH\x00\x42\x08\n\x06result\"M\n\x06\x41nswer\x12\x15\n\rprobabilities\x18\x01 \x03(\x02\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0e\n\x06labels\x18\x03 \x01(\t\x12\r\n\x05prior\x18\x04 \x01(\t\"9\n\x05\x45rror\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tretryable\x18\x03 \x01(\x08\"w\n\nServerTime\x12\x10\n\x08total_ms\x18\x01 \x01(\x02\x12\x0f\n\x07tail_ms\x18\x02 \x01(\x02\x12\x16\n\tdetect_ms\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\x14\n\x07head_ms\x18\x04 \x01(\x02H\x01\x88\x01\x01\x42\x0c\n\n_detect_msB\n\n\x08_head_ms\"O\n\x0f\x43lassifyRequest\x12\x0f\n\x07picture\x18\x01 \x01(\x0c\x12\x0c\n\x04tail\x18\x02 \x01(\t\x12\x0e\n\x06labels\x18\x03 \x01(\t\x12\r\n\x05prior\x18\x04 \x01(\t\"\x94\x01\n\x10\x43lassifyResponse\x12\r\n\x05width\x18\x01 \x01(\r\x12\x0e\n\x06height\x18\x02 \x01(\r\x12(\n\x05\x66\x61\x63\x65s\x18\x03 \x03(\x0b\x32\x19.splitfer.v1.DetectedFace\x12%\n\x04time\x18\x04 \x01(\x0b\x32\x17.splitfer.v1.ServerTime\x12\x10\n\x08\x63hecksum\x18\x05 \x01(\x07\"V\n\x0c\x44\x65tectedFace\x12\x1d\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x10.splitfer.v1.Box\x12\'\n\x06result\x18\x02 \x01(\x0b\x32\x17.splitfer.v1.FaceResult\"1\n\x03\x42ox\x12\t\n\x01x\x18\x01 \x01(\x11\x12\t\n\x01y\x18\x02 \x01(\x11\x12\t\n\x01w\x18\x03 \x01(\x11\x12\t\n\x01h\x18\x04 \x01(\x11\x32\xa7\x02\n\x08SplitFer\x12<\n\x08GetModel\x12\x1c.splitfer.v1.GetModelRequest\x1a\x12.splitfer.v1.Model\x12>\n\x05Infer\x12\x19.splitfer.v1.InferRequest\x1a\x1a.splitfer.v1.InferResponse\x12T\n\x0bInferStream\x12\x1f.splitfer.v1.InferStreamRequest\x1a .splitfer.v1.InferStreamResponse(\x01\x30\x01\x12G\n\x08\x43lassify\x12\x1c.splitfer.v1.ClassifyRequest\x1a\x1d.splitfer.v1.ClassifyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,33 +34,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMODELREQUEST']._serialized_start=43
   _globals['_GETMODELREQUEST']._serialized_end=81
   _globals['_MODEL']._serialized_start=84
-  _globals['_MODEL']._serialized_end=286
-  _globals['_LIMITS']._serialized_start=289
-  _globals['_LIMITS']._serialized_end=421
-  _globals['_INFERREQUEST']._serialized_start=423
-  _globals['_INFERREQUEST']._serialized_end=490
-  _globals['_INFERRESPONSE']._serialized_start=492
-  _globals['_INFERRESPONSE']._serialized_end=606
-  _globals['_INFERSTREAMREQUEST']._serialized_start=609
-  _globals['_INFERSTREAMREQUEST']._serialized_end=744
-  _globals['_INFERSTREAMRESPONSE']._serialized_start=747
-  _globals['_INFERSTREAMRESPONSE']._serialized_end=876
-  _globals['_FACERESULT']._serialized_start=878
-  _globals['_FACERESULT']._serialized_end=976
-  _globals['_ANSWER']._serialized_start=978
-  _globals['_ANSWER']._serialized_end=1024
-  _globals['_ERROR']._serialized_start=1026
-  _globals['_ERROR']._serialized_end=1083
-  _globals['_SERVERTIME']._serialized_start=1085
-  _globals['_SERVERTIME']._serialized_end=1204
-  _globals['_CLASSIFYREQUEST']._serialized_start=1206
-  _globals['_CLASSIFYREQUEST']._serialized_end=1254
-  _globals['_CLASSIFYRESPONSE']._serialized_start=1257
-  _globals['_CLASSIFYRESPONSE']._serialized_end=1405
-  _globals['_DETECTEDFACE']._serialized_start=1407
-  _globals['_DETECTEDFACE']._serialized_end=1493
-  _globals['_BOX']._serialized_start=1495
-  _globals['_BOX']._serialized_end=1544
-  _globals['_SPLITFER']._serialized_start=1547
-  _globals['_SPLITFER']._serialized_end=1842
+  _globals['_MODEL']._serialized_end=306
+  _globals['_LIMITS']._serialized_start=309
+  _globals['_LIMITS']._serialized_end=441
+  _globals['_INFERREQUEST']._serialized_start=443
+  _globals['_INFERREQUEST']._serialized_end=526
+  _globals['_INFERRESPONSE']._serialized_start=528
+  _globals['_INFERRESPONSE']._serialized_end=642
+  _globals['_INFERSTREAMREQUEST']._serialized_start=645
+  _globals['_INFERSTREAMREQUEST']._serialized_end=780
+  _globals['_INFERSTREAMRESPONSE']._serialized_start=783
+  _globals['_INFERSTREAMRESPONSE']._serialized_end=912
+  _globals['_FACERESULT']._serialized_start=914
+  _globals['_FACERESULT']._serialized_end=1012
+  _globals['_ANSWER']._serialized_start=1014
+  _globals['_ANSWER']._serialized_end=1091
+  _globals['_ERROR']._serialized_start=1093
+  _globals['_ERROR']._serialized_end=1150
+  _globals['_SERVERTIME']._serialized_start=1152
+  _globals['_SERVERTIME']._serialized_end=1271
+  _globals['_CLASSIFYREQUEST']._serialized_start=1273
+  _globals['_CLASSIFYREQUEST']._serialized_end=1352
+  _globals['_CLASSIFYRESPONSE']._serialized_start=1355
+  _globals['_CLASSIFYRESPONSE']._serialized_end=1503
+  _globals['_DETECTEDFACE']._serialized_start=1505
+  _globals['_DETECTEDFACE']._serialized_end=1591
+  _globals['_BOX']._serialized_start=1593
+  _globals['_BOX']._serialized_end=1642
+  _globals['_SPLITFER']._serialized_start=1645
+  _globals['_SPLITFER']._serialized_end=1940
 # @@protoc_insertion_point(module_scope)

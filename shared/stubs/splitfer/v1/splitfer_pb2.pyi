@@ -13,7 +13,7 @@ class GetModelRequest(_message.Message):
     def __init__(self, fingerprint: _Optional[str] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("schema_version", "server_version", "fingerprint", "labels", "tails", "codecs", "limits", "served", "stream_in_flight")
+    __slots__ = ("schema_version", "server_version", "fingerprint", "labels", "tails", "codecs", "limits", "served", "stream_in_flight", "label_sets")
     SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
     SERVER_VERSION_FIELD_NUMBER: _ClassVar[int]
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
@@ -23,6 +23,7 @@ class Model(_message.Message):
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     SERVED_FIELD_NUMBER: _ClassVar[int]
     STREAM_IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    LABEL_SETS_FIELD_NUMBER: _ClassVar[int]
     schema_version: int
     server_version: str
     fingerprint: str
@@ -32,7 +33,8 @@ class Model(_message.Message):
     limits: Limits
     served: _containers.RepeatedScalarFieldContainer[str]
     stream_in_flight: int
-    def __init__(self, schema_version: _Optional[int] = ..., server_version: _Optional[str] = ..., fingerprint: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., tails: _Optional[_Iterable[str]] = ..., codecs: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., served: _Optional[_Iterable[str]] = ..., stream_in_flight: _Optional[int] = ...) -> None: ...
+    label_sets: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, schema_version: _Optional[int] = ..., server_version: _Optional[str] = ..., fingerprint: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., tails: _Optional[_Iterable[str]] = ..., codecs: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., served: _Optional[_Iterable[str]] = ..., stream_in_flight: _Optional[int] = ..., label_sets: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("faces_per_frame", "smallest_face_px", "body_bytes", "picture_pixels", "infer_message_bytes")
@@ -49,14 +51,16 @@ class Limits(_message.Message):
     def __init__(self, faces_per_frame: _Optional[int] = ..., smallest_face_px: _Optional[int] = ..., body_bytes: _Optional[int] = ..., picture_pixels: _Optional[int] = ..., infer_message_bytes: _Optional[int] = ...) -> None: ...
 
 class InferRequest(_message.Message):
-    __slots__ = ("fingerprint", "tail", "payloads")
+    __slots__ = ("fingerprint", "tail", "payloads", "labels")
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     TAIL_FIELD_NUMBER: _ClassVar[int]
     PAYLOADS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     fingerprint: str
     tail: str
     payloads: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, fingerprint: _Optional[str] = ..., tail: _Optional[str] = ..., payloads: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    labels: str
+    def __init__(self, fingerprint: _Optional[str] = ..., tail: _Optional[str] = ..., payloads: _Optional[_Iterable[bytes]] = ..., labels: _Optional[str] = ...) -> None: ...
 
 class InferResponse(_message.Message):
     __slots__ = ("results", "time", "checksum")
@@ -101,12 +105,16 @@ class FaceResult(_message.Message):
     def __init__(self, answer: _Optional[_Union[Answer, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("probabilities", "model")
+    __slots__ = ("probabilities", "model", "labels", "prior")
     PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    PRIOR_FIELD_NUMBER: _ClassVar[int]
     probabilities: _containers.RepeatedScalarFieldContainer[float]
     model: str
-    def __init__(self, probabilities: _Optional[_Iterable[float]] = ..., model: _Optional[str] = ...) -> None: ...
+    labels: str
+    prior: str
+    def __init__(self, probabilities: _Optional[_Iterable[float]] = ..., model: _Optional[str] = ..., labels: _Optional[str] = ..., prior: _Optional[str] = ...) -> None: ...
 
 class Error(_message.Message):
     __slots__ = ("code", "message", "retryable")
@@ -131,12 +139,16 @@ class ServerTime(_message.Message):
     def __init__(self, total_ms: _Optional[float] = ..., tail_ms: _Optional[float] = ..., detect_ms: _Optional[float] = ..., head_ms: _Optional[float] = ...) -> None: ...
 
 class ClassifyRequest(_message.Message):
-    __slots__ = ("picture", "tail")
+    __slots__ = ("picture", "tail", "labels", "prior")
     PICTURE_FIELD_NUMBER: _ClassVar[int]
     TAIL_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    PRIOR_FIELD_NUMBER: _ClassVar[int]
     picture: bytes
     tail: str
-    def __init__(self, picture: _Optional[bytes] = ..., tail: _Optional[str] = ...) -> None: ...
+    labels: str
+    prior: str
+    def __init__(self, picture: _Optional[bytes] = ..., tail: _Optional[str] = ..., labels: _Optional[str] = ..., prior: _Optional[str] = ...) -> None: ...
 
 class ClassifyResponse(_message.Message):
     __slots__ = ("width", "height", "faces", "time", "checksum")

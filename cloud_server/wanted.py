@@ -1,0 +1,42 @@
+"""Words of a request that name one of a few things."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TypeVar
+
+from cloud_server.served_weights import quoted
+from shared.errors import MalformedPayload
+from shared.labels import LabelSet
+from shared.prior import Prior
+
+Kind = TypeVar("Kind", bound=StrEnum)
+
+
+def wanted_labels(word: str) -> LabelSet | None:
+    """The label set that a request names; None where it names none.
+
+    Raises:
+        MalformedPayload: there is no such label set.
+    """
+    return _wanted(LabelSet, "labels", word)
+
+
+def wanted_prior(word: str) -> Prior | None:
+    """The prior that a request names; None where it names none.
+
+    Raises:
+        MalformedPayload: there is no such prior.
+    """
+    return _wanted(Prior, "prior", word)
+
+
+def _wanted(kind: type[Kind], key: str, word: str) -> Kind | None:
+    if not word:
+        return None
+    try:
+        return kind(word)
+    except ValueError:
+        raise MalformedPayload(
+            f"{key}: no {quoted(word)}; there are {', '.join(one.value for one in kind)}"
+        ) from None
