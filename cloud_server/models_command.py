@@ -107,7 +107,7 @@ def _ask(url: str, pems: _Pems, method: str, path: str, body: dict[str, Any] | N
         response = connection.getresponse()
         text = response.read()
     except (OSError, http.client.HTTPException, UnicodeError) as error:
-        raise LinkError(_why(url, error)) from error
+        raise LinkError(_why(url, pems[1], error)) from error
     finally:
         connection.close()
     try:
@@ -123,10 +123,16 @@ def _ask(url: str, pems: _Pems, method: str, path: str, body: dict[str, Any] | N
     raise _ERRORS.get(code, SplitFerError)(peer_words(str(message), token, 1000))
 
 
-def _why(url: str, error: Exception) -> str:
-    """One line: what came back from ``url``, and what to do."""
+def _why(url: str, cert: Path | None, error: Exception) -> str:
+    """One line: what came back from ``url``, and what to do. ``cert`` is the caller's own."""
     cause: Cause | None = None
-    if isinstance(error, http.client.HTTPException):  # it answered, and not in HTTP
+    hung_up = isinstance(error, http.client.RemoteDisconnected)
+    if hung_up and url.startswith("https:"):
+        # Version 1.3 of TLS lets the client finish before the server looks at its certificate.
+        cause = Cause.CERTIFICATE_REFUSED if cert else Cause.CERTIFICATE_WANTED
+    elif hung_up:
+        cause = Cause.CLOSED
+    elif isinstance(error, http.client.HTTPException):  # it answered, and not in HTTP
         cause = Cause.OTHER_PROTOCOL
     elif isinstance(error, OSError):
         cause = cause_of_error(error)
@@ -150,6 +156,8 @@ def _connection(url: str, pems: _Pems) -> http.client.HTTPConnection:
         raise ConfigError(f"--url: {error}") from error
     if "@" in parts.netloc:
         raise ConfigError(f"--url: leave out user and password; the token is in {TOKEN_VARIABLE}")
+    if any(c.isspace() or not c.isprintable() for c in url):
+        raise ConfigError(f"--url: {peer_words(repr(url))}: leave out spaces and line breaks")
     if parts.scheme not in ("http", "https") or not host or parts.path.strip("/"):
         raise ConfigError(f"--url: {peer_words(repr(url))} is not such as {_URL}")
     if parts.scheme == "http":

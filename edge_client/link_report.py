@@ -44,7 +44,7 @@ class LinkReport:
         self._changed = threading.Condition(threading.RLock())
         self._open: CallFailed | None = None
         # What gRPC said, and what was found behind it.
-        self._found: tuple[Cause, Cause] | None = None
+        self._found: tuple[Cause, Cause | None] | None = None
         self._ever_ready = False
 
     def record(self) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class LinkReport:
         with self._changed:
             if failure.cause not in VAGUE:
                 self._found = None
-                self._tell(failure, failure.cause)
+                self._tell(failure)
             elif self._found is not None and self._found[0] is failure.cause:
                 self._tell(failure, self._found[1])
             else:
@@ -70,9 +70,9 @@ class LinkReport:
         failure = self._open
         if failure is None:
             return
-        found = failure.cause
+        found = None
         try:
-            found = self._diagnose() or found
+            found = self._diagnose()
         except Exception:  # the link goes on, whatever a look meets
             _log.debug("no diagnosis", exc_info=True)
         with self._changed:
@@ -84,9 +84,9 @@ class LinkReport:
         """A frame's call failed; ``opened``: and with it the link was given up for now."""
         with self._changed:
             if opened:
-                self._tell(failure, failure.cause, by_call=True)
+                self._tell(failure, by_call=True)
             else:
-                self._keep(failure, failure.cause)
+                self._keep(failure)
 
     def handshake_succeeded(self) -> None:
         """The server can be used."""
@@ -112,14 +112,17 @@ class LinkReport:
         # As loud as what it takes back: who was warned wants to know.
         _log.warning("the server %s can be used now", self._server)
 
-    def _keep(self, failure: CallFailed, cause: Cause) -> None:
+    def _keep(self, failure: CallFailed, found: Cause | None = None) -> Cause:
+        """``found``: what a look found behind the failure."""
+        cause = found or failure.cause
         said = self.quotable(str(failure))
-        quoted = f" ({said})" if cause is failure.cause and cause in _QUOTED and said else ""
+        quoted = f" ({said})" if found is None and cause in _QUOTED and said else ""
         self.cause = cause
         self._words = f"{came_back(cause, _NAMES)}{quoted}; {what_to_do(cause, _NAMES)}"
+        return cause
 
-    def _tell(self, failure: CallFailed, cause: Cause, by_call: bool = False) -> None:
-        self._keep(failure, cause)
+    def _tell(self, failure: CallFailed, found: Cause | None = None, by_call: bool = False) -> None:
+        cause = self._keep(failure, found)
         if self._outage.failed(cause, time.monotonic(), by_call):
             _log.warning(
                 "the server %s cannot be used: %s. Until then the device answers itself",

@@ -47,11 +47,11 @@ class Cause(StrEnum):
 class Names:
     """What the settings are called where the words are read, and the port that is meant."""
 
-    address: str = "server"
+    address: str = "'server'"
     ca: str = "server_ca"
     cert: str = "client_cert"
     key: str = "client_key"
-    token: str = "token"
+    token: str = "'token'"
     port: str = "gRPC port (50051)"
     protocol: str = "gRPC"
 
@@ -69,17 +69,17 @@ _WORDS: dict[Cause, tuple[str, str]] = {
     Cause.REFUSED: (
         "the connection was refused, nothing listens there",
         (
-            "start the server, or correct the host and port of {address}; a server that listens on "
-            "127.0.0.1 alone (its default) is not reached from elsewhere: start it with --host"
+            "start the server, or correct the host and port in {address}; unless it is started "
+            "with --host, a server listens on 127.0.0.1 alone"
         ),
     ),
     Cause.UNREACHABLE: (
         "there is no way to it",
-        "check this device's network, and the host of {address}",
+        "check this device's network, and the host in {address}",
     ),
     Cause.TIMED_OUT: (
         "nothing answered at that address",
-        "check that the server runs, the host and port of {address}, and firewalls on the way",
+        "check that the server runs, the host and port in {address}, and firewalls on the way",
     ),
     Cause.SILENT: (
         "something listens there, and says nothing in {protocol}",
@@ -95,8 +95,8 @@ _WORDS: dict[Cause, tuple[str, str]] = {
     Cause.NO_ANSWER: (
         "no answer came in time",
         (
-            "the server is busy or the network slow; where it stays so, look at the server's log, or "
-            "give more time with deadline_ms"
+            "the server is busy or the network slow; where it stays so, look at the server's log, "
+            "or give more time with deadline_ms"
         ),
     ),
     Cause.BROKEN: (
@@ -140,8 +140,8 @@ _WORDS: dict[Cause, tuple[str, str]] = {
     Cause.PLAIN_SERVER: (
         "it does not speak TLS",
         (
-            "turn TLS on at the server (tls_cert, tls_key), or where plain text will do, use none here "
-            "({ca})"
+            "turn TLS on at the server (tls_cert, tls_key), or where plain text will do, leave out "
+            "{ca}"
         ),
     ),
     Cause.TLS_SERVER: (

@@ -13,6 +13,8 @@ from pathlib import Path
 from shared.errors import ConfigError
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+# OpenSSL's reasons for a key that is sound, and not this certificate's.
+_OF_ANOTHER = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 # More is no certificate, and may be a device that never ends.
 _LONGEST_BYTES = 16 * 2**20
 
@@ -79,7 +81,7 @@ def read_certificates(
                 f"write it without one (openssl pkey -in {key} -out ...)"
             ) from None
         except ssl.SSLError as error:
-            if error.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"):
+            if error.reason in _OF_ANOTHER:
                 raise ConfigError(
                     f"{key_name}: {key} is not the key of {cert_name}, {cert}"
                 ) from error
