@@ -10,7 +10,8 @@ from shared.cause import Cause
 
 # These come of more than one fault: a look of one's own tells more (``diagnosis.py``).
 VAGUE = frozenset(
-    {Cause.CLOSED, Cause.NO_ANSWER, Cause.TLS_FAILED, Cause.PLAIN_SERVER, Cause.OTHER_PROTOCOL}
+    {Cause.CLOSED, Cause.NO_ANSWER, Cause.TLS_FAILED, Cause.PLAIN_SERVER, Cause.OTHER_PROTOCOL,
+     Cause.CERTIFICATE_UNKNOWN}
 )  # fmt: skip
 
 # Our own code decides where there is one.

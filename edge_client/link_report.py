@@ -83,6 +83,8 @@ class LinkReport:
     def call_failed(self, failure: CallFailed, opened: bool) -> None:
         """A frame's call failed; ``opened``: and with it the link was given up for now."""
         with self._changed:
+            if failure.cause is Cause.CLOSED:  # it was open before
+                failure = CallFailed(failure.reason, str(failure), Cause.BROKEN)
             if opened:
                 self._tell(failure, by_call=True)
             else:

@@ -30,6 +30,7 @@ from edge_client.diagnosis import diagnose
 from edge_client.link import Link
 from shared.cause import Cause
 from shared.certificates import Certificates
+from shared.contracts import Reason
 from shared.errors import ConfigError
 from shared.stubs.splitfer.v1.splitfer_pb2_grpc import add_SplitFerServicer_to_server
 from tests.certificates import authority, certificate
@@ -263,6 +264,47 @@ def test_a_cause_that_changes_is_told_and_so_is_the_end(caplog: pytest.LogCaptur
         True, True, True,
     ], said  # fmt: skip
     assert len(said) == 3
+
+
+def test_calls_that_fail_while_handshakes_succeed_are_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = PlayedServer()
+    server.start()
+    server.played.refuse = (grpc.StatusCode.RESOURCE_EXHAUSTED, "overloaded")
+    with caplog.at_level(logging.WARNING), linked(f"127.0.0.1:{server.port}", PLAIN) as link:
+        try:
+            for _ in range(3):  # each time the breaker opens, and a handshake closes it again
+                wait_until(lambda: link.refusal is None, "the handshake")
+                assert outcome(link) is Reason.OVERLOADED
+                assert outcome(link) is Reason.OVERLOADED
+                assert outcome(link) is Reason.OVERLOADED
+                assert link.cause is Cause.OVERLOADED
+            wait_until(lambda: link.refusal is None, "the handshake")
+            server.played.refuse = None
+            assert outcome(link) is None
+        finally:
+            server.stop()
+    busy, over = (record.getMessage() for record in caplog.records)
+    assert "too busy (as the play says)" in busy
+    assert "can be used now" in over
+
+
+def test_a_server_that_stops_is_not_said_to_refuse_connections_at_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = PlayedServer()
+    server.start()
+    with caplog.at_level(logging.WARNING), linked(f"127.0.0.1:{server.port}", PLAIN) as link:
+        assert link.wait_for_handshake(10)
+        assert outcome(link) is None
+        server.stop()
+        wait_until(lambda: outcome(link) is Reason.BREAKER_OPEN, "the breaker to open")
+        wait_until(lambda: link._breaker.probes >= 2, "two handshakes")
+        assert link.cause is Cause.REFUSED
+    assert not any("at once" in record.getMessage() for record in caplog.records)
+    assert "refused" in caplog.records[-1].getMessage()
+    assert len(caplog.records) <= 2, "the connection that broke, and that there is no other"
 
 
 class Parrot(Played):
