@@ -13,6 +13,7 @@ from pydantic_settings import NoDecode
 
 from cloud_server.allowance import CallerLimits
 from cloud_server.ray_scale import RayScale
+from shared.bearer_token import token_fault
 from shared.contracts import Device, Limits
 from shared.prior import Prior
 from shared.settings import Settings
@@ -137,9 +138,11 @@ class CloudConfig(Settings):
 
     @field_validator("token")
     @classmethod
-    def _not_empty(cls, token: SecretStr | None) -> SecretStr | None:
+    def _can_be_sent(cls, token: SecretStr | None) -> SecretStr | None:
         if token is not None and not token.get_secret_value().strip():
             raise ValueError("an empty token protects nothing; leave it out or set one")
+        if token is not None and (fault := token_fault(token.get_secret_value())):
+            raise ValueError(f"the token {fault}")
         return token
 
     @model_validator(mode="after")

@@ -6,19 +6,24 @@ import argparse
 import http.client
 import json
 import os
-import ssl
 import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from shared.bearer_token import token_fault
+from shared.cause import Cause, Names, came_back, cause_of_error, what_to_do
+from shared.certificates import read_certificates
 from shared.errors import ConfigError, LinkError, RefusedChange, SplitFerError, WeightsError
+from shared.peer_words import peer_words
 
 TOKEN_VARIABLE = "SPLITFER_ADMIN_TOKEN"
 MODELS = "/v1/admin/models"
 _URL = "http://127.0.0.1:8080"
 # Loading takes seconds, and unloading as long as the longest deadline under way.
 _PATIENCE_S = 600.0
+_CONNECT_S = 10.0
+_NAMES = Names("--url", "--ca", "--cert", "--key", TOKEN_VARIABLE, "HTTP port (8080)", "HTTP")
 _ERRORS: dict[str, type[SplitFerError]] = {"weights": WeightsError, "refused": RefusedChange}
 # Certificates to trust; a certificate of the caller's own, and its key.
 _Pems = tuple[Path | None, Path | None, Path | None]
@@ -89,15 +94,20 @@ def _request(arguments: argparse.Namespace) -> tuple[str, str, dict[str, Any] | 
 def _ask(url: str, pems: _Pems, method: str, path: str, body: dict[str, Any] | None) -> Any:
     headers = {"Content-Type": "application/json"} if body is not None else {}
     if token := os.environ.get(TOKEN_VARIABLE):
+        if fault := token_fault(token):
+            raise ConfigError(f"{TOKEN_VARIABLE}: the token {fault}")
         headers["Authorization"] = f"Bearer {token}"
     # Not urllib's opener: it would send the token through the proxy of the environment.
     connection = _connection(url, pems)
     try:
+        connection.timeout = _CONNECT_S
+        connection.connect()
+        connection.sock.settimeout(_PATIENCE_S)
         connection.request(method, path, json.dumps(body) if body is not None else None, headers)
         response = connection.getresponse()
         text = response.read()
     except (OSError, http.client.HTTPException, UnicodeError) as error:
-        raise LinkError(f"{url} cannot be asked: {error}") from error
+        raise LinkError(_why(url, pems[1], error)) from error
     finally:
         connection.close()
     try:
@@ -106,8 +116,35 @@ def _ask(url: str, pems: _Pems, method: str, path: str, body: dict[str, Any] | N
             return reply
         code, message = reply["error"]["code"], reply["error"]["message"]
     except (ValueError, KeyError, TypeError):
-        raise LinkError(f"{url} gave {response.status}, and not as this server does") from None
-    raise _ERRORS.get(code, SplitFerError)(message)
+        raise LinkError(
+            f"{url} gave {response.status}, and not as this server does; let --url name "
+            f"cloud-server's {_NAMES.port}"
+        ) from None
+    raise _ERRORS.get(code, SplitFerError)(peer_words(str(message), token, 1000))
+
+
+def _why(url: str, cert: Path | None, error: Exception) -> str:
+    """One line: what came back from ``url``, and what to do. ``cert`` is the caller's own."""
+    cause: Cause | None = None
+    hung_up = isinstance(error, http.client.RemoteDisconnected)
+    if hung_up and url.startswith("https:"):
+        # Version 1.3 of TLS lets the client finish before the server looks at its certificate.
+        cause = Cause.CERTIFICATE_REFUSED if cert else Cause.CERTIFICATE_WANTED
+    elif hung_up:
+        cause = Cause.CLOSED
+    elif isinstance(error, http.client.HTTPException):  # it answered, and not in HTTP
+        cause = Cause.OTHER_PROTOCOL
+    elif isinstance(error, OSError):
+        cause = cause_of_error(error)
+    if cause is None:
+        return f"{url} cannot be asked: {peer_words(str(error))}"
+    todo = what_to_do(cause, _NAMES)
+    if cause in (Cause.CLOSED, Cause.OTHER_PROTOCOL) and url.startswith("http:"):
+        todo += "; where it uses TLS, begin --url with https"
+    elif cause is Cause.PLAIN_SERVER:
+        todo = "begin --url with http, or turn TLS on at the server (tls_cert, tls_key)"
+    said = peer_words(str(error))
+    return f"{url} cannot be asked: {came_back(cause, _NAMES)} ({said}); {todo}"
 
 
 def _connection(url: str, pems: _Pems) -> http.client.HTTPConnection:
@@ -117,14 +154,15 @@ def _connection(url: str, pems: _Pems) -> http.client.HTTPConnection:
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise ConfigError(f"--url: {error}") from error
+    if "@" in parts.netloc:
+        raise ConfigError(f"--url: leave out user and password; the token is in {TOKEN_VARIABLE}")
+    if any(c.isspace() or not c.isprintable() for c in url):
+        raise ConfigError(f"--url: {peer_words(repr(url))}: leave out spaces and line breaks")
     if parts.scheme not in ("http", "https") or not host or parts.path.strip("/"):
-        raise ConfigError(f"--url: {url!r} is not such as {_URL}")
+        raise ConfigError(f"--url: {peer_words(repr(url))} is not such as {_URL}")
     if parts.scheme == "http":
         return http.client.HTTPConnection(host, port, timeout=_PATIENCE_S)
-    try:
-        context = ssl.create_default_context(cafile=ca)
-        if cert is not None:
-            context.load_cert_chain(cert, key)
-    except OSError as error:
-        raise ConfigError(f"--ca, --cert, --key: {error}") from error
+    if (cert is None) != (key is None):
+        raise ConfigError("--cert and --key go together: set both or none")
+    context = read_certificates(ca, cert, key, ("--ca", "--cert", "--key")).context()
     return http.client.HTTPSConnection(host, port, timeout=_PATIENCE_S, context=context)

@@ -9,7 +9,9 @@ from typing import Any, Generic, TypeVar
 
 import grpc
 
-from edge_client.reasons import reason_of_call
+from edge_client.call_cause import cause_of_call, plain_words
+from edge_client.reasons import code_of_call, reason_of_call
+from shared.cause import Cause
 from shared.contracts import Reason
 from shared.errors import LinkError
 
@@ -18,12 +20,34 @@ T = TypeVar("T")
 FRAMING_BYTES = 5
 
 
-class CallFailed(LinkError):
-    """A call brought no answer; ``reason`` says why the edge answers alone."""
+# Where nothing but the reason is known.
+_CAUSES = {
+    Reason.LINK_DOWN: Cause.BROKEN,
+    Reason.BREAKER_OPEN: Cause.BROKEN,
+    Reason.DEADLINE: Cause.NO_ANSWER,
+    Reason.MODEL_MISMATCH: Cause.MODEL_MISMATCH,
+    Reason.OVERLOADED: Cause.OVERLOADED,
+    Reason.NOT_READY: Cause.NOT_READY,
+    Reason.UNAUTHORISED: Cause.UNAUTHORISED,
+    Reason.SERVER_ERROR: Cause.SERVER_ERROR,
+}
 
-    def __init__(self, reason: Reason, detail: str) -> None:
+
+class CallFailed(LinkError):
+    """A call brought no answer; ``reason`` says why the edge answers alone, ``cause`` what is
+    wrong with the server or the way to it."""
+
+    def __init__(self, reason: Reason, detail: str, cause: Cause | None = None) -> None:
         super().__init__(detail)
         self.reason = reason
+        self.cause = cause or _CAUSES[reason]
+
+    @classmethod
+    def of(cls, error: Any) -> CallFailed:
+        """From gRPC's error of a call."""
+        details = plain_words(error.details() or "")
+        cause = cause_of_call(error.code(), details, code_of_call(error))
+        return cls(reason_of_call(error), details or str(error.code()), cause)
 
 
 class Call(Generic[T]):
@@ -69,7 +93,7 @@ class Call(Generic[T]):
             return CallFailed(Reason.SERVER_ERROR, "the reply was damaged, or is another call's")
         if error is None or isinstance(error, CallFailed):
             return error
-        return CallFailed(reason_of_call(error), error.details() or str(error.code()))
+        return CallFailed.of(error)
 
     def result(self) -> T:
         """The reply of an ended call.

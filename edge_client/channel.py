@@ -22,6 +22,8 @@ OPTIONS = (
     # A replaced channel must not get the broken connection of the one before.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_retries", 0),
+    # The environment's proxy is for browsers: most let no gRPC pass, and it need not be on the way.
+    ("grpc.enable_http_proxy", 0),
     ("grpc.max_send_message_length", _LIMITS.body_bytes),
     ("grpc.max_receive_message_length", _LIMITS.infer_message_bytes),
 )

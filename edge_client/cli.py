@@ -92,6 +92,7 @@ def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
         finally:
             feed.close()
             summary = ledger.summary(feed.dropped, recognizer.link_counts.wire_bytes)
+            summary["link"] = recognizer.link_report()
             summary["policy"] = {"name": config.wanted.value, **recognizer.policy_report()}
             summary["output_failures"] = dict(outputs.failures)
             if arguments.summary:

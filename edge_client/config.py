@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from edge_client.address import parse_address
 from edge_client.decision import Objective
+from shared.bearer_token import token_fault
 from shared.contracts import Limits
 from shared.labels import LabelSet
 from shared.prior import Prior
@@ -87,10 +89,15 @@ class EdgeConfig(Settings):
     @classmethod
     def _host_and_port(cls, server: str | None) -> str | None:
         if server is not None:
-            host, _, port = server.rpartition(":")
-            if not host or not port.isdigit() or not 0 < int(port) < 65536:
-                raise ValueError(f"expected host:port, not {server!r}")
+            parse_address(server)
         return server
+
+    @field_validator("token")
+    @classmethod
+    def _fits_a_header(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and (fault := token_fault(token.get_secret_value())):
+            raise ValueError(f"the token {fault}")
+        return token
 
     @model_validator(mode="after")
     def _policy_has_its_server(self) -> EdgeConfig:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from edge_client.prediction import Candidate, FrameFacts, Prediction
+from shared.cause import Cause
 from shared.contracts import Path, Reason
 
 
@@ -39,7 +40,8 @@ class Decision:
 
     ``shadow``: the device answers too, for comparison. ``probe``: what is tried with this frame.
     On `local` it is sent beside, and nobody waits for it; else it is the path itself. ``stands``:
-    it was made for an earlier frame, with these predictions, and nothing new is known.
+    it was made for an earlier frame, with these predictions, and nothing new is known. ``cause``:
+    what the link's ``refusal`` comes from.
     """
 
     chosen: Candidate
@@ -51,6 +53,7 @@ class Decision:
     probe: Candidate | None = None
     shadow: bool = False
     refusal: Reason | None = None
+    cause: Cause | None = None
     stands: bool = False
 
     @property
@@ -69,6 +72,7 @@ class Decision:
             "probe": self.probe.name if self.probe else None,
             "shadow": self.shadow,
             "refusal": self.refusal.value if self.refusal else None,
+            "cause": self.cause.value if self.cause else None,
             "elapsed_ms": round(self.frame.elapsed_ms, 1),
             "faces": self.frame.faces,
             "predictions": {one.candidate.name: _record(one) for one in self.predictions},

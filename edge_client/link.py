@@ -23,9 +23,10 @@ from google.protobuf.message import Message
 from edge_client import breaker as machine
 from edge_client.breaker import Breaker, LinkState
 from edge_client.call import FRAMING_BYTES, Call, CallFailed
-from edge_client.reasons import reason_of_call
+from edge_client.link_report import LinkReport
 from edge_client.streams import Streams
 from edge_client.tracing import NoTracing
+from shared.cause import Cause
 from shared.contracts import SCHEMA_VERSION, Reason
 from shared.deadline import Deadline
 from shared.labels import LABELS, LabelSet
@@ -56,8 +57,10 @@ class Link:
     """A server, by way of channels from ``open_channel``. Safe to use from several threads.
 
     ``fingerprint`` and ``codecs`` are of this device's weights, ``labels`` whose labels it asks
-    for; ``stream`` says whether latents go on a stream where the server offers one; ``on`` also
-    says so where it offers none.
+    for; ``stream`` says whether latents go
+    on a stream where the server offers one; ``on`` also says so where it offers none. ``server``
+    is its name in the log; ``diagnose`` is asked, from the keeper's thread, where gRPC does not say
+    why the server cannot be used: its cause, or None where it finds none.
     """
 
     def __init__(
@@ -70,6 +73,8 @@ class Link:
         tracing: NoTracing | None = None,
         stream: StreamUse = "auto",
         labels: LabelSet = LabelSet.FER2013,
+        server: str = "(unnamed)",
+        diagnose: Callable[[], Cause | None] = lambda: None,
     ) -> None:
         self._stream_use = stream
         self._streams: Streams | None = None
@@ -84,7 +89,7 @@ class Link:
         self._channel: grpc.Channel | None = None
         self._stub: SplitFerStub | None = None
         self._closing = False
-        self._said = ""
+        self._told = LinkReport(server, token, diagnose)
         self._keeper = threading.Thread(target=self._keep, name="link", daemon=True)
         self._keeper.start()
 
@@ -99,6 +104,15 @@ class Link:
     def refusal(self) -> Reason | None:
         """Why nothing can be sent now; None where it can."""
         return self._breaker.refusal
+
+    @property
+    def cause(self) -> Cause | None:
+        """Of the last failure; None where there was none."""
+        return self._told.cause
+
+    def report(self) -> dict[str, Any]:
+        """For the summary: see docs/records.md. Waits while a failure is being looked into."""
+        return {**self._told.record(), "state": self.state.value}
 
     def wait_for_handshake(self, seconds: float) -> bool:
         """Wait until the first handshake ended either way; whether the link is ready."""
@@ -208,11 +222,15 @@ class Link:
                 self.counts.wire_bytes += call.result().ByteSize() + FRAMING_BYTES
                 self.counts.late_answers += call.abandoned
                 self._move(machine.call_succeeded(self._breaker))
+                self._told.call_succeeded()
                 return
             self.counts.failed_calls += 1
-            now_s = time.monotonic()
-            self._move(machine.call_failed(self._breaker, failure.reason, now_s, self._draw()))
-        _log.debug("call failed: %s (%s)", failure.reason, failure)
+            now_s, before = time.monotonic(), self._breaker
+            self._move(machine.call_failed(before, failure.reason, now_s, self._draw()))
+            # What was under way when the link went tells nothing new.
+            if before.state is LinkState.READY and not self._closing:
+                self._told.call_failed(failure, opened=self._breaker.state is LinkState.OPEN)
+        _log.debug("call failed: %s (%s)", failure.reason, self._told.quotable(str(failure)))
 
     # -- the keeper ----------------------------------------------------------------------------
 
@@ -233,13 +251,14 @@ class Link:
             failure = self._handshake()
             with self._changed:
                 if failure is None:
-                    self._say("the server has the same weights; the link is ready", logging.INFO)
+                    self._told.handshake_succeeded()
                     self._move(machine.handshake_succeeded(self._breaker))
                     continue
-                if failure.reason in (Reason.MODEL_MISMATCH, Reason.UNAUTHORISED):
-                    self._say(str(failure), logging.WARNING)
+                if not self._closing:
+                    self._told.handshake_failed(failure)
                 now_s, jitter = time.monotonic(), self._draw()
                 self._move(machine.handshake_failed(self._breaker, failure.reason, now_s, jitter))
+            self._told.look_into()
 
     def _until_probe_s(self) -> float | None:
         """Seconds until the next probe; None where there is none to come."""
@@ -261,11 +280,11 @@ class Link:
                 metadata=self._metadata,
             )
         except grpc.RpcError as error:
-            return CallFailed(reason_of_call(error), f"handshake: {error.details()}")
+            return CallFailed.of(error)
         except ValueError as error:  # closed under us
             return CallFailed(Reason.LINK_DOWN, str(error))
         if model is None:  # gRPC takes a damaged stream for a reply without a message
-            return CallFailed(Reason.SERVER_ERROR, "handshake: a reply without a message")
+            return CallFailed(Reason.SERVER_ERROR, "a reply without a message")
         if difference := _difference(model, self._fingerprint, self._codecs, self._labels):
             return CallFailed(Reason.MODEL_MISMATCH, difference)
         with self._changed:
@@ -285,37 +304,26 @@ class Link:
         if channel is not None:
             channel.close()
 
-    def _say(self, text: str, level: int) -> None:
-        """Log ``text`` unless it was the last thing said: a state is told once, not per probe."""
-        if text != self._said:
-            _log.log(level, text)
-            self._said = text
-
 
 def _difference(
     model: pb.Model, fingerprint: str, codecs: frozenset[str], labels: LabelSet
 ) -> str:  # fmt: skip
     """What keeps this edge from using the server's model; empty where nothing does."""
     if model.schema_version != SCHEMA_VERSION:
-        return (
-            f"the server speaks schema {model.schema_version}, this device {SCHEMA_VERSION}: "
-            "answering locally; install the same version on both"
-        )
+        return f"this device speaks schema {SCHEMA_VERSION}, the server {model.schema_version}"
     if model.fingerprint != fingerprint:
         return (
-            f"the server has weights {', '.join(model.served) or model.fingerprint}, this device "
-            f"{fingerprint}: "
-            "answering locally; give both the same weights"
+            f"this device has weights {fingerprint}, "
+            f"the server {', '.join(model.served) or model.fingerprint}"
         )
     if tuple(model.labels) != LABELS:
-        return f"the server's labels are {list(model.labels)}, this device's {list(LABELS)}"
+        return f"this device's labels are {list(LABELS)}, the server's {list(model.labels)}"
     if not codecs <= set(model.codecs):
-        return f"the server reads codecs {list(model.codecs)}, this device writes {sorted(codecs)}"
+        return f"this device writes codecs {sorted(codecs)}, the server reads {list(model.codecs)}"
     # A server from before there were two says none, and answers FER2013's.
     offered = list(model.label_sets) or [LabelSet.FER2013.value]
     if labels not in offered:
         return (
-            f"the server answers labels {', '.join(offered)}, this device asks for {labels.value}: "
-            "answering locally; give the server the same tails"
+            f"this device asks for labels {labels.value}, the server answers {', '.join(offered)}"
         )
     return ""

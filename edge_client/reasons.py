@@ -33,9 +33,17 @@ def reason_of_code(code: str) -> Reason:
     return _BY_CODE.get(code, Reason.SERVER_ERROR)
 
 
-def reason_of_call(error: grpc.RpcError) -> Reason:
-    """The reason for a failed call."""
+def code_of_call(error: grpc.RpcError) -> str | None:
+    """Our own code of a failed call; None where it has none."""
     for entry in error.trailing_metadata() or ():
         if entry.key == CODE_KEY:
-            return reason_of_code(str(entry.value))
+            return str(entry.value)
+    return None
+
+
+def reason_of_call(error: grpc.RpcError) -> Reason:
+    """The reason for a failed call."""
+    code = code_of_call(error)
+    if code is not None:
+        return reason_of_code(code)
     return _BY_STATUS.get(error.code(), Reason.SERVER_ERROR)

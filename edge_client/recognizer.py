@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,20 +18,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_client.address import parse_address
 from edge_client.channel import open_channel
 from edge_client.chooser import make_chooser
 from edge_client.config import EdgeConfig, Policy, load_config
 from edge_client.decision import Decision
+from edge_client.diagnosis import diagnose
 from edge_client.head import Device
-from edge_client.link import Link, LinkCounts
+from edge_client.link import HANDSHAKE_TIMEOUT_S, Link, LinkCounts
 from edge_client.offload import Offload
 from edge_client.tracing import open_tracing
+from shared.certificates import read_certificates
 from shared.contracts import FaceAnswer
-from shared.errors import ConfigError, ImageError, SourceError
+from shared.errors import ImageError, SourceError
 from shared.picture import decode_picture
 
-# Long enough for a handshake across a slow link; a server that is down refuses at once.
-CONNECT_WAIT_S = 1.0
+# A server that is down refuses at once; longer than a handshake may take, so that its outcome is
+# known before the first face.
+CONNECT_WAIT_S = HANDSHAKE_TIMEOUT_S + 0.2
 # A single picture is not a frame of a stream: nobody waits for the next one.
 PICTURE_DEADLINE_MS = 1000.0
 
@@ -62,21 +67,26 @@ class Recognizer:
 
     def _open(self, config: EdgeConfig) -> None:
         self._config = config
+        certificates = read_certificates(config.server_ca, config.client_cert, config.client_key)
         device = Device(config)
         self.fingerprint = device.fingerprint
         self._tracing = open_tracing(config.otlp_endpoint)
         self._link: Link | None = None
         if config.server is not None:
-            token = config.token.get_secret_value() if config.token else None
-            try:
-                files = (config.server_ca, config.client_cert, config.client_key)
-                opener = partial(open_channel, config.server, *map(_pem, files))
-                self._link = Link(
-                    opener, device.fingerprint, device.codecs, token,
-                    tracing=self._tracing, stream=config.stream, labels=device.label_set,
-                )  # fmt: skip
-            except OSError as error:
-                raise ConfigError(f"server_ca, client_cert, client_key: {error}") from error
+            address = parse_address(config.server)
+            self._link = Link(
+                partial(
+                    open_channel, str(address), certificates.ca, certificates.cert, certificates.key
+                ),
+                device.fingerprint,
+                device.codecs,
+                config.token.get_secret_value() if config.token else None,
+                tracing=self._tracing,
+                stream=config.stream,
+                labels=device.label_set,
+                server=str(address),
+                diagnose=partial(diagnose, address, certificates),
+            )
             self._link.wait_for_handshake(CONNECT_WAIT_S)
         self._chooser = make_chooser(config, device.manifest, device.rate, device.label_set)
         cascade = config.cascade_threshold if config.wanted is Policy.CASCADE else None
@@ -117,10 +127,18 @@ class Recognizer:
         """What crossed the link so far."""
         return self._link.counts if self._link else LinkCounts()
 
+    def link_report(self) -> dict[str, Any] | None:
+        """The server, whether it can be used, and the last failure: see docs/records.md. None
+        without a server."""
+        return self._link.report() if self._link else None
+
     @property
     def decision(self) -> Decision | None:
         """Of the last frame: its path and why; None where there was nothing to decide."""
-        return self._chooser.decision
+        decision = self._chooser.decision
+        if decision is None or decision.refusal is None or self._link is None:
+            return decision
+        return replace(decision, cause=self._link.cause)
 
     def policy_report(self) -> dict[str, Any]:
         """What the policy did so far: see docs/records.md."""
@@ -153,7 +171,3 @@ class Recognizer:
             return decode_picture(data, self._config.picture_pixels)
         except ImageError as error:
             raise type(error)(f"{os.fspath(image)}: {error}") from error
-
-
-def _pem(path: Path | None) -> bytes | None:
-    return path.read_bytes() if path else None

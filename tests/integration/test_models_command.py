@@ -23,6 +23,7 @@ from shared.latent import Latent
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
 from shared.weights import Weights, default_folder
+from tests.certificates import authority, certificate
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess
 from tests.processes import wait_until
 
@@ -135,17 +136,59 @@ def test_only_an_admin_may(
 @pytest.mark.parametrize(
     ("url", "code", "why"),
     [
-        ("http://127.0.0.1:9", 1, "cannot be asked"),
+        ("http://127.0.0.1:9", 1, "the connection was refused"),
+        ("http://no-such-host.invalid:8080", 1, "name"),
         ("127.0.0.1:8080", 2, "--url"),
         ("http://[", 2, "--url"),
         ("http://127.0.0.1:8080/elsewhere", 2, "--url"),
+        ("http://127.0.0.1:8080\n", 2, "line breaks"),
+        ("http://a b:8080", 2, "spaces"),
+        ("http://me:sesame@127.0.0.1:8080", 2, "leave out user and password"),
     ],
 )
 def test_a_server_that_is_not_there(
     url: str, code: int, why: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["models", "--url", url, "list"]) == code
-    assert why in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert why in line
+    assert "sesame" not in line
+
+
+@pytest.mark.parametrize("token", ["ses\name", "sesäme", "ses ame"])
+def test_a_token_that_cannot_be_sent(
+    token: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPLITFER_ADMIN_TOKEN", token)
+    assert run(["models", "list"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "SPLITFER_ADMIN_TOKEN: the token holds" in line
+    assert token not in line
+
+
+def test_a_server_that_cannot_work_says_why(
+    old_weights_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    authority(tmp_path, "ca")
+    authority(tmp_path, "strange-ca")
+    certificate(tmp_path, "server", "ca")
+    tls = {name: str(tmp_path / f"server.{end}") for name, end in
+           (("tls_cert", "pem"), ("tls_key", "key"))}  # fmt: skip
+    ca, strange = str(tmp_path / "ca.pem"), str(tmp_path / "strange-ca.pem")
+
+    def says(url: str, *flags: str) -> str:
+        assert run(["models", "--url", url, *flags, "list"]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        return line
+
+    with serving(old_weights_folder, tmp_path) as server:
+        assert "HTTP port" in says(f"http://{server.grpc}")
+        assert "does not speak TLS" in says(f"https://{server.http}", "--ca", ca)
+    with serving(old_weights_folder, tmp_path, **tls) as server:
+        assert "begin --url with https" in says(f"http://{server.http}")
+        assert "--ca" in says(f"https://{server.http}", "--ca", strange)
+    with serving(old_weights_folder, tmp_path, **tls, tls_client_ca=ca) as server:
+        assert "set --cert and --key" in says(f"https://{server.http}", "--ca", ca)
 
 
 def slow_to_load(root: Path) -> Path:

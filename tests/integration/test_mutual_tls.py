@@ -1,7 +1,6 @@
 """Mutual TLS on both protocols: who shows no certificate, or a stranger's, is not heard."""
 
 import ssl
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,32 +11,15 @@ import pytest
 from edge_client.channel import open_channel
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
+from tests.certificates import authority, certificate
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess
-
-EC = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-
-
-def openssl(folder: Path, *words: str) -> None:
-    subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-
-
-def certificate(folder: Path, name: str, signer: str) -> None:
-    """``name.pem`` and ``name.key``, signed by ``signer``."""
-    openssl(
-        folder, "req", "-x509", *EC, "-keyout", f"{name}.key", "-out", f"{name}.pem",
-        "-CA", f"{signer}.pem", "-CAkey", f"{signer}.key", "-days", "2", "-subj", f"/CN={name}",
-        "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE",
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tls")
     for ca in ("ca", "strange-ca"):
-        openssl(
-            folder, "req", "-x509", *EC, "-keyout", f"{ca}.key", "-out", f"{ca}.pem",
-            "-days", "2", "-subj", f"/CN={ca}",
-        )  # fmt: skip
+        authority(folder, ca)
     certificate(folder, "server", "ca")
     certificate(folder, "edge", "ca")
     certificate(folder, "stranger", "strange-ca")

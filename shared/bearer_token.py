@@ -1,0 +1,16 @@
+"""What a bearer token may consist of."""
+
+from __future__ import annotations
+
+
+def token_fault(token: str) -> str | None:
+    """Why ``token`` cannot stand in a header; None where it can. It is not quoted."""
+    if "\n" in token or "\r" in token:
+        return "holds a line break, perhaps from the file it was read from; leave that out"
+    if any(c.isspace() for c in token):
+        return "holds a space or a tab; leave it out"
+    if not token.isascii():
+        return "holds a letter outside ASCII; a token is made of ASCII letters, digits and signs"
+    if not token.isprintable():
+        return "holds a control character; a token is made of ASCII letters, digits and signs"
+    return None
