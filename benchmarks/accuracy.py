@@ -17,21 +17,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import calibration, through_detector
+from benchmarks import calibration, crowd, through_detector
 from benchmarks.bootstrap import difference, points
 from benchmarks.command import finish
 from benchmarks.machine import describe_machine, machine_line
 from benchmarks.paths import TOGETHER, Column, Paths, Scores, measure
 from benchmarks.picture_codec import NAMES, PictureCodec, picture_codec
+from benchmarks.truth import add_truth, faces_of, label_set_of
 from shared.contracts import Path as AnswerPath
 from shared.labels import LabelSet
+from shared.prior import balanced
 from shared.weights import Weights, default_folder
 from training.datasets import DataError, Faces, data_path, load_fer2013
 from training.duplicates import TRAINING, copied
 from training.figure_file import figure_path
+from training.votes import Votes, load_votes, votes_or_none
 
 USAGES = ("PublicTest", "PrivateTest", TRAINING)
 ALL = "all"
+# What the prior changes, of the figures by votes.
+BALANCED_FIGURES = ("protocol", "plurality", "macro_f1", "macro_recall", "recall")
 
 
 def columns_of(weights: Weights, path: str, rate: str) -> dict[str, Column]:
@@ -53,18 +58,37 @@ def columns_of(weights: Weights, path: str, rate: str) -> dict[str, Column]:
 def row(
     scores: Scores, labels: NDArray[np.int64], has_copy: NDArray[np.bool_] | None
 ) -> dict[str, Any]:
-    """Accuracy (a fraction) with its 95 % interval, and bytes a face where any are sent."""
-    right, sent = scores.right(labels), scores.sent_bytes
+    """Accuracy (a fraction) by FER2013's label with its 95 % interval."""
+    right = scores.right(labels)
     found: dict[str, Any] = {
         "accuracy": round(float(right.mean()), 6),
+        "n": len(right),
         "interval_95": wilson(int(right.sum()), len(right)),
     }
     if has_copy is not None and not has_copy.all():
         found["accuracy_without_copies"] = round(float(right[~has_copy].mean()), 6)
-    if sent.any():
-        p50, p95 = np.percentile(sent, (50, 95))
-        found["bytes_mean"] = round(float(sent.mean()), 1)
-        found |= {"bytes_p50": float(p50), "bytes_p95": float(p95), "bytes_max": int(sent.max())}
+    return found
+
+
+def bytes_row(sent: NDArray[np.int64]) -> dict[str, Any]:
+    """Bytes a face; nothing where none are sent."""
+    if not sent.any():
+        return {}
+    p50, p95 = np.percentile(sent, (50, 95))
+    return {
+        "bytes_mean": round(float(sent.mean()), 1),
+        "bytes_p50": float(p50), "bytes_p95": float(p95), "bytes_max": int(sent.max()),
+    }  # fmt: skip
+
+
+def crowd_row(
+    probabilities: NDArray[np.float32], votes: Votes, prior: NDArray[np.float64] | None
+) -> dict[str, Any]:
+    """Answers measured by people's votes; with the ``prior`` of training, under an even one too."""
+    found = crowd.measure(probabilities, votes)
+    if prior is not None:
+        even = crowd.measure(balanced(probabilities, prior), votes)
+        found["balanced"] = {key: even[key] for key in BALANCED_FIGURES}
     return found
 
 
@@ -77,27 +101,49 @@ def wilson(right: int, n: int) -> list[float]:
 
 
 def by_path(
-    paths: Paths, columns: dict[str, Column], faces: Faces, arguments: argparse.Namespace
-) -> dict[str, Any]:
-    """Accuracy and bytes of every column, differences between paths and to other weights."""
+    paths: Paths, columns: dict[str, Column], faces: Faces, votes: Votes | None,
+    arguments: argparse.Namespace,
+) -> dict[str, Any]:  # fmt: skip
+    """Accuracy and bytes of every column in both label sets, differences between paths and to other
+    weights."""
     scores = measure(paths, list(columns.values()), faces.pictures, arguments.picture_codec)
     has_copy = _with_a_copy_in_training(faces, arguments)
-    rows = {}
+    by_label, by_votes = paths, paths.asked(paths.weights.manifest.default_label_set)
+    prior = by_votes.weights.manifest.priors.get(by_votes.label_set)
+    rows: dict[str, Any] = {}
+    answers: dict[str, NDArray[np.float32]] = {}
+
+    def add(name: str, rate: int, label: Scores, said: NDArray[np.float32]) -> None:
+        rows[name] = {"fer2013": row(label, faces.labels, has_copy)}
+        answers[name] = said
+        if votes is not None:
+            even = None if prior is None else np.array(prior)
+            rows[name]["crowd"] = crowd_row(said, votes, even)
+        rows[name] |= bytes_row(label.sent_bytes)
+        if label.sent_bytes.any():
+            rows[name]["rate"] = paths.weights.manifest.rates[rate].name
+
     for name, column in columns.items():
-        rows[name] = row(scores[column], faces.labels, has_copy)
-        if column.path is not AnswerPath.LOCAL:
-            rows[name]["rate"] = paths.weights.manifest.rates[column.rate].name
+        label, said = scores[column], scores[column].asked(by_votes.label_set)
+        add(name, column.rate, label, by_votes.probabilities(column, said))
         if column.path is AnswerPath.IMAGE:
             rows[name]["picture_codec"] = str(arguments.picture_codec)
     right = {name: scores[column].right(faces.labels) for name, column in columns.items()}
-    if {"cloud", "local"} <= set(columns):
-        cloud = columns["cloud"]
-        both = paths.together(scores[columns["local"]], scores[cloud], cloud.rate)
-        rows[TOGETHER] = row(both, faces.labels, has_copy)
-        rows[TOGETHER]["rate"] = paths.weights.manifest.rates[cloud.rate].name
     result: dict[str, Any] = {"paths": rows, "differences": {}}
-    if {"cloud", "local"} <= set(right):
+    if {"cloud", "local"} <= set(columns):
+        cloud, local = columns["cloud"], columns["local"]
+        both = by_label.together(scores[local], scores[cloud], cloud.rate)
+        said = by_votes.together(
+            scores[local].asked(by_votes.label_set), scores[cloud].asked(by_votes.label_set),
+            cloud.rate,
+        )  # fmt: skip
+        add(TOGETHER, cloud.rate, both, np.exp(said.logits))
         result["differences"]["cloud - local"] = difference(right["cloud"], right["local"])
+        if votes is not None:
+            labels, chosen = votes.protocol()
+            result["differences"]["cloud - local, crowd"] = difference(*(
+                (answers[name].argmax(axis=1) == labels)[chosen] for name in ("cloud", "local")
+            ))  # fmt: skip
     if has_copy is not None:
         result["copies_in_training"] = int(has_copy.sum())
     if arguments.against:
@@ -147,12 +193,12 @@ def _against(
 
 def report(arguments: argparse.Namespace) -> dict[str, Any]:
     """The whole measurement that the command line asks for."""
-    data = data_path(arguments.data)
     weights = Weights(arguments.weights or default_folder())
     columns = columns_of(weights, arguments.path, arguments.rate)
-    # What follows counts against the labels of FER2013.
-    paths = Paths(weights, arguments.tail, arguments.threads, LabelSet.FER2013)
-    faces = load_fer2013(data, arguments.usage)
+    by_path_of_both = not (arguments.through_detector or arguments.calibration)
+    label_set = LabelSet.FER2013 if by_path_of_both else label_set_of(arguments, weights)
+    paths = Paths(weights, arguments.tail, arguments.threads, label_set)
+    faces = faces_of(arguments, label_set)
     if arguments.most is not None:
         faces = faces.subset(np.arange(len(faces)) < arguments.most)
     if arguments.through_detector:
@@ -161,9 +207,13 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
         scores = measure(paths, list(columns.values()), faces.pictures, arguments.picture_codec)
         found = calibration.measure(paths, columns, scores, faces.labels, arguments.plot)
     else:
-        found = by_path(paths, columns, faces, arguments)
+        file = votes_or_none(arguments.votes)
+        votes = None if file is None else load_votes(file, faces, arguments.usage)
+        found = by_path(paths, columns, faces, votes, arguments)
+        if arguments.plot and votes is not None:
+            draw_by_entropy(found["paths"], arguments.plot)
     return {
-        "usage": arguments.usage, "n": len(faces), **found,
+        "usage": arguments.usage, "labels": str(label_set), "n": len(faces), **found,
         "fingerprint": weights.manifest.fingerprint, "tail": paths.tail,
         "machine": describe_machine(),
     }  # fmt: skip
@@ -182,25 +232,32 @@ def table(result: dict[str, Any]) -> str:
                       machine_line(result["machine"])])  # fmt: skip
 
 
+def draw_by_entropy(rows: dict[str, Any], target: Path) -> None:
+    """Accuracy by how far people agree, of the main paths, as a PNG."""
+    drawn = {name: rows[name]["crowd"] for name in (*AnswerPath, TOGETHER) if name in rows}
+    crowd.draw(drawn, target)
+
+
 def _path_table(result: dict[str, Any]) -> str:
-    lines = [f"{'path':<14}{'accuracy':>10}{'95 % interval':>20}{'bytes/face':>12}{'p95':>8}"]
+    lines = [f"{'path':<14}{'FER2013':>10}{'95 % interval':>20}{'bytes/face':>12}{'p95':>8}"]
     for name, found in result["paths"].items():
-        low, high = found["interval_95"]
+        low, high = found["fer2013"]["interval_95"]
         interval = f"{low:.2%} - {high:.2%}"
         sent = "".join(
             f"{found[key]:>{width},.0f}" if key in found else f"{'-':>{width}}"
             for key, width in (("bytes_mean", 12), ("bytes_p95", 8))
         )
-        lines.append(f"{name:<14}{found['accuracy']:>10.2%}{interval:>20}{sent}")
+        lines.append(f"{name:<14}{found['fer2013']['accuracy']:>10.2%}{interval:>20}{sent}")
     if "image" in result["paths"]:
         lines.append(f"image: {result['paths']['image']['picture_codec']}")
-    for name, found in result["differences"].items():
-        lines.append(f"{name}: {points(found)}")
+    for name, difference_found in result["differences"].items():
+        lines.append(f"{name}: {points(difference_found)}")
     if "copies_in_training" in result:
         without = ", ".join(
-            f"{name} {found['accuracy_without_copies']:.2%}"
-            for name, found in result["paths"].items() if "accuracy_without_copies" in found
-        )  # fmt: skip
+            f"{name} {found['fer2013']['accuracy_without_copies']:.2%}"
+            for name, found in result["paths"].items()
+            if "accuracy_without_copies" in found["fer2013"]
+        )
         lines.append(
             f"without the {result['copies_in_training']} faces that Training also has: {without}"
         )
@@ -208,7 +265,18 @@ def _path_table(result: dict[str, Any]) -> str:
         lines.append(f"against weights {against['fingerprint']}:")
         for name, found in against["paths"].items():
             lines.append(f"  {name} - their {found['path']}: {points(found)}")
+    said = {name: found["crowd"] for name, found in result["paths"].items() if "crowd" in found}
+    if said:
+        lines += ["", "by what people said:", crowd.table(said), *_balanced_lines(said)]
     return "\n".join(lines)
+
+
+def _balanced_lines(said: dict[str, Any]) -> list[str]:
+    return [
+        f"{name}, under an even prior: protocol {even['protocol']['accuracy']:.2%}, macro F1 "
+        f"{even['macro_f1']:.3f}, recall {even['macro_recall']:.3f}"
+        for name, found in said.items() if (even := found.get("balanced"))
+    ]  # fmt: skip
 
 
 def positive(text: str) -> int:
@@ -229,7 +297,7 @@ def _codec(name: str) -> PictureCodec:
 def main() -> int:
     """Command line; gives the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
+    add_truth(parser)
     parser.add_argument("--usage", choices=USAGES, default="PublicTest")
     parser.add_argument("--path", choices=(ALL, *map(str, AnswerPath)), default=ALL)
     parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
@@ -248,13 +316,16 @@ def main() -> int:
         "--through-detector", action="store_true", help="enlarge, detect and crop the pictures"
     )
     how.add_argument("--calibration", action="store_true", help="calibration and coverage")
-    parser.add_argument("--plot", type=figure_path, help="with --calibration: a PNG to draw")
+    parser.add_argument(
+        "--plot", type=figure_path,
+        help="a PNG to draw: of the calibration, else accuracy by how far people agree",
+    )  # fmt: skip
     parser.add_argument("--most", type=positive, help="measure the first N faces only")
     parser.add_argument("--threads", type=positive, default=2)
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
-    if arguments.plot and not arguments.calibration:
-        parser.error("--plot goes with --calibration")
+    if arguments.plot and arguments.through_detector:
+        parser.error("--plot does not go with --through-detector")
     return finish(arguments, report, table)
 
 

@@ -22,11 +22,10 @@ from benchmarks.command import finish
 from benchmarks.machine import describe_machine, machine_line
 from benchmarks.paths import Column, Paths, measure
 from benchmarks.picture_codec import picture_codec
+from benchmarks.truth import add_truth, faces_of, label_set_of
 from edge_client.config import EdgeConfig
 from shared.contracts import Path as AnswerPath
-from shared.labels import LabelSet
 from shared.weights import Weights, default_folder
-from training.datasets import data_path, load_fer2013
 from training.figure_file import figure_path, save_figure
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(21))
@@ -58,9 +57,10 @@ def curve(
 
 def report(arguments: argparse.Namespace) -> dict[str, Any]:
     """The whole measurement that the command line asks for."""
-    faces = load_fer2013(data_path(arguments.data), arguments.usage)
     weights = Weights(arguments.weights or default_folder())
-    paths = Paths(weights, arguments.tail, arguments.threads, LabelSet.FER2013)
+    label_set = label_set_of(arguments, weights)
+    paths = Paths(weights, arguments.tail, arguments.threads, label_set)
+    faces = faces_of(arguments, label_set)
     rate = weights.rate_index(arguments.rate)
     on_device, asked = Column(AnswerPath.LOCAL, rate), Column(AnswerPath.CLOUD, rate)
     scores = measure(paths, [on_device, asked], faces.pictures, picture_codec("jpeg:75"))
@@ -69,7 +69,8 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     local, together = (one.right(faces.labels) for one in (scores[on_device], both))
     default = EdgeConfig.model_fields["cascade_threshold"].default
     result = {
-        "usage": arguments.usage, "n": len(faces), "fingerprint": weights.manifest.fingerprint,
+        "usage": arguments.usage, "labels": str(label_set), "n": len(faces),
+        "fingerprint": weights.manifest.fingerprint,
         "tail": paths.tail, "rate": weights.manifest.rates[rate].name,
         "rows": curve(confidence, local, together, both.sent_bytes),
         "local": round(float(local.mean()), 6), "together": round(float(together.mean()), 6),
@@ -107,7 +108,7 @@ def draw(result: dict[str, Any], target: Path) -> None:
         )  # fmt: skip
     axes.set(
         xlabel="faces sent, % (beside the points: --cascade-threshold)",
-        ylabel=f"accuracy on {result['usage']}, %",
+        ylabel=f"accuracy on {result['usage']} ({result['labels']}), %",
     )
     axes.grid(alpha=0.3)
     axes.legend()
@@ -118,8 +119,8 @@ def draw(result: dict[str, Any], target: Path) -> None:
 def table(result: dict[str, Any]) -> str:
     """The result as text."""
     lines = [
-        f"{result['usage']}, {result['n']} faces, weights {result['fingerprint']}",
-        f"tail {result['tail']}, rate {result['rate']}",
+        f"{result['usage']}, {result['n']} faces, labels {result['labels']}",
+        f"weights {result['fingerprint']}, tail {result['tail']}, rate {result['rate']}",
         "",
         f"{'threshold':>9}{'sent':>8}{'accuracy':>10}{'at random':>11}{'bytes/face':>12}",
     ]
@@ -136,7 +137,7 @@ def table(result: dict[str, Any]) -> str:
 def main() -> int:
     """Command line; gives the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
+    add_truth(parser)
     parser.add_argument("--usage", choices=USAGES, default="PublicTest")
     parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
     parser.add_argument("--tail", default="", help="the cloud tail; else the weights' default")

@@ -9,7 +9,8 @@ A picture of FER2013 is itself the crop.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,10 +41,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Scores:
-    """What a path gave: ``logits`` float32 ``(N, 7)``, and the bytes sent, int64 ``(N,)``."""
+    """What a path gave: ``logits`` float32 ``(N, 7)`` in one label set, and the bytes sent, int64
+    ``(N,)``. ``by_label_set`` has the logits in every one that the path answers."""
 
     logits: NDArray[np.float32]
     sent_bytes: NDArray[np.int64]
+    by_label_set: dict[LabelSet, NDArray[np.float32]] = field(default_factory=dict)
+
+    def asked(self, label_set: LabelSet) -> Scores:
+        """The same run, in another label set."""
+        return Scores(self.by_label_set[label_set], self.sent_bytes, self.by_label_set)
 
     def right(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which answers are the label, bool ``(N,)``."""
@@ -71,6 +78,16 @@ class Paths:
         self._local = weights.tail(LOCAL_TAIL, threads)
         self._cloud = weights.tail(self.tail, threads)
 
+    def asked(self, label_set: LabelSet) -> Paths:
+        """The same networks, asked in another label set.
+
+        Raises:
+            ConfigError: the weights do not answer in it.
+        """
+        other = copy.copy(self)
+        other.label_set = self.weights.label_set(label_set)
+        return other
+
     def run(self, columns: list[Column], crops: NDArray[np.uint8]) -> dict[Column, Scores]:
         """Crops uint8 ``(N, 224, 224)`` through the columns of ``cloud`` and ``local``."""
         features, z = self._head.run(crops)
@@ -78,7 +95,7 @@ class Paths:
         return {
             column: self.sent(z, column.rate)
             if column.path is AnswerPath.CLOUD
-            else Scores(self._local.logits(features, label_set=self.label_set), nothing)
+            else self._scores(self._local.all_logits(features), nothing)
             for column in columns
         }
 
@@ -93,14 +110,15 @@ class Paths:
         payloads = [codec.encode(Latent(one, rate)) for one in symbols]
         received = np.stack([codec.decode(payload).symbols for payload in payloads])
         sizes = np.array([len(payload) for payload in payloads])
-        return Scores(self._cloud_logits(received, rate), sizes)
+        return self._scores(self._cloud_logits(received, rate), sizes)
 
     def run_image(self, pictures: NDArray[np.uint8], codec: PictureCodec, rate: int) -> Scores:
         """Pictures uint8 ``(N, H, W)``, each a crop, through the path ``image``."""
         sent = [codec.encode(picture) for picture in pictures]
         read = np.stack([codec.decode(data) for data in sent])
         symbols = self.weights.quantiser.symbols(self.z(crops_of(read)), rate)
-        return Scores(self._cloud_logits(symbols, rate), np.array([len(data) for data in sent]))
+        sizes = np.array([len(data) for data in sent])
+        return self._scores(self._cloud_logits(symbols, rate), sizes)
 
     def probabilities(self, column: Column, scores: Scores) -> NDArray[np.float32]:
         """Calibrated probabilities ``(N, 7)``, as a user gets them."""
@@ -115,8 +133,15 @@ class Paths:
         theirs = self.probabilities(Column(AnswerPath.CLOUD, rate), cloud)
         return Scores(np.log((own + theirs) / 2), cloud.sent_bytes)
 
-    def _cloud_logits(self, symbols: NDArray[np.uint8], rate: int) -> NDArray[np.float32]:
-        return self._cloud.logits(symbols, self.weights.quantiser.steps(rate), self.label_set)
+    def _cloud_logits(
+        self, symbols: NDArray[np.uint8], rate: int
+    ) -> dict[LabelSet, NDArray[np.float32]]:
+        return self._cloud.all_logits(symbols, self.weights.quantiser.steps(rate))
+
+    def _scores(
+        self, logits: dict[LabelSet, NDArray[np.float32]], sizes: NDArray[np.int64]
+    ) -> Scores:
+        return Scores(logits[self.label_set], sizes, logits)
 
 
 def measure(
@@ -140,6 +165,10 @@ def joined(parts: list[Scores]) -> Scores:
     return Scores(
         np.concatenate([part.logits for part in parts]),
         np.concatenate([part.sent_bytes for part in parts]),
+        {
+            one: np.concatenate([part.by_label_set[one] for part in parts])
+            for one in parts[0].by_label_set
+        },
     )
 
 

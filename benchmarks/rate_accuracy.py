@@ -26,12 +26,12 @@ from benchmarks.picture_codec import PictureCodec
 from benchmarks.picture_grid import choose
 from benchmarks.rate_curve import Point, compare, hull
 from benchmarks.rate_plot import draw
+from benchmarks.truth import add_truth, faces_of, label_set_of
 from shared.codec.payload import HEADER_BYTES, MAX_PAYLOAD_BYTES
 from shared.contracts import LATENT_SHAPE
 from shared.contracts import Path as AnswerPath
-from shared.labels import LabelSet
 from shared.weights import Weights, default_folder
-from training.datasets import Faces, data_path, load_fer2013
+from training.datasets import Faces
 from training.figure_file import figure_path
 
 FINEST = 0
@@ -82,10 +82,10 @@ def picture_point(paths: Paths, faces: Faces, codec: PictureCodec) -> Point:
 
 def report(arguments: argparse.Namespace) -> dict[str, Any]:
     """The whole measurement that the command line asks for."""
-    data = data_path(arguments.data)
     weights = Weights(arguments.weights or default_folder())
-    paths = Paths(weights, arguments.tail, arguments.threads, LabelSet.FER2013)
-    faces = load_fer2013(data, arguments.usage)
+    label_set = label_set_of(arguments, weights)
+    paths = Paths(weights, arguments.tail, arguments.threads, label_set)
+    faces = faces_of(arguments, label_set)
     if arguments.most is not None:
         faces = faces.subset(np.arange(len(faces)) < arguments.most)
     points = latent_points(paths, faces, arguments.threads)
@@ -95,14 +95,14 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
         points.append(picture_point(paths, faces, codec))
     kinds = {kind: [p for p in points if p.kind == kind] for kind in (RATE, RAW, *chosen)}
     result = {
-        "usage": arguments.usage, "n": len(faces),
+        "usage": arguments.usage, "labels": str(label_set), "n": len(faces),
         "points": [row for some in kinds.values() for row in _rows(some)],
         "against": {kind: compare(kinds[RATE], kinds[kind]) for kind in chosen},
         "fingerprint": weights.manifest.fingerprint, "tail": paths.tail,
         "machine": describe_machine(),
     }  # fmt: skip
     if arguments.plot:
-        title = f"FER2013 {arguments.usage}, {len(faces):,} faces, tail {paths.tail}"
+        title = f"{arguments.usage}, {len(faces):,} faces, labels {label_set}, tail {paths.tail}"
         draw(points, title, arguments.plot)
     return result
 
@@ -149,7 +149,7 @@ def table(result: dict[str, Any]) -> str:
 def main() -> int:
     """Command line; gives the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
+    add_truth(parser)
     parser.add_argument("--usage", choices=USAGES, default="PublicTest")
     parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
     parser.add_argument("--tail", default="", help="the cloud tail; else the weights' default")

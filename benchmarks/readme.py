@@ -1,4 +1,4 @@
-"""Measure again what the README says: ``python -m benchmarks.readme --data PATH``.
+"""Measure again what the README says: ``python -m benchmarks.readme --data PATH --votes FILE``.
 
 Runs the benchmarks and the demo and writes their figures between the README's markers, so that no
 figure there is older than the weights. Parts can be named.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from benchmarks import readme_accuracy, readme_link, readme_serving
 from benchmarks.machine import machine_line
 from benchmarks.markdown import paragraphs, run, run_json, table
 from shared.whole_file import write_whole
+from training.votes import VOTES_VARIABLE
 
 README = Path("README.md")
 DEMO_PICTURE = Path("docs/demo.png")
@@ -30,12 +32,17 @@ PICTURE_PX = 1000
 def size(_: str | None) -> str:
     """Parameters and MACs beside the paper's Table 4."""
     found = {
-        name: run_json("benchmarks.model_size", "--cloud", name) for name in ("lite", "shufflenet")
+        name: run_json("benchmarks.model_size", "--cloud", name)
+        for name in ("residual", "shufflenet")
     }
     titles = {
-        "lite": "full model, as shipped", "shufflenet": "full model, with ShuffleNetV2's stages",
+        "residual": "full model, as shipped",
+        "shufflenet": "full model, with ShuffleNetV2's stages",
     }  # fmt: skip
-    paper, share = found["lite"]["paper_001_table_4"], found["lite"]["share_of_full"]["asp+sfp"]
+    paper, share = (
+        found["residual"]["paper_001_table_4"],
+        found["residual"]["share_of_full"]["asp+sfp"],
+    )
 
     def row(title: str, ours: dict[str, int], theirs: dict[str, int] | None) -> list[str]:
         return [
@@ -46,9 +53,9 @@ def size(_: str | None) -> str:
     return paragraphs(
         "`python -m benchmarks.model_size`, `--cloud shufflenet`",
         table(["", "parameters", "MACs", "paper 001, Table 4"], [
-            row("backbone only", found["lite"]["backbone"], paper["backbone"]),
+            row("backbone only", found["residual"]["backbone"], paper["backbone"]),
             row(titles["shufflenet"], found["shufflenet"]["full"], paper["full"]),
-            row(titles["lite"], found["lite"]["full"], None),
+            row(titles["residual"], found["residual"]["full"], None),
         ]),
         f"ASP and SFP are {share['parameters']:.2%} of the parameters of what is shipped and "
         f"{share['macs']:.2%} of its MACs.",
@@ -134,7 +141,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; else all")
     parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
+    parser.add_argument("--votes", help="ferplus.csv or fer2013new.csv: what people said")
     arguments = parser.parse_args()
+    if arguments.votes:
+        os.environ[VOTES_VARIABLE] = arguments.votes  # for the benchmarks that are run
     if unknown := set(arguments.parts) - set(PARTS):
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     for part in arguments.parts or PARTS:

@@ -13,35 +13,43 @@ from shared.weights import Weights, default_folder
 
 RATE_PICTURE = Path("docs/rate-accuracy.png")
 CALIBRATION_PICTURE = Path("docs/calibration.png")
+AGREEMENT_PICTURE = Path("docs/agreement.png")
 _PAPER = {"cloud": "63.26 % (full model)", "local": "60.25 % (backbone only)"}
 
 
 def accuracy(data: str | None) -> str:
-    """Accuracy and bytes by path, rate and tail, beside the paper's."""
-    found = run_json("benchmarks.accuracy", *_data(data), "--rate", "all")
+    """Accuracy by both label sets and bytes, by path, rate and tail, beside the paper's."""
+    options = [*_data(data), "--plot", str(AGREEMENT_PICTURE)]
+    found = run_json("benchmarks.accuracy", *options, "--rate", "all")
     rows = [_row(f"`{name}`", row, _PAPER.get(name, "")) for name, row in found["paths"].items()]
     manifest = Weights(default_folder()).manifest
     for name, tail in manifest.tails.items():
         if tail.path is AnswerPath.CLOUD and name != manifest.default_tail:
             other = run_json("benchmarks.accuracy", *_data(data), "--path", "cloud", "--tail", name)
             rows.insert(1, _row(f"`cloud --tail {name}`", other["paths"]["cloud"], ""))
-    head = ["path", "accuracy", "95 % interval", "bytes a face", "paper 001 on its test"]
-    without = ", ".join(
-        f"`{name}` {row['accuracy_without_copies']:.2%}"
-        for name, row in found["paths"].items() if "accuracy_without_copies" in row
-    )  # fmt: skip
-    copies = without and (
-        f"{found['copies_in_training']} of the faces have a copy in Training; without them: "
-        f"{without}."
-    )
+    head = ["path", "people's label", "macro F1", "nats", "FER2013's label", "bytes a face",
+            "paper 001, its test"]  # fmt: skip
+    main = next(iter(found["paths"].values()))["crowd"]
+    even = found["paths"][TOGETHER]["crowd"].get("balanced")
+    difference = found["differences"]["cloud - local, crowd"]
     return paragraphs(
-        f"`python -m benchmarks.accuracy --data fer2013.zip --usage {found['usage']}`: "
-        f"{found['n']:,} faces, single view, by the shipped ONNX files and the payload codec",
+        f"`python -m benchmarks.accuracy --data fer2013.zip --votes ferplus.csv --usage "
+        f"{found['usage']}`: single view, by the shipped ONNX files and the payload codec",
         table(head, rows),
+        f"*People's label*: {main['protocol']['n']:,} faces of FER+'s protocol, where one of ten "
+        f"voters says the majority's label in {main['voter_is_protocol']:.1%}; *nats*: cross "
+        f"entropy against the votes (at least {main['cross_entropy_floor']:.3f}); *FER2013's "
+        f"label*: {found['n']:,} faces. `cloud` less `local`, people's label: "
+        f"{points(difference)}. "
         f"`image` sends the crop as {found['paths']['image']['picture_codec']}. `{TOGETHER}` is "
         "the mean of both, which `auto` gives where accuracy is asked for. "
         f"Weights `{found['fingerprint']}`.",
-        copies,
+        even and (
+            f"Under an even prior (`--prior balanced`) `{TOGETHER}` has "
+            f"{even['protocol']['accuracy']:.2%}, macro recall {even['macro_recall']:.3f} in place "
+            f"of {found['paths'][TOGETHER]['crowd']['macro_recall']:.3f}."
+        ),
+        f"![Accuracy by how far people agree]({AGREEMENT_PICTURE})",
     )  # fmt: skip
 
 
@@ -65,7 +73,8 @@ def rate(data: str | None) -> str:
             f"({interval}), on average {row['ratio_mean']:.2f}"
         )
     return paragraphs(
-        "`python -m benchmarks.rate_accuracy --data fer2013.zip --plot rate-accuracy.png`",
+        "`python -m benchmarks.rate_accuracy --data fer2013.zip --votes ferplus.csv "
+        f"--plot rate-accuracy.png`, labels {found['labels']}",
         table(["what is sent", "bytes a face", "accuracy"], latents),
         "Bytes of the latent as a share of a picture's at equal accuracy, of each codec the best "
         "of many sides and qualities (95 % interval):",
@@ -82,7 +91,8 @@ def detector(data: str | None) -> str:
         for name, row in found["through_detector"].items()
     ]
     return paragraphs(
-        "`python -m benchmarks.accuracy --data fer2013.zip --through-detector`: "
+        "`python -m benchmarks.accuracy --data fer2013.zip --votes ferplus.csv "
+        f"--through-detector`, labels {found['labels']}: "
         f"{found['found']:,} faces that dlib finds ({found['found_share']:.0%}) of frames of "
         f"{found['frame']}",
         table(["path", "direct", "dlib's box", "moved and resized by up to 10 %"], rows),
@@ -103,8 +113,9 @@ def calibration(data: str | None) -> str:
     shares = next(iter(found["calibration"].values()))["coverage"][::2]
     head = ["path", "ECE", "adaptive", *(f"surest {place['coverage']:.0%}" for place in shares)]
     return paragraphs(
-        "`python -m benchmarks.accuracy --data fer2013.zip --rate all --calibration`: expected "
-        "calibration error, and accuracy over the surest answers",
+        "`python -m benchmarks.accuracy --data fer2013.zip --votes ferplus.csv --rate all "
+        f"--calibration`, labels {found['labels']}: expected calibration error, and accuracy over "
+        "the surest answers",
         table(head, rows),
         f"![Calibration and coverage]({CALIBRATION_PICTURE})",
     )
@@ -115,8 +126,10 @@ def _data(data: str | None) -> list[str]:
 
 
 def _row(name: str, row: dict[str, Any], paper: str) -> list[str]:
+    said = row["crowd"]
     return [
-        name, f"{row['accuracy']:.2%}", "{:.1%} to {:.1%}".format(*row["interval_95"]),
+        name, f"{said['protocol']['accuracy']:.2%}", f"{said['macro_f1']:.3f}",
+        f"{said['cross_entropy']:.3f}", f"{row['fer2013']['accuracy']:.2%}",
         f"{row['bytes_mean']:,.0f}" if "bytes_mean" in row else "0", paper,
     ]  # fmt: skip
 

@@ -66,8 +66,9 @@ def cascade(data: str | None) -> str:
         for row in found["rows"][::4]
     ]  # fmt: skip
     return paragraphs(
-        "`python -m benchmarks.cascade --data fer2013.zip --plot cascade.png`: the device "
-        "answers, and asks the server about the faces it is not sure of",
+        "`python -m benchmarks.cascade --data fer2013.zip --votes ferplus.csv --plot "
+        f"cascade.png`, labels {found['labels']}: the device answers, and asks the server about "
+        "the faces it is not sure of",
         table(["`--cascade-threshold`", "faces sent", "accuracy", "as many at random",
                "bytes a face"], rows),
         f"![Accuracy against faces sent]({CASCADE_PICTURE})",

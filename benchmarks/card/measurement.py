@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import calibration
-from benchmarks.accuracy import ALL, columns_of, row, wilson
+from benchmarks.accuracy import ALL, bytes_row, columns_of, row, wilson
 from benchmarks.bootstrap import difference
 from benchmarks.card.confusion import Confusion
 from benchmarks.card.slices import COVERED, Slice, covered, of_light, of_pose
@@ -31,8 +31,12 @@ DETAILED = (str(AnswerPath.CLOUD), str(AnswerPath.LOCAL))
 Row = dict[str, Any]
 
 
-def measure_card(weights: Weights, training: Faces, test: Faces, threads: int) -> Row:
-    """All figures of the card, for the tails and rates that ``weights`` has.
+def measure_card(
+    weights: Weights, training: Faces, test: Faces, threads: int,
+    label_set: LabelSet = LabelSet.FER2013,
+) -> Row:  # fmt: skip
+    """All figures of the card, for the tails and rates that ``weights`` has, by the labels that
+    ``training`` and ``test`` bear: those of ``label_set``.
 
     Confusion, calibration, slices and covered faces are those of the default tail and rate, and
     of the local tail.
@@ -42,12 +46,12 @@ def measure_card(weights: Weights, training: Faces, test: Faces, threads: int) -
     copied = np.zeros(len(test), np.bool_)
     copied[across.first] = True
 
-    paths, columns = Paths(weights, "", threads, LabelSet.FER2013), columns_of(weights, ALL, ALL)
+    paths, columns = Paths(weights, "", threads, label_set), columns_of(weights, ALL, ALL)
     scores = measure(paths, list(columns.values()), test.pictures, picture_codec(PICTURE_CODEC))
     accuracy = _accuracy(paths, columns, scores, test, copied)
     for tail in manifest.tails:
         if tail not in (LOCAL_TAIL, manifest.default_tail):
-            other = Paths(weights, tail, threads, LabelSet.FER2013)
+            other = Paths(weights, tail, threads, label_set)
             accuracy += _other_tail(other, test, copied)
 
     detailed = {name: columns[name] for name in DETAILED}
@@ -64,6 +68,7 @@ def measure_card(weights: Weights, training: Faces, test: Faces, threads: int) -
         },
         "origin": manifest.origin,
         "usage": USAGE,
+        "label_set": str(label_set),
         "faces": {"Training": _classes(training), USAGE: _classes(test)},
         "blank": {"Training": _blank(training), USAGE: _blank(test)},
         "copies_in_training": int(copied.sum()),
@@ -97,6 +102,7 @@ def _accuracy(
             "tail": LOCAL_TAIL if column.path is AnswerPath.LOCAL else paths.tail,
             "rate": "" if column.path is AnswerPath.LOCAL else rates[column.rate].name,
             **row(scores[column], test.labels, copied),
+            **bytes_row(scores[column].sent_bytes),
         }
         for column in columns.values()
     ]
@@ -104,7 +110,7 @@ def _accuracy(
         cloud = columns["cloud"]
         both = paths.together(scores[columns["local"]], scores[cloud], cloud.rate)
         place = {"path": TOGETHER, "tail": paths.tail, "rate": rates[cloud.rate].name}
-        found.append(place | row(both, test.labels, copied))
+        found.append(place | row(both, test.labels, copied) | bytes_row(both.sent_bytes))
     return found
 
 
