@@ -23,9 +23,10 @@ class Stage:
     views. After a teacher has seen it, a share ``degraded`` of them is blurred, darkened, covered
     or made small, and a share ``recropped`` passes through the product's crop once more.
     ``start_cloud`` first makes the bottleneck from the principal components of the features and the
-    cloud's trunk from the local tail's weights; ``refit_statistics`` first measures every batch
-    statistic anew at this size. ``latent_bytes`` is what a latent may cost by the prior, per rate
-    and at this size: the weight of the rate term is moved until it does.
+    cloud's trunk from the local tail's weights, ``follow_local`` only decoder and trunk, so that
+    the head stays; ``refit_statistics`` first measures every batch statistic anew at this size.
+    ``latent_bytes`` is what a latent may cost by the prior, per rate and at this size: the weight
+    of the rate term is moved until it does.
     Without it there is no rate term.
 
     Raises:
@@ -44,6 +45,7 @@ class Stage:
     recropped: float = 0.0
     degraded: float = 0.0
     start_cloud: bool = False
+    follow_local: bool = False
     refit_statistics: bool = False
     latent_bytes: tuple[float, ...] = ()
 
@@ -100,8 +102,11 @@ class Recipe:
                 raise ValueError(
                     f"stem {self.model.stem} takes sizes in steps of {step} px: {stage}"
                 )
-        if self.model.cloud != "shufflenet" and any(stage.start_cloud for stage in self.stages):
-            raise ValueError("start_cloud copies ShuffleNetV2's stages: cloud must be shufflenet")
+        copied = any(stage.start_cloud or stage.follow_local for stage in self.stages)
+        if self.model.cloud != "shufflenet" and copied:
+            raise ValueError(
+                "start_cloud and follow_local copy ShuffleNetV2's stages: cloud must be shufflenet"
+            )
         if self.model.cloud == "lite" and any(stage.size < 64 for stage in self.stages):
             raise ValueError("cloud lite works on pictures of 64 px at least")
 

@@ -36,6 +36,7 @@ from training.judged import Judged, parts
 from training.rate_control import RATE_SHARES, RateControl
 from training.recipe import Recipe, Stage, read_recipe
 from training.start_cloud import start_cloud
+from training.start_decoder import follow_local
 from training.tails_teacher import teacher_of
 from training.votes import votes_path
 
@@ -166,6 +167,8 @@ class Trainer:
             start_cloud(self.model, enlarge(pictures[order[:256]], stage.size))
             if stage.refit_statistics:  # the cloud tail is another one now
                 self._refit_statistics(stage, pictures, order)
+        if stage.follow_local:
+            follow_local(self.model, enlarge(pictures[order[:256]], stage.size))
         self.average = Average(self.model, self.recipe.average)
 
     @torch.no_grad()
