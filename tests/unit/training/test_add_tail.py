@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,11 @@ from shared.models.split_model import SplitModel
 from shared.weights import Weights
 from training import add_tail
 from training.add_tail import add_tail as add
+
+
+@pytest.fixture
+def crowd_weights_copy(crowd_weights_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(crowd_weights_folder, tmp_path / crowd_weights_folder.name))
 
 
 @pytest.fixture
@@ -38,7 +44,9 @@ def test_a_tail_of_several_runs_answers_their_mean_and_becomes_the_default(
     answers = {}
     for name in (*runs, "both"):
         logits = weights.tail(name, 1).all_logits(latents, steps)
-        answers[name] = {key: np.exp(rows - rows.max(1, keepdims=True)) for key, rows in logits.items()}
+        answers[name] = {
+            key: np.exp(rows - rows.max(1, keepdims=True)) for key, rows in logits.items()
+        }
     for key in answers["both"]:
         shares = [answers[name][key] / answers[name][key].sum(1, keepdims=True) for name in answers]
         np.testing.assert_allclose(shares[2], (shares[0] + shares[1]) / 2, atol=1e-4)
