@@ -203,7 +203,7 @@ def main() -> int:
     parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
     parser.add_argument("--most", type=positive, help="measure the first N faces only")
     parser.add_argument("--faces", type=positive, default=8000, help="of Training, to learn from")
-    parser.add_argument("--epochs", type=positive, default=8, help="over them")
+    parser.add_argument("--epochs", type=positive, default=4, help="over them")
     parser.add_argument("--decoder", type=Path, metavar="FILE",
                         help="where the decoder is kept: an interrupted training goes on from it, "
                         "and one that is done is not done again (default: in .cache/)")  # fmt: skip
