@@ -97,8 +97,8 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-def main() -> int:
-    """Command line; gives the exit code."""
+def parser() -> argparse.ArgumentParser:
+    """What the command line may say."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
     parser.add_argument("--votes", help="what people said: ferplus.csv or fer2013new.csv")
@@ -118,7 +118,12 @@ def main() -> int:
     parser.add_argument("--most", type=positive, help="measure the first N faces only")
     parser.add_argument("--threads", type=positive, default=2)
     parser.add_argument("--json", action="store_true", help="print JSON")
-    return finish(parser.parse_args(), report, table)
+    return parser
+
+
+def main() -> int:
+    """Command line; gives the exit code."""
+    return finish(parser().parse_args(), report, table)
 
 
 if __name__ == "__main__":

@@ -194,8 +194,8 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join([*lines, "", machine_line(result["machine"])])
 
 
-def main() -> int:
-    """Command line; gives the exit code."""
+def parser() -> argparse.ArgumentParser:
+    """What the command line may say."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
     parser.add_argument("--usage", choices=[one for one in USAGES if one != TRAINING],
@@ -211,7 +211,12 @@ def main() -> int:
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw originals and what is seen")
     parser.add_argument("--threads", type=positive, default=2)
     parser.add_argument("--json", action="store_true", help="print JSON")
-    return finish(parser.parse_args(), report, table)
+    return parser
+
+
+def main() -> int:
+    """Command line; gives the exit code."""
+    return finish(parser().parse_args(), report, table)
 
 
 if __name__ == "__main__":
