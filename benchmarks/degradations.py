@@ -11,6 +11,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,7 +102,7 @@ def _each(pictures: Pictures, made: Callable[[Image.Image], Image.Image]) -> Pic
     return np.stack(through) if through else pictures.copy()
 
 
-def _whole(grey: NDArray[np.float64]) -> Pictures:
+def _whole(grey: NDArray[np.floating[Any]]) -> Pictures:
     return np.asarray(np.rint(grey).clip(0, 255), np.uint8)
 
 

@@ -125,7 +125,7 @@ def trained(
                 wanted = torch.from_numpy(pictures[chosen]).float() / 255
                 loss = F.l1_loss(decoder(_y_hat(symbols, quantiser.steps(rate))), wanted)
                 optimiser.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
                 progress.update()
             progress.set_postfix(l1=f"{loss.item():.4f}")

@@ -102,7 +102,7 @@ def likeness(made: NDArray[np.uint8], originals: NDArray[np.uint8]) -> dict[str,
     errors = np.square(made.astype(np.float64) - originals).mean(axis=(1, 2))
     psnr = 10 * np.log10(255**2 / errors[errors > 0])
     ssim = [
-        structural_similarity(one, other, data_range=255)
+        structural_similarity(one, other, data_range=255)  # type: ignore[no-untyped-call]
         for one, other in zip(made, originals, strict=True)
     ]
     return {

@@ -113,4 +113,4 @@ def quality_parts(
 
 def _rise(values: NDArray[np.float64], ends: tuple[float, float]) -> NDArray[np.float64]:
     low, high = np.log(ends)
-    return np.clip((np.log(np.maximum(values, _LEAST)) - low) / (high - low), 0, 1)
+    return np.asarray(np.clip((np.log(np.maximum(values, _LEAST)) - low) / (high - low), 0, 1))

@@ -4,13 +4,14 @@ import dataclasses
 import json
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks import leakage, reidentification
+from benchmarks import latent_decoder, leakage, reidentification
 from benchmarks.latent_decoder import Training, decoded, trained
 from benchmarks.leakage import likeness, payload_bytes, picture_of, report, table, through_picture
 from benchmarks.paths import Paths
@@ -21,7 +22,7 @@ from training.datasets import DataError, Faces
 
 RNG = np.random.default_rng(0)
 QUANTISER = Quantiser(np.array([[4.0] * 8, [1.0] * 8], np.float32), 127)
-TRAINING = Training("0123456789abcdef", 96, 12)
+TRAINING = Training("0123456789abcdef", 32, 3)
 
 
 def smooth(n: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -41,59 +42,55 @@ def error(made: NDArray[np.uint8], pictures: NDArray[np.uint8]) -> float:
     return float(np.abs(made.astype(float) - pictures).mean())
 
 
-@pytest.fixture(scope="module")
-def learnt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of a decoder that was taught ``smooth(96)``."""
-    file = tmp_path_factory.mktemp("decoder") / "new" / "decoder.pt"
-    pictures = smooth(96)
-    trained(reduced(pictures), pictures, QUANTISER, TRAINING, file, 1)
-    return file
-
-
-def test_a_decoder_learns_to_show_unseen_pictures(learnt: Path) -> None:
-    pictures = smooth(8, seed=1)
-    decoder = trained(reduced(pictures), pictures, QUANTISER, TRAINING, learnt, 1)
-    z = reduced(pictures).astype(np.float32)
-    errors = []
+def test_a_decoder_learns_to_show_unseen_pictures(tmp_path: Path) -> None:
+    pictures, unseen = smooth(64), smooth(8, seed=1)
+    training = Training("0123456789abcdef", 64, 24)
+    decoder = trained(reduced(pictures), pictures, QUANTISER, training, tmp_path / "decoder.pt", 1)
+    z = reduced(unseen).astype(np.float32)
+    grey = np.full_like(unseen, 128)
     for rate in (0, 1):
         made = decoded(decoder, QUANTISER.symbols(z, rate), QUANTISER.steps(rate))
-        assert (made.shape, made.dtype) == (pictures.shape, np.uint8)
-        errors.append(error(made, pictures))
-    grey = np.full_like(pictures, 128)
-    assert max(errors) < 0.5 * error(grey, pictures)
+        assert (made.shape, made.dtype) == (unseen.shape, np.uint8)
+        assert error(made, unseen) < 0.7 * error(grey, unseen)
 
 
 def test_an_interrupted_training_goes_on_to_the_same_end(
-    learnt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from benchmarks import latent_decoder
+    pictures, z = smooth(32), reduced(smooth(32))
 
-    pictures, file = smooth(96), tmp_path / "decoder.pt"
+    def decoder_of(file: Path) -> NDArray[np.uint8]:
+        decoder = trained(z, pictures, QUANTISER, TRAINING, file, 1)
+        symbols = QUANTISER.symbols(z[:4].astype(np.float32), 0)
+        return decoded(decoder, symbols, QUANTISER.steps(0))
+
+    whole = decoder_of(tmp_path / "new" / "whole.pt")
     saved, save = [], latent_decoder._save
 
-    def save_and_stop(*arguments: object) -> None:
-        save(*arguments)  # type: ignore[arg-type]
+    def save_and_stop(*arguments: Any) -> None:
+        save(*arguments)
         saved.append(arguments)
-        if len(saved) == 5:
+        if len(saved) == 1:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(latent_decoder, "_save", save_and_stop)
     with pytest.raises(KeyboardInterrupt):
-        trained(reduced(pictures), pictures, QUANTISER, TRAINING, file, 1)
-    resumed = trained(reduced(pictures), pictures, QUANTISER, TRAINING, file, 1)
+        decoder_of(tmp_path / "decoder.pt")
+    resumed = decoder_of(tmp_path / "decoder.pt")
     assert len(saved) == TRAINING.epochs
-    whole = trained(reduced(pictures), pictures, QUANTISER, TRAINING, learnt, 1)
-    symbols = QUANTISER.symbols(reduced(smooth(4, seed=2)).astype(np.float32), 0)
-    one, other = (decoded(which, symbols, QUANTISER.steps(0)) for which in (resumed, whole))
-    assert np.abs(one.astype(int) - other).max() <= 1
+    assert np.abs(resumed.astype(int) - whole).max() <= 1
+    # Once it is done it is not done again.
+    decoder_of(tmp_path / "decoder.pt")
+    assert len(saved) == TRAINING.epochs
 
 
-def test_another_training_is_not_gone_on_with(learnt: Path, tmp_path: Path) -> None:
-    pictures = smooth(4)
+def test_another_training_is_not_gone_on_with(tmp_path: Path) -> None:
+    pictures, file = smooth(4), tmp_path / "decoder.pt"
+    trained(reduced(pictures), pictures, QUANTISER, TRAINING, file, 1)
     other = dataclasses.replace(TRAINING, fingerprint="f" * 16)
     with pytest.raises(DataError, match="another training"):
-        trained(reduced(pictures), pictures, QUANTISER, other, learnt, 1)
-    nonsense = tmp_path / "decoder.pt"
+        trained(reduced(pictures), pictures, QUANTISER, other, file, 1)
+    nonsense = tmp_path / "nonsense.pt"
     nonsense.write_bytes(b"no decoder")
     with pytest.raises(DataError, match="not a decoder"):
         trained(reduced(pictures), pictures, QUANTISER, TRAINING, nonsense, 1)
