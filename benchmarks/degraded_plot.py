@@ -13,7 +13,7 @@ Row = dict[str, Any]
 def draw(result: Row, target: Path) -> None:
     """Of each degradation a line: accuracy of every path, filled, and how sure it was, hollow; a
     panel a label set."""
-    figure, panels = _panels(len(result["label_sets"]), 6.2, 6.5)
+    figure, panels = _panels(1, len(result["label_sets"]), 6.2, 6.5)
     for axes, (label_set, paths) in zip(panels, result["label_sets"].items(), strict=True):
         for place, (path, by_kind) in enumerate(paths.items()):
             y = np.arange(len(by_kind)) + 0.2 * (place - (len(paths) - 1) / 2)
@@ -49,7 +49,7 @@ def draw_bands(result: Row, target: Path) -> None:
     """Of each label set: accuracy and confidence by band of quality, and beside it accuracy over
     the surest answers, by confidence alone and by confidence x quality."""
     label_sets = result["bands"]["label_sets"]
-    figure, panels = _panels(2 * len(label_sets), 5.2, 4.4)
+    figure, panels = _panels(len(label_sets), 2, 5.2, 4.2)
     for row, (label_set, paths) in enumerate(label_sets.items()):
         left, right = panels[2 * row : 2 * row + 2]
         for place, (path, found) in enumerate(paths.items()):
@@ -75,7 +75,8 @@ def draw_bands(result: Row, target: Path) -> None:
         )  # fmt: skip
         right.set(
             xlabel="answers that are not uncertain, the surest first, %",
-            ylabel="accuracy over them, %", title=f"{result['usage']}, degraded ones too",
+            ylabel="accuracy over them, %",
+            title=f"{result['usage']}, pictures of every kind together",
         )  # fmt: skip
         for axes in (left, right):
             axes.grid(alpha=0.3)
@@ -83,16 +84,21 @@ def draw_bands(result: Row, target: Path) -> None:
     _save(figure, target)
 
 
-def _panels(n: int, width: float, height: float) -> tuple[Any, list[Any]]:
+def _panels(rows: int, columns: int, width: float, height: float) -> tuple[Any, list[Any]]:
+    """A figure and its axes, row by row; ``width`` and ``height`` are of one, in inches."""
     import matplotlib
 
     matplotlib.use("Agg")  # no screen is needed
     from matplotlib import pyplot as plt
 
     figure, panels = plt.subplots(
-        1, n, figsize=(width * n, height), layout="constrained", squeeze=False
+        rows,
+        columns,
+        figsize=(width * columns, height * rows),
+        layout="constrained",
+        squeeze=False,
     )
-    return figure, list(panels[0])
+    return figure, list(panels.flat)
 
 
 def _save(figure: Any, target: Path) -> None:

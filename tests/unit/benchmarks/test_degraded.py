@@ -92,7 +92,7 @@ def test_bands_have_their_own_accuracy() -> None:
 
 def test_where_dark_pictures_are_answered_wrongly_quality_helps() -> None:
     rng = np.random.default_rng(0)
-    coarse = rng.integers(60, 256, (30, 6, 6), dtype=np.uint8)
+    coarse = rng.integers(60, 256, (30, 16, 16), dtype=np.uint8)
     pictures = np.stack([np.asarray(Image.fromarray(one).resize((48, 48))) for one in coarse])
     faces = Faces(pictures, np.zeros(30, np.int64), np.arange(30))
     ours: Answers = {"cloud": {name: sure([0] * 30, 0.8) for name in DEGRADATIONS}}
@@ -110,7 +110,7 @@ def test_where_dark_pictures_are_answered_wrongly_quality_helps() -> None:
 
 def test_the_scale_that_is_chosen_is_no_worse_than_most() -> None:
     rng = np.random.default_rng(1)
-    coarse = rng.integers(60, 256, (20, 6, 6), dtype=np.uint8)
+    coarse = rng.integers(60, 256, (20, 16, 16), dtype=np.uint8)
     pictures = np.stack([np.asarray(Image.fromarray(one).resize((48, 48))) for one in coarse])
     faces = Faces(pictures, np.zeros(20, np.int64), np.arange(20))
     kinds = {name: sure([0] * 20, 0.8) for name in DEGRADATIONS}
