@@ -16,7 +16,7 @@ from benchmarks.degradations import CLEAN, DEGRADATIONS
 from benchmarks.paths import TOGETHER, Column, Paths, measure
 from benchmarks.picture_codec import picture_codec
 from shared.contracts import Path as AnswerPath
-from shared.labels import LABELS
+from shared.labels import LABELS, LabelSet
 from shared.weights import Weights
 from training.datasets import Faces
 from training.votes import Votes
@@ -50,28 +50,6 @@ def truths(faces: Faces, votes: Votes | None) -> dict[str, Truth]:
     return found
 
 
-def opened(
-    weights: Weights, tail: str, threads: int, label_sets: Iterable[str]
-) -> dict[str, Paths]:
-    """The paths that answer in each label set."""
-    paths = Paths(weights, tail, threads)
-    return dict.fromkeys(label_sets, paths)
-
-
-def answers(paths: Paths, rate: int, pictures: NDArray[np.uint8]) -> Answers:
-    """What ``local``, ``cloud`` at a rate and the mean of both say of pictures ``(N, 48, 48)`` in
-    every way of ``DEGRADATIONS``."""
-    local, cloud = Column(AnswerPath.LOCAL, rate), Column(AnswerPath.CLOUD, rate)
-    found: Answers = {"cloud": {}, "local": {}, TOGETHER: {}}
-    for name, degradation in DEGRADATIONS.items():
-        degraded = degradation.apply(pictures)
-        scores = measure(paths, [local, cloud], degraded, picture_codec("jpeg:75"))
-        found["cloud"][name] = paths.probabilities(cloud, scores[cloud])
-        found["local"][name] = paths.probabilities(local, scores[local])
-        found[TOGETHER][name] = np.exp(paths.together(scores[local], scores[cloud], rate).logits)
-    return found
-
-
 def answers_by_label_set(
     weights: Weights,
     tail: str,
@@ -80,15 +58,29 @@ def answers_by_label_set(
     pictures: NDArray[np.uint8],
     label_sets: Iterable[str],
 ) -> dict[str, Answers]:
-    """``answers`` in each label set; an empty ``tail`` or ``rate`` means the default one.
+    """What ``local``, ``cloud`` at a rate and the mean of both say of pictures ``(N, 48, 48)`` in
+    every way of ``DEGRADATIONS``, in each label set; an empty ``tail`` or ``rate`` means the
+    default one. Where the weights do not answer in a label set, it is what they do answer.
 
     Raises:
         ConfigError, WeightsError: the weights have no such tail or rate, or are not in order.
     """
-    index = weights.rate_index(rate)
-    by_set = opened(weights, tail, threads, label_sets)
-    run = {paths: answers(paths, index, pictures) for paths in set(by_set.values())}
-    return {name: run[paths] for name, paths in by_set.items()}
+    index, answered = weights.rate_index(rate), weights.manifest.label_sets
+    paths = Paths(weights, tail, threads)
+    by_set = {
+        name: paths.asked(LabelSet(name)) if name in answered else paths for name in label_sets
+    }
+    local, cloud = Column(AnswerPath.LOCAL, index), Column(AnswerPath.CLOUD, index)
+    found: dict[str, Answers] = {name: {"cloud": {}, "local": {}, TOGETHER: {}} for name in by_set}
+    for way, degradation in DEGRADATIONS.items():
+        degraded = degradation.apply(pictures)
+        scores = measure(paths, [local, cloud], degraded, picture_codec("jpeg:75"))
+        for name, asked in by_set.items():
+            own, theirs = (scores[one].asked(asked.label_set) for one in (local, cloud))
+            found[name]["cloud"][way] = asked.probabilities(cloud, theirs)
+            found[name]["local"][way] = asked.probabilities(local, own)
+            found[name][TOGETHER][way] = np.exp(asked.together(own, theirs, index).logits)
+    return found
 
 
 def right(probabilities: NDArray[np.float32], truth: Truth) -> NDArray[np.bool_]:
