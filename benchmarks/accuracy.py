@@ -31,7 +31,7 @@ from shared.weights import Weights, default_folder
 from training.datasets import DataError, Faces, data_path, load_fer2013
 from training.duplicates import TRAINING, copied
 from training.figure_file import figure_path
-from training.votes import Votes, load_votes, votes_or_none
+from training.votes import Votes, load_votes, votes_or_none, votes_path
 
 USAGES = ("PublicTest", "PrivateTest", TRAINING)
 ALL = "all"
@@ -207,7 +207,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
         scores = measure(paths, list(columns.values()), faces.pictures, arguments.picture_codec)
         found = calibration.measure(paths, columns, scores, faces.labels, arguments.plot)
     else:
-        file = votes_or_none(arguments.votes)
+        file = (votes_path if arguments.plot else votes_or_none)(arguments.votes)
         votes = None if file is None else load_votes(file, faces, arguments.usage)
         found = by_path(paths, columns, faces, votes, arguments)
         if arguments.plot and votes is not None:

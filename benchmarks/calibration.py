@@ -41,8 +41,11 @@ def measure(
     return {"calibration": rows}
 
 
-def row(confidence: NDArray[np.float32], right: NDArray[np.bool_]) -> dict[str, Any]:
-    """The figures of highest probabilities ``(N,)`` and whether each answer was right."""
+def row(
+    confidence: NDArray[np.float32], right: NDArray[np.bool_ | np.floating[Any]]
+) -> dict[str, Any]:
+    """The figures of highest probabilities ``(N,)`` and whether each answer was right, or how right
+    it was (0 to 1)."""
     width, mass = equal_width(confidence), equal_mass(confidence)
     return {
         "accuracy": round(float(right.mean()), 6),
@@ -88,7 +91,9 @@ def expected_error(
     return float(np.abs(gaps).sum() / len(confidence))
 
 
-def coverage(confidence: NDArray[np.float32], right: NDArray[np.bool_]) -> list[dict[str, float]]:
+def coverage(
+    confidence: NDArray[np.float32], right: NDArray[np.bool_ | np.floating[Any]]
+) -> list[dict[str, float]]:
     """Accuracy over the surest answers, by their share, and the confidence that separates them.
 
     That is the threshold below which an answer would be called ``uncertain``.

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from benchmarks.bootstrap import DRAWS, SEED, interval
 from benchmarks.calibration import BINS, equal_mass, equal_width, expected_error
 from shared.labels import LABELS
+from training.figure_file import save_figure
 from training.votes import CONTEMPT, Votes
 
 Row = dict[str, Any]
@@ -233,7 +234,7 @@ def draw(rows: dict[str, Row], target: Path) -> None:
     )  # fmt: skip
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(target, dpi=120)
+    save_figure(figure, target, dpi=120)
     plt.close(figure)
 
 
