@@ -59,7 +59,8 @@ def test_sending_the_least_sure_beats_chance_where_confidence_means_something() 
 
 def test_table_and_picture(tmp_path: Path) -> None:
     result = {
-        "usage": "PublicTest", "labels": "crowd", "n": 400, "fingerprint": "f", "tail": "t", "rate": "default",
+        "usage": "PublicTest", "labels": "crowd", "n": 400,
+        "fingerprint": "f", "tail": "t", "rate": "default",
         "rows": curve(*faces()), "local": 0.5, "cloud": 0.6, "default_threshold": 0.8,
         "at_default": {"difference": 0.01, "interval_95": [0.0, 0.02]},
         "machine": describe_machine(),

@@ -104,8 +104,8 @@ TAILS = {
                 "| `cloud` | 82.00% | 0.611 | 0.755 | 70.00% | 301 |",
                 "| `cloud --tail big` | 84.00% | 0.611 | 0.755 | 72.00% | 301 |",
                 "| `local` | 81.00% | 0.611 | 0.755 | 69.00% | 0 |",
-                "3,191 faces of FER+'s protocol, where one of ten voters says the majority's label "
-                "in 81.1%",
+                "3,191 faces of FER+'s protocol",
+                "one of ten voters says the majority's label in 81.1%",
                 "at least 0.453",
                 "*FER2013's label*: 3,589 faces",
                 "people's label: -1.00 points (-2.00 to +0.10)",
