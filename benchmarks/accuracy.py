@@ -97,7 +97,7 @@ def wilson(right: int, n: int) -> list[float]:
     z, share = 1.959964, right / n
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return [round(middle - half, 4), round(middle + half, 4)]
+    return [round(max(0.0, middle - half), 4), round(min(1.0, middle + half), 4)]
 
 
 def by_path(

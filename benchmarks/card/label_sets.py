@@ -46,11 +46,14 @@ the mean of both probabilities. The rest of this page is about the tail `{tail}`
 _PRIORS = """\
 ## Natural and balanced
 
-By {whose}. A network learns how common each label is. `natural`, the default, keeps
-that, and is the more accurate on faces spread as those are; `--prior balanced` takes it out, as if
-every label were equally common. Under `natural` the rare labels are found least: {found}. Where
-people act expressions on purpose, rare ones are as common as others and `natural` costs most; that
-was not measured here.
+By {whose}. A network learns how common each label is. `natural`, the default, keeps that, which is
+right for faces spread as those are; `--prior balanced` takes it out, as if every label were equally
+common. The rare labels pay for `natural`: of `{together}`'s answers,
+
+{found}
+
+Where people act expressions on purpose, the rare ones are as common as the others, and `natural`
+costs most. That was not measured here. The last columns are the recall by label.
 """
 # Labels that are rare in what people say.
 RARE = ("disgust", "fear")
@@ -119,13 +122,13 @@ def priors(card: Row) -> str:
     ]  # fmt: skip
     by_prior = card["priors"][TOGETHER]
     natural, even = (by_prior[one]["recall"] for one in (Prior.NATURAL, Prior.BALANCED))
-    found = ", ".join(
-        f"`{TOGETHER}` finds {_figure(natural[label], '.0%')} of `{label}` "
-        f"({_figure(even[label], '.0%')} under `balanced`)"
-        for label in RARE
-    )
-    intro = _PRIORS.format(whose=whose(card), found=found)
-    return intro + "\nRecall by label in the last columns.\n\n" + figures_table(head, rows)
+    found = "\n".join(
+        f"- `{label}` is found on {_figure(natural[label], '.1%')} of its faces, under `balanced` "
+        f"on {_figure(even[label], '.1%')};"
+        for label in RARE if natural[label] is not None
+    )  # fmt: skip
+    intro = _PRIORS.format(whose=whose(card), together=TOGETHER, found=found)
+    return intro + "\n" + figures_table(head, rows)
 
 
 def _by_people(row: Row) -> list[str]:

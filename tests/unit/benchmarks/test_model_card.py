@@ -171,8 +171,12 @@ def test_both_priors_side_by_side(by_people: tuple[Path, Row]) -> None:
             assert start in text
     natural, even = (card["priors"]["cloud"][prior] for prior in ("natural", "balanced"))
     assert natural != even
-    assert "of `disgust`" in text
-    assert "of `fear`" in text
+    for label in ("disgust", "fear"):
+        found, even = (card["priors"]["cloud+local"][prior]["recall"][label] for prior in by_prior)
+        assert (
+            f"- `{label}` is found on {found:.1%} of its faces, under `balanced` on {even:.1%};"
+            in text
+        )
 
 
 def test_the_same_input_gives_the_same_page(
