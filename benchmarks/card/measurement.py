@@ -190,20 +190,9 @@ def _priors(
 
 
 def _calibration(answers: Answers, test: Part, label_set: LabelSet) -> Row:
-    """Of the highest probability: against whether it is the label, for ``crowd`` against the share
-    of the votes that the answer has. Coverage is by the label in both."""
-    labels, counted = test.truth(label_set)
-    confidence, right = answers.probabilities.max(axis=1), answers.scores.right(labels)
     if label_set is LabelSet.FER2013 or test.votes is None:
-        return calibration.row(confidence, right)
-    usable = test.votes.usable
-    votes = test.votes.subset(usable)
-    share = votes.distribution[np.arange(len(votes)), answers.classes[usable]]
-    return {
-        **calibration.row(confidence[usable], share),
-        **crowd.calibration(answers.probabilities[usable], votes),
-        "coverage": calibration.coverage(confidence[counted], right[counted]),
-    }
+        return calibration.by_label(answers.probabilities, test.faces.labels)
+    return crowd.calibration_row(answers.probabilities, test.votes)
 
 
 def _sure(probabilities: NDArray[np.float32], right: NDArray[np.bool_]) -> Row:

@@ -231,8 +231,13 @@ def test_calibration_by_either_label_set(
         "--threads", 1, "--path", "local", "--calibration",
     )  # fmt: skip
     people, label = measured(monkeypatch, *line), measured(monkeypatch, *line, "--labels=fer2013")
-    assert (people["labels"], people["n"]) == ("crowd", 32)
-    assert (label["labels"], label["n"]) == ("fer2013", 40)
+    assert (people["labels"], label["labels"]) == ("crowd", "fer2013")
+    row, by_label = people["calibration"]["local"], label["calibration"]["local"]
+    # What is promised is a share of votes; it is kept or not on faces without a label, too.
+    assert sum(place["n"] for place in row["reliability"]) == 36
+    assert row["ece_adaptive_expected"] > 0
+    assert sum(place["n"] for place in by_label["reliability"]) == 40
+    assert "ece_adaptive_expected" not in by_label
 
 
 @pytest.mark.parametrize(

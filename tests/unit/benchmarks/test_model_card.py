@@ -120,6 +120,21 @@ def test_weights_of_one_label_set_need_no_votes(made: tuple[Path, Row]) -> None:
         assert absent not in text.lower()
 
 
+def test_weights_of_one_label_set_are_held_against_people_too(
+    by_people: tuple[Path, Row], weights_folder: Path
+) -> None:
+    folder = by_people[0]
+    card = measured(folder, weights_folder, folder / "votes.csv", "single")
+    text = (folder / "single" / "model-card.md").read_text()
+    assert (card["label_set"], card["counted"]) == ("fer2013", 40)
+    assert "These weights answer `fer2013` alone" in text
+    assert "Every tail answers twice" not in text
+    assert "about `local`, by FER2013's label." in text
+    for row in card["accuracy"]:
+        assert f"| {row['crowd']['accuracy']:.2%} |" in text
+    assert np.sum(card["confusion"]["cloud"]) == 40
+
+
 def test_what_people_say_comes_first(by_people: tuple[Path, Row]) -> None:
     folder, card = by_people
     text = (folder / "docs" / "model-card.md").read_text()

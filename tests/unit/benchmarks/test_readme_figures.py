@@ -124,7 +124,10 @@ TAILS = {
             ],
         ),
         ("detector", ["labels crowd", "2,700 faces", "70.00%: -1.00 points (-2.00 to +0.10)"]),
-        ("calibration", ["labels crowd", "| `cloud` | 0.021 | 0.022 | 70.0% |"]),
+        (
+            "calibration",
+            ["labels crowd", "of the votes", "| `cloud` | 0.021 | 0.022 | 70.0% |"],
+        ),
     ],
 )
 def test_what_a_benchmark_printed_becomes_a_table(
