@@ -4,7 +4,8 @@
 # make check  formatting, types, import arrows, generated stubs, known vulnerabilities
 # make stubs  write shared/stubs/ from protos/
 # make lock   write requirements/*.txt from pyproject.toml
-# make model-card DATA=fer2013.zip   measure the default weights, write docs/model-card.md
+# make model-card DATA=fer2013.zip VOTES=ferplus.csv   measure the default weights, write
+#             docs/model-card.md; weights of FER2013's label alone need no VOTES
 # make images   the container images of both sides
 #
 # SPLITFER_TORCH        the torch to install for development (default: see TORCH below)
@@ -45,9 +46,9 @@ stubs: .venv/.dev
 lock: .venv/.dev
 	BIN=$(BIN) sh requirements/lock.sh
 
-# Where DATA is not given, SPLITFER_DATA says where FER2013 is.
+# Where DATA and VOTES are not given, SPLITFER_DATA and SPLITFER_VOTES say where they are.
 model-card: .venv/.dev
-	$(BIN)/python -m benchmarks.model_card $(if $(DATA),--data "$(DATA)")
+	$(BIN)/python -m benchmarks.model_card $(if $(DATA),--data "$(DATA)") $(if $(VOTES),--votes "$(VOTES)")
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'

@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ from shared.weights import Weights, default_folder
 from training.datasets import DataError, Faces, data_path, load_fer2013
 from training.duplicates import TRAINING, copied
 from training.figure_file import figure_path
-from training.votes import Votes, load_votes, votes_or_none
+from training.votes import Votes, load_votes, votes_or_none, votes_path
 
 USAGES = ("PublicTest", "PrivateTest", TRAINING)
 ALL = "all"
@@ -97,7 +99,7 @@ def wilson(right: int, n: int) -> list[float]:
     z, share = 1.959964, right / n
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return [round(middle - half, 4), round(middle + half, 4)]
+    return [round(max(0.0, middle - half), 4), round(min(1.0, middle + half), 4)]
 
 
 def by_path(
@@ -198,16 +200,18 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     by_path_of_both = not (arguments.through_detector or arguments.calibration)
     label_set = LabelSet.FER2013 if by_path_of_both else label_set_of(arguments, weights)
     paths = Paths(weights, arguments.tail, arguments.threads, label_set)
-    faces = faces_of(arguments, label_set)
+    # Probabilities say how votes are spread, also where they agree on no label.
+    faces = faces_of(arguments, LabelSet.FER2013 if arguments.calibration else label_set)
     if arguments.most is not None:
         faces = faces.subset(np.arange(len(faces)) < arguments.most)
     if arguments.through_detector:
         found = through_detector.measure(paths, columns, faces)
     elif arguments.calibration:
         scores = measure(paths, list(columns.values()), faces.pictures, arguments.picture_codec)
-        found = calibration.measure(paths, columns, scores, faces.labels, arguments.plot)
+        judge = _judge(faces, label_set, arguments)
+        found = calibration.measure(paths, columns, scores, judge, arguments.plot)
     else:
-        file = votes_or_none(arguments.votes)
+        file = (votes_path if arguments.plot else votes_or_none)(arguments.votes)
         votes = None if file is None else load_votes(file, faces, arguments.usage)
         found = by_path(paths, columns, faces, votes, arguments)
         if arguments.plot and votes is not None:
@@ -217,6 +221,15 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
         "fingerprint": weights.manifest.fingerprint, "tail": paths.tail,
         "machine": describe_machine(),
     }  # fmt: skip
+
+
+def _judge(
+    faces: Faces, label_set: LabelSet, arguments: argparse.Namespace
+) -> Callable[[NDArray[np.float32]], dict[str, Any]]:
+    if label_set is LabelSet.FER2013:
+        return partial(calibration.by_label, labels=faces.labels)
+    votes = load_votes(votes_path(arguments.votes), faces, arguments.usage)
+    return partial(crowd.calibration_row, votes=votes)
 
 
 def table(result: dict[str, Any]) -> str:

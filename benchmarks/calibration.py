@@ -7,6 +7,7 @@ the usual definition; bins of equal content do not depend on empty ones.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +25,33 @@ def measure(
     paths: Paths,
     columns: dict[str, Column],
     scores: dict[Column, Scores],
-    labels: NDArray[np.int64],
+    judge: Callable[[NDArray[np.float32]], dict[str, Any]],
     plot: Path | None,
 ) -> dict[str, Any]:
-    """Calibration and coverage by column; ``plot`` names a PNG to draw."""
-    rows = {}
-    for name, column in columns.items():
-        probabilities = paths.probabilities(column, scores[column])
-        rows[name] = row(probabilities.max(axis=1), scores[column].right(labels))
+    """Calibration and coverage by column: what ``judge`` finds of probabilities ``(N, 7)``, such as
+    ``by_label``; ``plot`` names a PNG to draw."""
+    rows = {
+        name: judge(paths.probabilities(column, scores[column])) for name, column in columns.items()
+    }
     if {"cloud", "local"} <= set(columns):
         cloud = columns["cloud"]
         both = paths.together(scores[columns["local"]], scores[cloud], cloud.rate)
-        rows[TOGETHER] = row(np.exp(both.logits).max(axis=1), both.right(labels))
+        rows[TOGETHER] = judge(np.exp(both.logits))
     if plot is not None:
         draw(rows, plot)
     return {"calibration": rows}
 
 
-def row(confidence: NDArray[np.float32], right: NDArray[np.bool_]) -> dict[str, Any]:
-    """The figures of highest probabilities ``(N,)`` and whether each answer was right."""
+def by_label(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, Any]:
+    """The figures of probabilities ``(N, 7)`` where one label a face is right, ``(N,)``."""
+    return row(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels)
+
+
+def row(
+    confidence: NDArray[np.float32], right: NDArray[np.bool_ | np.floating[Any]]
+) -> dict[str, Any]:
+    """The figures of highest probabilities ``(N,)`` and whether each answer was right, or how right
+    it was (0 to 1)."""
     width, mass = equal_width(confidence), equal_mass(confidence)
     return {
         "accuracy": round(float(right.mean()), 6),
@@ -88,7 +97,9 @@ def expected_error(
     return float(np.abs(gaps).sum() / len(confidence))
 
 
-def coverage(confidence: NDArray[np.float32], right: NDArray[np.bool_]) -> list[dict[str, float]]:
+def coverage(
+    confidence: NDArray[np.float32], right: NDArray[np.bool_ | np.floating[Any]]
+) -> list[dict[str, float]]:
     """Accuracy over the surest answers, by their share, and the confidence that separates them.
 
     That is the threshold below which an answer would be called ``uncertain``.

@@ -40,7 +40,7 @@ def finish(
 
 def _spare_inputs(arguments: argparse.Namespace) -> None:
     plot = getattr(arguments, "plot", None)
-    for name in ("data", "weights", "against"):
+    for name in ("data", "votes", "weights", "against"):
         read = getattr(arguments, name, None)
         if plot and read and plot.resolve().is_relative_to(Path(read).resolve()):
             raise ConfigError(

@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import calibration as by_answer
 from benchmarks.bootstrap import DRAWS, SEED, interval
-from benchmarks.calibration import BINS, equal_mass, equal_width, expected_error
+from benchmarks.calibration import BINS, coverage, equal_mass, equal_width, expected_error
 from shared.labels import LABELS
+from training.datasets import DataError
+from training.figure_file import save_figure
 from training.votes import CONTEMPT, Votes
 
 Row = dict[str, Any]
@@ -114,6 +117,29 @@ def calibration(probabilities: NDArray[np.float32], votes: Votes) -> Row:
         found[f"{name}_floor"] = _rounded(float(np.mean(floor)))
         found[f"{name}_expected"] = _rounded(_expected_by_chance(confidence - share, bins))
     return found
+
+
+def calibration_row(probabilities: NDArray[np.float32], votes: Votes) -> Row:
+    """The figures of ``benchmarks.calibration`` for probabilities ``(N, 7)`` by what people said.
+
+    The highest probability is held against the share of the votes that the answer has, over the
+    usable faces, since that is what it says; coverage is by the label of FER+'s protocol, over its
+    faces. With those of ``calibration``.
+
+    Raises:
+        DataError: no face counts.
+    """
+    labels, chosen = votes.protocol()
+    if not chosen.any():
+        raise DataError("people agree on none of the faces: too few of them are measured")
+    usable = votes.usable
+    confidence, answers = probabilities.max(axis=1), probabilities.argmax(axis=1)
+    share = votes.distribution[np.arange(len(votes)), answers]
+    return {
+        **by_answer.row(confidence[usable], share[usable]),
+        **calibration(probabilities[usable], votes.subset(usable)),
+        "coverage": coverage(confidence[chosen], (answers == labels)[chosen]),
+    }
 
 
 def _drawn_shares(confidence: NDArray[np.float32], votes: Votes) -> NDArray[np.float64]:
@@ -233,7 +259,7 @@ def draw(rows: dict[str, Row], target: Path) -> None:
     )  # fmt: skip
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(target, dpi=120)
+    save_figure(figure, target, dpi=120)
     plt.close(figure)
 
 

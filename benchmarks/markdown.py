@@ -19,6 +19,12 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def figures_table(head: list[str], rows: list[list[str]]) -> str:
+    """A table whose first column is text and whose others are figures, with a line's end."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
 def run(module: str, *arguments: str) -> str:
     """What ``python -m module`` prints.
 

@@ -1,7 +1,8 @@
 """Measure weights and write their card: ``python -m benchmarks.model_card --data PATH``.
 
-Writes ``model-card.md`` and its pictures into ``docs``. The same weights and data give the same
-page. PrivateTest is not read.
+``--votes`` names what people said, which weights that answer ``crowd`` need. Writes
+``model-card.md`` and its pictures into ``docs``. The same weights and data give the same page.
+PrivateTest is not read.
 """
 
 from __future__ import annotations
@@ -11,34 +12,33 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks.accuracy import positive
 from benchmarks.card.measurement import USAGE, measure_card
 from benchmarks.card.page import page
+from benchmarks.card.part import Part
 from benchmarks.card.pictures import draw
 from benchmarks.command import finish
+from shared.labels import LabelSet
 from shared.weights import Weights, default_folder
 from shared.whole_file import write_whole
-from training.datasets import Faces, data_path, load_fer2013
+from training.datasets import data_path
+from training.votes import votes_or_none, votes_path
 
 
 def report(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure, write, and give the figures."""
     data = data_path(arguments.data)
     weights = Weights(arguments.weights or default_folder())
-    training, test = load_fer2013(data, "Training"), load_fer2013(data, USAGE)
+    needed = weights.label_set(None) is LabelSet.CROWD
+    votes = (votes_path if needed else votes_or_none)(arguments.votes)
+    training, test = (Part.load(data, votes, usage) for usage in ("Training", USAGE))
     if arguments.most is not None:
-        training, test = _first(training, arguments.most), _first(test, arguments.most)
+        training, test = training.first(arguments.most), test.first(arguments.most)
     card = measure_card(weights, training, test, arguments.threads)
     draw(card, arguments.docs)
     target = arguments.docs / "model-card.md"
     write_whole(target, page(card, run_facts(card["origin"])).encode())
     return {"page": str(target), **card}
-
-
-def _first(faces: Faces, most: int) -> Faces:
-    return faces.subset(np.arange(len(faces)) < most)
 
 
 def run_facts(origin: dict[str, Any]) -> list[tuple[str, str]]:
@@ -62,6 +62,7 @@ def main() -> int:
     """Command line; gives the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
+    parser.add_argument("--votes", help="ferplus.csv or fer2013new.csv: what people said")
     parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="where the page goes")
     parser.add_argument("--most", type=positive, help="the first N faces of each part only")

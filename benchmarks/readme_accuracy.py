@@ -9,6 +9,7 @@ from benchmarks.bootstrap import points
 from benchmarks.markdown import paragraphs, run_json, table
 from benchmarks.paths import TOGETHER
 from shared.contracts import Path as AnswerPath
+from shared.labels import LabelSet
 from shared.weights import Weights, default_folder
 
 RATE_PICTURE = Path("docs/rate-accuracy.png")
@@ -114,11 +115,15 @@ def calibration(data: str | None) -> str:
     head = ["path", "ECE", "adaptive", *(f"surest {place['coverage']:.0%}" for place in shares)]
     return paragraphs(
         "`python -m benchmarks.accuracy --data fer2013.zip --votes ferplus.csv --rate all "
-        f"--calibration`, labels {found['labels']}: expected calibration error, and accuracy over "
-        "the surest answers",
+        f"--calibration`, labels {found['labels']}: expected calibration error"
+        f"{_OF_VOTES if found['labels'] == LabelSet.CROWD else ''}, and accuracy over the surest "
+        "answers",
         table(head, rows),
         f"![Calibration and coverage]({CALIBRATION_PICTURE})",
     )
+
+
+_OF_VOTES = " (against the share of the votes that the answer has)"
 
 
 def _data(data: str | None) -> list[str]:

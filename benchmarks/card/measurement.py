@@ -7,17 +7,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import calibration
+from benchmarks import calibration, crowd
 from benchmarks.accuracy import ALL, bytes_row, columns_of, row, wilson
 from benchmarks.bootstrap import difference
+from benchmarks.card.answers import Answers, answers_of
 from benchmarks.card.confusion import Confusion
+from benchmarks.card.part import Part
 from benchmarks.card.slices import COVERED, Slice, covered, of_light, of_pose
 from benchmarks.paths import TOGETHER, Column, Paths, Scores, measure
 from benchmarks.picture_codec import picture_codec
 from shared.contracts import Path as AnswerPath
 from shared.labels import LABELS, LabelSet
+from shared.prior import Prior, balanced
 from shared.weights import Weights
 from shared.weights.manifest import LOCAL_TAIL
+from training import votes_report
 from training.datasets import Faces
 from training.duplicates import blank, find_pairs
 
@@ -31,33 +35,35 @@ DETAILED = (str(AnswerPath.CLOUD), str(AnswerPath.LOCAL))
 Row = dict[str, Any]
 
 
-def measure_card(
-    weights: Weights, training: Faces, test: Faces, threads: int,
-    label_set: LabelSet = LabelSet.FER2013,
-) -> Row:  # fmt: skip
-    """All figures of the card, for the tails and rates that ``weights`` has, by the labels that
-    ``training`` and ``test`` bear: those of ``label_set``.
+def measure_card(weights: Weights, training: Part, test: Part, threads: int) -> Row:
+    """All figures of the card, for the tails and rates that ``weights`` has.
 
-    Confusion, calibration, slices and covered faces are those of the default tail and rate, and
-    of the local tail.
+    Accuracy is told by FER2013's label, and by people's where there are votes; everything else in
+    the label set that users get. Confusion, calibration, priors, slices and covered faces are those
+    of the default tail and rate, and of the local tail.
+
+    Raises:
+        DataError: users get ``crowd``, and the parts have no votes or no face that counts.
     """
-    manifest = weights.manifest
-    across = find_pairs(test.pictures, training.pictures)
-    copied = np.zeros(len(test), np.bool_)
+    manifest, used = weights.manifest, weights.label_set(None)
+    pictures = test.faces.pictures
+    across = find_pairs(pictures, training.faces.pictures)
+    copied = np.zeros(len(pictures), np.bool_)
     copied[across.first] = True
+    labels, counted = test.truth(used)
 
-    paths, columns = Paths(weights, "", threads, label_set), columns_of(weights, ALL, ALL)
-    scores = measure(paths, list(columns.values()), test.pictures, picture_codec(PICTURE_CODEC))
+    paths, columns = Paths(weights, "", threads), columns_of(weights, ALL, ALL)
+    scores = measure(paths, list(columns.values()), pictures, picture_codec(PICTURE_CODEC))
     accuracy = _accuracy(paths, columns, scores, test, copied)
     for tail in manifest.tails:
         if tail not in (LOCAL_TAIL, manifest.default_tail):
-            other = Paths(weights, tail, threads, label_set)
-            accuracy += _other_tail(other, test, copied)
+            accuracy += _other_tail(Paths(weights, tail, threads), test, copied)
 
-    detailed = {name: columns[name] for name in DETAILED}
-    right = {name: scores[column].right(test.labels) for name, column in detailed.items()}
-    answers = {name: scores[column].logits.argmax(axis=1) for name, column in detailed.items()}
-    slices = [*of_light(test.pictures), *of_pose(test.pictures)]
+    answers = answers_of(paths, columns, scores)
+    detailed = {name: answers[name] for name in DETAILED}
+    told = labels[counted]
+    right = {name: one.scores.right(labels)[counted] for name, one in detailed.items()}
+    slices = [*of_light(pictures[counted]), *of_pose(pictures[counted])]
     return {
         "fingerprint": manifest.fingerprint,
         "tail": manifest.default_tail,
@@ -68,50 +74,68 @@ def measure_card(
         },
         "origin": manifest.origin,
         "usage": USAGE,
-        "label_set": str(label_set),
-        "faces": {"Training": _classes(training), USAGE: _classes(test)},
-        "blank": {"Training": _blank(training), USAGE: _blank(test)},
+        "label_sets": [str(one) for one in manifest.label_sets],
+        "label_set": str(used),
+        "counted": len(told),
+        "faces": {"Training": _classes(training.faces), USAGE: _classes(test.faces)},
+        "blank": {"Training": _blank(training.faces), USAGE: _blank(test.faces)},
+        "people": {
+            name: votes_report.report(part.faces, part.votes)
+            for name, part in (("Training", training), (USAGE, test))
+            if part.votes is not None
+        },
         "copies_in_training": int(copied.sum()),
         "accuracy": sorted(accuracy, key=lambda row: _place(row, weights)),
         "confusion": {
-            name: Confusion.of(test.labels, found).counts.tolist()
-            for name, found in answers.items()
+            name: Confusion.of(told, one.classes[counted]).counts.tolist()
+            for name, one in detailed.items()
         },
-        "calibration": _calibration(paths, columns, scores, test.labels),
+        "priors": _priors(answers, told, counted, manifest.priors.get(used)),
+        "calibration": {
+            name: _calibration(one, test, used) | {"temperature": one.temperature}
+            for name, one in answers.items()
+        },
         "sure": {
-            name: _sure(paths, column, scores[column], test.labels)
-            for name, column in detailed.items()
+            name: _sure(one.probabilities[counted], right[name]) for name, one in detailed.items()
         },
         "slices": [_slice(one, right) for one in slices],
-        "covered": _covered(paths, detailed, right, test),
-        "labels": _labels(training, test, across.first, across.second),
-    }
+        "covered": _covered(
+            paths, {name: columns[name] for name in DETAILED}, right, pictures[counted], told
+        ),
+        "labels": _labels(training.faces, test.faces, across.first, across.second),
+    }  # fmt: skip
 
 
 def _accuracy(
     paths: Paths,
     columns: dict[str, Column],
     scores: dict[Column, Scores],
-    test: Faces,
+    test: Part,
     copied: NDArray[np.bool_],
 ) -> list[Row]:
-    rates = paths.weights.manifest.rates
-    found = [
+    by_label = answers_of(paths.asked(LabelSet.FER2013), columns, scores)
+    return [
         {
-            "path": str(column.path),
-            "tail": LOCAL_TAIL if column.path is AnswerPath.LOCAL else paths.tail,
-            "rate": "" if column.path is AnswerPath.LOCAL else rates[column.rate].name,
-            **row(scores[column], test.labels, copied),
-            **bytes_row(scores[column].sent_bytes),
+            "path": one.path, "tail": one.tail, "rate": one.rate,
+            "fer2013": row(by_label[name].scores, test.faces.labels, copied),
+            **_said(one, test, copied),
+            **bytes_row(one.scores.sent_bytes),
         }
-        for column in columns.values()
-    ]
-    if {"cloud", "local"} <= set(columns):
-        cloud = columns["cloud"]
-        both = paths.together(scores[columns["local"]], scores[cloud], cloud.rate)
-        place = {"path": TOGETHER, "tail": paths.tail, "rate": rates[cloud.rate].name}
-        found.append(place | row(both, test.labels, copied) | bytes_row(both.sent_bytes))
-    return found
+        for name, one in answers_of(paths, columns, scores).items()
+    ]  # fmt: skip
+
+
+def _said(answers: Answers, test: Part, copied: NDArray[np.bool_]) -> Row:
+    """By people's label, where there are votes."""
+    if test.votes is None:
+        return {}
+    labels, counted = test.truth(LabelSet.CROWD)
+    usable = test.votes.usable
+    kept = Scores(answers.scores.logits[counted], answers.scores.sent_bytes[counted])
+    figures = crowd.by_label(labels[counted], answers.classes[counted])
+    nats = crowd.cross_entropy(answers.probabilities[usable], test.votes.subset(usable))
+    found = row(kept, labels[counted], copied[counted])
+    return {"crowd": {**found, **figures, "cross_entropy": nats}}
 
 
 def _place(row: Row, weights: Weights) -> tuple[int, int, int]:
@@ -125,10 +149,10 @@ def _place(row: Row, weights: Weights) -> tuple[int, int, int]:
     )
 
 
-def _other_tail(paths: Paths, test: Faces, copied: NDArray[np.bool_]) -> list[Row]:
+def _other_tail(paths: Paths, test: Part, copied: NDArray[np.bool_]) -> list[Row]:
     columns = columns_of(paths.weights, str(AnswerPath.CLOUD), ALL)
     codec = picture_codec(PICTURE_CODEC)
-    scores = measure(paths, list(columns.values()), test.pictures, codec)
+    scores = measure(paths, list(columns.values()), test.faces.pictures, codec)
     return _accuracy(paths, columns, scores, test, copied)
 
 
@@ -141,27 +165,40 @@ def _blank(faces: Faces) -> int:
     return int(blank(faces.pictures).sum())
 
 
-def _calibration(
-    paths: Paths,
-    columns: dict[str, Column],
-    scores: dict[Column, Scores],
+def _priors(
+    answers: dict[str, Answers],
     labels: NDArray[np.int64],
-) -> dict[str, Row]:
-    rows = calibration.measure(paths, columns, scores, labels, None)["calibration"]
-    for name, column in columns.items():
-        tail = LOCAL_TAIL if column.path is AnswerPath.LOCAL else paths.tail
-        rows[name]["temperature"] = paths.weights.temperature(tail, column.rate, paths.label_set)
-    if TOGETHER in rows:  # the mean of two that are calibrated has none of its own
-        rows[TOGETHER]["temperature"] = 1.0
-    found: dict[str, Row] = rows
+    counted: NDArray[np.bool_],
+    prior: tuple[float, ...] | None,
+) -> dict[str, dict[str, Row]]:
+    """By path and prior: accuracy and figures by label; nothing where ``prior`` is not known."""
+    if prior is None:
+        return {}
+    found: dict[str, dict[str, Row]] = {}
+    for name in (*DETAILED, TOGETHER):
+        natural = answers[name].probabilities[counted]
+        even = balanced(natural, np.array(prior))
+        given = {Prior.NATURAL: answers[name].classes[counted], Prior.BALANCED: even.argmax(axis=1)}
+        found[name] = {
+            str(one): {
+                "accuracy": round(float((classes == labels).mean()), 6),
+                **crowd.by_label(labels, classes),
+            }
+            for one, classes in given.items()
+        }
     return found
 
 
-def _sure(paths: Paths, column: Column, scores: Scores, labels: NDArray[np.int64]) -> Row:
+def _calibration(answers: Answers, test: Part, label_set: LabelSet) -> Row:
+    if label_set is LabelSet.FER2013 or test.votes is None:
+        return calibration.by_label(answers.probabilities, test.faces.labels)
+    return crowd.calibration_row(answers.probabilities, test.votes)
+
+
+def _sure(probabilities: NDArray[np.float32], right: NDArray[np.bool_]) -> Row:
     """How many answers are sure, and how many of those are wrong."""
-    sure = paths.probabilities(column, scores).max(axis=1) >= SURE
-    wrong = int((sure & ~scores.right(labels)).sum())
-    return {"from": SURE, "n": int(sure.sum()), "wrong": wrong}
+    sure = probabilities.max(axis=1) >= SURE
+    return {"from": SURE, "n": int(sure.sum()), "wrong": int((sure & ~right).sum())}
 
 
 def _slice(one: Slice, right: dict[str, NDArray[np.bool_]]) -> Row:
@@ -174,19 +211,23 @@ def _slice(one: Slice, right: dict[str, NDArray[np.bool_]]) -> Row:
 
 
 def _covered(
-    paths: Paths, columns: dict[str, Column], right: dict[str, NDArray[np.bool_]], test: Faces
+    paths: Paths,
+    columns: dict[str, Column],
+    right: dict[str, NDArray[np.bool_]],
+    pictures: NDArray[np.uint8],
+    labels: NDArray[np.int64],
 ) -> dict[str, Row]:
     found: dict[str, Row] = {}
     for part in COVERED:
-        pictures = covered(test.pictures, part)
-        scores = measure(paths, list(columns.values()), pictures, picture_codec(PICTURE_CODEC))
+        hidden = covered(pictures, part)
+        scores = measure(paths, list(columns.values()), hidden, picture_codec(PICTURE_CODEC))
         found[part] = {}
         for name, column in columns.items():
-            hits = scores[column].right(test.labels)
+            hits = scores[column].right(labels)
             accuracy = round(float(hits.mean()), 6)
             found[part][name] = {"accuracy": accuracy, **difference(hits, right[name])}
             answers = scores[column].logits.argmax(axis=1)
-            found[part][name]["recall"] = Confusion.of(test.labels, answers).recall.tolist()
+            found[part][name]["recall"] = Confusion.of(labels, answers).recall.tolist()
     return found
 
 

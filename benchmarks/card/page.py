@@ -7,19 +7,20 @@ from typing import Any
 import numpy as np
 
 from benchmarks.card.confusion import Confusion
-from benchmarks.card.measurement import DETAILED, PICTURE_CODEC, USAGE
+from benchmarks.card.label_sets import accuracy, label_sets, priors, whose
+from benchmarks.card.measurement import DETAILED, USAGE
 from benchmarks.card.words import failures, labels_worth
-from shared.labels import LABELS
+from benchmarks.markdown import figures_table as table
+from shared.labels import LABELS, LabelSet
 
 Row = dict[str, Any]
-COMMAND = "python -m benchmarks.model_card --data fer2013.zip"
 
 _HEAD = """\
 # Model card: weights `{fingerprint}`
 
-Written by `make model-card DATA=fer2013.zip`, which is
-`{command}`: every figure below was measured with
-the shipped files, through the code that edge and server use.
+Written by `make model-card DATA=fer2013.zip{make_votes}`, which is
+`python -m benchmarks.model_card --data fer2013.zip{votes}`: every figure below was
+measured with the shipped files, through the code that edge and server use.
 
 A network that takes a grey picture of one upright face, cut as FER2013's are, and gives
 probabilities of seven labels:
@@ -34,8 +35,8 @@ little: demonstrations, interfaces that react, studies of split inference.
 _NOT_FOR = """\
 ## Not for
 
-The labels say by which word a photograph was found and that nobody who looked at it objected, not
-what a person felt. So nothing that decides about a person may rest on an answer: work, school,
+{labels_say}, not what
+a person felt. So nothing that decides about a person may rest on an answer: work, school,
 credit, insurance, border, police, court, health, or whether somebody lies. At work and in schools
 the law of the European Union forbids to infer emotions, but for medical and safety reasons
 (Regulation 2024/1689, Article 5). Do not use it to watch people who have not agreed, and not to
@@ -45,6 +46,11 @@ FER2013 names nobody's age, sex, skin or origin, so whether groups of people are
 not known. Nothing is known of children, of masks other than the bars below, or of acted against
 spontaneous expressions either.
 """
+_SAY = {
+    LabelSet.CROWD: "The labels say what ten people took the expression in a photograph for",
+    LabelSet.FER2013: "The labels say by which word a photograph was found and that nobody who "
+    "looked at it objected",
+}
 _DATA = """\
 ## Data
 
@@ -61,11 +67,10 @@ _COPIES = """\
 {n:,} faces of {usage} are also in Training, as copies or mirrored. PrivateTest is held out:
 nothing here was chosen or measured on it.
 """
-_ACCURACY = """\
-## Accuracy
-
-{n:,} faces of {usage}, single view; Wilson's interval. `image` sends {codec} of 48x48. The rest of
-this page is about the tail `{tail}` at the rate `{rate}`, and about `local`.
+_VOTES = """\
+What ten people said of each picture is FER+'s (Barsoum et al., 2016), which is given out as votes
+without the pictures; it is not in this repository either. *people* below are the faces by people's
+label.
 """
 _SLICES = """\
 ## Slices
@@ -84,11 +89,16 @@ _CALIBRATION = """\
 ## Calibration
 
 Logits are divided by a temperature before the softmax, fitted on a part split off Training. ECE is
-the expected calibration error over bins of equal width, adaptive over bins of equal content. The
-last columns are the accuracy over the surest answers, which is what remains where the others are
-called `uncertain`.
+the expected calibration error over bins of equal width, adaptive over bins of equal content.
+{against}The last columns are the accuracy over the surest answers by {whose}, which is what
+remains where the others are called `uncertain`.
 
 ![Calibration](model-card-calibration.png)
+"""
+_AGAINST_VOTES = """\
+The highest probability is compared with the share of the votes that the answer has. *Expected* is
+the adaptive error of a model that is right in the mean of every bin, its faces scattered about it
+as they are here: an error no larger is none.
 """
 # Shares of the surest answers that are told, of those that the calibration measures.
 TOLD = (1.0, 0.8, 0.5)
@@ -96,28 +106,28 @@ TOLD = (1.0, 0.8, 0.5)
 
 def page(card: Row, facts: list[tuple[str, str]]) -> str:
     """The whole card; ``facts`` say where the weights come from."""
-    return "\n".join([
+    people = bool(card["people"])
+    return "\n".join(part for part in (
         _HEAD.format(
-            fingerprint=card["fingerprint"], command=COMMAND,
+            fingerprint=card["fingerprint"],
+            make_votes=" VOTES=ferplus.csv" if people else "",
+            votes=" --votes ferplus.csv" if people else "",
             labels=", ".join(f"`{label}`" for label in LABELS),
         ),
-        _NOT_FOR,
+        _NOT_FOR.format(labels_say=_SAY[LabelSet(card["label_set"])]),
         _weights(card, facts),
         _DATA,
+        _VOTES if people else "",
         _counts(card),
-        _accuracy(card),
+        label_sets(card),
+        accuracy(card),
+        priors(card),
         _confusion(card),
         _failures(card),
         _slices(card),
         _calibration(card),
         _labels(card),
-    ])  # fmt: skip
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """Markdown; the first column is text, the others are figures."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    ) if part)  # fmt: skip
 
 
 def _weights(card: Row, facts: list[tuple[str, str]]) -> str:
@@ -127,34 +137,19 @@ def _weights(card: Row, facts: list[tuple[str, str]]) -> str:
 
 
 def _counts(card: Row) -> str:
-    rows = [
-        [name, f"{sum(counts.values()):,}", *(f"{counts[label]:,}" for label in LABELS),
-         f"{card['blank'][name]:,}"]
-        for name, counts in card["faces"].items()
-    ]  # fmt: skip
+    contempt = ["contempt"] if card["people"] else []
+    rows = []
+    for name, counts in card["faces"].items():
+        rows.append([
+            name, f"{sum(counts.values()):,}", *(f"{counts[label]:,}" for label in LABELS),
+            *("" for _ in contempt), f"{card['blank'][name]:,}",
+        ])  # fmt: skip
+        if said := card["people"].get(name):
+            faces = (f"{n:,}" for n in said["protocol"]["faces"].values())
+            rows.append([f"{name}, people", f"{said['protocol']['n']:,}", *faces, ""])
     return "\n".join([
-        table(["", "faces", *LABELS, "blank"], rows),
+        table(["", "faces", *LABELS, *contempt, "blank"], rows),
         _COPIES.format(n=card["copies_in_training"], usage=USAGE),
-    ])  # fmt: skip
-
-
-def _accuracy(card: Row) -> str:
-    rows = [
-        [
-            f"`{row['path']}`", row["tail"], row["rate"], f"{row['accuracy']:.2%}",
-            _interval(row["interval_95"]),
-            f"{row['accuracy_without_copies']:.2%}" if "accuracy_without_copies" in row else "",
-            f"{row['bytes_mean']:,.0f}" if "bytes_mean" in row else "0",
-        ]
-        for row in card["accuracy"]
-    ]  # fmt: skip
-    head = ["path", "tail", "rate", "accuracy", "95 % interval", "without copies", "bytes a face"]
-    return "\n".join([
-        _ACCURACY.format(
-            n=sum(card["faces"][USAGE].values()), usage=USAGE, codec=PICTURE_CODEC,
-            tail=card["tail"], rate=card["rate"],
-        ),
-        table(head, rows),
     ])  # fmt: skip
 
 
@@ -173,16 +168,18 @@ def _confusion(card: Row) -> str:
         for at, label in enumerate(LABELS)
     ]  # fmt: skip
     means = [
-        f"{values.mean():.1%}"
+        f"{one.mean(values):.1%}"
         for one in tables.values()
         for values in (one.recall, one.precision, one.f1)
     ]
     rows.append(["mean of classes", "", *means])
+    if contempt := tables["cloud"].contempt:
+        rows.append(["contempt", f"{contempt:,}", *("" for _ in means)])
     head = ["", "faces", *(f"{path} {what}" for path in DETAILED for what in
                            ("recall", "precision", "F1"))]  # fmt: skip
     return "\n".join(
         [
-            "## By class\n",
+            f"## By class\n\nBy {whose(card)}.\n",
             "![Confusion matrix](model-card-confusion.png)\n",
             table(head, rows),
         ]
@@ -247,18 +244,22 @@ def _covered_recall(card: Row) -> str:
 
 
 def _calibration(card: Row) -> str:
+    by_votes = card["label_set"] == LabelSet.CROWD
     rows = [
         [
             f"`{name}`", f"{row['temperature']:.3f}", f"{row['ece']:.3f}",
-            f"{row['ece_adaptive']:.3f}", f"{row['confidence_mean']:.1%}",
+            f"{row['ece_adaptive']:.3f}",
+            *([f"{row['ece_adaptive_expected']:.3f}"] if by_votes else []),
+            f"{row['confidence_mean']:.1%}",
             *(f"{place['accuracy']:.1%}" for place in _told(row)),
         ]
         for name, row in card["calibration"].items()
     ]  # fmt: skip
     shares = [f"surest {place['coverage']:.0%}" for place in _told(_any(card["calibration"]))]
+    head = ["", "temperature", "ECE", "adaptive", *(["expected"] if by_votes else [])]
     return "\n".join([
-        _CALIBRATION,
-        table(["", "temperature", "ECE", "adaptive", "mean probability", *shares], rows),
+        _CALIBRATION.format(against=_AGAINST_VOTES if by_votes else "", whose=whose(card)),
+        table([*head, "mean probability", *shares], rows),
     ])  # fmt: skip
 
 
@@ -272,8 +273,8 @@ def _told(row: Row) -> list[Row]:
 
 def _labels(card: Row) -> str:
     return (
-        "## What the labels are worth\n\n"
+        "## What FER2013's labels are worth\n\n"
         "People agree with FER2013's labels on about 65 ± 5 % of the faces (Goodfellow et al., "
-        "2013), so an accuracy near or above that says how well the network learned this set's "
-        f"habits. {labels_worth(card)}\n"
+        "2013), so an accuracy by them near or above that says how well the network learned this "
+        f"set's habits. {labels_worth(card)}\n"
     )

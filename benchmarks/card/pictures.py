@@ -13,7 +13,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from benchmarks.calibration import draw as draw_calibration
-from benchmarks.card.confusion import Confusion
+from benchmarks.card.confusion import ROWS, Confusion
 from benchmarks.card.measurement import DETAILED
 from shared.labels import LABELS
 from training.figure_file import save_figure
@@ -34,7 +34,7 @@ def draw(card: Row, docs: Path) -> None:
 
 def draw_confusion(card: Row, target: Path) -> None:
     """One matrix a path: shares of a label's faces, in per cent."""
-    figure, panels = plt.subplots(1, len(DETAILED), figsize=(12, 5.6), layout="constrained")
+    figure, panels = plt.subplots(1, len(DETAILED), figsize=(12, 6), layout="constrained")
     for axes, path in zip(panels, DETAILED, strict=True):
         shares = 100 * Confusion(np.array(card["confusion"][path])).shares
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
@@ -42,7 +42,7 @@ def draw_confusion(card: Row, target: Path) -> None:
             colour = "white" if share > 50 else "black"
             axes.text(column, row, f"{share:.0f}", ha="center", va="center", color=colour)
         axes.set_xticks(range(len(LABELS)), LABELS, rotation=40, ha="right")
-        axes.set_yticks(range(len(LABELS)), LABELS)
+        axes.set_yticks(range(len(shares)), ROWS[: len(shares)])
         axes.set(xlabel="answer", ylabel="label", title=f"{path}: % of a label's faces")
     _save(figure, target)
 

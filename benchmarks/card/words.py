@@ -22,6 +22,7 @@ def failures(card: Row, path: str) -> list[str]:
     return [
         _recalls(confusion),
         _confusions(confusion),
+        *_contempt(confusion),
         *_uneven(confusion),
         _sure(card["sure"][path]),
         *_covered(card["covered"], path),
@@ -30,7 +31,10 @@ def failures(card: Row, path: str) -> list[str]:
 
 
 def _recalls(confusion: Confusion) -> str:
-    order = np.argsort(confusion.recall, kind="stable")
+    there = np.flatnonzero(confusion.faces)
+    order = there[np.argsort(confusion.recall[there], kind="stable")]
+    if len(order) < 3:
+        return "Too few labels have a face to say which is found best."
     worst, second, best = order[0], order[1], order[-1]
     return (
         f"`{LABELS[best]}` is found best ({confusion.recall[best]:.0%} of its faces), "
@@ -49,8 +53,19 @@ def _confusions(confusion: Confusion) -> str:
     return f"The confusions with the largest share of a label's faces: {'; '.join(told)}."
 
 
+def _contempt(confusion: Confusion) -> list[str]:
+    if not confusion.contempt:
+        return []
+    row = confusion.counts[-1]
+    most = int(row.argmax())
+    told = f"most often `{LABELS[most]}` ({row[most] / confusion.contempt:.0%})"
+    return [f"Contempt is no answer: its {confusion.contempt:,} faces are all wrong, {told}."]
+
+
 def _uneven(confusion: Confusion) -> list[str]:
-    ratio = confusion.answers / np.maximum(confusion.faces, 1)
+    # Without the faces of contempt, which have to be answered with some label.
+    answers = confusion.counts[: len(LABELS)].sum(axis=0)
+    ratio = answers / np.maximum(confusion.faces, 1)
     often = [
         f"`{name}` ({r:.2f} answers a face)"
         for name, r in zip(LABELS, ratio, strict=True)

@@ -1,24 +1,32 @@
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmarks import accuracy
+from benchmarks import accuracy, crowd
 from benchmarks.accuracy import bytes_row, columns_of, row, table, wilson
 from benchmarks.paths import Column, Paths, Scores, crops_of, measure
 from benchmarks.picture_codec import PictureCodec
 from shared.contracts import Path as AnswerPath
 from shared.errors import ConfigError, WeightsError
+from shared.labels import LabelSet
 from shared.weights import Weights
+from tests.unit.benchmarks.votes_file import write_votes
 from tests.unit.training.faces import made_faces, members, write_zip
+from training.votes import VOTES_VARIABLE, load_votes
 
 FACES = made_faces(40, seed=5)
 PNG = PictureCodec("png", None)
+WITHOUT_VOTES = {name: value for name, value in os.environ.items() if name != VOTES_VARIABLE}
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +99,7 @@ def test_the_local_tail_is_no_cloud_tail(weights_folder: Path) -> None:
 
 
 def test_the_interval_of_a_share() -> None:
-    assert wilson(0, 10)[0] == 0
+    assert str(wilson(0, 7)[0]) == "0.0"  # and not -0.0
     low, high = wilson(2270, 3589)
     assert low < 2270 / 3589 < high
     assert 0.03 < high - low < 0.033
@@ -107,7 +115,7 @@ def test_the_command_prints_json_and_needs_no_torch(weights_folder: Path, tmp_pa
     done = subprocess.run(
         [sys.executable, "-c", code, "--data", tmp_path / "small data.zip", "--json",
          "--weights", weights_folder, "--most", "8", "--threads", "1"],
-        capture_output=True, text=True, check=False, timeout=60,
+        capture_output=True, text=True, check=False, timeout=60, env=WITHOUT_VOTES,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
@@ -115,7 +123,11 @@ def test_the_command_prints_json_and_needs_no_torch(weights_folder: Path, tmp_pa
     assert result["n"] == 8
     assert result["fingerprint"] == weights_folder.name
     assert set(result["paths"]) == {"cloud", "local", "image", "cloud+local"}
-    assert all(0 <= found["accuracy"] <= 1 for found in result["paths"].values())
+    for found in result["paths"].values():
+        assert 0 <= found["fer2013"]["accuracy"] <= 1
+        assert found["fer2013"]["n"] == 8
+        assert "crowd" not in found
+    assert result["paths"]["cloud"]["bytes_mean"] > 5
     assert result["paths"]["image"]["picture_codec"] == "jpeg:75, 48x48 grey"
     assert "PublicTest, 8 faces" in table(result)
 
@@ -139,20 +151,117 @@ def test_copies_and_other_weights_stand_beside(
     assert "without the 3 faces" in table(result)
 
 
+def measured(monkeypatch: pytest.MonkeyPatch, *line: object) -> dict[str, Any]:
+    """What ``report`` gives for a command line."""
+    found: list[dict[str, Any]] = []
+
+    def kept(arguments: argparse.Namespace, report: Callable[..., Any], _: object) -> int:
+        found.append(report(arguments))
+        return 0
+
+    monkeypatch.setattr(accuracy, "finish", kept)
+    monkeypatch.setattr(sys, "argv", ["accuracy", *map(str, line)])
+    assert accuracy.main() == 0
+    return found[0]
+
+
+def test_both_label_sets_on_every_path(
+    crowd_weights_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_zip(tmp_path / "data.zip", members({"PublicTest": FACES}))
+    votes = write_votes(tmp_path / "votes.csv", {"PublicTest": FACES})
+    result = measured(
+        monkeypatch, "--data", tmp_path / "data.zip", "--votes", votes,
+        "--weights", crowd_weights_folder, "--threads", 1, "--plot", tmp_path / "a.png",
+    )  # fmt: skip
+    json.dumps(result)
+    assert (tmp_path / "a.png").stat().st_size > 5_000
+    assert set(result["paths"]) == {"cloud", "local", "image", "cloud+local"}
+    for name, found in result["paths"].items():
+        said = found["crowd"]
+        assert found["fer2013"]["n"] == 40
+        # Of ten faces one is none and one nobody agrees on; the latter has a first choice.
+        assert (said["protocol"]["n"], said["plurality"]["n"]) == (32, 36)
+        assert 0 <= said["protocol"]["accuracy"] <= 1
+        assert said["cross_entropy"] > said["cross_entropy_floor"]
+        assert 0 <= said["macro_f1"] <= 1
+        assert set(said["balanced"]["recall"]) == set(said["recall"])
+        assert ("bytes_mean" in found) == (name != "local")
+    assert "cloud - local, crowd" in result["differences"]
+    text = table(result)
+    assert "by what people said:" in text
+    assert "under an even prior" in text
+
+    # The tails say one thing to FER2013's label and another to people's.
+    weights = Weights(crowd_weights_folder)
+    local = Column(AnswerPath.LOCAL, weights.rate_index(""))
+    paths = Paths(weights, "", 1)
+    scores = measure(paths, [local], FACES.pictures, PNG)[local]
+    by_label = scores.asked(LabelSet.FER2013).right(FACES.labels).mean()
+    people = load_votes(votes, FACES, "PublicTest")
+    expected = crowd.measure(paths.probabilities(local, scores), people)
+    assert result["paths"]["local"]["fer2013"]["accuracy"] == round(float(by_label), 6)
+    for key in ("protocol", "plurality", "cross_entropy"):
+        assert result["paths"]["local"]["crowd"][key] == pytest.approx(expected[key], abs=1e-5)
+
+
+def test_weights_of_one_label_set_are_measured_by_what_people_say_too(
+    weights_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_zip(tmp_path / "data.zip", members({"PublicTest": FACES}))
+    votes = write_votes(tmp_path / "votes.csv", {"PublicTest": FACES})
+    result = measured(
+        monkeypatch, "--data", tmp_path / "data.zip", "--votes", votes, "--path", "local",
+        "--weights", weights_folder, "--threads", 1,
+    )  # fmt: skip
+    found = result["paths"]["local"]
+    assert (found["fer2013"]["n"], found["crowd"]["protocol"]["n"]) == (40, 32)
+    assert found["crowd"]["cross_entropy"] > 0
+    assert "balanced" not in found["crowd"]  # they do not say how common the labels were
+    assert "by what people said:" in table(result)
+
+
+def test_calibration_by_either_label_set(
+    crowd_weights_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_zip(tmp_path / "data.zip", members({"PublicTest": FACES}))
+    votes = write_votes(tmp_path / "votes.csv", {"PublicTest": FACES})
+    line = (
+        "--data", tmp_path / "data.zip", "--votes", votes, "--weights", crowd_weights_folder,
+        "--threads", 1, "--path", "local", "--calibration",
+    )  # fmt: skip
+    people, label = measured(monkeypatch, *line), measured(monkeypatch, *line, "--labels=fer2013")
+    assert (people["labels"], label["labels"]) == ("crowd", "fer2013")
+    row, by_label = people["calibration"]["local"], label["calibration"]["local"]
+    # What is promised is a share of votes; it is kept or not on faces without a label, too.
+    assert sum(place["n"] for place in row["reliability"]) == 36
+    assert row["ece_adaptive_expected"] > 0
+    assert sum(place["n"] for place in by_label["reliability"]) == 40
+    assert "ece_adaptive_expected" not in by_label
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (["--data", "none.zip"], 3, "no data set at none.zip"),
         (["--picture-codec", "gif"], 2, "none of jpeg"),
         (["--most", "0"], 2, "at least 1"),
-        (["--plot", "a.png"], 2, "goes with --calibration"),
+        (["--plot", "a.png", "--through-detector"], 2, "does not go with --through-detector"),
+        (["--votes", "none.csv"], 3, "no file of votes at none.csv"),
+        (["--plot", "a.png"], 3, "no votes: pass --votes FILE"),
+        (["--calibration", "--labels", "crowd"], 2, "do not answer crowd"),
+        (["--labels", "nobody"], 2, "invalid"),
     ],
 )
 def test_errors_are_one_line(
-    arguments: list[str], code: int, message: str, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    arguments: list[str], code: int, message: str, weights_folder: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(sys, "argv", ["accuracy", *arguments])
+    monkeypatch.delenv(VOTES_VARIABLE, raising=False)
+    data = tmp_path / "data.zip"
+    write_zip(data, members({"PublicTest": made_faces(2)}))
+    start = ["accuracy", "--data", str(data), "--weights", str(weights_folder), "--threads", "1"]
+    monkeypatch.setattr(sys, "argv", [*start, *arguments])
     try:
         found = accuracy.main()
     except SystemExit as end:

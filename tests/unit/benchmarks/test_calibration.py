@@ -38,6 +38,15 @@ def test_honest_probabilities_have_little_error() -> None:
     assert boasting["ece"] == pytest.approx(0.2, abs=0.02)
 
 
+def test_an_answer_can_be_partly_right() -> None:
+    """By the share of the votes that it has."""
+    confidence = np.full(40, 0.75, np.float32)
+    assert row(confidence, np.full(40, 0.75))["ece"] == 0
+    found = row(confidence, np.repeat((0.5, 0.8), 20))
+    assert found["ece"] == pytest.approx(0.1)
+    assert found["reliability"] == [{"n": 40, "confidence": 0.75, "accuracy": 0.65}]
+
+
 def test_bins_of_equal_content() -> None:
     confidence = np.random.default_rng(2).random(150).astype(np.float32)
     bins = equal_mass(confidence)

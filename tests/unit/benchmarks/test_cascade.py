@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from benchmarks import cascade
 from benchmarks.cascade import THRESHOLDS, curve, draw, table
 from benchmarks.machine import describe_machine
 from edge_client.cascade import unsure_faces
 from shared.contracts import Answer
 from shared.labels import LabelSet
+from tests.unit.benchmarks.votes_file import write_votes
+from tests.unit.training.faces import made_faces, members, write_zip
 
 
 def faces(n: int = 400) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -53,7 +59,8 @@ def test_sending_the_least_sure_beats_chance_where_confidence_means_something() 
 
 def test_table_and_picture(tmp_path: Path) -> None:
     result = {
-        "usage": "PublicTest", "n": 400, "fingerprint": "f", "tail": "t", "rate": "default",
+        "usage": "PublicTest", "labels": "crowd", "n": 400,
+        "fingerprint": "f", "tail": "t", "rate": "default",
         "rows": curve(*faces()), "local": 0.5, "cloud": 0.6, "default_threshold": 0.8,
         "at_default": {"difference": 0.01, "interval_95": [0.0, 0.02]},
         "machine": describe_machine(),
@@ -61,3 +68,22 @@ def test_table_and_picture(tmp_path: Path) -> None:
     draw(result, tmp_path / "curve.png")
     assert (tmp_path / "curve.png").stat().st_size > 5_000
     assert "+1.00 points (+0.00 to +2.00)" in table(result)
+    assert "400 faces, labels crowd" in table(result)
+
+
+def test_by_what_people_say(
+    crowd_weights_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    made = made_faces(20, seed=5)
+    write_zip(tmp_path / "data.zip", members({"PublicTest": made}))
+    votes = write_votes(tmp_path / "votes.csv", {"PublicTest": made})
+    monkeypatch.setattr(sys, "argv", [
+        "cascade", "--data", str(tmp_path / "data.zip"), "--votes", str(votes),
+        "--weights", str(crowd_weights_folder), "--threads", "1", "--json",
+    ])  # fmt: skip
+    assert cascade.main() == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["labels"], result["n"]) == ("crowd", 16)
+    assert result["rows"][0]["accuracy"] == result["local"]
+    assert result["rows"][-1]["accuracy"] == result["together"]

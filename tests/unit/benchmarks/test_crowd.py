@@ -9,8 +9,17 @@ import pytest
 from PIL import Image
 
 from benchmarks.calibration import BINS
-from benchmarks.crowd import ENTROPY_EDGES, by_entropy, calibration, draw, measure, table
+from benchmarks.crowd import (
+    ENTROPY_EDGES,
+    by_entropy,
+    calibration,
+    calibration_row,
+    draw,
+    measure,
+    table,
+)
 from shared.labels import LABELS
+from training.datasets import DataError
 from training.votes import COLUMNS, Votes
 
 NAMES = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
@@ -111,6 +120,21 @@ def test_calibration_is_against_the_share_of_the_votes() -> None:
     said = np.full((2 * BINS, 7), 0.1 / 6, np.float32)
     said[:, 3] = 0.9
     assert calibration(said, people)["ece"] == pytest.approx(0.1, abs=1e-6)
+
+
+def test_calibration_counts_torn_people_and_coverage_the_majoritys_label() -> None:
+    # Of ten votes six; where people agree and where their label is contempt or none.
+    people = votes(
+        *[{"happiness": 6, "fear": 4}] * 3, {"happiness": 5, "fear": 5}, {"contempt": 10}, {"NF": 9}
+    )
+    said = np.full((6, 7), 0.4 / 6, np.float32)
+    said[:, 3] = 0.6
+    found = calibration_row(said, people)
+    assert found["ece"] == pytest.approx(abs(0.6 - (3 * 0.6 + 0.5) / 4), abs=1e-4)
+    assert found["coverage"][0]["accuracy"] == 0.75  # three of the protocol's four
+    assert "ece_adaptive_expected" in found
+    with pytest.raises(DataError, match="people agree on none"):
+        calibration_row(said[:1], votes({"NF": 10}))
 
 
 def test_the_same_figures_every_time() -> None:

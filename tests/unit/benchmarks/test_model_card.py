@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import argparse
 import copy
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,15 +18,41 @@ from PIL import Image
 from benchmarks.card import slices
 from benchmarks.card.confusion import Confusion
 from benchmarks.card.page import page
+from benchmarks.card.part import Part
 from benchmarks.card.slices import COVERED, covered, of_light, quarters
 from benchmarks.card.words import failures, labels_worth
-from benchmarks.model_card import run_facts
-from shared.labels import LABELS
+from benchmarks.model_card import report, run_facts
+from shared.labels import LABELS, LabelSet
 from shared.weights import Weights
+from tests.unit.benchmarks.votes_file import write_votes
 from tests.unit.training.faces import made_faces, members, write_zip
+from training.datasets import DataError
+from training.votes import CONTEMPT, VOTES_VARIABLE, Votes
 
 Row = dict[str, Any]
+WITHOUT_VOTES = {name: value for name, value in os.environ.items() if name != VOTES_VARIABLE}
 ANGRY, DISGUST, _, HAPPY, NEUTRAL, *_ = range(len(LABELS))
+
+
+def measured(folder: Path, weights: Path, votes: Path | None, docs: str = "docs") -> Row:
+    """The figures of the card that is then in ``folder / docs``."""
+    return report(argparse.Namespace(
+        data=str(folder / "small.zip"), votes=votes and str(votes), weights=weights,
+        docs=folder / docs, most=None, threads=1,
+    ))  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def by_people(
+    crowd_weights_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Row]:
+    """A card of weights that answer what people say."""
+    folder = tmp_path_factory.mktemp("people")
+    parts = {"Training": made_faces(60, seed=1), "PublicTest": made_faces(40, seed=2)}
+    parts["PublicTest"].pictures[0] = parts["Training"].pictures[7]
+    write_zip(folder / "small.zip", members(parts))
+    votes = write_votes(folder / "votes.csv", parts)
+    return folder, measured(folder, crowd_weights_folder, votes)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +65,7 @@ def made(weights_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.model_card", "--data", folder / "small.zip", "--json",
          "--weights", weights_folder, "--docs", folder / "docs", "--threads", "1"],
-        capture_output=True, text=True, check=False, timeout=110,
+        capture_output=True, text=True, check=False, timeout=110, env=WITHOUT_VOTES,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return folder / "docs", json.loads(done.stdout)
@@ -57,8 +85,8 @@ def test_the_page_holds_the_figures(made: tuple[Path, Row]) -> None:
     docs, card = made
     text = (docs / "model-card.md").read_text()
     for row in card["accuracy"]:
-        low, high = row["interval_95"]
-        assert f"{row['accuracy']:.2%} | {low:.1%} to {high:.1%}" in text
+        low, high = row["fer2013"]["interval_95"]
+        assert f"{row['fer2013']['accuracy']:.2%} | {low:.1%} to {high:.1%}" in text
     for row in card["slices"]:
         assert f"| {row['by']}: {row['name']} | {row['n']:,} |" in text
     for path in ("cloud", "local"):
@@ -75,12 +103,122 @@ def test_what_is_measured_is_whole(made: tuple[Path, Row], weights_folder: Path)
     for row in card["slices"]:
         by[row["by"]] = by.get(row["by"], 0) + row["n"]
     assert by == {"brightness": 40, "contrast": 40, "pose": 40}
-    overall = {(row["path"], row["rate"]): row["accuracy"] for row in card["accuracy"]}
+    overall = {(row["path"], row["rate"]): row["fer2013"]["accuracy"] for row in card["accuracy"]}
     assert overall["cloud", card["rate"]] == np.trace(card["confusion"]["cloud"]) / 40
     assert overall["local", ""] == np.trace(card["confusion"]["local"]) / 40
     rates = [("cloud", entry.name) for entry in Weights(weights_folder).manifest.rates]
     both = ("cloud+local", card["rate"])
     assert list(overall) == [*rates, ("local", ""), ("image", card["rate"]), both]
+
+
+def test_weights_of_one_label_set_need_no_votes(made: tuple[Path, Row]) -> None:
+    docs, card = made
+    text = (docs / "model-card.md").read_text()
+    assert (card["label_set"], card["people"], card["priors"]) == ("fer2013", {}, {})
+    assert "These weights answer `fer2013` alone" in text
+    for absent in ("people's label", "VOTES=", "balanced", "nats", "contempt"):
+        assert absent not in text.lower()
+
+
+def test_weights_of_one_label_set_are_held_against_people_too(
+    by_people: tuple[Path, Row], weights_folder: Path
+) -> None:
+    folder = by_people[0]
+    card = measured(folder, weights_folder, folder / "votes.csv", "single")
+    text = (folder / "single" / "model-card.md").read_text()
+    assert (card["label_set"], card["counted"]) == ("fer2013", 40)
+    assert "These weights answer `fer2013` alone" in text
+    assert "Every tail answers twice" not in text
+    assert "about `local`, by FER2013's label." in text
+    for row in card["accuracy"]:
+        assert f"| {row['crowd']['accuracy']:.2%} |" in text
+    assert np.sum(card["confusion"]["cloud"]) == 40
+
+
+def test_what_people_say_comes_first(by_people: tuple[Path, Row]) -> None:
+    folder, card = by_people
+    text = (folder / "docs" / "model-card.md").read_text()
+    assert card["label_set"] == "crowd"
+    said = card["people"]["PublicTest"]
+    assert said["protocol"]["n"] == card["counted"] == 32
+    assert said["protocol"]["faces"]["contempt"] == 4
+    assert text.index("people's label |") < text.index("FER2013's label |")
+    for row in card["accuracy"]:
+        (people, label), nats = (row["crowd"], row["fer2013"]), row["crowd"]["cross_entropy"]
+        assert (people["n"], label["n"]) == (32, 40)
+        assert nats >= said["cross_entropy_floor"]
+        line = f"| `{row['path']}` | {row['tail']} | {row['rate']} | {people['accuracy']:.2%} | "
+        (found,) = [one for one in text.splitlines() if one.startswith(line)]
+        assert f"| {nats:.3f} | {label['accuracy']:.2%} |" in found
+    assert f"says people's label in {said['voter_is_protocol']:.1%}" in text.replace("\n", " ")
+    assert "`make model-card DATA=fer2013.zip VOTES=ferplus.csv`" in text
+    assert "| Training, people | 48 |" in text
+
+
+def test_everything_else_is_by_people_too(by_people: tuple[Path, Row]) -> None:
+    card = by_people[1]
+    rows = {(row["path"], row["rate"]): row["crowd"] for row in card["accuracy"]}
+    for path, rate in (("cloud", card["rate"]), ("local", "")):
+        confusion = Confusion(np.array(card["confusion"][path]))
+        assert confusion.counts.shape == (8, 7)
+        assert (confusion.counts.sum(), confusion.contempt) == (32, 4)
+        assert rows[path, rate]["accuracy"] == confusion.accuracy
+        assert rows[path, rate]["macro_f1"] == pytest.approx(confusion.mean(confusion.f1), abs=1e-6)
+    by: dict[str, int] = {}
+    for row in card["slices"]:
+        by[row["by"]] = by.get(row["by"], 0) + row["n"]
+    assert by == {"brightness": 32, "contrast": 32, "pose": 32}
+    assert card["calibration"]["cloud"]["temperature"] == 0.5
+    assert card["calibration"]["cloud"]["ece_adaptive_expected"] > 0
+    assert card["sure"]["cloud"]["n"] <= 32
+
+
+def test_both_priors_side_by_side(by_people: tuple[Path, Row]) -> None:
+    folder, card = by_people
+    text = (folder / "docs" / "model-card.md").read_text()
+    overall = {(row["path"], row["rate"]): row["crowd"] for row in card["accuracy"]}
+    assert set(card["priors"]) == {"cloud", "local", "cloud+local"}
+    for name, by_prior in card["priors"].items():
+        rate = "" if name == "local" else card["rate"]
+        assert by_prior["natural"]["accuracy"] == overall[name, rate]["accuracy"]
+        for prior, row in by_prior.items():
+            start = f"| `{name}` | {prior} | {row['accuracy']:.2%} | {row['macro_f1']:.3f} |"
+            assert start in text
+    natural, even = (card["priors"]["cloud"][prior] for prior in ("natural", "balanced"))
+    assert natural != even
+    for label in ("disgust", "fear"):
+        found, even = (card["priors"]["cloud+local"][prior]["recall"][label] for prior in by_prior)
+        assert (
+            f"- `{label}` is found on {found:.1%} of its faces, under `balanced` on {even:.1%};"
+            in text
+        )
+
+
+def test_the_same_input_gives_the_same_page(
+    by_people: tuple[Path, Row], crowd_weights_folder: Path
+) -> None:
+    folder, card = by_people
+    again = measured(folder, crowd_weights_folder, folder / "votes.csv", "again")
+    assert json.dumps(again | {"page": ""}) == json.dumps(card | {"page": ""})
+    names = sorted(path.name for path in (folder / "docs").iterdir())
+    assert len(names) == 4
+    for name in names:
+        assert (folder / "again" / name).read_bytes() == (folder / "docs" / name).read_bytes()
+
+
+def test_weights_that_answer_what_people_say_need_votes(
+    by_people: tuple[Path, Row], crowd_weights_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(VOTES_VARIABLE, raising=False)
+    with pytest.raises(DataError, match="pass --votes FILE"):
+        measured(by_people[0], crowd_weights_folder, None, "none")
+    assert not (by_people[0] / "none").exists()
+    faces = made_faces(2)
+    with pytest.raises(DataError, match="without their votes"):
+        Part(faces).truth(LabelSet.CROWD)
+    nobody = Votes(np.zeros((2, 10), np.uint16))
+    with pytest.raises(DataError, match="people agree on none of the faces"):
+        Part(faces, nobody).truth(LabelSet.CROWD)
 
 
 def test_another_measurement_is_another_text(made: tuple[Path, Row]) -> None:
@@ -101,6 +239,17 @@ def test_another_measurement_is_another_text(made: tuple[Path, Row]) -> None:
     assert "Covering the eyes costs 12.5 points (10.0 to 15.0)." in told
     assert "Covering the mouth changes the accuracy by no more than chance." in told
     assert told.splitlines()[0][2:] in page(card, [])
+
+
+def test_contempt_is_told(made: tuple[Path, Row]) -> None:
+    card = copy.deepcopy(made[1])
+    counts = np.vstack([10 * np.eye(7, dtype=int), np.zeros((1, 7), int)])
+    counts[7, [ANGRY, NEUTRAL]] = 1, 3
+    card["confusion"]["cloud"] = counts.tolist()
+    told = "\n".join(failures(card, "cloud"))
+    assert "Contempt is no answer: its 4 faces are all wrong, most often `neutral` (75%)." in told
+    assert "Answered too often" not in told
+    assert "| contempt | 4 |" in page(card, [])
 
 
 def test_slices_apart_from_the_whole_are_named(made: tuple[Path, Row]) -> None:
@@ -134,6 +283,18 @@ def test_recall_precision_and_f1() -> None:
     assert found.f1[ANGRY] == pytest.approx(4 / 7)
     assert found.recall[DISGUST] == found.f1[DISGUST] == 0
     assert found.worst(2) == [(ANGRY, HAPPY), (ANGRY, NEUTRAL)]
+
+
+def test_contempt_is_always_wrong() -> None:
+    labels = np.array([HAPPY] * 3 + [CONTEMPT])
+    found = Confusion.of(labels, np.array([HAPPY, HAPPY, NEUTRAL, HAPPY]))
+    assert found.counts.shape == (8, 7)
+    assert (found.accuracy, found.contempt) == (0.5, 1)
+    assert found.recall[HAPPY] == found.precision[HAPPY] == pytest.approx(2 / 3)
+    assert found.f1[HAPPY] == pytest.approx(4 / 6)
+    assert found.faces.tolist() == [0, 0, 0, 3, 0, 0, 0]
+    assert found.mean(found.recall) == pytest.approx(2 / 3)  # of the label that has faces
+    assert found.worst(1) == [(HAPPY, NEUTRAL)]
 
 
 @given(st.lists(st.integers(0, 255), min_size=1, max_size=60))

@@ -11,10 +11,17 @@ from benchmarks import picture_grid, rate_accuracy
 from benchmarks.float_tail import FloatTail
 from benchmarks.paths import Paths, crops_of
 from benchmarks.rate_accuracy import latent_points, table
+from shared.labels import LabelSet
 from shared.weights import Weights
 from tests.unit.training.faces import made_faces, members, write_zip
+from training.votes import VOTES_VARIABLE
 
 FACES = made_faces(12, seed=5)
+
+
+@pytest.fixture(autouse=True)
+def no_votes_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VOTES_VARIABLE, raising=False)
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +50,20 @@ def test_every_form_of_the_latent_is_a_point(paths: Paths) -> None:
     assert points["float32"].bytes_mean == 5 + 4 * 6272
 
 
+def test_points_by_what_people_say(crowd_weights_folder: Path) -> None:
+    """The float latents too are asked in the label set that is measured."""
+    paths = Paths(Weights(crowd_weights_folder), "", 1)
+    right = {}
+    for label_set in LabelSet:
+        asked = paths.asked(label_set)
+        points = {point.name: point for point in latent_points(asked, FACES, 1)}
+        scores = asked.sent(asked.z(crops_of(FACES.pictures)), rate_accuracy.FINEST)
+        finest = paths.weights.manifest.rates[rate_accuracy.FINEST].name
+        assert points[finest].right.tolist() == scores.right(FACES.labels).tolist()
+        right[label_set] = points["float32"].right.tolist()
+    assert right[LabelSet.CROWD] != right[LabelSet.FER2013]
+
+
 def test_the_command(
     weights_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -56,6 +77,7 @@ def test_the_command(
     ])  # fmt: skip
     assert rate_accuracy.main() == 0
     result = json.loads(capsys.readouterr().out)
+    assert (result["labels"], result["n"]) == ("fer2013", 12)
     kinds = {point["kind"] for point in result["points"]}
     assert kinds == {"rate", "raw", "jpeg", "webp"}
     assert set(result["against"]) == {"jpeg", "webp"}

@@ -23,6 +23,7 @@ from shared.contracts import Box
 from shared.preprocess import to_grey
 from shared.weights import Weights
 from training.datasets import DataError, Faces
+from training.votes import CONTEMPT
 
 WAVES = (100 + np.add.outer(np.arange(48), np.arange(48))).astype(np.uint8)
 
@@ -69,5 +70,9 @@ def test_found_faces_are_measured(weights_folder: Path, astronaut: NDArray[np.ui
     row = found["through_detector"]["cloud"]
     assert row["detected - direct"]["difference"] == row["detected"] - row["direct"]
     assert "1 faces found (50.0%)" in table(found)
+    # A label of contempt is one that no answer has.
+    contempt = Faces(pictures, np.array([CONTEMPT, CONTEMPT]), faces.ids)
+    found = measure(paths, columns_of(paths.weights, "local", ""), contempt)
+    assert found["through_detector"]["local"]["detected"] == 0
     with pytest.raises(DataError, match="no face"):
         measure(paths, columns_of(paths.weights, "all", ""), faces.subset(np.array([False, True])))

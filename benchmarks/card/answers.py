@@ -1,0 +1,56 @@
+"""What each path answered, in one label set, as a user gets it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.paths import TOGETHER, Column, Paths, Scores
+from shared.contracts import Path as AnswerPath
+from shared.weights.manifest import LOCAL_TAIL
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """``path``, ``tail`` and ``rate`` (empty: nothing is sent) by name; ``scores`` of all faces and
+    their calibrated ``probabilities`` float32 ``(N, 7)``."""
+
+    path: str
+    tail: str
+    rate: str
+    temperature: float
+    scores: Scores
+    probabilities: NDArray[np.float32]
+
+    @property
+    def classes(self) -> NDArray[np.int64]:
+        """The answer to each face ``(N,)``."""
+        return np.asarray(self.scores.logits.argmax(axis=1))
+
+
+def answers_of(
+    paths: Paths, columns: dict[str, Column], scores: dict[Column, Scores]
+) -> dict[str, Answers]:
+    """By name, in the label set of ``paths``; where there are ``cloud`` and ``local``, the mean of
+    both too."""
+    rates = paths.weights.manifest.rates
+    found = {}
+    for name, column in columns.items():
+        own = scores[column].asked(paths.label_set)
+        local = column.path is AnswerPath.LOCAL
+        tail = LOCAL_TAIL if local else paths.tail
+        found[name] = Answers(
+            str(column.path), tail, "" if local else rates[column.rate].name,
+            paths.weights.temperature(tail, column.rate, paths.label_set),
+            own, paths.probabilities(column, own),
+        )  # fmt: skip
+    if {"cloud", "local"} <= set(columns):
+        rate = columns["cloud"].rate
+        both = paths.together(found["local"].scores, found["cloud"].scores, rate)
+        # The mean of two that are calibrated has no temperature of its own.
+        found[TOGETHER] = Answers(
+            TOGETHER, paths.tail, rates[rate].name, 1.0, both, np.exp(both.logits)
+        )
+    return found
