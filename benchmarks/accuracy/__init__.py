@@ -1,0 +1,1 @@
+"""How right and how sure the answers are, by path and by bytes."""

@@ -1,0 +1,1 @@
+"""What a latent tells of a face."""

@@ -1,0 +1,1 @@
+"""Time from frame to answer over links of all kinds, measured and simulated."""

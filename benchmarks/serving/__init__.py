@@ -1,0 +1,1 @@
+"""The server under load, beside its peers, and spread over replicas."""

@@ -1,0 +1,1 @@
+"""The commands of ``cloud-server`` beside ``serve``."""

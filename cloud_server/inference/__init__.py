@@ -1,0 +1,1 @@
+"""Faces in batches through heads and tails."""

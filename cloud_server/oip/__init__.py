@@ -1,0 +1,1 @@
+"""The Open Inference Protocol's models and tensors, for both of its transports."""

@@ -1,0 +1,1 @@
+"""The service over HTTP: REST, the Open Inference Protocol, administration, the page."""

@@ -1,0 +1,1 @@
+"""The weights that are served, and how they change while the server runs."""

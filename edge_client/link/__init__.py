@@ -1,0 +1,1 @@
+"""The link to the server: calls, streams, replies, and what failures mean."""

@@ -1,0 +1,1 @@
+"""One frame by the path that was chosen: sending, waiting, merging answers."""

@@ -1,0 +1,1 @@
+"""Which path a frame takes, and the predictions behind it."""

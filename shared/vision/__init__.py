@@ -1,0 +1,1 @@
+"""Pictures: decoding, the search for faces, and their crops."""

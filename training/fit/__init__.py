@@ -1,0 +1,1 @@
+"""Training: one run, what it starts from, and its teachers."""
