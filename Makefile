@@ -20,7 +20,7 @@ PROTOS := splitfer/v1/splitfer.proto inference/grpc_inference.proto onnx_subset/
 .PHONY: demo test chaos check stubs lock format model-card images clean
 
 demo: .venv/.run
-	$(BIN)/python -m benchmarks.demo --out demo-out
+	$(BIN)/python -m benchmarks demo --out demo-out
 
 test: .venv/.dev
 	$(BIN)/python -m pytest
@@ -48,7 +48,7 @@ lock: .venv/.dev
 
 # Where DATA and VOTES are not given, SPLITFER_DATA and SPLITFER_VOTES say where they are.
 model-card: .venv/.dev
-	$(BIN)/python -m benchmarks.model_card $(if $(DATA),--data "$(DATA)") $(if $(VOTES),--votes "$(VOTES)")
+	$(BIN)/python -m benchmarks model_card $(if $(DATA),--data "$(DATA)") $(if $(VOTES),--votes "$(VOTES)")
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'

@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cloud_server.commands.models import add_models_command, run_models
+from cloud_server.commands.token import add_token_command, run_token
 from cloud_server.config import PREFIX, CloudConfig
-from cloud_server.logs import configure_logs
-from cloud_server.models_command import add_models_command, run_models
-from cloud_server.token_command import add_token_command, run_token
+from cloud_server.telemetry.logs import configure_logs
 from shared.errors import ConfigError, SplitFerError, WeightsError
 from shared.settings import load_settings, printable
 
@@ -48,7 +48,7 @@ def run(argv: Sequence[str] | None = None) -> int:
         configure_logs(config.log_level, config.log_format)
         # Imported only now: --version and --print-config need no network and no gRPC.
         if config.engine == "ray":
-            from cloud_server import ray_engine
+            from cloud_server.ray_serve import engine as ray_engine
 
             ray_engine.serve(config)
             return DONE
@@ -111,7 +111,7 @@ class _Version(argparse.Action):
     """Looks the version up only where it is asked for."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        from cloud_server.service import server_version
+        from shared.version import server_version
 
         print(f"cloud-server {server_version()}")
         parser.exit(DONE)

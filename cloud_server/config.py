@@ -3,22 +3,72 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-from cloud_server.allowance import CallerLimits
-from cloud_server.ray_scale import RayScale
 from shared.bearer_token import token_fault
 from shared.contracts import Device, Limits
 from shared.prior import Prior
 from shared.settings import Settings
 
 PREFIX = "SPLITFER_CLOUD_"
+
+
+@dataclass(frozen=True)
+class RayScale:
+    """Replicas and their bounds; used with ``engine: ray`` alone.
+
+    ``tail_ongoing`` is the calls under way in each tail replica that the autoscaler aims at.
+    ``tail_queued_max`` calls may wait in one ingress replica for a tail replica with room; more
+    are refused as ``overloaded``.
+    """
+
+    ingress_replicas: int = 1
+    # 0: an ingress replica takes no place of its own. On a cluster give it a core.
+    ingress_cpus: float = 0
+    tail_replicas_min: int = 1
+    tail_replicas_max: int = 2
+    tail_cpus: float = 1
+    tail_ongoing: float = 8
+    tail_queued_max: int = 64
+
+    def problem(self) -> str | None:
+        """What is wrong with it, None where nothing is."""
+        if self.ingress_replicas < 1 or self.tail_replicas_min < 1:
+            return "there is at least one replica"
+        if self.tail_replicas_max < self.tail_replicas_min:
+            return "tail_replicas_max is at least tail_replicas_min"
+        if self.ingress_cpus < 0 or self.tail_cpus < 0:
+            return "ingress_cpus and tail_cpus are at least 0"
+        if self.tail_ongoing <= 0 or self.tail_queued_max < 1:
+            return "tail_ongoing and tail_queued_max are more than 0"
+        return None
+
+
+class CallerLimits(BaseModel):
+    """Bounds on one caller; None bounds nothing.
+
+    ``burst`` requests may come at once after a silence: those of one second where it is None.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    requests_per_s: Annotated[float | None, Field(gt=0, le=1e6)] = None
+    burst: Annotated[int | None, Field(ge=1)] = None
+    concurrent: Annotated[int | None, Field(ge=1)] = None
+
+    @property
+    def most_at_once(self) -> float:
+        """What a full bucket holds; at least one request, else none would ever be let in."""
+        if self.requests_per_s is None:
+            return math.inf
+        return float(self.burst or max(1.0, self.requests_per_s))
 
 
 class CloudConfig(Settings):

@@ -14,17 +14,17 @@ from functools import partial
 
 import uvicorn
 
+from cloud_server.admission.health import Phase
 from cloud_server.config import CloudConfig
-from cloud_server.grpc_api import GrpcServer
-from cloud_server.health import Phase
-from cloud_server.http_observer import HttpObserver
-from cloud_server.http_protocol import HEADER_BYTES, bounded_http
+from cloud_server.grpc_api.splitfer import GrpcServer
 from cloud_server.process import keep_what_is_loaded, run_as_batch
-from cloud_server.registry import Registry
 from cloud_server.reload import reload
-from cloud_server.rest_api import build_app
+from cloud_server.rest_api.faces import build_app
+from cloud_server.rest_api.observer import HttpObserver
+from cloud_server.rest_api.protocol import HEADER_BYTES, bounded_http
 from cloud_server.service import Service
-from cloud_server.watch import watching
+from cloud_server.weights.folder_watcher import watching
+from cloud_server.weights.registry import Registry
 from shared.errors import ConfigError
 
 log = logging.getLogger("cloud_server")

@@ -12,7 +12,6 @@ a whole. "No face" is a result.
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,21 +21,22 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_server.auth import Access
+from cloud_server.admission.access import Access
+from cloud_server.admission.health import Health
 from cloud_server.config import CloudConfig
-from cloud_server.face import Face
-from cloud_server.head import Crop, ServedHead
-from cloud_server.health import Health
-from cloud_server.live_metrics import LiveMetrics
-from cloud_server.metrics import Metrics
-from cloud_server.observer import Observer, Watches
-from cloud_server.picture_reader import PictureReader
-from cloud_server.registry import Registry
+from cloud_server.inference.face import Face
+from cloud_server.inference.head import Crop, ServedHead
+from cloud_server.inference.pending_faces import Settling, settled_all
+from cloud_server.inference.tail import ServedTail, TailAnswer
+from cloud_server.pictures.reader import PictureReader
 from cloud_server.request import about
-from cloud_server.served_weights import ServedWeights
-from cloud_server.settling import Settling, settled_all
-from cloud_server.tail import ServedTail, TailAnswer
-from cloud_server.tracing import open_tracing
+from cloud_server.telemetry.live_metrics import LiveMetrics
+from cloud_server.telemetry.metrics import Metrics
+from cloud_server.telemetry.observer import Observer, Watches
+from cloud_server.telemetry.tracing import open_tracing
+from cloud_server.weights.registry import Registry
+from cloud_server.weights.served import ServedWeights
+from shared.codec.latent import Latent
 from shared.codec.payload import Payload, PayloadCodec
 from shared.contracts import SCHEMA_VERSION, Answer, Box, LatencyMs, Limits, Path
 from shared.deadline import Deadline
@@ -50,8 +50,8 @@ from shared.errors import (
     SplitFerError,
 )
 from shared.labels import LABELS, LabelSet
-from shared.latent import Latent
 from shared.prior import Prior
+from shared.version import server_version
 
 FaceResult = Answer | SplitFerError
 Item = TypeVar("Item")
@@ -108,7 +108,7 @@ class Service:
         self.health = Health()
         self.access = Access(config)
         self.metrics = Metrics()
-        self.metrics.registry.register(LiveMetrics(self))
+        self.metrics.registry.register(LiveMetrics(self.health, self.metrics, registry))
         self._tracing = open_tracing(config.otlp_endpoint, server_version())
         self.observer = Observer(self.metrics, self._tracing)
         self._registry = registry
@@ -279,7 +279,12 @@ class Service:
         place = Place(served, served_tail, served.label_set(served_tail, labels))
         with served.request():
             waiting = [
-                _submitted(Crop(crop, served, index), self._head.submit, deadline) for crop in crops
+                _submitted(
+                    Crop(crop, served.head, served.weights.quantiser, index),
+                    self._head.submit,
+                    deadline,
+                )
+                for crop in crops
             ]
             latents = await settled_all(waiting, deadline)
             head_ms = _since_ms(start)
@@ -390,14 +395,6 @@ class Service:
 def too_large(most_bytes: int) -> PayloadTooLarge:
     """The error of a body over its limit."""
     return PayloadTooLarge(f"the body is larger than {most_bytes} bytes")
-
-
-def server_version() -> str:
-    """The installed version."""
-    try:
-        return importlib.metadata.version("splitfer")
-    except importlib.metadata.PackageNotFoundError:
-        return "0+source"  # run from a checkout that was not installed
 
 
 def _opened(payload: bytes, codec: PayloadCodec) -> Payload | SplitFerError:

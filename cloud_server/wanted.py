@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TypeVar
 
-from cloud_server.served_weights import quoted
+from cloud_server.weights.served import quoted
 from shared.errors import MalformedPayload
 from shared.labels import LabelSet
 from shared.prior import Prior

@@ -16,14 +16,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from edge_client import output_flags, pipeline
-from edge_client.config import EdgeConfig, Policy, load_config
-from edge_client.decision import Objective
-from edge_client.feed import Feed
-from edge_client.frame import Frame
+from edge_client import pipeline
+from edge_client.config import EdgeConfig, Objective, Policy, load_config
 from edge_client.ledger import Ledger
 from edge_client.recognizer import PICTURE_DEADLINE_MS, Recognizer
-from edge_client.sources import Source, open_source
+from edge_client.sinks import output_flags
+from edge_client.sources.feed import Feed
+from edge_client.sources.frame import Frame
+from edge_client.sources.open import Source, open_source
 from shared.contracts import FaceAnswer
 from shared.errors import (
     ConfigError,

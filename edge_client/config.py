@@ -9,7 +9,6 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from edge_client.address import parse_address
-from edge_client.decision import Objective
 from shared.bearer_token import token_fault
 from shared.contracts import Limits
 from shared.labels import LabelSet
@@ -17,6 +16,14 @@ from shared.prior import Prior
 from shared.settings import Settings, load_settings
 
 PREFIX = "SPLITFER_EDGE_"
+
+
+class Objective(StrEnum):
+    """What the best answer is, among those foretold to be there in time."""
+
+    ACCURACY = "accuracy"
+    LATENCY = "latency"
+    BYTES = "bytes"
 
 
 class Policy(StrEnum):

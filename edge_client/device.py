@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.config import EdgeConfig
+from shared.codec.latent import Latent
 from shared.contracts import Answer, Box
-from shared.detection import FaceDetector
-from shared.latent import Latent
-from shared.preprocess import crop_face, to_grey
 from shared.prior import Prior
+from shared.vision.crop import crop_face, to_grey
+from shared.vision.detection import FaceDetector
 from shared.weights import Weights, default_folder
 from shared.weights.manifest import LOCAL_TAIL
 

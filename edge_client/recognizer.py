@@ -19,19 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.address import parse_address
-from edge_client.channel import open_channel
-from edge_client.chooser import make_chooser
 from edge_client.config import EdgeConfig, Policy, load_config
-from edge_client.decision import Decision
-from edge_client.diagnosis import diagnose
-from edge_client.head import Device
-from edge_client.link import HANDSHAKE_TIMEOUT_S, Link, LinkCounts
-from edge_client.offload import Offload
+from edge_client.device import Device
+from edge_client.link.channel import open_channel
+from edge_client.link.diagnosis import diagnose
+from edge_client.link.link import HANDSHAKE_TIMEOUT_S, Link, LinkCounts
+from edge_client.offload.offload import Offload
+from edge_client.policy.decision import Decision
+from edge_client.policy.router import make_chooser
 from edge_client.tracing import open_tracing
 from shared.certificates import read_certificates
 from shared.contracts import FaceAnswer
 from shared.errors import ImageError, SourceError
-from shared.picture import decode_picture
+from shared.vision.picture import decode_picture
 
 # A server that is down refuses at once; longer than a handshake may take, so that its outcome is
 # known before the first face.

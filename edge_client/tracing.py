@@ -2,7 +2,7 @@
 
     "frame"                   one decoded picture, until each of its faces has an answer
       `- "face call"          one call to the server; its traceparent goes with it
-           `- (the server)    see cloud_server/tracing.py
+           `- (the server)    see cloud_server/telemetry/tracing.py
 
 Off unless ``otlp_endpoint`` is set; then nothing of OpenTelemetry is imported.
 """

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 import shared.weights
 from shared.codec.entropy import EntropyTables
-from shared.models.split_model import SplitConfig, SplitModel
-from shared.preprocess import enlarge_crop
+from shared.vision.crop import enlarge_crop
 from tests.manifests import edit_manifest, set_figures
+from training.models.split_model import SplitConfig, SplitModel
 
 # The networks here are small; threads that wait for each other only slow a busy machine down.
 torch.set_num_threads(1)
@@ -39,7 +39,7 @@ CROWD_PRIORS = {
 @pytest.fixture(scope="session")
 def split_model() -> SplitModel:
     """An untrained model whose batch statistics and latents have a sane range."""
-    from training.start_cloud import start_cloud
+    from training.fit.start_cloud import start_cloud
 
     torch.manual_seed(0)
     model = SplitModel()
@@ -61,7 +61,7 @@ def split_model() -> SplitModel:
 @pytest.fixture(scope="session")
 def weights_folder(split_model: SplitModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of weights as ``training.export`` writes it; read only, it is shared."""
-    from training.export import write_weights
+    from training.export.export import write_weights
 
     # torch's exporter logs thousands of lines, which would bury a failing test's own.
     logging.disable(logging.WARNING)
@@ -91,7 +91,7 @@ def crowd_weights_folder(
 ) -> Path:  # fmt: skip
     """``weights_folder`` with tails of both label sets, behind the same head, so that their
     fingerprint is the same; they say how common the classes were in training."""
-    from training.export import write_weights
+    from training.export.export import write_weights
 
     logging.disable(logging.WARNING)
     try:
@@ -118,7 +118,7 @@ def other_weights_folder(weights_folder: Path, tmp_path_factory: pytest.TempPath
 @pytest.fixture(scope="session")
 def entropy_tables() -> EntropyTables:
     """Tables for noise of three widths, one a rate of ``split_model``."""
-    from training.fit_entropy import fit_tables
+    from training.export.entropy import fit_tables
 
     rng = np.random.default_rng(0)
     noise = [rng.laplace(0, width, (6, 8, 28, 28)) for width in (0.6, 0.4, 0.25)]

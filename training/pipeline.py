@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from shared.whole_file import write_whole
-from training.datasets import DATA_VARIABLE, DataError, data_path
-from training.votes import VOTES_VARIABLE, votes_or_none
+from training.data.datasets import DATA_VARIABLE, DataError, data_path
+from training.data.votes import VOTES_VARIABLE, votes_or_none
 
 STATE = Path(".checkpoints/pipelines")
 

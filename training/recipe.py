@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from shared.models.bottleneck import RATES
-from shared.models.small_stem import DETAIL_PX
-from shared.models.split_model import SplitConfig
+from training.models.bottleneck import RATES
+from training.models.small_stem import DETAIL_PX
+from training.models.split_model import SplitConfig
 
 PARTS = ("stem", "encoder", "local", "cloud")
 
@@ -68,7 +68,7 @@ class Recipe:
     divergence of each tail from the mean of both (Zhang et al., 2018). ``average`` is the decay
     per step of the exponential moving average of the weights, which is what is measured and
     exported; 0 measures the weights themselves. ``teacher`` names a finished run of
-    ``training.teacher``, whose answer to the very view makes up ``teacher_share`` of each label
+    ``training.fit.teacher``, whose answer to the very view makes up ``teacher_share`` of each label
     (Hinton et al., 2015; Beyer et al., 2022). ``mixup`` is the parameter of the beta
     distribution that pairs of views and of their labels are mixed by (Zhang et al., 2018); 0 mixes
     none. ``label_weights`` weigh the loss of each label set; without them all weigh 1.

@@ -1,4 +1,4 @@
-"""Accuracy and bytes by path: ``python -m benchmarks.accuracy --data PATH --usage PublicTest``.
+"""Accuracy and bytes by path: ``python -m benchmarks accuracy --data PATH --usage PublicTest``.
 
 Runs the ONNX files through the code that the edge and the server use, from the crop on: dlib finds
 no face in a 48x48 picture, so each picture of FER2013 is taken as the crop. ``--through-detector``
@@ -19,21 +19,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import calibration, crowd, through_detector
-from benchmarks.bootstrap import difference, points
-from benchmarks.command import finish
-from benchmarks.machine import describe_machine, machine_line
-from benchmarks.paths import TOGETHER, Column, Paths, Scores, measure
-from benchmarks.picture_codec import NAMES, PictureCodec, picture_codec
-from benchmarks.truth import add_truth, faces_of, label_set_of
+from benchmarks.accuracy import calibration, crowd, through_detector
+from benchmarks.accuracy.paths import TOGETHER, Column, Paths, Scores, measure
+from benchmarks.accuracy.picture_codec import NAMES, PictureCodec, picture_codec
+from benchmarks.accuracy.truth import add_truth, faces_of, label_set_of
+from benchmarks.common.bootstrap import difference, points
+from benchmarks.common.command import finish
+from benchmarks.common.machine import describe_machine, machine_line
 from shared.contracts import Path as AnswerPath
 from shared.labels import LabelSet
 from shared.prior import balanced
 from shared.weights import Weights, default_folder
-from training.datasets import DataError, Faces, data_path, load_fer2013
-from training.duplicates import TRAINING, copied
-from training.figure_file import figure_path
-from training.votes import Votes, load_votes, votes_or_none, votes_path
+from training.data.datasets import DataError, Faces, data_path, load_fer2013
+from training.data.duplicates import TRAINING, copied
+from training.data.votes import Votes, load_votes, votes_or_none, votes_path
+from training.study.figure_file import figure_path
 
 USAGES = ("PublicTest", "PrivateTest", TRAINING)
 ALL = "all"

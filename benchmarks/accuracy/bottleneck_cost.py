@@ -1,4 +1,4 @@
-"""What the bottleneck costs in accuracy: ``python -m benchmarks.bottleneck_cost --data PATH``.
+"""What the bottleneck costs in accuracy: ``python -m benchmarks bottleneck_cost --data PATH``.
 
 Two cloud tails go on from one run's own, the head standing still: one sees what the decoder makes
 of the quantised latents (the code loses nothing after that), the other the features themselves,
@@ -17,15 +17,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.bootstrap import difference, points
-from benchmarks.command import finish
-from benchmarks.machine import describe_machine, machine_line
-from shared.models.bottleneck import DEFAULT_RATE
-from shared.models.split_model import CloudTail, SplitModel
-from training.augment import enlarge
-from training.datasets import HOLDOUT_SHARE, Faces, data_path, load_fer2013, split_off
-from training.judged import Judged
-from training.member import RUNS, member_recipe, train_member
+from benchmarks.common.bootstrap import difference, points
+from benchmarks.common.command import finish
+from benchmarks.common.machine import describe_machine, machine_line
+from training.data.augment import enlarge
+from training.data.datasets import HOLDOUT_SHARE, Faces, data_path, load_fer2013, split_off
+from training.data.judged import Judged
+from training.fit.member import RUNS, member_recipe, train_member
+from training.models.bottleneck import DEFAULT_RATE
+from training.models.split_model import CloudTail, SplitModel
 from training.recipe import read_recipe
 
 MEASURED = "PublicTest"

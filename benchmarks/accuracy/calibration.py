@@ -1,4 +1,4 @@
-"""Whether a probability is worth what it says: part of ``python -m benchmarks.accuracy``.
+"""Whether a probability is worth what it says: part of ``python -m benchmarks accuracy``.
 
 Expected calibration error (Naeini et al., 2015): over bins of the highest probability, the mean
 distance between what was promised and what was right, weighted by faces. Bins of equal width are
@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.paths import TOGETHER, Column, Paths, Scores
-from training.figure_file import save_figure
+from benchmarks.accuracy.paths import TOGETHER, Column, Paths, Scores
+from training.study.figure_file import save_figure
 
 BINS = 15
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)

@@ -1,4 +1,4 @@
-"""Accuracy against the share of faces sent: ``python -m benchmarks.cascade --data PATH --json``.
+"""Accuracy against the share of faces sent: ``python -m benchmarks cascade --data PATH --json``.
 
 What ``--policy cascade`` gives at each ``--cascade-threshold``: the device answers every face; for
 those whose confidence lies below the threshold the mean of its answer and the server's is given.
@@ -16,17 +16,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.accuracy import USAGES, positive
-from benchmarks.bootstrap import difference, points
-from benchmarks.command import finish
-from benchmarks.machine import describe_machine, machine_line
-from benchmarks.paths import Column, Paths, measure
-from benchmarks.picture_codec import picture_codec
-from benchmarks.truth import add_truth, faces_of, label_set_of
+from benchmarks.accuracy.accuracy import USAGES, positive
+from benchmarks.accuracy.paths import Column, Paths, measure
+from benchmarks.accuracy.picture_codec import picture_codec
+from benchmarks.accuracy.truth import add_truth, faces_of, label_set_of
+from benchmarks.common.bootstrap import difference, points
+from benchmarks.common.command import finish
+from benchmarks.common.machine import describe_machine, machine_line
 from edge_client.config import EdgeConfig
 from shared.contracts import Path as AnswerPath
 from shared.weights import Weights, default_folder
-from training.figure_file import figure_path, save_figure
+from training.study.figure_file import figure_path, save_figure
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(21))
 

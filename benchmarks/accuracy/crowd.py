@@ -2,7 +2,7 @@
 
 Accuracy by FER+'s majority protocol and by people's first choice, macro figures over the seven
 labels, cross entropy and calibration against the distribution of the votes, and accuracy by how far
-people agree. ``training.votes`` says which pictures count for what.
+people agree. ``training.data.votes`` says which pictures count for what.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import calibration as by_answer
-from benchmarks.bootstrap import DRAWS, SEED, interval
-from benchmarks.calibration import BINS, coverage, equal_mass, equal_width, expected_error
+from benchmarks.accuracy import calibration as by_answer
+from benchmarks.accuracy.calibration import BINS, coverage, equal_mass, equal_width, expected_error
+from benchmarks.common.bootstrap import DRAWS, SEED, interval
 from shared.labels import LABELS
-from training.datasets import DataError
-from training.figure_file import save_figure
-from training.votes import CONTEMPT, Votes
+from training.data.datasets import DataError
+from training.data.votes import CONTEMPT, Votes
+from training.study.figure_file import save_figure
 
 Row = dict[str, Any]
 # Under this a probability counts as this in a logarithm.
@@ -91,7 +91,8 @@ def cross_entropy(probabilities: NDArray[np.float32], votes: Votes) -> float | N
 
 def calibration(probabilities: NDArray[np.float32], votes: Votes) -> Row:
     """Expected calibration error of the highest probability against the share of the seven's votes
-    that the answer has, over bins as in ``benchmarks.calibration``; every face needs such a vote.
+    that the answer has, over bins as in ``benchmarks.accuracy.calibration``; every face needs such
+    a vote.
 
     ``ece`` over bins of equal width, ``ece_adaptive`` of equal content. With each, what remains at
     this number of faces where nothing is wrong:
@@ -120,7 +121,8 @@ def calibration(probabilities: NDArray[np.float32], votes: Votes) -> Row:
 
 
 def calibration_row(probabilities: NDArray[np.float32], votes: Votes) -> Row:
-    """The figures of ``benchmarks.calibration`` for probabilities ``(N, 7)`` by what people said.
+    """The figures of ``benchmarks.accuracy.calibration`` for probabilities ``(N, 7)`` by what
+    people said.
 
     The highest probability is held against the share of the votes that the answer has, over the
     usable faces, since that is what it says; coverage is by the label of FER+'s protocol, over its

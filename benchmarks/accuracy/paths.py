@@ -16,15 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from benchmarks.picture_codec import PictureCodec
+from benchmarks.accuracy.picture_codec import PictureCodec
+from shared.codec.latent import Latent
 from shared.contracts import Path as AnswerPath
 from shared.errors import WeightsError
 from shared.labels import LabelSet
-from shared.latent import Latent
-from shared.preprocess import enlarge_crop
-from shared.runtime import softmax
+from shared.vision.crop import enlarge_crop
 from shared.weights import Weights
 from shared.weights.manifest import LOCAL_TAIL
+from shared.weights.runtime import softmax
 
 BATCH = 32
 # The mean of both answers, which `auto` and `cascade` give.

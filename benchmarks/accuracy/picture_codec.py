@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 from shared.contracts import Limits
-from shared.picture import decode_picture
-from shared.preprocess import DETAIL_SIDE, to_grey
+from shared.vision.crop import DETAIL_SIDE, to_grey
+from shared.vision.picture import decode_picture
 
 NAMES = "jpeg:1-100, webp:1-100, webp:lossless, avif:1-100, png"
 _OPTIONS: dict[str, dict[str, Any]] = {

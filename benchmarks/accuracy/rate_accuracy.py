@@ -1,4 +1,4 @@
-"""Accuracy against bytes: ``python -m benchmarks.rate_accuracy --data PATH --plot FILE``.
+"""Accuracy against bytes: ``python -m benchmarks rate_accuracy --data PATH --plot FILE``.
 
 Every rate of the latent, the latent raw as bytes and floats, and the face as a picture: JPEG, WebP
 and AVIF at many sides and qualities, by the same weights. Pictures go through the finest rate, so
@@ -17,22 +17,22 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from benchmarks.accuracy import USAGES, positive, wilson
-from benchmarks.command import finish
-from benchmarks.float_tail import FloatTail
-from benchmarks.machine import describe_machine, machine_line
-from benchmarks.paths import BATCH, Column, Paths, crops_of, joined
-from benchmarks.picture_codec import PictureCodec
-from benchmarks.picture_grid import choose
-from benchmarks.rate_curve import Point, compare, hull
-from benchmarks.rate_plot import draw
-from benchmarks.truth import add_truth, faces_of, label_set_of
+from benchmarks.accuracy.accuracy import USAGES, positive, wilson
+from benchmarks.accuracy.float_tail import FloatTail
+from benchmarks.accuracy.paths import BATCH, Column, Paths, crops_of, joined
+from benchmarks.accuracy.picture_codec import PictureCodec
+from benchmarks.accuracy.picture_grid import choose
+from benchmarks.accuracy.rate_curve import Point, compare, hull
+from benchmarks.accuracy.rate_plot import draw
+from benchmarks.accuracy.truth import add_truth, faces_of, label_set_of
+from benchmarks.common.command import finish
+from benchmarks.common.machine import describe_machine, machine_line
 from shared.codec.payload import HEADER_BYTES, MAX_PAYLOAD_BYTES
 from shared.contracts import LATENT_SHAPE
 from shared.contracts import Path as AnswerPath
 from shared.weights import Weights, default_folder
-from training.datasets import Faces
-from training.figure_file import figure_path
+from training.data.datasets import Faces
+from training.study.figure_file import figure_path
 
 FINEST = 0
 RATE, RAW = "rate", "raw"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.bootstrap import DRAWS, draw_counts, interval
+from benchmarks.common.bootstrap import DRAWS, draw_counts, interval
 
 Numbers = NDArray[np.floating[Any]]
 STEPS = 21

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.rate_curve import Point, hull
-from training.figure_file import save_figure
+from benchmarks.accuracy.rate_curve import Point, hull
+from training.study.figure_file import save_figure
 
 # Ours stands out; floats and raw bytes are there for reference.
 _STYLES: dict[str, dict[str, Any]] = {

@@ -1,4 +1,4 @@
-"""FER2013 as a camera would show it: part of ``python -m benchmarks.accuracy``.
+"""FER2013 as a camera would show it: part of ``python -m benchmarks accuracy``.
 
 Each picture is enlarged and laid into a larger frame, at a size, place and background that its id
 decides; then dlib finds the face and the product's own code crops it. Beside it stands the direct
@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from benchmarks.bootstrap import difference, points
-from benchmarks.paths import BATCH, Column, Paths
+from benchmarks.accuracy.paths import BATCH, Column, Paths
+from benchmarks.common.bootstrap import difference, points
 from edge_client.config import EdgeConfig
 from shared.contracts import Box, Limits
 from shared.contracts import Path as AnswerPath
-from shared.detection import FaceDetector
-from shared.preprocess import Cropping, crop_face, enlarge_crop
-from training.datasets import DataError, Faces
+from shared.vision.crop import Cropping, crop_face, enlarge_crop
+from shared.vision.detection import FaceDetector
+from training.data.datasets import DataError, Faces
 
 WIDTH_PX, HEIGHT_PX = 640, 480
 SMALLEST_PX, LARGEST_PX = 150, 250

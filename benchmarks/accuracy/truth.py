@@ -7,9 +7,9 @@ from pathlib import Path
 
 from shared.labels import LabelSet
 from shared.weights import Weights
-from training.datasets import Faces, data_path
-from training.judged import judged_part
-from training.votes import votes_or_none, votes_path
+from training.data.datasets import Faces, data_path
+from training.data.judged import judged_part
+from training.data.votes import votes_or_none, votes_path
 
 
 def add_truth(parser: argparse.ArgumentParser) -> None:

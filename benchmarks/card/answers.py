@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.paths import TOGETHER, Column, Paths, Scores
+from benchmarks.accuracy.paths import TOGETHER, Column, Paths, Scores
 from shared.contracts import Path as AnswerPath
 from shared.weights.manifest import LOCAL_TAIL
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.labels import LABELS
-from training.votes import CONTEMPT
+from training.data.votes import CONTEMPT
 
 # What rows of ``counts`` are called.
 ROWS = (*LABELS, "contempt")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.accuracy.paths import TOGETHER
 from benchmarks.card.measurement import PICTURE_CODEC, USAGE
-from benchmarks.markdown import figures_table
-from benchmarks.paths import TOGETHER
+from benchmarks.common.markdown import figures_table
 from shared.labels import LABELS, LabelSet
 from shared.prior import Prior
 

@@ -7,23 +7,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import calibration, crowd
-from benchmarks.accuracy import ALL, bytes_row, columns_of, row, wilson
-from benchmarks.bootstrap import difference
+from benchmarks.accuracy import calibration, crowd
+from benchmarks.accuracy.accuracy import ALL, bytes_row, columns_of, row, wilson
+from benchmarks.accuracy.paths import TOGETHER, Column, Paths, Scores, measure
+from benchmarks.accuracy.picture_codec import picture_codec
 from benchmarks.card.answers import Answers, answers_of
 from benchmarks.card.confusion import Confusion
 from benchmarks.card.part import Part
 from benchmarks.card.slices import COVERED, Slice, covered, of_light, of_pose
-from benchmarks.paths import TOGETHER, Column, Paths, Scores, measure
-from benchmarks.picture_codec import picture_codec
+from benchmarks.common.bootstrap import difference
 from shared.contracts import Path as AnswerPath
 from shared.labels import LABELS, LabelSet
 from shared.prior import Prior, balanced
 from shared.weights import Weights
 from shared.weights.manifest import LOCAL_TAIL
-from training import votes_report
-from training.datasets import Faces
-from training.duplicates import blank, find_pairs
+from training.data import votes_report
+from training.data.datasets import Faces
+from training.data.duplicates import blank, find_pairs
 
 USAGE = "PublicTest"
 # The path `image` sends the crop so.

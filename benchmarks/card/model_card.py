@@ -1,4 +1,4 @@
-"""Measure weights and write their card: ``python -m benchmarks.model_card --data PATH``.
+"""Measure weights and write their card: ``python -m benchmarks model_card --data PATH``.
 
 ``--votes`` names what people said, which weights that answer ``crowd`` need. Writes
 ``model-card.md`` and its pictures into ``docs``. The same weights and data give the same page.
@@ -12,17 +12,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy import positive
+from benchmarks.accuracy.accuracy import positive
 from benchmarks.card.measurement import USAGE, measure_card
 from benchmarks.card.page import page
 from benchmarks.card.part import Part
 from benchmarks.card.pictures import draw
-from benchmarks.command import finish
+from benchmarks.common.command import finish
 from shared.labels import LabelSet
 from shared.weights import Weights, default_folder
 from shared.whole_file import write_whole
-from training.datasets import data_path
-from training.votes import votes_or_none, votes_path
+from training.data.datasets import data_path
+from training.data.votes import votes_or_none, votes_path
 
 
 def report(arguments: argparse.Namespace) -> dict[str, Any]:

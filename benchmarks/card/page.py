@@ -10,7 +10,7 @@ from benchmarks.card.confusion import Confusion
 from benchmarks.card.label_sets import accuracy, label_sets, priors, whose
 from benchmarks.card.measurement import DETAILED, USAGE
 from benchmarks.card.words import failures, labels_worth
-from benchmarks.markdown import figures_table as table
+from benchmarks.common.markdown import figures_table as table
 from shared.labels import LABELS, LabelSet
 
 Row = dict[str, Any]
@@ -19,7 +19,7 @@ _HEAD = """\
 # Model card: weights `{fingerprint}`
 
 Written by `make model-card DATA=fer2013.zip{make_votes}`, which is
-`python -m benchmarks.model_card --data fer2013.zip{votes}`: every figure below was
+`python -m benchmarks model_card --data fer2013.zip{votes}`: every figure below was
 measured with the shipped files, through the code that edge and server use.
 
 A network that takes a grey picture of one upright face, cut as FER2013's are, and gives

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.labels import LabelSet
-from training.datasets import DataError, Faces, load_fer2013
-from training.votes import Votes, load_votes
+from training.data.datasets import DataError, Faces, load_fer2013
+from training.data.votes import Votes, load_votes
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,11 +12,11 @@ matplotlib.use("Agg")  # no screen is needed
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from benchmarks.calibration import draw as draw_calibration
+from benchmarks.accuracy.calibration import draw as draw_calibration
 from benchmarks.card.confusion import ROWS, Confusion
 from benchmarks.card.measurement import DETAILED
 from shared.labels import LABELS
-from training.figure_file import save_figure
+from training.study.figure_file import save_figure
 
 Row = dict[str, Any]
 COLOURS = {"local": "tab:blue", "cloud": "tab:orange"}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import ConfigError, SourceError, SplitFerError
-from training.datasets import DataError
+from training.data.datasets import DataError
 
 OK, USAGE, SOURCE, WEIGHTS = 0, 2, 3, 4
 Result = dict[str, Any]

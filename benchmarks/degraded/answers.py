@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.bootstrap import difference
-from benchmarks.calibration import equal_width, expected_error
-from benchmarks.degradations import CLEAN, DEGRADATIONS
-from benchmarks.paths import TOGETHER, Column, Paths, measure
-from benchmarks.picture_codec import picture_codec
+from benchmarks.accuracy.calibration import equal_width, expected_error
+from benchmarks.accuracy.paths import TOGETHER, Column, Paths, measure
+from benchmarks.accuracy.picture_codec import picture_codec
+from benchmarks.common.bootstrap import difference
+from benchmarks.degraded.degradations import CLEAN, DEGRADATIONS
 from shared.contracts import Path as AnswerPath
 from shared.labels import LABELS, LabelSet
 from shared.weights import Weights
-from training.datasets import Faces
-from training.votes import Votes
+from training.data.datasets import Faces
+from training.data.votes import Votes
 
 FER2013, CROWD = "fer2013", "crowd"
 # From here on an answer is called sure.

@@ -1,9 +1,10 @@
-"""What bad pictures cost: ``python -m benchmarks.degraded --data PATH --votes PATH``.
+"""What bad pictures cost: ``python -m benchmarks degraded --data PATH --votes PATH``.
 
-Every picture as it is, and degraded in each of the ways of ``benchmarks.degradations``, through the
-paths of the shipped files: accuracy and what of it is lost, how sure the answers are, and how often
-they are sure and wrong, which is the harm. ``--bands`` asks whether ``shared.quality`` tells where
-that is; ``--examples`` draws faces in every way and measures nothing.
+Every picture as it is, and degraded in each of the ways of ``benchmarks.degraded.degradations``,
+through the paths of the shipped files: accuracy and what of it is lost, how sure the answers are,
+and how often they are sure and wrong, which is the harm. ``--bands`` asks whether
+``shared.vision.quality`` tells where that is; ``--examples`` draws faces in every way and measures
+nothing.
 """
 
 from __future__ import annotations
@@ -16,17 +17,19 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import degraded_plot, face_rows, quality_bands
-from benchmarks.accuracy import USAGES, positive
-from benchmarks.command import finish
-from benchmarks.degradations import DEGRADATIONS
-from benchmarks.degraded_answers import Answers, answers_by_label_set, compared, rows, truths
-from benchmarks.degraded_table import table
-from benchmarks.machine import describe_machine
+from benchmarks.accuracy.accuracy import USAGES, positive
+from benchmarks.common import face_rows
+from benchmarks.common.command import finish
+from benchmarks.common.machine import describe_machine
+from benchmarks.degraded import plot as degraded_plot
+from benchmarks.degraded import quality_bands
+from benchmarks.degraded.answers import Answers, answers_by_label_set, compared, rows, truths
+from benchmarks.degraded.degradations import DEGRADATIONS
+from benchmarks.degraded.table import table
 from shared.weights import Weights, default_folder
-from training.datasets import HOLDOUT_SHARE, Faces, data_path, load_fer2013, split_off
-from training.duplicates import TRAINING
-from training.votes import VOTES_VARIABLE, Votes, load_votes, votes_path
+from training.data.datasets import HOLDOUT_SHARE, Faces, data_path, load_fer2013, split_off
+from training.data.duplicates import TRAINING
+from training.data.votes import VOTES_VARIABLE, Votes, load_votes, votes_path
 
 # The part of Training that is never trained on: what is chosen is chosen on it.
 HELD_OUT = "held-out"

@@ -1,4 +1,5 @@
-"""Whether ``shared.quality`` tells where answers are wrong: ``benchmarks.degraded --bands``.
+"""Whether ``shared.vision.quality`` tells where answers are wrong:
+``benchmarks.degraded.degraded --bands``.
 
 Every face counts once for each way to degrade it, and once as it is. That is nobody's camera: the
 bands say what a score means, not how often it comes.
@@ -11,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.calibration import coverage
-from benchmarks.degradations import CLEAN, DEGRADATIONS
-from benchmarks.degraded_answers import Answers, Truth, right
-from benchmarks.paths import crops_of
-from shared.quality import measures, quality_parts
-from training.datasets import SIDE
+from benchmarks.accuracy.calibration import coverage
+from benchmarks.accuracy.paths import crops_of
+from benchmarks.degraded.answers import Answers, Truth, right
+from benchmarks.degraded.degradations import CLEAN, DEGRADATIONS
+from shared.vision.quality import measures, quality_parts
+from training.data.datasets import SIDE
 
 Row = dict[str, Any]
 PARTS = ("size", "sharpness", "brightness", "contrast")
@@ -27,7 +28,7 @@ ALONE, WITH = "confidence", "confidence x quality"
 
 
 def measured(pictures: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
-    """``shared.quality.measures`` ``(N, 3)`` of pictures ``(N, 48, 48)``, by degradation."""
+    """``shared.vision.quality.measures`` ``(N, 3)`` of pictures ``(N, 48, 48)``, by degradation."""
     return {
         name: np.stack([measures(crops_of(one[None])[0]) for one in degradation.apply(pictures)])
         for name, degradation in DEGRADATIONS.items()

@@ -1,4 +1,4 @@
-"""Choose the scale of ``shared.quality``: ``python -m benchmarks.quality_fit --data PATH``.
+"""Choose the scale of ``shared.vision.quality``: ``python -m benchmarks quality_fit --data PATH``.
 
 On the part of Training that is never trained on, as it is and degraded: the scale whose score is
 nearest to the share that is left of the accuracy on good pictures, and by which confidence x score
@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from benchmarks.accuracy import positive
-from benchmarks.command import finish
-from benchmarks.degradations import CLEAN, DEGRADATIONS
-from benchmarks.degraded import HELD_OUT, load
-from benchmarks.degraded_answers import Answers, Truth, answers_by_label_set, right, truths
-from benchmarks.machine import describe_machine, machine_line
-from benchmarks.quality_bands import area, measured, sides_px
-from shared.quality import SCALE, QualityScale, quality_parts
+from benchmarks.accuracy.accuracy import positive
+from benchmarks.common.command import finish
+from benchmarks.common.machine import describe_machine, machine_line
+from benchmarks.degraded.answers import Answers, Truth, answers_by_label_set, right, truths
+from benchmarks.degraded.degradations import CLEAN, DEGRADATIONS
+from benchmarks.degraded.degraded import HELD_OUT, load
+from benchmarks.degraded.quality_bands import area, measured, sides_px
+from shared.vision.quality import SCALE, QualityScale, quality_parts
 from shared.weights import Weights, default_folder
 
 # Of each part the ends to try: the least and the greatest low end, the same of the high end.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.bootstrap import points
-from benchmarks.calibration import COVERAGES
-from benchmarks.machine import machine_line
+from benchmarks.accuracy.calibration import COVERAGES
+from benchmarks.common.bootstrap import points
+from benchmarks.common.machine import machine_line
 
 Row = dict[str, Any]
 

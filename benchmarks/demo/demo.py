@@ -1,4 +1,4 @@
-"""The whole path on the bundled clip: ``python -m benchmarks.demo --out demo-out``.
+"""The whole path on the bundled clip: ``python -m benchmarks demo --out demo-out``.
 
 A server on loopback, an edge client that plays the clip at its own pace, and an outage: the server
 is stopped a third of the way in and started again at two thirds. Exit code 0 says that every face
@@ -25,9 +25,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from benchmarks.demo_table import table
-from benchmarks.demo_verdict import failed_conditions
-from edge_client.sources import open_source
+from benchmarks.demo.table import table
+from benchmarks.demo.verdict import failed_conditions
+from edge_client.sources.open import open_source
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 120.0
@@ -40,7 +40,7 @@ NOTICE_S = 2.3
 FACELESS_END_S = 0.7
 MOST_LAPS = 9
 
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parent.parent.parent
 _POLL_S = 0.02
 _LOG = "server.log"
 _OUTPUTS = ("answers.jsonl", "annotated.mp4", "contact-sheet.png", "summary.json", _LOG)
@@ -129,7 +129,7 @@ class Answers:
 
 def main() -> int:
     """Run the demo; gives 0, 1 where a condition failed, 130 where it was interrupted."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.demo", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks demo", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("demo-out"), help="folder for results")
     out: Path = parser.parse_args().out.resolve()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -1,4 +1,4 @@
-"""What the payload costs: ``python -m benchmarks.codec``.
+"""What the payload costs: ``python -m benchmarks codec``.
 
 Bytes and time of one face's payload by codec and rate, on one core: encoding face by face, as the
 edge does, and decoding a batch of faces, as the server does. With ``--data`` the faces are those
@@ -17,17 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from benchmarks.command import finish
-from benchmarks.face_frame import face_frame
-from benchmarks.machine import describe_machine, machine_line
+from benchmarks.common.command import finish
+from benchmarks.common.machine import describe_machine, machine_line
+from benchmarks.device.face_frame import face_frame
+from shared.codec.latent import Latent
 from shared.codec.payload import PayloadCodec
 from shared.contracts import Box, Limits
-from shared.detection import FaceDetector
 from shared.errors import SourceError
-from shared.latent import Latent
-from shared.preprocess import Cropping, crop_face, enlarge_crop, to_grey
+from shared.vision.crop import Cropping, crop_face, enlarge_crop, to_grey
+from shared.vision.detection import FaceDetector
 from shared.weights import Weights, default_folder
-from training.datasets import data_path, load_fer2013
+from training.data.datasets import data_path, load_fer2013
 
 HEAD_BATCH = 16
 WARM_UP = 20

@@ -1,4 +1,4 @@
-"""What each stage costs on this device: ``python -m benchmarks.edge``.
+"""What each stage costs on this device: ``python -m benchmarks edge``.
 
 Detection, crop, head, payload, local tail and the full model on one face of a 640x480 frame. What
 is compared is interleaved: every round runs each once, in a new order, so that a clock that slows
@@ -22,18 +22,18 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from benchmarks.command import finish
-from benchmarks.face_frame import face_frame
-from benchmarks.machine import describe_machine, machine_line
+from benchmarks.common.command import finish
+from benchmarks.common.machine import describe_machine, machine_line
+from benchmarks.device.face_frame import face_frame
 from edge_client.config import EdgeConfig
+from shared.codec.latent import Latent
 from shared.contracts import Limits
-from shared.detection import FaceDetector
 from shared.errors import SourceError
-from shared.latent import Latent
-from shared.preprocess import crop_face, to_grey
-from shared.runtime import Tail
+from shared.vision.crop import crop_face, to_grey
+from shared.vision.detection import FaceDetector
 from shared.weights import Weights, default_folder
 from shared.weights.manifest import LOCAL_TAIL
+from shared.weights.runtime import Tail
 
 NO_TORCH = "torch is not installed: pip install torch and the extra splitfer[train]"
 Stage = Callable[[], object]
@@ -129,9 +129,9 @@ def torch_stages(weights: Weights, inputs: Inputs, threads: int) -> dict[str, St
     """
     import torch
 
-    from shared.models.split_model import SplitModel
-    from training.onnx_models import ExportedCloudTail, ExportedHead, export_cloud_tail
-    from training.shipped import shipped_config
+    from training.export.onnx import ExportedCloudTail, ExportedHead, export_cloud_tail
+    from training.fit.shipped import shipped_config
+    from training.models.split_model import SplitModel
 
     torch.set_num_threads(threads)
     config = shipped_config(weights.folder, weights.manifest.default_tail)

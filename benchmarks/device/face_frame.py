@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.contracts import Limits
-from shared.detection import FaceDetector
 from shared.errors import SourceError
-from shared.preprocess import to_grey
+from shared.vision.crop import to_grey
+from shared.vision.detection import FaceDetector
 
 CLIP = "demo.mp4"
 # The clip need not begin with a face; not every frame has to be looked at to find one.

@@ -1,4 +1,4 @@
-"""Parameters and multiply-accumulates: ``python -m benchmarks.model_size``.
+"""Parameters and multiply-accumulates: ``python -m benchmarks model_size``.
 
 Set next to paper 001's Table 4. Batch normalisation counts parameters but no MACs (it is folded
 into the convolution before it), biases and activations none.
@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.command import finish
-from benchmarks.machine import describe_machine, machine_line
+from benchmarks.common.command import finish
+from benchmarks.common.machine import describe_machine, machine_line
 from shared.contracts import CROP_SIDE, FEATURES_SHAPE, LATENT_SHAPE
-from shared.models.asp import ASP, line_means
-from shared.models.sfp import SFP
-from shared.models.sfp_energy import SFPEnergy, filter_bank
-from shared.models.split_model import CLOUD_TAILS, MODULES, SplitConfig, SplitModel
+from training.models.asp import ASP, line_means
+from training.models.sfp import SFP
+from training.models.sfp_energy import SFPEnergy, filter_bank
+from training.models.split_model import CLOUD_TAILS, MODULES, SplitConfig, SplitModel
 
 # Paper 001, Table 4.
 PAPER = {

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from shared.codec.quantiser import ZERO_SYMBOL, Quantiser
 from shared.contracts import LATENT_SHAPE
-from shared.quantiser import ZERO_SYMBOL, Quantiser
-from training.datasets import SIDE, DataError
+from training.data.datasets import SIDE, DataError
 
 CHANNELS, BLOCKS = 32, 3
 BATCH = 32

@@ -1,11 +1,11 @@
-"""What a latent tells of a face: ``python -m benchmarks.leakage --data PATH --plot FILE``.
+"""What a latent tells of a face: ``python -m benchmarks leakage --data PATH --plot FILE``.
 
 Latents are personal data. As somebody would who kept them, this trains a small network that makes
-pictures of latents (``benchmarks.latent_decoder``), on faces of Training without a copy in the part
-that is measured. Of that part, whose faces the network has never seen: how like the original a
-picture made of a latent is at each rate, and how often an independent face network finds the
-original among others by it (``benchmarks.reidentification``); beside it a picture file of no more
-bytes. A stronger network would make better pictures: all of it is a lower bound.
+pictures of latents (``benchmarks.leakage.latent_decoder``), on faces of Training without a copy in
+the part that is measured. Of that part, whose faces the network has never seen: how like the
+original a picture made of a latent is at each rate, and how often an independent face network finds
+the original among others by it (``benchmarks.leakage.reidentification``); beside it a picture file
+of no more bytes. A stronger network would make better pictures: all of it is a lower bound.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from benchmarks import face_rows, reidentification
-from benchmarks.accuracy import USAGES, positive
-from benchmarks.command import finish
-from benchmarks.latent_decoder import SEED, Training, decoded, trained
-from benchmarks.machine import describe_machine, machine_line
-from benchmarks.paths import BATCH, Paths, crops_of
-from benchmarks.picture_codec import PictureCodec
+from benchmarks.accuracy.accuracy import USAGES, positive
+from benchmarks.accuracy.paths import BATCH, Paths, crops_of
+from benchmarks.accuracy.picture_codec import PictureCodec
+from benchmarks.common import face_rows
+from benchmarks.common.command import finish
+from benchmarks.common.machine import describe_machine, machine_line
+from benchmarks.leakage import reidentification
+from benchmarks.leakage.latent_decoder import SEED, Training, decoded, trained
+from shared.codec.latent import Latent
 from shared.codec.payload import PayloadCodec
-from shared.latent import Latent
 from shared.weights import Weights, default_folder
-from training.datasets import SIDE, DataError, Faces, data_path, load_fer2013
-from training.duplicates import TRAINING, without_copies
+from training.data.datasets import SIDE, DataError, Faces, data_path, load_fer2013
+from training.data.duplicates import TRAINING, without_copies
 
 CACHE = Path(".cache")
 CODECS = ("webp", "jpeg")

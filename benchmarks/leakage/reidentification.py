@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from benchmarks.accuracy import wilson
-from training.datasets import DataError, Faces
-from training.duplicates import blank, find_pairs
+from benchmarks.accuracy.accuracy import wilson
+from training.data.datasets import DataError, Faces
+from training.data.duplicates import blank, find_pairs
 
 PACKAGE = "face-recognition-models"
 WEIGHTS = "face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat"

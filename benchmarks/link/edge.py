@@ -21,18 +21,17 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.link_two_way import METHOD, Parts
-from edge_client.channel import open_channel
-from edge_client.chooser import make_chooser
-from edge_client.config import EdgeConfig, Policy, load_config
-from edge_client.decision import Objective
-from edge_client.head import Device, FoundFaces
-from edge_client.link import Link
-from edge_client.offload import Offload
-from edge_client.sources import open_source
+from benchmarks.link.two_way import METHOD, Parts
+from edge_client.config import EdgeConfig, Objective, Policy, load_config
+from edge_client.device import Device, FoundFaces
+from edge_client.link.channel import open_channel
+from edge_client.link.link import Link
+from edge_client.offload.offload import Offload
+from edge_client.policy.router import make_chooser
+from edge_client.sources.open import open_source
 from shared.codec import raw
 from shared.contracts import Box
-from shared.preprocess import to_grey
+from shared.vision.crop import to_grey
 from shared.weights import Weights, default_folder
 
 # So long that no strategy of one path ever falls back.

@@ -1,4 +1,4 @@
-"""Latency against bandwidth, per strategy: ``python -m benchmarks.link --json --plot FILE``.
+"""Latency against bandwidth, per strategy: ``python -m benchmarks link --json --plot FILE``.
 
 Paper 001's Fig. 8 over real sockets, and what it has not: round trips, loss, devices of three
 speeds, and policies that choose. In each point of the grid all strategies take turns, in a new
@@ -33,15 +33,15 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.command import finish
-from benchmarks.link_rig import Rig
-from benchmarks.link_summary import point_rows, table, verdict
-from benchmarks.machine import describe_machine
+from benchmarks.common.command import finish
+from benchmarks.common.machine import describe_machine
+from benchmarks.link.rig import Rig
+from benchmarks.link.summary import point_rows, table, verdict
 from benchmarks.net.shape import Shape
 from benchmarks.net.slow_processor import MOST_FACTOR
 from shared.errors import SourceError
 from shared.weights import Weights, default_folder
-from training.figure_file import figure_path
+from training.study.figure_file import figure_path
 
 POLICIES = ("auto:latency", "auto", "cascade")
 # Frames in which a policy gets to know a link before it is measured on it.
@@ -203,7 +203,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     """What the command line asks for."""
     result = joined(arguments.join) if arguments.join else measured(arguments)
     if arguments.plot:
-        from benchmarks.link_plot import plot
+        from benchmarks.link.plot import plot
 
         plot(result, arguments.plot)
     return result

@@ -1,4 +1,4 @@
-"""Runs the policy in virtual time: ``python -m benchmarks.policy_sim --plot docs/policy.png``.
+"""Runs the policy in virtual time: ``python -m benchmarks policy_sim --plot docs/policy.png``.
 
 Device, link and server are simulated; the policy, its estimates and the breaker are the edge's
 own. Says how a strategy would do, not how fast anything here is.
@@ -20,16 +20,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
 
-from benchmarks.simulated_link import GOOD, OUT, LinkNow, SimulatedLink, Trace
-from edge_client import breaker as machine
-from edge_client.breaker import Breaker
-from edge_client.decision import Decision, Objective, Why
-from edge_client.estimates import Estimates
-from edge_client.link import HANDSHAKE_TIMEOUT_S
-from edge_client.policy import Memory, PolicySettings, charge, decide
-from edge_client.prediction import Candidate, FrameFacts, local_start_ms
+from benchmarks.link.simulated_link import GOOD, OUT, LinkNow, SimulatedLink, Trace
+from edge_client.config import Objective
+from edge_client.link import breaker as machine
+from edge_client.link.breaker import Breaker
+from edge_client.link.link import HANDSHAKE_TIMEOUT_S
+from edge_client.policy.decision import Decision, Why
+from edge_client.policy.estimates import Estimates
+from edge_client.policy.policy import Memory, PolicySettings, charge, decide
+from edge_client.policy.prediction import Candidate, FrameFacts, local_start_ms
 from shared.contracts import Path, Reason
-from training.figure_file import figure_path, save_figure
+from training.study.figure_file import figure_path, save_figure
 
 HANDSHAKE_BYTES = 300
 PIXELS = 224 * 224

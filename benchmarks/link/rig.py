@@ -23,7 +23,7 @@ from benchmarks.net.slow_processor import slow_processor
 from shared.errors import SourceError
 
 PORT, TWO_WAY_PORT = 50051, 50052
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parent.parent.parent
 # The link is quiet when nothing was on its way for two looks in a row.
 _LOOK_S, _LOOKS = 0.01, 2
 _PAUSE_S = 0.02
@@ -105,7 +105,7 @@ class Rig:
             "cloud", "cloud_server.cli", "serve", "--host", host,
             "--grpc-port", str(PORT), "--http-port", "0", "--log-level", "error",
         )  # fmt: skip
-        two_way = self._spawn("cloud", "benchmarks.link_two_way", f"{host}:{TWO_WAY_PORT}")
+        two_way = self._spawn("cloud", "benchmarks.link.two_way", f"{host}:{TWO_WAY_PORT}")
         self._line(two_way)
         addresses = [f"{host}:{port}" for port in ports]
         if self._namespaces is None:
@@ -114,7 +114,7 @@ class Rig:
             ]
             addresses = [forwarder.address for forwarder in self._forwarders]
         self._edge = self._spawn(
-            "edge", "benchmarks.link_edge", "--server", addresses[0], "--two-way", addresses[1]
+            "edge", "benchmarks.link.edge", "--server", addresses[0], "--two-way", addresses[1]
         )
         self._answer(self._edge)
         self._slow = self._closing.enter_context(slow_processor(self._edge.pid, core))

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import machine_line
-from edge_client.candidates import candidates
-from edge_client.prediction import Candidate
+from benchmarks.common.machine import machine_line
+from edge_client.policy.prediction import Candidate
+from edge_client.policy.routes import candidates
 from shared.contracts import Path
 from shared.weights.manifest import Manifest
 

@@ -5,7 +5,7 @@
 
 Only its time is compared. The server runs the real attention, cut out of the weights' cloud tail;
 for the way back the weighted map is projected on the decoder's eight main directions, since the
-paper names no encoder for it. The service: ``python -m benchmarks.link_two_way HOST:PORT``.
+paper names no encoder for it. The service: ``python -m benchmarks.link.two_way HOST:PORT``.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from shared.codec import raw
 from shared.contracts import LATENT_SHAPE
 from shared.errors import WeightsError
-from shared.runtime import session
 from shared.weights import Weights, default_folder
+from shared.weights.runtime import session
 
 METHOD = "/splitfer.benchmark.TwoWay/Weigh"
 _SERVICE, _NAME = METHOD.strip("/").split("/")

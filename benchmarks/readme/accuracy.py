@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bootstrap import points
-from benchmarks.markdown import paragraphs, run_json, table
-from benchmarks.paths import TOGETHER
+from benchmarks.accuracy.paths import TOGETHER
+from benchmarks.common.bootstrap import points
+from benchmarks.common.markdown import paragraphs, run_json, table
 from shared.contracts import Path as AnswerPath
 from shared.labels import LabelSet
 from shared.weights import Weights, default_folder
@@ -21,12 +21,14 @@ _PAPER = {"cloud": "63.26 % (full model)", "local": "60.25 % (backbone only)"}
 def accuracy(data: str | None) -> str:
     """Accuracy by both label sets and bytes, by path, rate and tail, beside the paper's."""
     options = [*_data(data), "--plot", str(AGREEMENT_PICTURE)]
-    found = run_json("benchmarks.accuracy", *options, "--rate", "all")
+    found = run_json("benchmarks.accuracy.accuracy", *options, "--rate", "all")
     rows = [_row(f"`{name}`", row, _PAPER.get(name, "")) for name, row in found["paths"].items()]
     manifest = Weights(default_folder()).manifest
     for name, tail in manifest.tails.items():
         if tail.path is AnswerPath.CLOUD and name != manifest.default_tail:
-            other = run_json("benchmarks.accuracy", *_data(data), "--path", "cloud", "--tail", name)
+            other = run_json(
+                "benchmarks.accuracy.accuracy", *_data(data), "--path", "cloud", "--tail", name
+            )
             rows.insert(1, _row(f"`cloud --tail {name}`", other["paths"]["cloud"], ""))
     head = ["path", "people's label", "macro F1", "nats", "FER2013's label", "bytes a face",
             "paper 001, its test"]  # fmt: skip
@@ -34,7 +36,7 @@ def accuracy(data: str | None) -> str:
     even = found["paths"][TOGETHER]["crowd"].get("balanced")
     difference = found["differences"]["cloud - local, crowd"]
     return paragraphs(
-        f"`python -m benchmarks.accuracy --data fer2013.zip --votes ferplus.csv --usage "
+        f"`python -m benchmarks accuracy --data fer2013.zip --votes ferplus.csv --usage "
         f"{found['usage']}`: single view, by the shipped ONNX files and the payload codec",
         table(head, rows),
         f"*People's label*: {main['protocol']['n']:,} faces of FER+'s protocol, where one of ten "
@@ -56,7 +58,7 @@ def accuracy(data: str | None) -> str:
 
 def rate(data: str | None) -> str:
     """Accuracy against bytes: every form of the latent, and pictures at equal accuracy."""
-    found = run_json("benchmarks.rate_accuracy", *_data(data), "--plot", str(RATE_PICTURE))
+    found = run_json("benchmarks.accuracy.rate_accuracy", *_data(data), "--plot", str(RATE_PICTURE))
     latents = [
         [f"latent, {'' if row['kind'] == 'rate' else 'raw, '}{row['name']}",
          f"{row['bytes_mean']:,.0f}", f"{row['accuracy']:.2%}"]
@@ -74,7 +76,7 @@ def rate(data: str | None) -> str:
             f"({interval}), on average {row['ratio_mean']:.2f}"
         )
     return paragraphs(
-        "`python -m benchmarks.rate_accuracy --data fer2013.zip --votes ferplus.csv "
+        "`python -m benchmarks rate_accuracy --data fer2013.zip --votes ferplus.csv "
         f"--plot rate-accuracy.png`, labels {found['labels']}",
         table(["what is sent", "bytes a face", "accuracy"], latents),
         "Bytes of the latent as a share of a picture's at equal accuracy, of each codec the best "
@@ -86,13 +88,13 @@ def rate(data: str | None) -> str:
 
 def detector(data: str | None) -> str:
     """What is left of the accuracy where dlib crops the faces."""
-    found = run_json("benchmarks.accuracy", *_data(data), "--through-detector")
+    found = run_json("benchmarks.accuracy.accuracy", *_data(data), "--through-detector")
     rows = [
         [f"`{name}`", f"{row['direct']:.2%}", _change(row, "detected"), _change(row, "jittered")]
         for name, row in found["through_detector"].items()
     ]
     return paragraphs(
-        "`python -m benchmarks.accuracy --data fer2013.zip --votes ferplus.csv "
+        "`python -m benchmarks accuracy --data fer2013.zip --votes ferplus.csv "
         f"--through-detector`, labels {found['labels']}: "
         f"{found['found']:,} faces that dlib finds ({found['found_share']:.0%}) of frames of "
         f"{found['frame']}",
@@ -103,7 +105,7 @@ def detector(data: str | None) -> str:
 def calibration(data: str | None) -> str:
     """Expected calibration error, and accuracy over the surest answers."""
     found = run_json(
-        "benchmarks.accuracy", *_data(data), "--rate", "all", "--calibration",
+        "benchmarks.accuracy.accuracy", *_data(data), "--rate", "all", "--calibration",
         "--plot", str(CALIBRATION_PICTURE),
     )  # fmt: skip
     rows = [
@@ -114,7 +116,7 @@ def calibration(data: str | None) -> str:
     shares = next(iter(found["calibration"].values()))["coverage"][::2]
     head = ["path", "ECE", "adaptive", *(f"surest {place['coverage']:.0%}" for place in shares)]
     return paragraphs(
-        "`python -m benchmarks.accuracy --data fer2013.zip --votes ferplus.csv --rate all "
+        "`python -m benchmarks accuracy --data fer2013.zip --votes ferplus.csv --rate all "
         f"--calibration`, labels {found['labels']}: expected calibration error"
         f"{_OF_VOTES if found['labels'] == LabelSet.CROWD else ''}, and accuracy over the surest "
         "answers",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.link_summary import CHOOSING, by_point
-from benchmarks.machine import machine_line
-from benchmarks.markdown import paragraphs, run_json, table
+from benchmarks.common.machine import machine_line
+from benchmarks.common.markdown import paragraphs, run_json, table
+from benchmarks.link.summary import CHOOSING, by_point
 
 LINK_PICTURE = Path("docs/link.png")
 CASCADE_PICTURE = Path("docs/cascade.png")
@@ -15,7 +15,7 @@ CASCADE_PICTURE = Path("docs/cascade.png")
 
 def link(_: str | None) -> str:
     """Latency by strategy over the small grid, and where a target is missed."""
-    found = run_json("benchmarks.link", "--quick", "--plot", str(LINK_PICTURE))
+    found = run_json("benchmarks.link.link", "--quick", "--plot", str(LINK_PICTURE))
     rows = [
         _place(dict(zip(("device", "rate", "round_trip", "loss"), place, strict=True)), point)
         for place, point in by_point(found["rows"]).items()
@@ -26,7 +26,7 @@ def link(_: str | None) -> str:
     ]  # fmt: skip
     said = found["verdict"]
     return paragraphs(
-        "`python -m benchmarks.link --quick --plot link.png`: median ms from frame to answer, "
+        "`python -m benchmarks link --quick --plot link.png`: median ms from frame to answer, "
         "without the search for faces, over real sockets between two network namespaces",
         table(head, rows),
         f"Of {said['points']} points, `auto` for latency is more than 5 % over the best single "
@@ -58,7 +58,10 @@ def _place(place: dict[str, Any], point: dict[str, dict[str, Any]]) -> list[str]
 def cascade(data: str | None) -> str:
     """Accuracy against the share of faces sent."""
     found = run_json(
-        "benchmarks.cascade", *(["--data", data] if data else []), "--plot", str(CASCADE_PICTURE)
+        "benchmarks.accuracy.cascade",
+        *(["--data", data] if data else []),
+        "--plot",
+        str(CASCADE_PICTURE),
     )
     rows = [
         [f"{row['threshold']:g}", f"{row['share_sent']:.0%}", f"{row['accuracy']:.2%}",
@@ -66,7 +69,7 @@ def cascade(data: str | None) -> str:
         for row in found["rows"][::4]
     ]  # fmt: skip
     return paragraphs(
-        "`python -m benchmarks.cascade --data fer2013.zip --votes ferplus.csv --plot "
+        "`python -m benchmarks cascade --data fer2013.zip --votes ferplus.csv --plot "
         f"cascade.png`, labels {found['labels']}: the device answers, and asks the server about "
         "the faces it is not sure of",
         table(["`--cascade-threshold`", "faces sent", "accuracy", "as many at random",

@@ -1,4 +1,4 @@
-"""Measure again what the README says: ``python -m benchmarks.readme --data PATH --votes FILE``.
+"""Measure again what the README says: ``python -m benchmarks readme --data PATH --votes FILE``.
 
 Runs the benchmarks and the demo and writes their figures between the README's markers, so that no
 figure there is older than the weights. Parts can be named.
@@ -18,11 +18,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmarks import readme_accuracy, readme_link, readme_serving
-from benchmarks.machine import machine_line
-from benchmarks.markdown import paragraphs, run, run_json, table
+from benchmarks.common.machine import machine_line
+from benchmarks.common.markdown import paragraphs, run, run_json, table
+from benchmarks.readme import accuracy as readme_accuracy
+from benchmarks.readme import link as readme_link
+from benchmarks.readme import serving as readme_serving
 from shared.whole_file import write_whole
-from training.votes import VOTES_VARIABLE
+from training.data.votes import VOTES_VARIABLE
 
 README = Path("README.md")
 DEMO_PICTURE = Path("docs/demo.png")
@@ -32,7 +34,7 @@ PICTURE_PX = 1000
 def size(_: str | None) -> str:
     """Parameters and MACs beside the paper's Table 4."""
     found = {
-        name: run_json("benchmarks.model_size", "--cloud", name)
+        name: run_json("benchmarks.device.model_size", "--cloud", name)
         for name in ("residual", "shufflenet")
     }
     titles = {
@@ -51,7 +53,7 @@ def size(_: str | None) -> str:
         ]  # fmt: skip
 
     return paragraphs(
-        "`python -m benchmarks.model_size`, `--cloud shufflenet`",
+        "`python -m benchmarks model_size`, `--cloud shufflenet`",
         table(["", "parameters", "MACs", "paper 001, Table 4"], [
             row("backbone only", found["residual"]["backbone"], paper["backbone"]),
             row(titles["shufflenet"], found["shufflenet"]["full"], paper["full"]),
@@ -64,7 +66,7 @@ def size(_: str | None) -> str:
 
 def edge(_: str | None) -> str:
     """What each stage costs on the device."""
-    found = run_json("benchmarks.edge")
+    found = run_json("benchmarks.device.edge")
     names = {
         "detect": f"detect, 640x480 searched at {found['search_side_px']} px",
         "head": "head", "encode": "encode", "local_tail": "local tail",
@@ -79,7 +81,7 @@ def edge(_: str | None) -> str:
         f"{name.replace('_', ' ')} {row['ratio']:.1f}" for name, row in parts.items()
     )
     return paragraphs(
-        f"`python -m benchmarks.edge`: one face, {found['threads']} thread, "
+        f"`python -m benchmarks edge`: one face, {found['threads']} thread, "
         f"{found['rounds']} rounds",
         table(["stage", "p50 ms", "p95 ms"], rows),
         f"torch takes this many times as long: {ratios}. ASP and SFP take {shares['share']:.1%} of "
@@ -92,7 +94,7 @@ def edge(_: str | None) -> str:
 def demo(_: str | None) -> str:
     """What the demo counted; its contact sheet becomes the README's picture."""
     with tempfile.TemporaryDirectory() as folder:
-        run("benchmarks.demo", "--out", folder)
+        run("benchmarks.demo.demo", "--out", folder)
         summary = json.loads((Path(folder) / "summary.json").read_text())
         _shrink(Path(folder) / "contact-sheet.png", DEMO_PICTURE)
     by_path = ", ".join(f"{n} `{path}`" for path, n in summary["by_path"].items() if n)

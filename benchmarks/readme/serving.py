@@ -6,16 +6,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.machine import machine_line
-from benchmarks.markdown import paragraphs, run_json, table
-from benchmarks.serving_summary import peak, rounds
+from benchmarks.common.machine import machine_line
+from benchmarks.common.markdown import paragraphs, run_json, table
+from benchmarks.serving.summary import peak, rounds
 
 PICTURE = Path("docs/serving.png")
 
 
 def serving(_: str | None) -> str:
     """Goodput and latency of this server and its peers, and which targets hold."""
-    return written(run_json("benchmarks.serving", "--plot", str(PICTURE)))
+    return written(run_json("benchmarks.serving.serving", "--plot", str(PICTURE)))
 
 
 def written(found: dict[str, Any]) -> str:
@@ -35,7 +35,7 @@ def written(found: dict[str, Any]) -> str:
     if of[None]:
         said += f" Not measured: {'; '.join(one['target'] for one in of[None])}."
     return paragraphs(
-        "`python -m benchmarks.serving --plot serving.png`: faces a second that were answered "
+        "`python -m benchmarks serving --plot serving.png`: faces a second that were answered "
         f"within {found['plan']['deadline_ms']:g} ms, the server on one core, open loads; medians "
         f"of {found['plan']['rounds']} rounds",
         table(head, [_row(rows, *kind) for kind in kinds]),

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from benchmarks import markdown
+from benchmarks.common import markdown
 
 # A face of the default rate, with its share of message and framing.
 UP_BYTES, DOWN_BYTES = 480, 90

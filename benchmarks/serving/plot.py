@@ -15,7 +15,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-from training.figure_file import save_figure
+from training.study.figure_file import save_figure
 
 Row = dict[str, Any]
 STYLES = {

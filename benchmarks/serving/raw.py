@@ -1,6 +1,6 @@
 """What a core can do at best: payloads decoded and run through the tail, without any server.
 
-``python -m benchmarks.serving_raw`` prints one line of JSON; ``benchmarks.serving`` starts it on
+``python -m benchmarks.serving.raw`` prints one line of JSON; ``benchmarks.serving`` starts it on
 the server's core. It also makes the payloads that are sent, from faces of the demo clip. Then it
 answers each line with one: a number of seconds with the rate that it measured meanwhile, ``idle``
 with what one face alone takes. Machines have better and worse minutes: what is compared is measured
@@ -17,10 +17,10 @@ import time
 from collections.abc import Sequence
 from statistics import median
 
-from benchmarks.link_edge import FACES, KnownFaces, frames_with_one_face
-from benchmarks.serving_peers.model import PeerModel
+from benchmarks.link.edge import FACES, KnownFaces, frames_with_one_face
+from benchmarks.serving.peers.model import PeerModel
 from cloud_server.config import PREFIX, CloudConfig
-from cloud_server.registry import Registry
+from cloud_server.weights.registry import Registry
 from edge_client.config import load_config
 from shared.settings import load_settings
 

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from shared.errors import SourceError
 
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parent.parent.parent
 _SERVING = re.compile(r"serving (\w+) \(tail \w+\) on grpc [^:]+:(\d+)")
 _START_S = 240.0
 _END_S = 15.0
@@ -55,12 +55,12 @@ class Rig:
         self._closing.close()
 
     def raw(self, seconds: float) -> dict[str, Any]:
-        """See ``benchmarks.serving_raw``; the generator gets the payloads."""
-        command = ["benchmarks.serving_raw", str(seconds)]
+        """See ``benchmarks.serving.raw``; the generator gets the payloads."""
+        command = ["benchmarks.serving.raw", str(seconds)]
         self._raw = self._closing.enter_context(_process(command, self.server_core))
         result: dict[str, Any] = json.loads(_line(self._raw))
         self._load = self._closing.enter_context(
-            _process(["benchmarks.serving_load"], self.load_core)
+            _process(["benchmarks.serving.load"], self.load_core)
         )
         _say(self._load, result.pop("payloads"))
         return result

@@ -1,11 +1,11 @@
 """Ray's engine with one and with two tail replicas, and the capacity model held against both.
 
-``python -m benchmarks.scaling --write docs/scaling.md`` measures and puts the table into the page.
+``python -m benchmarks scaling --write docs/scaling.md`` measures and puts the table into the page.
 
 Each deployment is offered rising loads; the goodput of the best is what it can do. The processor
 time that each stage took a face, read from the processes themselves, goes into
-``benchmarks.capacity``, which says what the deployment should do: the last column compares. Server
-and generator share this machine's cores, and so does the model's sum.
+``benchmarks.serving.capacity``, which says what the deployment should do: the last column compares.
+Server and generator share this machine's cores, and so does the model's sum.
 """
 
 from __future__ import annotations
@@ -24,18 +24,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import markdown
-from benchmarks.capacity import Bound, Stage, bound
-from benchmarks.command import Result, finish
-from benchmarks.machine import describe_machine, machine_line
-from benchmarks.serving_rig import Rig
+from benchmarks.common import markdown
+from benchmarks.common.command import Result, finish
+from benchmarks.common.machine import describe_machine, machine_line
+from benchmarks.serving.capacity import Bound, Stage, bound
+from benchmarks.serving.rig import Rig
 from shared.errors import ConfigError, SourceError
 from shared.whole_file import write_whole
 
 REPLICAS = (1, 2)
 LOADS_CALLS_PER_S = (25.0, 50.0, 100.0, 200.0, 400.0, 800.0)
 FACES, DEADLINE_MS = 4, 500.0
-BEGIN, END = "<!-- benchmarks.scaling: begin -->", "<!-- benchmarks.scaling: end -->"
+BEGIN, END = (
+    "<!-- benchmarks.serving.scaling: begin -->",
+    "<!-- benchmarks.serving.scaling: end -->",
+)
 
 _SERVING = re.compile(r"serving (\w+) \(tail \w+\) on grpc [^:]+:(\d+)")
 _START_S = 300.0
@@ -151,7 +154,7 @@ def _children_s() -> float:
     return sum(
         _process_s(pid)
         for pid in _family(os.getpid())
-        if "benchmarks.serving_load" in Path(f"/proc/{pid}/cmdline").read_text()
+        if "benchmarks.serving.load" in Path(f"/proc/{pid}/cmdline").read_text()
     )
 
 

@@ -1,4 +1,4 @@
-"""The server under load, beside its peers: ``python -m benchmarks.serving --json --plot FILE``.
+"""The server under load, beside its peers: ``python -m benchmarks serving --json --plot FILE``.
 
 In one run, on the same two cores: the server on one, who asks on the other.
 
@@ -24,17 +24,17 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.command import finish
-from benchmarks.machine import describe_machine
-from benchmarks.serving_raw import IDLE, IDLE_CALLS_PER_S
-from benchmarks.serving_rig import Rig, ServerProcess
-from benchmarks.serving_summary import best_share, table, verdict
-from training.figure_file import figure_path
+from benchmarks.common.command import finish
+from benchmarks.common.machine import describe_machine
+from benchmarks.serving.raw import IDLE, IDLE_CALLS_PER_S
+from benchmarks.serving.rig import Rig, ServerProcess
+from benchmarks.serving.summary import best_share, table, verdict
+from training.study.figure_file import figure_path
 
 PROTOCOLS = ("unary", "stream")
 PEERS = {
-    "litserve": ("benchmarks.serving_peers.lit", "/predict", "json"),
-    "ray-serve": ("benchmarks.serving_peers.ray_batch", "/", "bytes"),
+    "litserve": ("benchmarks.serving.peers.lit", "/predict", "json"),
+    "ray-serve": ("benchmarks.serving.peers.ray_batch", "/", "bytes"),
 }
 OVERLOADS = (2.0, 10.0)
 LATENCY_LOAD = 0.7
@@ -163,7 +163,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
         "verdict": verdict(raw, rows), "machine": machine,
     }  # fmt: skip
     if arguments.plot:
-        from benchmarks.serving_plot import plot
+        from benchmarks.serving.plot import plot
 
         plot(result, arguments.plot)
     return result

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from statistics import median
 from typing import Any
 
-from benchmarks.machine import machine_line
-from benchmarks.serving_load import REFUSALS
+from benchmarks.common.machine import machine_line
+from benchmarks.serving.load import REFUSALS
 
 Row = dict[str, Any]
 # Of the raw rate, by faces a call.

@@ -8,9 +8,9 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from cloud_server.allowance import Allowance, CallerLimits
-from cloud_server.config import CloudConfig
-from cloud_server.token_file import Scope, read_tokens, token_digest
+from cloud_server.admission.rate_limit import Allowance
+from cloud_server.admission.tokens import Scope, read_tokens, token_digest
+from cloud_server.config import CallerLimits, CloudConfig
 from shared.deadline import Clock
 from shared.errors import AuthError, ConfigError, Forbidden
 

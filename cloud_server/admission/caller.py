@@ -7,8 +7,8 @@ from typing import Any
 import grpc
 from starlette.requests import Request
 
-from cloud_server.auth import Access, Identity
-from cloud_server.token_file import Scope
+from cloud_server.admission.access import Access, Identity
+from cloud_server.admission.tokens import Scope
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from cloud_server.in_flight import InFlight
+from cloud_server.admission.in_flight import InFlight
 from shared.errors import NotReady
 
 

@@ -2,35 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import time
 from contextlib import AbstractContextManager
-from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from cloud_server.config import CallerLimits
 from shared.deadline import Clock
 from shared.errors import AuthError, Overloaded
-
-
-class CallerLimits(BaseModel):
-    """Bounds on one caller; None bounds nothing.
-
-    ``burst`` requests may come at once after a silence: those of one second where it is None.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    requests_per_s: Annotated[float | None, Field(gt=0, le=1e6)] = None
-    burst: Annotated[int | None, Field(ge=1)] = None
-    concurrent: Annotated[int | None, Field(ge=1)] = None
-
-    @property
-    def most_at_once(self) -> float:
-        """What a full bucket holds; at least one request, else none would ever be let in."""
-        if self.requests_per_s is None:
-            return math.inf
-        return float(self.burst or max(1.0, self.requests_per_s))
 
 
 class Allowance:

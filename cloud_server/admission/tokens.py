@@ -17,7 +17,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cloud_server.allowance import CallerLimits
+from cloud_server.config import CallerLimits
 from shared.errors import ConfigError
 from shared.settings import read_mapping
 

@@ -8,10 +8,10 @@ from typing import Any, NoReturn, TypeVar
 
 import grpc
 
-from cloud_server.caller import grpc_caller
+from cloud_server.admission.caller import grpc_caller
+from cloud_server.admission.tokens import Scope
 from cloud_server.error_map import codes_of, trailing_metadata, unexpected
 from cloud_server.service import Service
-from cloud_server.token_file import Scope
 from shared.deadline import Deadline
 from shared.errors import SplitFerError
 

@@ -10,8 +10,8 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from cloud_server.error_map import CODE_KEY, codes_of, trailing_metadata
-from cloud_server.observer import Observer
 from cloud_server.request import REQUEST_ID
+from cloud_server.telemetry.observer import Observer
 from shared.errors import MalformedPayload
 
 # Health and reflection are probes' own, and a health watch never ends.

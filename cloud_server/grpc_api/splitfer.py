@@ -11,16 +11,16 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from cloud_server.caller import grpc_caller
+from cloud_server.admission.caller import grpc_caller
+from cloud_server.admission.tokens import Scope
 from cloud_server.config import CloudConfig
-from cloud_server.grpc_call import Context, abort_call, answer_call
-from cloud_server.grpc_guard import Handler, guarded
-from cloud_server.grpc_observer import observed
-from cloud_server.infer_reply import fill, fill_result, fill_time
-from cloud_server.infer_stream import InferStream
-from cloud_server.oip_grpc import OIP_SERVICE, OipServicer
+from cloud_server.grpc_api.call import Context, abort_call, answer_call
+from cloud_server.grpc_api.guard import Handler, guarded
+from cloud_server.grpc_api.observer import observed
+from cloud_server.grpc_api.oip import OIP_SERVICE, OipServicer
+from cloud_server.grpc_api.replies import fill, fill_result, fill_time
+from cloud_server.grpc_api.stream import InferStream
 from cloud_server.service import Service
-from cloud_server.token_file import Scope
 from cloud_server.wanted import wanted_labels, wanted_prior
 from shared.deadline import Deadline
 from shared.errors import ConfigError, SplitFerError

@@ -21,16 +21,16 @@ from typing import Any
 
 import grpc
 
-from cloud_server.allowance import Allowance
+from cloud_server.admission.in_flight import InFlight
+from cloud_server.admission.rate_limit import Allowance
 from cloud_server.error_map import unexpected
-from cloud_server.in_flight import InFlight
-from cloud_server.infer_reply import fill
+from cloud_server.grpc_api.replies import fill
+from cloud_server.grpc_api.standing_queue import StandingQueue
+from cloud_server.grpc_api.transit import Transit
+from cloud_server.inference.pending_faces import Settling
+from cloud_server.inference.tail import TailAnswer
 from cloud_server.request import TRACEPARENT, Request, failed
 from cloud_server.service import Inferred, Place, Service
-from cloud_server.settling import Settling
-from cloud_server.standing_queue import StandingQueue
-from cloud_server.tail import TailAnswer
-from cloud_server.transit import Transit
 from cloud_server.wanted import wanted_labels
 from shared.deadline import Deadline
 from shared.errors import MalformedPayload, Overloaded, SplitFerError

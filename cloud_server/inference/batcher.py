@@ -24,7 +24,7 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from cloud_server.batch_time import BatchTime
+from cloud_server.inference.batch_time import BatchTime
 from shared.deadline import Clock, Deadline
 from shared.errors import DeadlineExceeded, InferenceFailed, NotReady, Overloaded, SplitFerError
 

@@ -9,19 +9,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_server.batcher import Batcher
 from cloud_server.config import CloudConfig
-from cloud_server.served_weights import ServedWeights
+from cloud_server.inference.batcher import Batcher
+from shared.codec.latent import Latent
+from shared.codec.quantiser import Quantiser
 from shared.deadline import Deadline
-from shared.latent import Latent
+from shared.weights.runtime import Head
 
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """One face's crop, grey uint8 ``(224, 224)``, the weights whose head it is for, and a rate."""
+    """One face's crop, grey uint8 ``(224, 224)``, its head and quantiser, and a rate."""
 
     pixels: NDArray[np.uint8]
-    served: ServedWeights
+    head: Head
+    quantiser: Quantiser
     rate: int
 
 
@@ -53,11 +55,11 @@ class ServedHead:
 
 def _latents(crops: list[Crop]) -> list[Latent]:
     latents: dict[int, Latent] = {}
-    for served in {id(crop.served): crop.served for crop in crops}.values():
-        places = [place for place, crop in enumerate(crops) if crop.served is served]
-        z = served.head.run(np.stack([crops[place].pixels for place in places]))[1]
+    for head in {id(crop.head): crop.head for crop in crops}.values():
+        places = [place for place, crop in enumerate(crops) if crop.head is head]
+        z = head.run(np.stack([crops[place].pixels for place in places]))[1]
         for place, one in zip(places, z, strict=True):
-            rate = crops[place].rate
-            symbols = served.weights.quantiser.symbols(one[None], rate)[0]
-            latents[place] = Latent(symbols, rate)
+            crop = crops[place]
+            symbols = crop.quantiser.symbols(one[None], crop.rate)[0]
+            latents[place] = Latent(symbols, crop.rate)
     return [latents[place] for place in range(len(crops))]

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_server.oip_tensor import BYTES, FP32, UINT8, GivenBack, GivenTensor, TensorSpec
+from cloud_server.admission.tokens import Scope
+from cloud_server.oip.tensor import BYTES, FP32, UINT8, GivenBack, GivenTensor, TensorSpec
 from cloud_server.service import Service
-from cloud_server.token_file import Scope
 from cloud_server.wanted import wanted_labels
 from shared.contracts import CROP_SIDE, LATENT_SHAPE, Answer
 from shared.deadline import Deadline

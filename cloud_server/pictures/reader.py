@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud_server.config import CloudConfig
-from cloud_server.picture_decoder import PictureDecoder
-from cloud_server.registry import ServedWeights
+from cloud_server.pictures.decoder import PictureDecoder
+from cloud_server.weights.registry import ServedWeights
+from shared.codec.latent import Latent
 from shared.contracts import Box
 from shared.deadline import Deadline
-from shared.detection import FaceDetector
 from shared.errors import DeadlineExceeded, InferenceFailed, NotReady, Overloaded, SplitFerError
-from shared.latent import Latent
-from shared.preprocess import crop_face, to_grey
+from shared.vision.crop import crop_face, to_grey
+from shared.vision.detection import FaceDetector
 
 log = logging.getLogger(__name__)
 

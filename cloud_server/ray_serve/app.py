@@ -2,7 +2,7 @@
 
     proxy (gRPC, HTTP) -> Ingress: Service, pictures, heads -> Tails: batcher and network
 
-``serve run cloud_server.ray_app:app`` runs it; only this module and ``ray_engine`` import Ray.
+``serve run cloud_server.ray_app:app`` runs it; only this module and ``engine`` import Ray.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from ray.serve.exceptions import (
 )
 from ray.serve.handle import DeploymentHandle
 
+from cloud_server.admission.health import Phase
 from cloud_server.config import PREFIX, CloudConfig
-from cloud_server.face import Face
-from cloud_server.health import Phase
-from cloud_server.http_observer import HttpObserver
-from cloud_server.ray_grpc import RayCalls, Reply, methods
-from cloud_server.ray_tail import RemoteTail, Result, Run
-from cloud_server.registry import Registry
-from cloud_server.rest_api import build_app
-from cloud_server.served_weights import ServedWeights
+from cloud_server.inference.face import Face
+from cloud_server.inference.tail import ServedTail
+from cloud_server.ray_serve.grpc import RayCalls, Reply, methods
+from cloud_server.ray_serve.tail import RemoteTail, Result, Run
+from cloud_server.rest_api.faces import build_app
+from cloud_server.rest_api.observer import HttpObserver
 from cloud_server.service import Service
-from cloud_server.tail import ServedTail
+from cloud_server.weights.registry import Registry
+from cloud_server.weights.served import ServedWeights
 from shared.deadline import Deadline
 from shared.errors import NotReady, Overloaded, SplitFerError
 from shared.settings import load_settings

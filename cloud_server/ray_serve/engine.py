@@ -9,7 +9,7 @@ import socket
 import threading
 
 from cloud_server.config import CloudConfig
-from cloud_server.registry import Registry
+from cloud_server.weights.registry import Registry
 from shared.errors import ConfigError
 
 APPLICATION = "splitfer"
@@ -41,7 +41,7 @@ def serve(config: CloudConfig) -> None:
         from ray import serve as ray_serve
     except ImportError as error:
         raise ConfigError("engine: ray is not installed; pip install 'splitfer[ray]'") from error
-    from cloud_server.ray_app import application
+    from cloud_server.ray_serve.app import application
 
     registry = Registry.load(config)  # says what is wrong with it before Ray takes its seconds
     default = registry.default

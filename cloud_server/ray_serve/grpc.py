@@ -18,9 +18,9 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cloud_server.error_map import CODE_KEY, trailing_metadata
-from cloud_server.grpc_api import SERVICE, SplitFerServicer
-from cloud_server.grpc_observer import observed
-from cloud_server.oip_grpc import OIP_SERVICE, OipServicer
+from cloud_server.grpc_api.observer import observed
+from cloud_server.grpc_api.oip import OIP_SERVICE, OipServicer
+from cloud_server.grpc_api.splitfer import SERVICE, SplitFerServicer
 from cloud_server.service import Service
 from shared.errors import DeadlineExceeded, NotReady, Overloaded, SplitFerError
 from shared.stubs.inference import grpc_inference_pb2 as oip_pb

@@ -16,9 +16,9 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from cloud_server.batch_watch import BatchWatch
-from cloud_server.face import Face
-from cloud_server.tail import RateTable, ServedTail, TailAnswer
+from cloud_server.inference.batch_observer import BatchWatch
+from cloud_server.inference.face import Face
+from cloud_server.inference.tail import RateTable, ServedTail, TailAnswer
 from shared.deadline import Deadline
 from shared.errors import InferenceFailed, NotReady, SplitFerError
 

@@ -9,10 +9,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse, Response
 
-from cloud_server.caller import http_caller
+from cloud_server.admission.caller import http_caller
 from cloud_server.error_map import RETRY_AFTER_S
-from cloud_server.oip_binary import read_infer, write_reply
-from cloud_server.oip_models import (
+from cloud_server.oip.models import (
     EXTENSIONS,
     OUTPUTS,
     PLATFORM,
@@ -20,7 +19,9 @@ from cloud_server.oip_models import (
     OipModels,
     scope_of,
 )
-from cloud_server.oip_schema import (
+from cloud_server.oip.tensor import TensorSpec
+from cloud_server.rest_api.oip_binary import read_infer, write_reply
+from cloud_server.rest_api.oip_schema import (
     LiveBody,
     ModelReadyBody,
     OipErrorBody,
@@ -30,10 +31,10 @@ from cloud_server.oip_schema import (
     ServerBody,
     TensorBody,
 )
-from cloud_server.oip_tensor import TensorSpec
-from cloud_server.service import Service, server_version, too_large
+from cloud_server.service import Service, too_large
 from shared.deadline import Deadline
 from shared.errors import DeadlineExceeded, MalformedPayload
+from shared.version import server_version
 
 PREFIX = "/v2"
 HEADER_LENGTH = "Inference-Header-Content-Length"

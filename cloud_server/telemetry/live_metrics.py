@@ -3,44 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from cloud_server.admission.health import Health
 from cloud_server.request import short
+from cloud_server.telemetry.metrics import Metrics
+from cloud_server.weights.registry import Registry
 from shared.contracts import SCHEMA_VERSION
-
-if TYPE_CHECKING:
-    from cloud_server.service import Service
+from shared.version import server_version
 
 
 class LiveMetrics(Collector):
-    """Gauges of one service: queues, work in hand, readiness, and what it serves."""
+    """Gauges of one server: queues, work in hand, readiness, and what it serves."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, health: Health, metrics: Metrics, registry: Registry) -> None:
+        self._health = health
+        self._metrics = metrics
+        self._registry = registry
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: the service may not be whole yet when this is registered."""
+        """Nothing: what is read may not be whole yet when this is registered."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
         """At each scrape."""
-        service = self._service
-        yield _gauge("splitfer_ready", "1 where the server takes work", int(service.health.ready))
+        yield _gauge("splitfer_ready", "1 where the server takes work", int(self._health.ready))
         yield _gauge(
-            "splitfer_requests_in_flight", "Requests that were let in", service.health.in_flight
+            "splitfer_requests_in_flight", "Requests that were let in", self._health.in_flight
         )
         yield _gauge(
             "splitfer_pictures_in_work", "Whole pictures that wait or are worked on",
-            service.metrics.pictures_in_work,
+            self._metrics.pictures_in_work,
         )  # fmt: skip
         queued = GaugeMetricFamily("splitfer_queue_faces", "Faces that wait", labels=("model",))
         oldest = GaugeMetricFamily(
             "splitfer_queue_oldest_seconds", "How long the oldest has waited", labels=("model",)
         )
-        for tail in service.tails:
+        for tail in self._registry.tails:
             queued.add_metric((tail.model,), tail.waiting)
             oldest.add_metric((tail.model,), tail.oldest_ms / 1000)
         yield queued
@@ -49,15 +50,13 @@ class LiveMetrics(Collector):
         yield self._weights()
 
     def _build(self) -> Metric:
-        from cloud_server.service import server_version
-
         labels = {"version": server_version(), "schema": str(SCHEMA_VERSION)}
         return _info("splitfer_build_info", "The installed version", [labels])
 
     def _weights(self) -> Metric:
-        default = self._service.model().fingerprint
+        default = self._registry.default.fingerprint
         rows = []
-        for tail in self._service.tails:
+        for tail in self._registry.tails:
             fingerprint, _, name = tail.model.partition("/")
             rows.append(
                 {

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from cloud_server.face import Face
+from cloud_server.inference.face import Face
 from cloud_server.request import OK, Request, current
 from shared.errors import ConfigError, SplitFerError
 

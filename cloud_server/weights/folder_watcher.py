@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from cloud_server.config import CloudConfig
-from cloud_server.registry import Registry
+from cloud_server.weights.registry import Registry
 from shared.errors import ConfigError, NotReady, RefusedChange, SplitFerError
 
 POLL_S = 1.0

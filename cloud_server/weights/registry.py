@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from cloud_server.batch_watch import BatchWatch
 from cloud_server.config import CloudConfig
-from cloud_server.served_weights import ServedWeights, cloud_tails, quoted, serve_weights
-from cloud_server.tail import ServedTail
+from cloud_server.inference.batch_observer import BatchWatch
+from cloud_server.inference.tail import ServedTail
+from cloud_server.weights.served import ServedWeights, cloud_tails, quoted, serve_weights
 from shared.errors import (
     ConfigError,
     ModelMismatch,

@@ -9,8 +9,8 @@ from typing import Any, Generic, TypeVar
 
 import grpc
 
-from edge_client.call_cause import cause_of_call, plain_words
-from edge_client.reasons import code_of_call, reason_of_call
+from edge_client.link.call_cause import cause_of_call, plain_words
+from edge_client.link.reasons import code_of_call, reason_of_call
 from shared.cause import Cause
 from shared.contracts import Reason
 from shared.errors import LinkError

@@ -20,8 +20,8 @@ from typing import Any
 
 import grpc
 
-from edge_client.call import CallFailed
-from edge_client.reasons import reason_of_code
+from edge_client.link.call import CallFailed
+from edge_client.link.reasons import reason_of_code
 from shared.contracts import Reason
 from shared.deadline import Deadline
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb

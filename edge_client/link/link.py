@@ -20,11 +20,11 @@ from typing import Any, Literal
 import grpc
 from google.protobuf.message import Message
 
-from edge_client import breaker as machine
-from edge_client.breaker import Breaker, LinkState
-from edge_client.call import FRAMING_BYTES, Call, CallFailed
-from edge_client.link_report import LinkReport
-from edge_client.streams import Streams
+from edge_client.link import breaker as machine
+from edge_client.link.breaker import Breaker, LinkState
+from edge_client.link.call import FRAMING_BYTES, Call, CallFailed
+from edge_client.link.report import LinkReport
+from edge_client.link.stream_pool import Streams
 from edge_client.tracing import NoTracing
 from shared.cause import Cause
 from shared.contracts import SCHEMA_VERSION, Reason

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from edge_client.call import Call, CallFailed
-from edge_client.reasons import reason_of_code
+from edge_client.link.call import Call, CallFailed
+from edge_client.link.reasons import reason_of_code
 from shared.contracts import Answer, Box, LatencyMs, Path, Reason
 from shared.labels import LABELS, LabelSet
 from shared.prior import Prior

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from edge_client.call import CallFailed
-from edge_client.call_cause import VAGUE
-from edge_client.outage import Outage
+from edge_client.link.call import CallFailed
+from edge_client.link.call_cause import VAGUE
+from edge_client.link.outage import Outage
 from shared.cause import Cause, Names, came_back, what_to_do
 from shared.peer_words import peer_words
 
@@ -23,7 +23,7 @@ _QUOTED = frozenset(
 # A little longer than any look takes.
 _LOOK_WAIT_S = 5.0
 _NAMES = Names()
-_log = logging.getLogger("edge_client.link")
+_log = logging.getLogger("edge_client.link.link")
 
 
 class LinkReport:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from edge_client.stream import InferStream
+from edge_client.link.infer_stream import InferStream
 from shared.stubs.splitfer.v1.splitfer_pb2_grpc import SplitFerStub
 
 # Between a stream that broke and the next one. Longer where the last ones brought nothing: then

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge_client.head import FoundFaces, since_ms
-from edge_client.replies import ServerFaces
+from edge_client.device import FoundFaces, since_ms
+from edge_client.link.replies import ServerFaces
 from shared.contracts import Answer, FaceAnswer, Path, Reason
 
 

@@ -20,19 +20,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.answers import again, balanced, merge, together, with_payloads, with_sent
-from edge_client.call import Call, CallFailed
-from edge_client.cascade import unsure_faces
-from edge_client.chooser import Chooser
-from edge_client.decision import Decision
-from edge_client.head import Device, FoundFaces, since_ms
-from edge_client.link import Link
-from edge_client.prediction import ANSWERED_WAIT_SHARE, Candidate, local_start_ms
-from edge_client.replies import read_classify, read_infer
+from edge_client.device import Device, FoundFaces, since_ms
+from edge_client.link.call import Call, CallFailed
+from edge_client.link.link import Link
+from edge_client.link.replies import read_classify, read_infer
+from edge_client.offload.cascade import unsure_faces
+from edge_client.offload.face_answers import (
+    again,
+    balanced,
+    merge,
+    together,
+    with_payloads,
+    with_sent,
+)
+from edge_client.policy.decision import Decision
+from edge_client.policy.prediction import ANSWERED_WAIT_SHARE, Candidate, local_start_ms
+from edge_client.policy.router import Chooser
 from shared.contracts import Answer, FaceAnswer, LatencyMs, Path, Reason
 from shared.deadline import Deadline
-from shared.picture import encode_jpeg
-from shared.preprocess import to_grey
+from shared.vision.crop import to_grey
+from shared.vision.picture import encode_jpeg
 
 
 class FrameLost(Exception):

@@ -6,17 +6,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from edge_client.prediction import Candidate, FrameFacts, Prediction
+from edge_client.config import Objective
+from edge_client.policy.prediction import Candidate, FrameFacts, Prediction
 from shared.cause import Cause
 from shared.contracts import Path, Reason
-
-
-class Objective(StrEnum):
-    """What the best answer is, among those foretold to be there in time."""
-
-    ACCURACY = "accuracy"
-    LATENCY = "latency"
-    BYTES = "bytes"
 
 
 class Why(StrEnum):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from edge_client.link_fit import P95_DEVIATIONS, WINDOW, LinkFit, Sample, fit
+from edge_client.policy.link_fit import P95_DEVIATIONS, WINDOW, LinkFit, Sample, fit
 from shared.contracts import Path
 
 # A photograph as JPEG at quality 85, until one was made here.

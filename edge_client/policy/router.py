@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edge_client.call import Call
-from edge_client.candidates import candidates
-from edge_client.config import EdgeConfig, Policy
-from edge_client.decision import Decision, Objective, Why
-from edge_client.estimates import Estimates
-from edge_client.policy import Memory, PolicySettings, charge, decide, shadow_due
-from edge_client.prediction import Candidate, FrameFacts, predict
+from edge_client.config import EdgeConfig, Objective, Policy
+from edge_client.link.call import Call
+from edge_client.policy.decision import Decision, Why
+from edge_client.policy.estimates import Estimates
+from edge_client.policy.policy import Memory, PolicySettings, charge, decide, shadow_due
+from edge_client.policy.prediction import Candidate, FrameFacts, predict
+from edge_client.policy.routes import candidates
 from shared.contracts import Answer, Path, Reason
 from shared.deadline import Clock
 from shared.labels import LabelSet

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from edge_client.prediction import Candidate
+from edge_client.policy.prediction import Candidate
 from shared.contracts import Path
 from shared.labels import LabelSet
 from shared.weights.manifest import LOCAL_TAIL, Manifest, RateEntry, Together

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from edge_client.frame import Frame
+from edge_client.sources.frame import Frame
 from shared.contracts import FaceAnswer, Path
 
 PATH_COLOURS: dict[Path, tuple[int, int, int]] = {

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from edge_client.frame import Frame
 from edge_client.sinks.annotate import Canvas, annotate
+from edge_client.sources.frame import Frame
 from shared.contracts import FaceAnswer, Reason
 from shared.contracts import Path as AnswerPath
 from shared.errors import ConfigError

@@ -15,10 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from edge_client.decision import Decision
-from edge_client.frame import Frame
-from edge_client.records import decision_record, face_record
+from edge_client.policy.decision import Decision
+from edge_client.sinks.records import decision_record, face_record
 from edge_client.sinks.sink import ReaderLeft
+from edge_client.sources.frame import Frame
 from shared.contracts import FaceAnswer
 from shared.errors import ConfigError
 from shared.whole_file import is_file_or_absent, real_file

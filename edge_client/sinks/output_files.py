@@ -13,8 +13,8 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_client.file_sources import PICTURE_SUFFIXES
 from edge_client.sinks.json_lines import check_lines, older
+from edge_client.sources.files import PICTURE_SUFFIXES
 from shared.errors import ConfigError
 from shared.whole_file import holds_something, open_draft, real_file
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge_client.config import EdgeConfig
-from edge_client.decision import Decision
-from edge_client.output_files import Input, Output, check_outputs
+from edge_client.policy.decision import Decision
 from edge_client.sinks.json_lines import Explanations, JsonLines
+from edge_client.sinks.output_files import Input, Output, check_outputs
 from edge_client.sinks.outputs import Outputs
 from edge_client.sinks.sink import Sink
-from edge_client.sources import source_files
+from edge_client.sources.open import source_files
 from shared.weights import default_folder
 
 

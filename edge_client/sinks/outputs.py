@@ -6,8 +6,8 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from edge_client.frame import Frame
 from edge_client.sinks.sink import ReaderLeft, Sink
+from edge_client.sources.frame import Frame
 from shared.contracts import FaceAnswer
 
 _log = logging.getLogger(__name__)

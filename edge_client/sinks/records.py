@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from edge_client.decision import Decision
-from edge_client.frame import Frame
+from edge_client.policy.decision import Decision
+from edge_client.sources.frame import Frame
 from shared.contracts import FaceAnswer
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from edge_client.frame import Frame
+from edge_client.sources.frame import Frame
 from shared.contracts import FaceAnswer
 
 

@@ -11,9 +11,9 @@ import av
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
-from edge_client.frame import Frame
 from edge_client.sinks.annotate import Canvas, annotate
 from edge_client.sinks.growing_file import GrowingFile
+from edge_client.sources.frame import Frame
 from shared.contracts import FaceAnswer
 from shared.errors import ConfigError
 

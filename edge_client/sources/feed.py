@@ -14,8 +14,8 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from edge_client.frame import Frame
-from edge_client.source import Source
+from edge_client.sources.base import Source
+from edge_client.sources.frame import Frame
 from shared.deadline import Clock
 
 # A camera that hangs in its driver must not hold up the end of the program.

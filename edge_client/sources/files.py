@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_client.frame import Frame
-from edge_client.source import Source
-from edge_client.video_decoder import VideoDecoder
+from edge_client.sources.base import Source
+from edge_client.sources.frame import Frame
+from edge_client.sources.video_decoder import VideoDecoder
 from shared.contracts import Limits
 from shared.errors import ImageError, PayloadTooLarge, SourceError
-from shared.picture import decode_picture
+from shared.vision.picture import decode_picture
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 FOLDER_FPS = 1.0

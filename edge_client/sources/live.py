@@ -6,9 +6,9 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 
-from edge_client.frame import Frame
-from edge_client.source import Source
-from edge_client.video_decoder import VideoDecoder
+from edge_client.sources.base import Source
+from edge_client.sources.frame import Frame
+from edge_client.sources.video_decoder import VideoDecoder
 from shared.deadline import Clock
 from shared.errors import SourceError
 

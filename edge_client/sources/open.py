@@ -7,10 +7,10 @@ from importlib import resources
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from edge_client.file_sources import PICTURE_SUFFIXES, Pictures, VideoFile
-from edge_client.source import Source
-from edge_client.stream_source import Stream
-from edge_client.video_decoder import VideoDecoder
+from edge_client.sources.base import Source
+from edge_client.sources.files import PICTURE_SUFFIXES, Pictures, VideoFile
+from edge_client.sources.live import Stream
+from edge_client.sources.video_decoder import VideoDecoder
 from shared.errors import SourceError
 
 __all__ = ["Source", "open_source", "source_files"]

@@ -18,9 +18,9 @@ import numpy as np
 
 from shared.codec import raw
 from shared.codec.entropy import EntropyTables, decode_symbols, encode_symbols
+from shared.codec.latent import Latent
 from shared.contracts import LATENT_SHAPE
 from shared.errors import MalformedPayload, PayloadTooLarge
-from shared.latent import Latent
 
 RAW, ENTROPY = "raw", "entropy"
 # A codec's number on the wire is never used again.

@@ -28,8 +28,8 @@ class Cropping:
 
     The side of the square is ``scale`` times that of the detector's box (the mean of both); its
     centre is moved by ``shift_x`` and ``shift_y`` box sides. Measured by
-    ``python -m training.measure_crop``. It is reduced to ``detail_px`` by the filter ``reduce``
-    (a bilinear one would blur twice), and enlarged.
+    ``python -m training.data.measure_crop``. It is reduced to ``detail_px`` by the filter
+    ``reduce`` (a bilinear one would blur twice), and enlarged.
     """
 
     scale: float

@@ -2,7 +2,7 @@
 
 Four parts, each from 0 (nothing can be told) to 1 (as good as a good picture): how many pixels the
 face had, how sharp it is, how bright, and how much contrast it has. The score is the least of them,
-chosen (``python -m benchmarks.quality_fit``) to be about the share that is left of the accuracy on
+chosen (``python -m benchmarks quality_fit``) to be about the share that is left of the accuracy on
 good pictures. It sees neither what covers a face nor how the head is turned.
 """
 

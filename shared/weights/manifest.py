@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from shared.codec.payload import MAX_PAYLOAD_BYTES, MOST_RATES
+from shared.codec.quantiser import ZERO_SYMBOL, Quantiser
 from shared.contracts import LATENT_SHAPE, Path
 from shared.labels import LABELS, LabelSet, default_label_set
-from shared.preprocess import ENLARGE, Cropping
-from shared.quantiser import ZERO_SYMBOL, Quantiser
+from shared.vision.crop import ENLARGE, Cropping
 from shared.weights.migration import MANIFEST_VERSION, as_of_now
 
 LOCAL_TAIL = "local"

@@ -10,10 +10,10 @@ import onnxruntime
 from google.protobuf.message import DecodeError, Message
 from numpy.typing import NDArray
 
+from shared.codec.quantiser import ZERO_SYMBOL
 from shared.contracts import LATENT_SHAPE, Device
 from shared.errors import ConfigError, WeightsError
 from shared.labels import LabelSet, default_label_set
-from shared.quantiser import ZERO_SYMBOL
 from shared.stubs.onnx_subset.external_data_pb2 import ModelProto, TensorProto
 
 _CUDA = "CUDAExecutionProvider"

@@ -17,13 +17,13 @@ from pydantic import ValidationError
 
 from shared.codec.entropy import EntropyTables
 from shared.codec.payload import PayloadCodec
+from shared.codec.quantiser import Quantiser
 from shared.contracts import LATENT_SHAPE, Device
 from shared.errors import ConfigError, WeightsError
 from shared.labels import LABELS, LabelSet, names_of
 from shared.prior import DEFAULT_PRIOR, Prior
-from shared.quantiser import Quantiser
-from shared.runtime import Head, Tail, read_model
 from shared.weights.manifest import LOCAL_TAIL, FileEntry, Manifest, TailEntry
+from shared.weights.runtime import Head, Tail, read_model
 
 # Across runtimes and processors: at most one quantiser step on at most this share of the symbols,
 # and logits this close.

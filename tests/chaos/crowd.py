@@ -14,10 +14,10 @@ import time
 
 import grpc
 
-from edge_client import breaker as machine
-from edge_client.breaker import Breaker, LinkState
-from edge_client.channel import OPTIONS
-from edge_client.link import HANDSHAKE_TIMEOUT_S
+from edge_client.link import breaker as machine
+from edge_client.link.breaker import Breaker, LinkState
+from edge_client.link.channel import OPTIONS
+from edge_client.link.link import HANDSHAKE_TIMEOUT_S
 from shared.contracts import Reason
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.stubs.splitfer.v1.splitfer_pb2_grpc import SplitFerStub

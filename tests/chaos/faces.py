@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.config import load_config
-from edge_client.head import Device
-from edge_client.sources import open_source
+from edge_client.device import Device
+from edge_client.sources.open import open_source
 from shared.contracts import Box
 from shared.weights import Weights, default_folder
 

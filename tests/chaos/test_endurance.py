@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_client.channel import open_channel
-from edge_client.link import Link
+from edge_client.link.channel import open_channel
+from edge_client.link.link import Link
 from shared.deadline import Deadline
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.stubs.splitfer.v1.splitfer_pb2_grpc import SplitFerStub

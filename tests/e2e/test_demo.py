@@ -14,7 +14,7 @@ import pytest
 def test_the_demo_passes_its_own_verdict(tmp_path: Path) -> None:
     out = tmp_path / "demo out"
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.demo", "--out", str(out)],
+        [sys.executable, "-m", "benchmarks", "demo", "--out", str(out)],
         capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -22,7 +22,7 @@ from shared.labels import LABELS
 from tests.clips import write_start_of_demo
 from tests.integration.cloud_process import CloudProcess
 from tests.processes import wait_until
-from tests.unit.cloud_server.pictures import encoded
+from tests.unit.cloud_server.pictures.made_pictures import encoded
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = (
@@ -53,7 +53,9 @@ def server() -> Iterator[CloudProcess]:
 def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One face."""
     file = tmp_path_factory.mktemp("pictures") / "a portrait.jpg"
-    file.write_bytes((Path(cloud_server.__file__).parent / "page" / "example.jpg").read_bytes())
+    file.write_bytes(
+        (Path(cloud_server.__file__).parent / "rest_api" / "page" / "example.jpg").read_bytes()
+    )
     return file
 
 

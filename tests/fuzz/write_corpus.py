@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-GOLDEN = Path(__file__).parents[1] / "unit/shared/entropy_golden.npz"
+GOLDEN = Path(__file__).parents[1] / "unit/shared/codec/entropy_golden.npz"
 
 
 def golden_bodies() -> list[tuple[int, bytes]]:

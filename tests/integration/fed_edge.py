@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.config import load_config
-from edge_client.head import Device
-from edge_client.sources import open_source
-from shared.picture import decode_picture, encode_jpeg
+from edge_client.device import Device
+from edge_client.sources.open import open_source
+from shared.vision.picture import decode_picture, encode_jpeg
 from shared.weights import Weights
 from tests.processes import Edge, wait_until
 

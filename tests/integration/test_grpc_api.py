@@ -13,15 +13,15 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
 
+from shared.codec.latent import Latent
 from shared.codec.payload import PayloadCodec
 from shared.contracts import SCHEMA_VERSION
 from shared.labels import LABELS
-from shared.latent import Latent
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
 from shared.weights import Weights
 from tests.integration.cloud_process import CloudProcess
-from tests.unit.cloud_server.pictures import BAD, encoded, grey
+from tests.unit.cloud_server.pictures.made_pictures import BAD, encoded, grey
 
 SYMBOLS = np.random.default_rng(1).integers(113, 144, (8, 8, 28, 28), dtype=np.uint8)
 PAYLOADS = [PayloadCodec(None, 1).encode(Latent(symbols, 0)) for symbols in SYMBOLS]

@@ -13,8 +13,8 @@ import grpc
 import numpy as np
 import pytest
 
+from shared.codec.latent import Latent
 from shared.codec.payload import PayloadCodec
-from shared.latent import Latent
 from shared.reply_checksum import infer_checksum
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc

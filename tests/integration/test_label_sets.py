@@ -16,18 +16,18 @@ from PIL import Image
 
 from edge_client import cli
 from edge_client.recognizer import Recognizer
+from shared.codec.latent import Latent
 from shared.codec.payload import PayloadCodec
 from shared.contracts import RECORD_VERSION, FaceAnswer, Reason
 from shared.contracts import Path as AnswerPath
 from shared.errors import ConfigError
 from shared.labels import LabelSet
-from shared.latent import Latent
 from shared.prior import DEFAULT_PRIOR, Prior, balanced
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.weights import Weights, shipped_folders
 from tests.conftest import CROWD_PRIORS
 from tests.integration.cloud_process import CloudProcess
-from tests.unit.cloud_server.pictures import encoded
+from tests.unit.cloud_server.pictures.made_pictures import encoded
 
 PATIENT_MS = 60_000
 TIMEOUT_S = 30
@@ -279,7 +279,7 @@ def test_what_the_weights_do_not_have_is_said_at_the_start(
 
 def test_a_server_that_cannot_balance_says_so_at_its_start(weights_folder: Path) -> None:
     from cloud_server.config import CloudConfig
-    from cloud_server.registry import Registry
+    from cloud_server.weights.registry import Registry
 
     config = CloudConfig(weights=(weights_folder,), prior=Prior.BALANCED)
     with pytest.raises(ConfigError, match=r"prior: .* they answer natural only"):

@@ -11,10 +11,10 @@ from typing import Any
 import grpc
 import pytest
 
-from edge_client.breaker import LinkState
-from edge_client.call import CallFailed
-from edge_client.channel import open_channel
-from edge_client.link import Link
+from edge_client.link.breaker import LinkState
+from edge_client.link.call import CallFailed
+from edge_client.link.channel import open_channel
+from edge_client.link.link import Link
 from shared.contracts import SCHEMA_VERSION, Reason
 from shared.deadline import Deadline
 from shared.labels import LABELS, LabelSet

@@ -25,9 +25,9 @@ from PIL import Image
 
 from edge_client import Recognizer
 from edge_client.address import parse_address
-from edge_client.channel import open_channel
-from edge_client.diagnosis import diagnose
-from edge_client.link import Link
+from edge_client.link.channel import open_channel
+from edge_client.link.diagnosis import diagnose
+from edge_client.link.link import Link
 from shared.cause import Cause
 from shared.certificates import Certificates
 from shared.contracts import Reason
@@ -378,7 +378,7 @@ def test_the_command_says_it_in_one_line_and_nothing_of_grpcs(
 def test_a_proxy_of_the_environment_is_not_used(peers: Peers) -> None:
     address = peers.ours()
     code = (
-        "from edge_client.channel import open_channel; import grpc, sys\n"
+        "from edge_client.link.channel import open_channel; import grpc, sys\n"
         f"grpc.channel_ready_future(open_channel('{address}', None)).result(30)"
     )
     proxy = f"http://127.0.0.1:{free_port()}"

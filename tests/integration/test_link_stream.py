@@ -10,10 +10,10 @@ from typing import Any
 import grpc
 import pytest
 
-from edge_client.breaker import LinkState
-from edge_client.call import Call
-from edge_client.channel import open_channel
-from edge_client.link import Link, StreamUse
+from edge_client.link.breaker import LinkState
+from edge_client.link.call import Call
+from edge_client.link.channel import open_channel
+from edge_client.link.link import Link, StreamUse
 from shared.contracts import Reason
 from shared.deadline import Deadline
 from shared.reply_checksum import infer_checksum

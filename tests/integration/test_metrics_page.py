@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from shared.codec.latent import Latent
 from shared.codec.payload import PayloadCodec
-from shared.latent import Latent
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.weights import default_folder
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess
 from tests.processes import wait_until
-from tests.unit.cloud_server.pictures import encoded, grey
+from tests.unit.cloud_server.pictures.made_pictures import encoded, grey
 
 SYMBOLS = np.random.default_rng(1).integers(113, 144, (8, 28, 28), dtype=np.uint8)
 PAYLOAD = PayloadCodec(None, 1).encode(Latent(SYMBOLS, 0))

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from cloud_server.cli import run
-from cloud_server.served_weights import cloud_tails
+from cloud_server.weights.served import cloud_tails
+from shared.codec.latent import Latent
 from shared.codec.payload import PayloadCodec
-from shared.latent import Latent
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
 from shared.weights import Weights, default_folder

@@ -8,7 +8,7 @@ import grpc
 import httpx
 import pytest
 
-from edge_client.channel import open_channel
+from edge_client.link.channel import open_channel
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
 from tests.certificates import authority, certificate

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import yaml
 
+from shared.codec.latent import Latent
 from shared.codec.payload import PayloadCodec
-from shared.latent import Latent
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.weights import default_folder
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess
 from tests.processes import free_port, wait_until
-from tests.unit.cloud_server.pictures import encoded
+from tests.unit.cloud_server.pictures.made_pictures import encoded
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 pytestmark = pytest.mark.skipif(

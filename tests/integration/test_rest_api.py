@@ -12,7 +12,7 @@ import pytest
 from shared.contracts import RECORD_VERSION
 from shared.labels import LABELS
 from tests.integration.cloud_process import CloudProcess
-from tests.unit.cloud_server.pictures import BAD, encoded, grey
+from tests.unit.cloud_server.pictures.made_pictures import BAD, encoded, grey
 
 BODY_BYTES = 1_000_000
 STATUS = {"bad_picture": 422, "unsupported_picture": 415, "too_large": 413}

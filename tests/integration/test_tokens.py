@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cloud_server.token_file import Scope, new_token, token_line
+from cloud_server.admission.tokens import Scope, new_token, token_line
+from shared.codec.latent import Latent
 from shared.codec.payload import PayloadCodec
-from shared.latent import Latent
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess
 from tests.processes import wait_until
-from tests.unit.cloud_server.pictures import encoded, grey
+from tests.unit.cloud_server.pictures.made_pictures import encoded, grey
 
 # What a person might find in a log: of a token, of a picture's text, of a name of a file.
 SETTING, DOOR, YARD, LATER = "s3cret-of-the-setting", new_token(), new_token(), new_token()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from edge_client.estimates import Cost, Costs
-from edge_client.prediction import (
+from edge_client.policy.estimates import Cost, Costs
+from edge_client.policy.prediction import (
     ANSWERED_WAIT_SHARE,
     Candidate,
     FrameFacts,

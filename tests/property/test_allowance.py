@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_server.allowance import Allowance, CallerLimits
+from cloud_server.admission.rate_limit import Allowance
+from cloud_server.config import CallerLimits
 from shared.errors import Overloaded
 
 LIMITS = st.builds(

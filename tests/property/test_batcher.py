@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from cloud_server.batcher import Batcher
+from cloud_server.inference.batcher import Batcher
 from shared.deadline import Deadline
 from shared.errors import (
     DeadlineExceeded,

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud_server.config import CloudConfig
-from cloud_server.registry import Registry
 from cloud_server.service import Service
+from cloud_server.weights.registry import Registry
+from shared.codec.latent import Latent
 from shared.codec.payload import PayloadCodec
 from shared.contracts import Answer
 from shared.deadline import Deadline
 from shared.labels import LabelSet
-from shared.latent import Latent
 
 SYMBOLS = np.random.default_rng(3).integers(113, 144, (4, 8, 28, 28), dtype=np.uint8)
 CODEC = PayloadCodec(None, 3)

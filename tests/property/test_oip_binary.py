@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cloud_server.oip_binary import MOST_JSON_BYTES, HttpInfer, read_infer, write_reply
-from cloud_server.oip_models import OipModel
-from cloud_server.oip_tensor import BYTES, FP32, UINT8, GivenBack, GivenTensor, TensorSpec
+from cloud_server.oip.models import OipModel
+from cloud_server.oip.tensor import BYTES, FP32, UINT8, GivenBack, GivenTensor, TensorSpec
+from cloud_server.rest_api.oip_binary import MOST_JSON_BYTES, HttpInfer, read_infer, write_reply
 from shared.errors import MalformedPayload, PayloadTooLarge
 
 DTYPES = {UINT8: np.dtype("u1"), FP32: np.dtype("<f4")}

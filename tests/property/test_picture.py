@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from shared.errors import SplitFerError
-from shared.picture import decode_picture
+from shared.vision.picture import decode_picture
 
 MOST = 100_000
 

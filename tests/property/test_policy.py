@@ -10,17 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_client.decision import Objective, Why
-from edge_client.estimates import Cost, Costs, Estimates
-from edge_client.link_fit import LinkFit, Sample, fit
-from edge_client.policy import (
+from edge_client.config import Objective
+from edge_client.policy.decision import Why
+from edge_client.policy.estimates import Cost, Costs, Estimates
+from edge_client.policy.link_fit import LinkFit, Sample, fit
+from edge_client.policy.policy import (
     FEWEST_PROBE_FRAMES,
     Memory,
     PolicySettings,
     charge,
     decide,
 )
-from edge_client.prediction import Candidate, FrameFacts, predict
+from edge_client.policy.prediction import Candidate, FrameFacts, predict
 from shared.contracts import Path, Reason
 from tests.property import prediction_reference
 

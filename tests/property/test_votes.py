@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from shared.labels import LABELS
 from shared.prior import balanced
-from training.votes import COLUMNS, CONTEMPT, Votes
+from training.data.votes import COLUMNS, CONTEMPT, Votes
 
 COUNTS = arrays(np.uint16, st.tuples(st.integers(0, 6), st.just(10)), elements=st.integers(0, 60))
 # Sums of one, with zeros among them.

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from benchmarks.policy_sim import CANDIDATES, FrameLog, SimulatedDevice, Simulation
-from benchmarks.simulated_link import (
+from benchmarks.link.policy_sim import CANDIDATES, FrameLog, SimulatedDevice, Simulation
+from benchmarks.link.simulated_link import (
     GOOD,
     OUT,
     SLOW,
@@ -20,8 +20,8 @@ from benchmarks.simulated_link import (
     ramp,
     step,
 )  # fmt: skip
-from edge_client.decision import Objective
-from edge_client.policy import SWITCH_EVERY_S, SWITCHES, PolicySettings
+from edge_client.config import Objective
+from edge_client.policy.policy import SWITCH_EVERY_S, SWITCHES, PolicySettings
 from shared.contracts import Path
 
 FAST, WEAK, WEAKEST = (SimulatedDevice().slower(factor) for factor in (1, 7, 20))

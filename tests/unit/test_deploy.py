@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from cloud_server import rest_api
 from cloud_server.config import CloudConfig
-from cloud_server.ray_engine import SERVICES
+from cloud_server.ray_serve.engine import SERVICES
+from cloud_server.rest_api import faces as rest_api
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -1,4 +1,4 @@
-"""Faces that FER2013 holds more than once: ``python -m training.duplicates --data PATH``.
+"""Faces that FER2013 holds more than once: ``python -m training.data.duplicates --data PATH``.
 
 Two pictures are copies where their grey values correlate: that does not ask about brightness or
 contrast, which the copies on the web differ in. A picture and its mirror image count too. Blank
@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from training.datasets import SIDE, DataError, Faces, data_path, load_fer2013
+from training.data.datasets import SIDE, DataError, Faces, data_path, load_fer2013
 
 USAGES = ("Training", "PublicTest", "PrivateTest")
 TRAINING = "Training"

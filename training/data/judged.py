@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.labels import LABELS, LabelSet
-from training.datasets import HOLDOUT_SHARE, Faces, load_fer2013, split_off
-from training.duplicates import without_copies
-from training.votes import Votes, load_votes
+from training.data.datasets import HOLDOUT_SHARE, Faces, load_fer2013, split_off
+from training.data.duplicates import without_copies
+from training.data.votes import Votes, load_votes
 
 # The hard label of a face that does not count for accuracy.
 LEFT_OUT = -1

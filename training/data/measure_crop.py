@@ -1,4 +1,4 @@
-"""Where dlib's box lies in a FER2013 picture: ``python -m training.measure_crop --data PATH``.
+"""Where dlib's box lies in a FER2013 picture: ``python -m training.data.measure_crop --data PATH``.
 
 FER2013 was cropped by another detector. Each picture is enlarged, dlib is run on it, and the
 median relation of picture and box gives the ``Cropping`` that makes a dlib crop look like
@@ -19,8 +19,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from shared.contracts import Box
-from shared.detection import FaceDetector
-from training.datasets import DataError, Faces, data_path, load_fer2013
+from shared.vision.detection import FaceDetector
+from training.data.datasets import DataError, Faces, data_path, load_fer2013
 
 SMALLEST_PX, LARGEST_PX = 150, 250
 # The widest step of the grid on which boxes of these sizes lie.

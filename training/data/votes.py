@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.labels import LABELS
-from training.datasets import DataError, Faces
+from training.data.datasets import DataError, Faces
 
 VOTES_VARIABLE = "SPLITFER_VOTES"
 COLUMNS = (

@@ -1,7 +1,8 @@
-"""How far people agree on FER2013: ``python -m training.votes_report --data PATH --votes FILE``.
+"""How far people agree on FER2013:
+``python -m training.data.votes_report --data PATH --votes FILE``.
 
-Of Training and PublicTest: how many faces each measure of ``training.votes`` keeps, how often the
-data set's own label is what people said, and the share of each label in the votes.
+Of Training and PublicTest: how many faces each measure of ``training.data.votes`` keeps, how often
+the data set's own label is what people said, and the share of each label in the votes.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.labels import LABELS
-from training.datasets import DataError, Faces, data_path, load_fer2013
-from training.votes import Votes, load_votes, votes_path
+from training.data.datasets import DataError, Faces, data_path, load_fer2013
+from training.data.votes import Votes, load_votes, votes_path
 
 USAGES = ("Training", "PublicTest")
 

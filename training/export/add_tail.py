@@ -1,4 +1,5 @@
-"""Add a cloud tail to weights that exist: ``python -m training.add_tail --of RUN --name NAME``.
+"""Add a cloud tail to weights that exist:
+``python -m training.export.add_tail --of RUN --name NAME``.
 
 The head and the latent stand still, so a device notices nothing. Of several runs, which need not be
 of one architecture, the tail is their ensemble: their probabilities are averaged.
@@ -12,17 +13,17 @@ import sys
 from pathlib import Path
 
 from shared.errors import WeightsError
-from shared.models.ensemble import Ensemble
 from shared.weights import Weights, default_folder
 from shared.weights.manifest import LOCAL_TAIL, Manifest
 from shared.whole_file import write_whole
-from training.calibrate import measure_folder
-from training.checkpoint import CHECKPOINT
-from training.datasets import DataError, data_path
-from training.member import CHECKPOINTS, RUNS
-from training.put_tail import begun_with, check_heads, put_tail
-from training.tails_teacher import load_split_model
-from training.votes import votes_or_none
+from training.data.datasets import DataError, data_path
+from training.data.votes import votes_or_none
+from training.export.calibrate import measure_folder
+from training.export.put_tail import begun_with, check_heads, put_tail
+from training.fit.checkpoint import CHECKPOINT
+from training.fit.member import CHECKPOINTS, RUNS
+from training.fit.tails_teacher import load_split_model
+from training.models.ensemble import Ensemble
 
 
 def add_tail(folder: Path, name: str, runs: list[str], default: bool) -> None:
@@ -62,7 +63,9 @@ def main() -> int:
     parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
     arguments = parser.parse_args()
     if arguments.name == LOCAL_TAIL:
-        parser.error(f"--name: {LOCAL_TAIL} is the device's own tail; training.put_tail puts it")
+        parser.error(
+            f"--name: {LOCAL_TAIL} is the device's own tail; training.export.put_tail puts it"
+        )
     try:
         data, votes = data_path(arguments.data), votes_or_none(arguments.votes)
         folder = arguments.weights or default_folder()

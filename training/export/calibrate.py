@@ -1,8 +1,8 @@
 """Measure a folder of weights and complete its manifest.
 
-``python -m training.calibrate --weights FOLDER`` fits the temperatures of every tail and rate on
-the part of Training that was held out (faces without a copy in the rest), and measures accuracies
-and bytes, all through the product's own files and code.
+``python -m training.export.calibrate --weights FOLDER`` fits the temperatures of every tail and
+rate on the part of Training that was held out (faces without a copy in the rest), and measures
+accuracies and bytes, all through the product's own files and code.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from shared.codec.latent import Latent
 from shared.contracts import Path as AnswerPath
 from shared.errors import WeightsError
 from shared.labels import LabelSet
-from shared.latent import Latent
-from shared.preprocess import enlarge_crop
-from shared.runtime import softmax
+from shared.vision.crop import enlarge_crop
 from shared.weights import Weights
 from shared.weights.manifest import LOCAL_TAIL, Manifest, Measured, Together
+from shared.weights.runtime import softmax
 from shared.whole_file import write_whole
-from training.datasets import DataError, Faces, data_path, held_out_of
-from training.duplicates import copied
-from training.judged import LEFT_OUT, Judged, judged_part, shares
-from training.votes import votes_or_none
+from training.data.datasets import DataError, Faces, data_path, held_out_of
+from training.data.duplicates import copied
+from training.data.judged import LEFT_OUT, Judged, judged_part, shares
+from training.data.votes import votes_or_none
 
 THREADS = 2
 Floats = NDArray[np.floating[Any]]

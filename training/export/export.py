@@ -1,7 +1,7 @@
-"""Write a trained model as a folder of weights: ``python -m training.export --run NAME``.
+"""Write a trained model as a folder of weights: ``python -m training.export.export --run NAME``.
 
 The folder is named by the fingerprint. The tables of the entropy code are fitted on latents of
-Training; then ``training.calibrate`` measures the folder and completes its manifest.
+Training; then ``training.export.calibrate`` measures the folder and completes its manifest.
 """
 
 from __future__ import annotations
@@ -22,14 +22,11 @@ from tqdm import tqdm
 
 from shared.codec.entropy import EntropyTables
 from shared.codec.payload import MAX_PAYLOAD_BYTES
+from shared.codec.quantiser import Quantiser
 from shared.contracts import CROP_SIDE
 from shared.contracts import Path as AnswerPath
 from shared.labels import LABELS, LabelSet
-from shared.models.bottleneck import DEFAULT_RATE, RATES, SYMBOL_LIMIT
-from shared.models.split_model import SplitModel
-from shared.preprocess import Cropping, enlarge_crop
-from shared.quantiser import Quantiser
-from shared.runtime import Head
+from shared.vision.crop import Cropping, enlarge_crop
 from shared.weights.manifest import (
     LOCAL_TAIL,
     FileEntry,
@@ -39,11 +36,10 @@ from shared.weights.manifest import (
     TailEntry,
     fingerprint,
 )
+from shared.weights.runtime import Head
 from shared.weights.store import golden_names
 from shared.whole_file import write_whole
-from training.calibrate import measure_folder
-from training.checkpoint import CHECKPOINT, averaged_weights
-from training.datasets import (
+from training.data.datasets import (
     HOLDOUT_SHARE,
     DataError,
     Faces,
@@ -51,14 +47,18 @@ from training.datasets import (
     load_fer2013,
     split_off,
 )
-from training.fit_entropy import fit_tables
-from training.onnx_models import by_label_set, export_model, torch_outputs
+from training.data.votes import votes_or_none
+from training.export.calibrate import measure_folder
+from training.export.entropy import fit_tables
+from training.export.onnx import by_label_set, export_model, torch_outputs
+from training.fit.checkpoint import CHECKPOINT, averaged_weights
+from training.models.bottleneck import DEFAULT_RATE, RATES, SYMBOL_LIMIT
+from training.models.split_model import SplitModel
 from training.recipe import read_recipe
-from training.votes import votes_or_none
 
 WEIGHTS = Path("shared/weights")
 CLOUD_TAIL = "cloud"
-# The square by `python -m training.measure_crop`.
+# The square by `python -m training.data.measure_crop`.
 CROP = Cropping(scale=1.18, shift_x=0.0, shift_y=-0.075, detail_px=56, reduce="lanczos")
 FIT_FACES = 12_000
 

@@ -1,4 +1,5 @@
-"""Train the large cloud tail and add it to weights that exist: ``python -m training.large_tail``.
+"""Train the large cloud tail and add it to weights that exist:
+``python -m training.export.large_tail``.
 
 The head, its rates and the entropy tables stand still, so a device notices nothing. The tail is an
 ensemble of the run's own cloud tail and members that go on from it (or, with ``--tail-of``, from
@@ -16,17 +17,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from shared.errors import WeightsError
-from shared.models.ensemble import Ensemble
 from shared.weights import Weights, default_folder
-from training.calibrate import measure_folder
-from training.checkpoint import CHECKPOINT
-from training.datasets import DataError, data_path
-from training.judged import parts
-from training.member import CHECKPOINTS, RUNS, member_recipe, train_member
-from training.put_tail import begun_with, check_heads, put_tail
+from training.data.datasets import DataError, data_path
+from training.data.judged import parts
+from training.data.votes import votes_or_none
+from training.export.calibrate import measure_folder
+from training.export.put_tail import begun_with, check_heads, put_tail
+from training.fit.checkpoint import CHECKPOINT
+from training.fit.member import CHECKPOINTS, RUNS, member_recipe, train_member
+from training.fit.tails_teacher import load_split_model
+from training.models.ensemble import Ensemble
 from training.recipe import read_recipe
-from training.tails_teacher import load_split_model
-from training.votes import votes_or_none
 
 LARGE_TAIL = "large"
 

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from shared.contracts import CROP_SIDE, FEATURES_SHAPE, LATENT_SHAPE
 from shared.labels import LABELS, LabelSet
-from shared.models.bottleneck import DEFAULT_RATE, LATENT_CHANNELS, dequantise, quantise
-from shared.models.split_model import Head, SplitModel
-from shared.runtime import tail_outputs
+from shared.weights.runtime import tail_outputs
+from training.models.bottleneck import DEFAULT_RATE, LATENT_CHANNELS, dequantise, quantise
+from training.models.split_model import Head, SplitModel
 
 OPSET = 18
 FER2013_ALONE = (LabelSet.FER2013.value,)

@@ -1,4 +1,5 @@
-"""Put the tails of finished runs into weights that exist: ``python -m training.put_tail --of RUN``.
+"""Put the tails of finished runs into weights that exist:
+``python -m training.export.put_tail --of RUN``.
 
 The head and the latent stand still, so a device notices nothing. Of several runs that went on from
 one another the mean of the weights is put, which is better than each where they lie in one valley
@@ -23,7 +24,6 @@ from torch import Tensor, nn
 from shared.contracts import Path as AnswerPath
 from shared.errors import WeightsError
 from shared.labels import LabelSet
-from shared.models.split_model import SplitModel
 from shared.weights import Weights, default_folder
 from shared.weights.manifest import (
     LOCAL_TAIL,
@@ -35,20 +35,21 @@ from shared.weights.manifest import (
 )
 from shared.weights.store import golden_names
 from shared.whole_file import write_whole
-from training.calibrate import measure_folder
-from training.checkpoint import CHECKPOINT
-from training.datasets import DataError, data_path
-from training.member import CHECKPOINTS, RUNS
-from training.onnx_models import (
+from training.data.datasets import DataError, data_path
+from training.data.votes import votes_or_none
+from training.export.calibrate import measure_folder
+from training.export.onnx import (
     FER2013_ALONE,
     ExportedCloudTail,
     by_label_set,
     export_cloud_tail,
     export_local_tail,
 )
-from training.tails_teacher import load_split_model
-from training.teacher import NETWORK
-from training.votes import votes_or_none
+from training.fit.checkpoint import CHECKPOINT
+from training.fit.member import CHECKPOINTS, RUNS
+from training.fit.tails_teacher import load_split_model
+from training.fit.teacher import NETWORK
+from training.models.split_model import SplitModel
 
 TAILS = (LOCAL_TAIL, "cloud")
 

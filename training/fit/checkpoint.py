@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from shared.models.split_model import SplitModel
+from training.models.split_model import SplitModel
 
 CHECKPOINT = "last.pt"
 BACKBONE = ("head.stem.", "local_tail.")

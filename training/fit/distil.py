@@ -1,11 +1,11 @@
 """Train both tails anew on the head of a finished run, taught by a teacher:
-``python -m training.distil --run RUN --teacher RUN``.
+``python -m training.fit.distil --run RUN --teacher RUN``.
 
 The head, its rates and the entropy tables stand still, so latents mean what they meant. A teacher
-of ``training.teacher`` gives the cloud tail its blocks to begin with (see ``LiteTail``), and the
-local tail goes on from the run's. Where the teacher is a run of this module, on the same head, both
-tails go on from its own and learn from what the two say together (Furlanello et al., 2018). The run
-is ``training/runs/<into>``; killed, it goes on.
+of ``training.fit.teacher`` gives the cloud tail its blocks to begin with (see ``LiteTail``), and
+the local tail goes on from the run's. Where the teacher is a run of this module, on the same head,
+both tails go on from its own and learn from what the two say together (Furlanello et al., 2018).
+The run is ``training/runs/<into>``; killed, it goes on.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ import sys
 
 import torch
 
-from shared.models.split_model import SplitModel
-from training.augment import enlarge
-from training.average import Average
-from training.checkpoint import CHECKPOINT
-from training.datasets import (
+from training.data.augment import enlarge
+from training.data.datasets import (
     HOLDOUT_SHARE,
     DataError,
     data_path,
     load_fer2013,
     split_off,
 )
-from training.judged import Judged
-from training.member import CHECKPOINTS, RUNS, member_recipe, trained
+from training.data.judged import Judged
+from training.fit.average import Average
+from training.fit.checkpoint import CHECKPOINT
+from training.fit.member import CHECKPOINTS, RUNS, member_recipe, trained
+from training.fit.start_lite import start_lite
+from training.fit.tails_teacher import TailsTeacher, teacher_of
+from training.fit.teacher import STRENGTH, Teacher
+from training.fit.train import Trainer
+from training.models.split_model import SplitModel
 from training.recipe import Recipe, read_recipe
-from training.start_lite import start_lite
-from training.tails_teacher import TailsTeacher, teacher_of
-from training.teacher import STRENGTH, Teacher
-from training.train import Trainer
 
 TAILS = ("local", "cloud")
 TEACHER_SHARE = 0.7

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from tqdm import tqdm
 
-from shared.models.bottleneck import RATES, ZERO_SYMBOL, quantise
-from shared.models.split_model import SplitModel
-from training.augment import enlarge
-from training.datasets import Faces
+from training.data.augment import enlarge
+from training.data.datasets import Faces
+from training.models.bottleneck import RATES, ZERO_SYMBOL, quantise
+from training.models.split_model import SplitModel
 
 _STEPS, _BATCH, _LR = 400, 32, 0.02
 

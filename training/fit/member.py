@@ -10,12 +10,12 @@ from pathlib import Path
 
 import torch
 
-from shared.models.split_model import SplitModel
-from training.average import Average
-from training.checkpoint import CHECKPOINT, averaged_weights
-from training.judged import Judged
+from training.data.judged import Judged
+from training.fit.average import Average
+from training.fit.checkpoint import CHECKPOINT, averaged_weights
+from training.fit.train import Trainer
+from training.models.split_model import SplitModel
 from training.recipe import Recipe, Stage
-from training.train import Trainer
 
 RUNS, CHECKPOINTS = Path("training/runs"), Path(".checkpoints")
 _CLOUD = "cloud_tail."

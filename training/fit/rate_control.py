@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from shared.models.bottleneck import RATES
+from training.models.bottleneck import RATES
 
 # Shares of the steps that each rate is trained in; the default serves most faces.
 RATE_SHARES = (0.25, 0.5, 0.25)

@@ -1,5 +1,5 @@
 """A checkpoint from the files that are shipped, to train on where the run's own is not at hand:
-``python -m training.shipped --data PATH --run NAME``.
+``python -m training.fit.shipped --data PATH --run NAME``.
 
 An exported convolution has swallowed the norm behind it. Here the norm is given back: it takes over
 what the convolution gives on some faces, so that the network answers as before and can be trained.
@@ -24,15 +24,11 @@ from torch import Tensor, nn
 
 from shared.errors import WeightsError
 from shared.labels import LABELS, LabelSet
-from shared.models.bottleneck import DEFAULT_RATE
-from shared.models.split_model import SplitConfig, SplitModel
 from shared.weights import Weights, default_folder
 from shared.weights.manifest import LOCAL_TAIL
 from shared.whole_file import write_whole
-from training.architecture import CLOUD, config_of
-from training.augment import random_views
-from training.checkpoint import CHECKPOINT
-from training.datasets import (
+from training.data.augment import random_views
+from training.data.datasets import (
     HOLDOUT_SHARE,
     DataError,
     Faces,
@@ -40,8 +36,12 @@ from training.datasets import (
     load_fer2013,
     split_off,
 )
-from training.fit_prior import fit_prior
-from training.member import CHECKPOINTS
+from training.fit.checkpoint import CHECKPOINT
+from training.fit.fit_prior import fit_prior
+from training.fit.member import CHECKPOINTS
+from training.models.architecture import CLOUD, config_of
+from training.models.bottleneck import DEFAULT_RATE
+from training.models.split_model import SplitConfig, SplitModel
 
 _FACES, _PRIOR_FACES = 256, 512
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from shared.models.bottleneck import LATENT_CHANNELS, bias
-from shared.models.split_model import CloudTail, SplitModel
+from training.models.bottleneck import LATENT_CHANNELS, bias
+from training.models.split_model import CloudTail, SplitModel
 
 # Of the 8 components together; their shares differ, as the coder wants it.
 STEPS_PER_DEVIATION = 0.7

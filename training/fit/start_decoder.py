@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shared.models.asp import ASP
-from shared.models.bottleneck import DEFAULT_RATE, LATENT_CHANNELS, Decoder, bias
-from shared.models.sfp import SFP
-from shared.models.split_model import CloudTail, SplitModel
+from training.models.asp import ASP
+from training.models.bottleneck import DEFAULT_RATE, LATENT_CHANNELS, Decoder, bias
+from training.models.sfp import SFP
+from training.models.split_model import CloudTail, SplitModel
 
 # The attention begins near one, yet where the sigmoid still moves.
 _FIRST_BIAS = 2.0

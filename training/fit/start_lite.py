@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from shared.models.lite_tail import BLOCKS, FIRST_BLOCK, LITE_CHANNELS, LiteTail
-from shared.models.split_model import SplitModel
-from training.start_decoder import even_attention, fit_decoder
-from training.teacher import Teacher
+from training.fit.start_decoder import even_attention, fit_decoder
+from training.fit.teacher import Teacher
+from training.models.lite_tail import BLOCKS, FIRST_BLOCK, LITE_CHANNELS, LiteTail
+from training.models.split_model import SplitModel
 
 # What the teacher's library calls the parts of a block.
 _PARTS = {

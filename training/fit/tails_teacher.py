@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from shared.labels import LABELS
-from shared.models.split_model import SplitModel
-from training.architecture import CLOUD, config_of
-from training.checkpoint import averaged_weights
-from training.teacher import load_teacher
+from training.fit.checkpoint import averaged_weights
+from training.fit.teacher import load_teacher
+from training.models.architecture import CLOUD, config_of
+from training.models.split_model import SplitModel
 
 
 class TailsTeacher(nn.Module):
@@ -37,7 +37,8 @@ def _probabilities(logits: Tensor) -> Tensor:
 
 
 def teacher_of(checkpoint: Path) -> nn.Module:
-    """The teacher in a checkpoint of ``training.teacher`` or of a split model, not to be trained.
+    """The teacher in a checkpoint of ``training.fit.teacher`` or of a split model, not to be
+    trained.
 
     Raises:
         ValueError: there is no checkpoint, or the extra ``teacher`` is needed and not installed.

@@ -1,5 +1,5 @@
 """A network that learnt from pictures of everything before it learns faces; it teaches, and is
-never shipped: ``python -m training.teacher --data PATH --run NAME``.
+never shipped: ``python -m training.fit.teacher --data PATH --run NAME``.
 
 EfficientNet-Lite0 (Tan and Le, 2019) with weights from ImageNet, of which the packages of the extra
 ``teacher`` bring code and weights. A recipe's ``teacher`` then answers for each view that the split
@@ -24,11 +24,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from shared.models.lite_tail import SameDepthwise
-from training.augment import enlarge, random_views
-from training.average import Average
-from training.checkpoint import CHECKPOINT, averaged_weights
-from training.datasets import (
+from training.data.augment import enlarge, random_views
+from training.data.datasets import (
     HOLDOUT_SHARE,
     DataError,
     Faces,
@@ -36,7 +33,10 @@ from training.datasets import (
     load_fer2013,
     split_off,
 )
-from training.decay import decay_groups
+from training.fit.average import Average
+from training.fit.checkpoint import CHECKPOINT, averaged_weights
+from training.fit.decay import decay_groups
+from training.models.lite_tail import SameDepthwise
 
 NETWORK = "EfficientNet-Lite0"
 SIZE_PX, CLASSES = 112, 7

@@ -1,4 +1,4 @@
-"""Train the split model by a recipe: ``python -m training.train --data PATH --run NAME``.
+"""Train the split model by a recipe: ``python -m training.fit.train --data PATH --run NAME``.
 
 A run can be killed at any moment and started again with the same command: it goes on from its
 last checkpoint with the same order and the same views. The log stands in
@@ -25,20 +25,20 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from shared.labels import LabelSet
-from shared.models.bottleneck import DEFAULT_RATE
-from shared.models.split_model import SplitModel
-from training.augment import degraded, enlarge, mixed, random_views, recropped
-from training.average import Average
-from training.checkpoint import CHECKPOINT, load_weights
-from training.datasets import DataError, data_path
-from training.decay import decay_groups
-from training.judged import Judged, parts
-from training.rate_control import RATE_SHARES, RateControl
+from training.data.augment import degraded, enlarge, mixed, random_views, recropped
+from training.data.datasets import DataError, data_path
+from training.data.judged import Judged, parts
+from training.data.votes import votes_path
+from training.fit.average import Average
+from training.fit.checkpoint import CHECKPOINT, load_weights
+from training.fit.decay import decay_groups
+from training.fit.rate_control import RATE_SHARES, RateControl
+from training.fit.start_cloud import start_cloud
+from training.fit.start_decoder import follow_local
+from training.fit.tails_teacher import teacher_of
+from training.models.bottleneck import DEFAULT_RATE
+from training.models.split_model import SplitModel
 from training.recipe import Recipe, Stage, read_recipe
-from training.start_cloud import start_cloud
-from training.start_decoder import follow_local
-from training.tails_teacher import teacher_of
-from training.votes import votes_path
 
 CHECKPOINT_S = 60.0
 STATISTICS_BATCHES = 40
@@ -387,7 +387,8 @@ def _train(arguments: argparse.Namespace, recipe: Recipe) -> None:
     start = {
         "resumed": resumed, "device": str(device), "machine": platform.processor() or "unknown",
         "torch": torch.__version__, "train": len(train), "left_out": left_out,
-        "command": f"python -m training.train --recipe {arguments.recipe} --run {arguments.run}",
+        "command": f"python -m training.fit.train --recipe {arguments.recipe} "
+        f"--run {arguments.run}",
     }  # fmt: skip
     with trainer.log.open("a") as file:
         file.write(json.dumps(start) + "\n")

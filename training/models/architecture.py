@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from shared.labels import LABELS, LabelSet
-from shared.models.split_model import SplitConfig
+from training.models.split_model import SplitConfig
 
 CLOUD = "cloud_tail."
 _CLASSIFIER = "classifier.weight"

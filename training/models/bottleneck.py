@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shared.models.shufflenet_v2 import conv_bn
+from training.models.shufflenet_v2 import conv_bn
 
 LATENT_CHANNELS = 8
 ZERO_SYMBOL = 128

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shared.models.bottleneck import Decoder
-from shared.models.shufflenet_v2 import Depthwise
+from training.models.bottleneck import Decoder
+from training.models.shufflenet_v2 import Depthwise
 
 LITE_CHANNELS = 24
 _EXPAND = 6

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shared.models.bottleneck import LATENT_CHANNELS
-from shared.models.shufflenet_v2 import conv_bn
+from training.models.bottleneck import LATENT_CHANNELS
+from training.models.shufflenet_v2 import conv_bn
 
 # Channels and blocks at 28x28, 14x14 and 7x7 places.
 WIDTHS, BLOCKS = (64, 128, 256), (2, 2, 2)

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from shared.models.sfp import check_transform
+from training.models.sfp import check_transform
 
 
 @cache

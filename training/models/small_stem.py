@@ -6,7 +6,7 @@
       -> Conv1 3x3                              (N,  24, 56, 56)
       -> Stage 2 4 units                        (N, 116, 28, 28)   <- split point
 
-A crop of 224 px is an enlarged one of 56 (see ``shared.preprocess``), so nothing is lost, and the
+A crop of 224 px is an enlarged one of 56 (see ``shared.vision.crop``), so nothing is lost, and the
 layers that work on 112x112 places, half of the device's time before the split, are not needed.
 """
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shared.models.shufflenet_v2 import STAGE2_CHANNELS, STEM_CHANNELS, conv_bn, stage
+from training.models.shufflenet_v2 import STAGE2_CHANNELS, STEM_CHANNELS, conv_bn, stage
 
 DETAIL_PX = 56
 # Of a crop with less contrast than this (0..255) the noise would be all that is left.

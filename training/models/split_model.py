@@ -15,14 +15,14 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from shared.labels import LabelSet
-from shared.models.asp import ASP, parse_directions
-from shared.models.bottleneck import DEFAULT_RATE, Decoder, Encoder, Gains, Prior
-from shared.models.lite_tail import LITE_CHANNELS, LiteTail
-from shared.models.residual_tail import WIDTHS, ResidualTail
-from shared.models.sfp import SFP, check_transform
-from shared.models.sfp_energy import SFPEnergy
-from shared.models.shufflenet_v2 import STAGE2_CHANNELS, Stem, Trunk
-from shared.models.small_stem import SmallStem
+from training.models.asp import ASP, parse_directions
+from training.models.bottleneck import DEFAULT_RATE, Decoder, Encoder, Gains, Prior
+from training.models.lite_tail import LITE_CHANNELS, LiteTail
+from training.models.residual_tail import WIDTHS, ResidualTail
+from training.models.sfp import SFP, check_transform
+from training.models.sfp_energy import SFPEnergy
+from training.models.shufflenet_v2 import STAGE2_CHANNELS, Stem, Trunk
+from training.models.small_stem import SmallStem
 
 MODULES = ("none", "asp", "sfp", "asp+sfp", "sfp+asp", "sfp-energy", "asp+sfp-energy")
 CLOUD_TAILS = ("shufflenet", "lite", "residual")

@@ -1,4 +1,5 @@
-"""Paper 001's ablations on a small budget: ``python -m training.ablate --data PATH --table 2``.
+"""Paper 001's ablations on a small budget:
+``python -m training.study.ablate --data PATH --table 2``.
 
 Stem, attention and trunk alone, from random weights, without the bottleneck, as the paper trains
 them. Runs of one seed share their first stem and trunk, the order of the pictures and the views,
@@ -22,12 +23,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from shared.models.shufflenet_v2 import Stem, Trunk
-from shared.models.split_model import PIXEL_MEAN, PIXEL_STD, SplitConfig, attention
-from training.ablation import RUNS, STUDIES, Budget, Run, Study, append_run, read_runs
-from training.ablation_report import write_report
-from training.augment import enlarge, random_views
-from training.datasets import DataError, Faces, data_path, load_fer2013
+from training.data.augment import enlarge, random_views
+from training.data.datasets import DataError, Faces, data_path, load_fer2013
+from training.models.shufflenet_v2 import Stem, Trunk
+from training.models.split_model import PIXEL_MEAN, PIXEL_STD, SplitConfig, attention
+from training.study.ablation import RUNS, STUDIES, Budget, Run, Study, append_run, read_runs
+from training.study.ablation_report import write_report
 
 WEIGHT_DECAY = 0.05
 LABEL_SMOOTHING = 0.1

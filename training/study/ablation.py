@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from shared.models.sfp import LEVELS
-from shared.models.split_model import SplitConfig
+from training.models.sfp import LEVELS
+from training.models.split_model import SplitConfig
 
 RUNS = Path("training/ablations/runs.jsonl")
 

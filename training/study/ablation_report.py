@@ -14,8 +14,8 @@ matplotlib.use("Agg")  # no screen is needed
 from matplotlib import pyplot as plt
 
 from shared.whole_file import write_whole
-from training.ablation import STUDIES, Budget, Run, Study, Variant, read_runs
-from training.figure_file import save_figure
+from training.study.ablation import STUDIES, Budget, Run, Study, Variant, read_runs
+from training.study.figure_file import save_figure
 
 Runs = dict[str, dict[int, Run]]
 # Two-sided 95 % of Student's t by degrees of freedom, from 1; the last also for more.
@@ -30,7 +30,7 @@ trunk, from random weights. The budget is far smaller, but several seeds say how
 difference is chance. Runs of one seed share the first stem and trunk, the order of the pictures
 and the views, so differences are taken seed by seed (95 % interval by Student's t).
 
-`python -m training.ablate --report` writes this page from
+`python -m training.study.ablate --report` writes this page from
 [`{runs}`]({link}); every figure is computed from its lines.
 """
 
@@ -86,7 +86,7 @@ def report(results: Path, docs: Path) -> str:
         parts += [section(s, budget, runs, _link(at, docs)) for s, budget, runs, at in of_it]
         if not of_it:
             parts.append(
-                f"## {study.title}\n\nNot run. `python -m training.ablate --data fer2013.zip "
+                f"## {study.title}\n\nNot run. `python -m training.study.ablate --data fer2013.zip "
                 f"{study.flag}` runs it.\n"
             )
     return "\n".join(parts)
@@ -183,9 +183,10 @@ def _budget(study: Study, budget: Budget, runs: Runs) -> str:
     made = [run for by_seed in runs.values() for run in by_seed.values()]
     faces = f"{budget.faces:,} faces" if budget.faces else "all"
     return (
-        f"`python -m training.ablate --data fer2013.zip {study.flag}{flags}`: {budget.size} px, "
-        f"{faces} of Training, {budget.epochs} epoch{'s' * (budget.epochs > 1)}, batch "
-        f"{budget.batch}; accuracy on PublicTest ({made[0].faces_measured:,} faces, single view), "
+        f"`python -m training.study.ablate --data fer2013.zip {study.flag}{flags}`: "
+        f"{budget.size} px, {faces} of Training, {budget.epochs} epoch{'s' * (budget.epochs > 1)}, "
+        f"batch {budget.batch}; accuracy on PublicTest "
+        f"({made[0].faces_measured:,} faces, single view), "
         f"mean ± sd over seeds (their number). {len(made)} runs, "
         f"{sum(run.cpu_s for run in made) / 60:.0f} minutes of processor time."
     )

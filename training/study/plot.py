@@ -1,4 +1,4 @@
-"""Draw a run's log: ``python -m training.plot --run NAME`` writes ``curve.png`` beside it."""
+"""Draw a run's log: ``python -m training.study.plot --run NAME`` writes ``curve.png`` beside it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import matplotlib
 matplotlib.use("Agg")  # no screen is needed
 from matplotlib import pyplot as plt
 
-from training.figure_file import save_figure
+from training.study.figure_file import save_figure
 
 RUNS = Path("training/runs")
 # One colour per tail, one line style per part of the data.

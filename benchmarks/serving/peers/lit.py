@@ -1,4 +1,4 @@
-"""The tail under LitServe: ``python -m benchmarks.serving_peers.lit PORT``."""
+"""The tail under LitServe: ``python -m benchmarks.serving.peers.lit PORT``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import litserve
 
-from benchmarks.serving_peers.model import BATCH_MAX, PeerModel
-from shared.latent import Latent
+from benchmarks.serving.peers.model import BATCH_MAX, PeerModel
+from shared.codec.latent import Latent
 
 
 class TailApi(litserve.LitAPI):  # type: ignore[misc]  # LitServe has no types

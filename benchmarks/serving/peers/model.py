@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.latent import Latent
+from shared.codec.latent import Latent
 from shared.weights import Weights, default_folder
 
 # As many as this server itself puts into one batch, or more.

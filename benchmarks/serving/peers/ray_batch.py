@@ -1,4 +1,4 @@
-"""The tail under Ray Serve's batches: ``python -m benchmarks.serving_peers.ray_batch PORT``."""
+"""The tail under Ray Serve's batches: ``python -m benchmarks.serving.peers.ray_batch PORT``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import ray
 from ray import serve
 from starlette.requests import Request
 
-from benchmarks.serving_peers.model import BATCH_MAX, PeerModel
+from benchmarks.serving.peers.model import BATCH_MAX, PeerModel
 
 
 @serve.deployment(

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.labels import LABELS
-from training.datasets import Faces
-from training.votes import COLUMNS
+from training.data.datasets import Faces
+from training.data.votes import COLUMNS
 
 # Of each label, the column of its votes.
 COLUMN_OF = dict(zip(

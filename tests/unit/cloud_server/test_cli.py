@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from cloud_server.admission.tokens import Scope, read_tokens, token_digest
 from cloud_server.cli import run
-from cloud_server.token_file import Scope, read_tokens, token_digest
 
 
 @pytest.fixture(autouse=True)

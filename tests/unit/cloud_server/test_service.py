@@ -13,9 +13,10 @@ import pytest
 import pytest_asyncio
 
 from cloud_server.config import CloudConfig
-from cloud_server.registry import Registry
+from cloud_server.inference.tail import RateTable, ServedTail
 from cloud_server.service import Service
-from cloud_server.tail import RateTable, ServedTail
+from cloud_server.weights.registry import Registry
+from shared.codec.latent import Latent
 from shared.codec.payload import PayloadCodec
 from shared.contracts import SCHEMA_VERSION, Answer, Limits
 from shared.deadline import Deadline
@@ -31,11 +32,10 @@ from shared.errors import (
     WeightsError,
 )
 from shared.labels import LABELS, LabelSet
-from shared.latent import Latent
 from shared.prior import DEFAULT_PRIOR, Prior
-from shared.runtime import softmax
 from shared.weights import Weights
-from tests.unit.cloud_server.pictures import BAD, encoded, grey
+from shared.weights.runtime import softmax
+from tests.unit.cloud_server.pictures.made_pictures import BAD, encoded, grey
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -346,7 +346,7 @@ async def test_pictures_wait_in_bounds(
         assert go.wait(60)
         return grey(100)
 
-    monkeypatch.setattr("cloud_server.picture_decoder.PictureDecoder.decode", decode)
+    monkeypatch.setattr("cloud_server.pictures.decoder.PictureDecoder.decode", decode)
     running = asyncio.create_task(service.classify(b"1", "", soon()))
     assert await asyncio.to_thread(begun.wait, 60)
     waiting = asyncio.create_task(service.classify(b"2", "", soon()))
@@ -379,7 +379,7 @@ async def test_a_picture_that_breaks_the_detector_fails_alone(
         raise RuntimeError("a secret cause")
 
     with monkeypatch.context() as patch:
-        patch.setattr("cloud_server.picture_reader.to_grey", broken)
+        patch.setattr("cloud_server.pictures.reader.to_grey", broken)
         with pytest.raises(InferenceFailed) as raised:
             await service.classify(encoded(astronaut), "", soon())
     assert "secret" not in str(raised.value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_client.frame import Frame
+from edge_client.sources.frame import Frame
 from shared.contracts import Answer, Box, FaceAnswer, Path, Reason
 from shared.labels import LabelSet
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from shared.labels import LABELS
-from training.datasets import KAGGLE_ORDER, Faces
+from training.data.datasets import KAGGLE_ORDER, Faces
 
 
 def made_faces(n: int, seed: int = 0, first_id: int = 0) -> Faces:

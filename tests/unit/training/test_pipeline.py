@@ -21,14 +21,14 @@ class Runner:
         if self.fails_at in words:
             raise KeyboardInterrupt
         self.ran.append(words)
-        return {"folder": "weights/abc"} if words[0] == "training.export" else {}
+        return {"folder": "weights/abc"} if words[0] == "training.export.export" else {}
 
 
 def steps(recipe: str) -> list[Step]:
     return [
-        Step("train", "training.train", ("--recipe", recipe)),
-        Step("export", "training.export", ()),
-        Step("add", "training.add_tail", ("--weights", "{folder}")),
+        Step("train", "training.fit.train", ("--recipe", recipe)),
+        Step("export", "training.export.export", ()),
+        Step("add", "training.export.add_tail", ("--weights", "{folder}")),
     ]
 
 
@@ -46,18 +46,18 @@ def test_steps_run_in_order_and_what_one_gives_reaches_the_next(tmp_path: Path) 
     runner = Runner()
     run_pipeline(steps("r.toml"), tmp_path / "state.json", runner)
     assert [words[0] for words in runner.ran] == [
-        "training.train", "training.export", "training.add_tail",
+        "training.fit.train", "training.export.export", "training.export.add_tail",
     ]  # fmt: skip
-    assert runner.ran[2] == ["training.add_tail", "--weights", "weights/abc"]
+    assert runner.ran[2] == ["training.export.add_tail", "--weights", "weights/abc"]
 
 
 def test_finished_steps_are_not_run_again_after_a_kill(tmp_path: Path) -> None:
     state = tmp_path / "state.json"
     with pytest.raises(KeyboardInterrupt):
-        run_pipeline(steps("r.toml"), state, Runner(fails_at="training.add_tail"))
+        run_pipeline(steps("r.toml"), state, Runner(fails_at="training.export.add_tail"))
     second = Runner()
     run_pipeline(steps("r.toml"), state, second)
-    assert second.ran == [["training.add_tail", "--weights", "weights/abc"]]
+    assert second.ran == [["training.export.add_tail", "--weights", "weights/abc"]]
     third = Runner()
     run_pipeline(steps("r.toml"), state, third)
     assert third.ran == []
@@ -89,6 +89,6 @@ def test_a_bad_pipeline_says_what_is_wrong(tmp_path: Path, text: str, message: s
 
 
 def test_an_argument_that_nothing_gave_is_named(tmp_path: Path) -> None:
-    lonely = [Step("add", "training.add_tail", ("{folder}",))]
+    lonely = [Step("add", "training.export.add_tail", ("{folder}",))]
     with pytest.raises(ValueError, match=r"'add'.*folder"):
         run_pipeline(lonely, tmp_path / "state.json", Runner())

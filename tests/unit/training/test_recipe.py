@@ -21,7 +21,7 @@ parts = ["stem", "local"]
 def test_the_recipes_in_the_repository_are_read(path: Path) -> None:
     recipe = read_recipe(path)
     assert recipe.stages
-    made_otherwise = ("", "shipped")  # by training.shipped
+    made_otherwise = ("", "shipped")  # by training.fit.shipped
     start = recipe.start_from
     assert start in made_otherwise or (path.parent / f"{start}.toml").exists()
 

@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import accuracy, crowd
-from benchmarks.accuracy import bytes_row, columns_of, row, table, wilson
-from benchmarks.paths import Column, Paths, Scores, crops_of, measure
-from benchmarks.picture_codec import PictureCodec
+from benchmarks.accuracy import accuracy, crowd
+from benchmarks.accuracy.accuracy import bytes_row, columns_of, row, table, wilson
+from benchmarks.accuracy.paths import Column, Paths, Scores, crops_of, measure
+from benchmarks.accuracy.picture_codec import PictureCodec
 from shared.contracts import Path as AnswerPath
 from shared.errors import ConfigError, WeightsError
 from shared.labels import LabelSet
 from shared.weights import Weights
 from tests.unit.benchmarks.votes_file import write_votes
 from tests.unit.training.faces import made_faces, members, write_zip
-from training.votes import VOTES_VARIABLE, load_votes
+from training.data.votes import VOTES_VARIABLE, load_votes
 
 FACES = made_faces(40, seed=5)
 PNG = PictureCodec("png", None)
@@ -110,7 +110,7 @@ def test_the_command_prints_json_and_needs_no_torch(weights_folder: Path, tmp_pa
     code = (
         "import sys, runpy\n"
         "sys.modules['torch'] = None  # importing it fails\n"
-        "runpy.run_module('benchmarks.accuracy', run_name='__main__', alter_sys=True)"
+        "runpy.run_module('benchmarks.accuracy.accuracy', run_name='__main__', alter_sys=True)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "--data", tmp_path / "small data.zip", "--json",

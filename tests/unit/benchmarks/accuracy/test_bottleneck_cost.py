@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from benchmarks.bottleneck_cost import Uncut, right
-from shared.models.split_model import SplitModel
+from benchmarks.accuracy.bottleneck_cost import Uncut, right
 from tests.unit.training.faces import made_faces
-from training.augment import enlarge
-from training.datasets import Faces
+from training.data.augment import enlarge
+from training.data.datasets import Faces
+from training.models.split_model import SplitModel
 
 
 def test_without_the_bottleneck_the_features_go_through_the_same_tail(

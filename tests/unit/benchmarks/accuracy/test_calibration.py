@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.calibration import BINS, draw, equal_mass, equal_width, expected_error, row, table
+from benchmarks.accuracy.calibration import (
+    BINS,
+    draw,
+    equal_mass,
+    equal_width,
+    expected_error,
+    row,
+    table,
+)
 
 
 def literal_error(confidence: np.ndarray, right: np.ndarray) -> float:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import cascade
-from benchmarks.cascade import THRESHOLDS, curve, draw, table
-from benchmarks.machine import describe_machine
-from edge_client.cascade import unsure_faces
+from benchmarks.accuracy import cascade
+from benchmarks.accuracy.cascade import THRESHOLDS, curve, draw, table
+from benchmarks.common.machine import describe_machine
+from edge_client.offload.cascade import unsure_faces
 from shared.contracts import Answer
 from shared.labels import LabelSet
 from tests.unit.benchmarks.votes_file import write_votes

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.calibration import BINS
-from benchmarks.crowd import (
+from benchmarks.accuracy.calibration import BINS
+from benchmarks.accuracy.crowd import (
     ENTROPY_EDGES,
     by_entropy,
     calibration,
@@ -19,8 +19,8 @@ from benchmarks.crowd import (
     table,
 )
 from shared.labels import LABELS
-from training.datasets import DataError
-from training.votes import COLUMNS, Votes
+from training.data.datasets import DataError
+from training.data.votes import COLUMNS, Votes
 
 NAMES = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.picture_codec import PictureCodec, avif_is_there, picture_codec
-from benchmarks.picture_grid import LEAST_STEP, Sampled, sample, worth_measuring
+from benchmarks.accuracy.picture_codec import PictureCodec, avif_is_there, picture_codec
+from benchmarks.accuracy.picture_grid import LEAST_STEP, Sampled, sample, worth_measuring
 from tests.unit.training.faces import made_faces
 
 PICTURES = made_faces(4, seed=5).pictures

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import picture_grid, rate_accuracy
-from benchmarks.float_tail import FloatTail
-from benchmarks.paths import Paths, crops_of
-from benchmarks.rate_accuracy import latent_points, table
+from benchmarks.accuracy import picture_grid, rate_accuracy
+from benchmarks.accuracy.float_tail import FloatTail
+from benchmarks.accuracy.paths import Paths, crops_of
+from benchmarks.accuracy.rate_accuracy import latent_points, table
 from shared.labels import LabelSet
 from shared.weights import Weights
 from tests.unit.training.faces import made_faces, members, write_zip
-from training.votes import VOTES_VARIABLE
+from training.data.votes import VOTES_VARIABLE
 
 FACES = made_faces(12, seed=5)
 

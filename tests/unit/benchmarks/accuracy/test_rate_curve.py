@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from benchmarks.rate_curve import Point, bytes_ratios, compare, hull
+from benchmarks.accuracy.rate_curve import Point, bytes_ratios, compare, hull
 
 Pairs = st.lists(st.tuples(st.integers(1, 50), st.integers(0, 20)), min_size=1, max_size=12)
 

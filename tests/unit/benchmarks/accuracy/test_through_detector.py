@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.accuracy import columns_of
-from benchmarks.paths import Paths
-from benchmarks.through_detector import (
+from benchmarks.accuracy.accuracy import columns_of
+from benchmarks.accuracy.paths import Paths
+from benchmarks.accuracy.through_detector import (
     BACKGROUNDS,
     HEIGHT_PX,
     WIDTH_PX,
@@ -20,10 +20,10 @@ from benchmarks.through_detector import (
     the_face,
 )
 from shared.contracts import Box
-from shared.preprocess import to_grey
+from shared.vision.crop import to_grey
 from shared.weights import Weights
-from training.datasets import DataError, Faces
-from training.votes import CONTEMPT
+from training.data.datasets import DataError, Faces
+from training.data.votes import CONTEMPT
 
 WAVES = (100 + np.add.outer(np.arange(48), np.arange(48))).astype(np.uint8)
 

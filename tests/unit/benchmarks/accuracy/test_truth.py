@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.truth import add_truth, faces_of, label_set_of
+from benchmarks.accuracy.truth import add_truth, faces_of, label_set_of
 from shared.errors import ConfigError
 from shared.labels import LabelSet
 from shared.weights import Weights
 from tests.unit.benchmarks.votes_file import write_votes
 from tests.unit.training.faces import made_faces, members, write_zip
-from training.datasets import DataError
-from training.votes import CONTEMPT, VOTES_VARIABLE
+from training.data.datasets import DataError
+from training.data.votes import CONTEMPT, VOTES_VARIABLE
 
 FACES = made_faces(20, seed=5)
 

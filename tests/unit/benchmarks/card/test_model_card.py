@@ -17,17 +17,17 @@ from PIL import Image
 
 from benchmarks.card import slices
 from benchmarks.card.confusion import Confusion
+from benchmarks.card.model_card import report, run_facts
 from benchmarks.card.page import page
 from benchmarks.card.part import Part
 from benchmarks.card.slices import COVERED, covered, of_light, quarters
 from benchmarks.card.words import failures, labels_worth
-from benchmarks.model_card import report, run_facts
 from shared.labels import LABELS, LabelSet
 from shared.weights import Weights
 from tests.unit.benchmarks.votes_file import write_votes
 from tests.unit.training.faces import made_faces, members, write_zip
-from training.datasets import DataError
-from training.votes import CONTEMPT, VOTES_VARIABLE, Votes
+from training.data.datasets import DataError
+from training.data.votes import CONTEMPT, VOTES_VARIABLE, Votes
 
 Row = dict[str, Any]
 WITHOUT_VOTES = {name: value for name, value in os.environ.items() if name != VOTES_VARIABLE}
@@ -63,7 +63,7 @@ def made(weights_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
     parts["PublicTest"].pictures[0] = parts["Training"].pictures[7]  # a copy
     write_zip(folder / "small.zip", members(parts))
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.model_card", "--data", folder / "small.zip", "--json",
+        [sys.executable, "-m", "benchmarks", "model_card", "--data", folder / "small.zip", "--json",
          "--weights", weights_folder, "--docs", folder / "docs", "--threads", "1"],
         capture_output=True, text=True, check=False, timeout=110, env=WITHOUT_VOTES,
     )  # fmt: skip
@@ -350,7 +350,7 @@ def test_the_run_is_a_link() -> None:
 
 def test_errors_are_one_line() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.model_card", "--data", "none.zip"],
+        [sys.executable, "-m", "benchmarks", "model_card", "--data", "none.zip"],
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert done.returncode == 3

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.bootstrap import difference, draw_counts, interval
+from benchmarks.common.bootstrap import difference, draw_counts, interval
 
 
 def test_the_interval_is_that_of_drawing_faces() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from benchmarks.machine import describe_machine, machine_line
+from benchmarks.common.machine import describe_machine, machine_line
 
 
 def test_the_machine_is_named() -> None:

@@ -9,11 +9,11 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from benchmarks.command import USAGE, finish
-from benchmarks.demo import DemoFailed, make_room
-from benchmarks.scaling import BEGIN, END, around
+from benchmarks.common.command import USAGE, finish
+from benchmarks.demo.demo import DemoFailed, make_room
+from benchmarks.serving.scaling import BEGIN, END, around
 from shared.errors import ConfigError
-from training.figure_file import figure_path, save_figure
+from training.study.figure_file import figure_path, save_figure
 
 
 @pytest.mark.parametrize("flag", ["data", "weights", "against"])

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks import face_rows
-from benchmarks.degradations import (
+from benchmarks.common import face_rows
+from benchmarks.degraded.degradations import (
     CLEAN,
     COVER_GREY,
     DEGRADATIONS,

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import degraded, quality_fit
-from benchmarks.degradations import CLEAN, DEGRADATIONS
-from benchmarks.degraded import HELD_OUT, load, parser, report, table
-from benchmarks.degraded_answers import Answers, compared, row, rows, truths
-from benchmarks.quality_bands import area, bands, measure
+from benchmarks.degraded import degraded, quality_fit
+from benchmarks.degraded.answers import Answers, compared, row, rows, truths
+from benchmarks.degraded.degradations import CLEAN, DEGRADATIONS
+from benchmarks.degraded.degraded import HELD_OUT, load, parser, report, table
+from benchmarks.degraded.quality_bands import area, bands, measure
 from shared.errors import ConfigError
-from training.datasets import Faces, load_fer2013, split_off
-from training.votes import COLUMNS, VOTES_VARIABLE, Votes
+from training.data.datasets import Faces, load_fer2013, split_off
+from training.data.votes import COLUMNS, VOTES_VARIABLE, Votes
 
 FACES = Faces(
     np.random.default_rng(0).integers(0, 256, (5, 48, 48), dtype=np.uint8),

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.demo import laps_needed
-from benchmarks.demo_table import table
-from benchmarks.demo_verdict import failed_conditions
+from benchmarks.demo.demo import laps_needed
+from benchmarks.demo.table import table
+from benchmarks.demo.verdict import failed_conditions
 
 RESTART_S = 5.6
 

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.codec import measure, moved_crops, table
-from benchmarks.machine import describe_machine
+from benchmarks.common.machine import describe_machine
+from benchmarks.device.codec import measure, moved_crops, table
 from shared.codec.entropy import EntropyTables
+from shared.codec.latent import Latent
 from shared.codec.payload import PayloadCodec
-from shared.latent import Latent
-from shared.preprocess import Cropping
+from shared.vision.crop import Cropping
 from tests.fuzz.write_corpus import GOLDEN
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import edge
-from benchmarks.edge import attention_share, run_rounds, spread, table
-from benchmarks.face_frame import face_frame
-from shared.detection import FaceDetector
-from shared.preprocess import to_grey
+from benchmarks.device import edge
+from benchmarks.device.edge import attention_share, run_rounds, spread, table
+from benchmarks.device.face_frame import face_frame
+from shared.vision.crop import to_grey
+from shared.vision.detection import FaceDetector
 
 
 def test_every_round_runs_each_stage_once_and_warm_up_is_not_kept() -> None:
@@ -46,7 +46,7 @@ def test_the_command_without_torch(weights_folder: Path) -> None:
     code = (
         "import sys, runpy\n"
         "sys.modules['torch'] = None\n"
-        "runpy.run_module('benchmarks.edge', run_name='__main__', alter_sys=True)"
+        "runpy.run_module('benchmarks.device.edge', run_name='__main__', alter_sys=True)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "--weights", weights_folder, "--rounds", "2",
@@ -67,7 +67,7 @@ def test_torch_and_attention_stand_next_to_it(
     weights_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # The exporter takes long and is measured elsewhere: the fixture's tail stands for both.
-    from training import onnx_models
+    from training.export import onnx as onnx_models
 
     tail = (weights_folder / "cloud.onnx").read_bytes()
     monkeypatch.setattr(onnx_models, "export_cloud_tail", lambda _: tail)

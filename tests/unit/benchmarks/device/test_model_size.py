@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.model_size import count_macs, main, measure, table
-from shared.models.asp import ASP
-from shared.models.sfp import SFP
-from shared.models.sfp_energy import SFPEnergy
-from shared.models.split_model import SplitConfig
+from benchmarks.device.model_size import count_macs, main, measure, table
+from training.models.asp import ASP
+from training.models.sfp import SFP
+from training.models.sfp_energy import SFPEnergy
+from training.models.split_model import SplitConfig
 
 
 def test_macs_of_layers_by_hand() -> None:

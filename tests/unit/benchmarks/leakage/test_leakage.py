@@ -11,14 +11,21 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks import latent_decoder, leakage, reidentification
-from benchmarks.latent_decoder import Training, decoded, trained
-from benchmarks.leakage import likeness, payload_bytes, picture_of, report, table, through_picture
-from benchmarks.paths import Paths
-from benchmarks.reidentification import gallery_places, ranks, row
-from shared.quantiser import Quantiser
+from benchmarks.accuracy.paths import Paths
+from benchmarks.leakage import latent_decoder, leakage, reidentification
+from benchmarks.leakage.latent_decoder import Training, decoded, trained
+from benchmarks.leakage.leakage import (
+    likeness,
+    payload_bytes,
+    picture_of,
+    report,
+    table,
+    through_picture,
+)
+from benchmarks.leakage.reidentification import gallery_places, ranks, row
+from shared.codec.quantiser import Quantiser
 from shared.weights import Weights
-from training.datasets import DataError, Faces
+from training.data.datasets import DataError, Faces
 
 RNG = np.random.default_rng(0)
 QUANTISER = Quantiser(np.array([[4.0] * 8, [1.0] * 8], np.float32), 127)

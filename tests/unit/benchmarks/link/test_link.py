@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.link import DEVICES, QUICK, Plan, joined
-from benchmarks.link_summary import by_point, point_rows, table, verdict
-from benchmarks.link_two_way import Parts, decode_map, encode_map
+from benchmarks.link.link import DEVICES, QUICK, Plan, joined
+from benchmarks.link.summary import by_point, point_rows, table, verdict
+from benchmarks.link.two_way import Parts, decode_map, encode_map
 from shared.errors import SourceError
 from shared.labels import LabelSet
 from shared.weights import Weights, default_folder
@@ -168,7 +168,7 @@ def test_the_table_names_every_strategy(manifest: Manifest) -> None:
 
 
 def test_the_plot_is_written(manifest: Manifest, tmp_path: Path) -> None:
-    from benchmarks.link_plot import plot
+    from benchmarks.link.plot import plot
 
     plot({"rows": rows(manifest)}, tmp_path / "link.png")
     assert (tmp_path / "link.png").stat().st_size > 10_000

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks import readme, readme_accuracy, readme_link
-from benchmarks.machine import describe_machine
+from benchmarks.common.machine import describe_machine
+from benchmarks.readme import accuracy as readme_accuracy
+from benchmarks.readme import link as readme_link
+from benchmarks.readme import readme
 from shared.contracts import Path
 
 TEXT = "before\n<!-- edge -->\nold\n<!-- /edge -->\nbetween\n<!-- size -->\n<!-- /size -->\nafter\n"
@@ -75,7 +77,7 @@ PRINTED: dict[str, dict[str, Any]] = {
             "coverage": [{"coverage": 1.0, "accuracy": 0.7}, {"coverage": 0.9, "accuracy": 0.75}],
         }},
     },
-    "benchmarks.rate_accuracy": {
+    "benchmarks.accuracy.rate_accuracy": {
         "labels": "crowd",
         "points": [{"kind": "rate", "name": "low", "bytes_mean": 160.3, "accuracy": 0.69},
                    {"kind": "raw", "name": "float32", "bytes_mean": 25093.0, "accuracy": 0.702},
@@ -136,7 +138,7 @@ def test_what_a_benchmark_printed_becomes_a_table(
     def printed(*arguments: str) -> dict[str, Any]:
         line = " ".join(arguments)
         keys = ("--tail", "--calibration", "--through-detector", "--rate all",
-                "benchmarks.rate_accuracy")  # fmt: skip
+                "benchmarks.accuracy.rate_accuracy")  # fmt: skip
         return PRINTED[next(key for key in keys if key in line)]
 
     monkeypatch.setattr(readme_accuracy, "run_json", printed)

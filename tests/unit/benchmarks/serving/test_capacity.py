@@ -5,7 +5,15 @@ import random
 
 import pytest
 
-from benchmarks.capacity import Stage, bound, mean_wait_ms, needed, network_mbit_per_s, plan, table
+from benchmarks.serving.capacity import (
+    Stage,
+    bound,
+    mean_wait_ms,
+    needed,
+    network_mbit_per_s,
+    plan,
+    table,
+)
 
 
 def test_the_first_full_stage_sets_the_bound() -> None:

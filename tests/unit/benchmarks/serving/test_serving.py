@@ -12,10 +12,10 @@ import pytest
 
 from benchmarks.net.http1_caller import Http1Pool
 from benchmarks.net.http2_caller import Http2Caller, header_block
-from benchmarks.readme_serving import written
-from benchmarks.serving_load import Tally
-from benchmarks.serving_plot import plot
-from benchmarks.serving_summary import table, verdict
+from benchmarks.readme.serving import written
+from benchmarks.serving.load import Tally
+from benchmarks.serving.plot import plot
+from benchmarks.serving.summary import table, verdict
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
 

@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from cloud_server.allowance import CallerLimits
-from cloud_server.auth import Access, Identity
-from cloud_server.config import CloudConfig
-from cloud_server.token_file import Scope, new_token, token_line
+from cloud_server.admission.access import Access, Identity
+from cloud_server.admission.tokens import Scope, new_token, token_line
+from cloud_server.config import CallerLimits, CloudConfig
 from shared.errors import AuthError, ConfigError, Forbidden, Overloaded
 
 ONE = CallerLimits(concurrent=1)

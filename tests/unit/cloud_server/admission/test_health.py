@@ -2,7 +2,7 @@
 
 import pytest
 
-from cloud_server.health import Health, Phase
+from cloud_server.admission.health import Health, Phase
 from shared.errors import NotReady
 
 

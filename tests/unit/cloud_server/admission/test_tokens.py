@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud_server.token_file import Scope, new_token, read_tokens, token_digest, token_line
+from cloud_server.admission.tokens import Scope, new_token, read_tokens, token_digest, token_line
 from shared.errors import ConfigError
 
 

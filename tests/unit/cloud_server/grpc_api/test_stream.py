@@ -10,15 +10,16 @@ from typing import Any
 import grpc
 import pytest
 
-from cloud_server import infer_stream
-from cloud_server.allowance import Allowance, CallerLimits
-from cloud_server.health import Health, Phase
-from cloud_server.in_flight import InFlight
-from cloud_server.infer_stream import InferStream
-from cloud_server.metrics import Metrics
-from cloud_server.observer import Observer
+from cloud_server.admission.health import Health, Phase
+from cloud_server.admission.in_flight import InFlight
+from cloud_server.admission.rate_limit import Allowance
+from cloud_server.config import CallerLimits
+from cloud_server.grpc_api import stream as infer_stream
+from cloud_server.grpc_api.stream import InferStream
 from cloud_server.service import Inferred
-from cloud_server.tracing import NoTracing
+from cloud_server.telemetry.metrics import Metrics
+from cloud_server.telemetry.observer import Observer
+from cloud_server.telemetry.tracing import NoTracing
 from shared.contracts import Answer, LatencyMs
 from shared.deadline import Deadline
 from shared.errors import Overloaded, PayloadTooLarge

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from cloud_server.batch_time import BatchTime
-from cloud_server.batcher import Batcher
+from cloud_server.inference.batch_time import BatchTime
+from cloud_server.inference.batcher import Batcher
 from shared.deadline import Deadline
 from shared.errors import (
     DeadlineExceeded,

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from cloud_server.settling import Settling, settled_all
+from cloud_server.inference.pending_faces import Settling, settled_all
 from shared.deadline import Deadline
 from shared.errors import DeadlineExceeded, Overloaded, SplitFerError
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from cloud_server.config import CloudConfig
-from cloud_server.tail import RateTable, ServedTail
+from cloud_server.inference.tail import RateTable, ServedTail
+from shared.codec.latent import Latent
 from shared.codec.payload import PayloadCodec
 from shared.contracts import LATENT_SHAPE
 from shared.deadline import Deadline
 from shared.errors import Overloaded
 from shared.labels import LabelSet
-from shared.latent import Latent
 
 pytestmark = pytest.mark.asyncio
 FACE = Latent(np.full(LATENT_SHAPE, 128, np.uint8), 0)

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cloud_server.oip_models import OipModels, scope_of
-from cloud_server.oip_tensor import GivenTensor
+from cloud_server.admission.tokens import Scope
+from cloud_server.oip.models import OipModels, scope_of
+from cloud_server.oip.tensor import GivenTensor
 from cloud_server.service import Inferred
-from cloud_server.token_file import Scope
 from shared.contracts import Answer, LatencyMs, Limits
 from shared.deadline import Deadline
 from shared.errors import (

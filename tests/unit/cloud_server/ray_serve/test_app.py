@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from cloud_server.config import CloudConfig
+from shared.codec.latent import Latent
 from shared.codec.payload import PayloadCodec
 from shared.errors import ConfigError
-from shared.latent import Latent
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
 serve = pytest.importorskip("ray.serve")
@@ -44,7 +44,7 @@ class Context:
 
 @pytest.fixture(scope="module")
 def ingress(weights_folder: Path) -> Any:
-    from cloud_server.ray_app import application
+    from cloud_server.ray_serve.app import application
 
     config = CloudConfig(weights=(weights_folder,), engine="ray")
     return serve.run(application(config), name="splitfer", _local_testing_mode=True)
@@ -75,7 +75,7 @@ def test_a_refusal_keeps_its_code_and_its_trailing_metadata(ingress: Any) -> Non
 
 
 def test_settings_come_as_arguments_and_are_checked() -> None:
-    from cloud_server.ray_app import app
+    from cloud_server.ray_serve.app import app
 
     with pytest.raises(ConfigError, match="tail_replicas_max"):
         app({"ray": {"tail_replicas_min": 3, "tail_replicas_max": 2}})

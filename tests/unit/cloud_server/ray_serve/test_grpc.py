@@ -10,8 +10,8 @@ import grpc
 import pytest
 
 from cloud_server.config import CloudConfig
-from cloud_server.ray_engine import serve
-from cloud_server.ray_grpc import RayContext, add_services, methods
+from cloud_server.ray_serve.engine import serve
+from cloud_server.ray_serve.grpc import RayContext, add_services, methods
 from shared.errors import ConfigError
 
 

@@ -8,9 +8,9 @@ from contextvars import copy_context
 
 import pytest
 
-from cloud_server.batcher import Batcher
-from cloud_server.logs import JsonLines, Text
+from cloud_server.inference.batcher import Batcher
 from cloud_server.request import Request, enter, request_id
+from cloud_server.telemetry.logs import JsonLines, Text
 from shared.deadline import Deadline
 
 

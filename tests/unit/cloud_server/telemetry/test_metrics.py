@@ -3,8 +3,8 @@
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from cloud_server.metrics import Metrics
 from cloud_server.request import Request
+from cloud_server.telemetry.metrics import Metrics
 from shared.contracts import Path
 
 

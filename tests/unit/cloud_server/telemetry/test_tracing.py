@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextvars import ContextVar
 
 import numpy as np
 import pytest
@@ -12,9 +13,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from cloud_server.request import Request, about, enter
-from cloud_server.tracing import Tracing, open_tracing
+from cloud_server.telemetry.tracing import Tracing, open_tracing
+from shared.codec.latent import Latent
 from shared.errors import MalformedPayload
-from shared.latent import Latent
 
 TRACE, CALL = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED = {"traceparent": f"00-{TRACE}-{CALL}-01"}
@@ -40,7 +41,9 @@ class Traced:
 
 
 @pytest.fixture
-def traced() -> Traced:
+def traced(monkeypatch: pytest.MonkeyPatch) -> Traced:
+    # The current request is the test's own, and gone with it.
+    monkeypatch.setattr("cloud_server.request._current", ContextVar("request", default=None))
     return Traced()
 
 

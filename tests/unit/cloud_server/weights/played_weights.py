@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud_server.config import CloudConfig
-from cloud_server.served_weights import ServedWeights
-from cloud_server.tail import RateTable, ServedTail
+from cloud_server.inference.tail import RateTable, ServedTail
+from cloud_server.weights.served import ServedWeights
+from shared.codec.latent import Latent
 from shared.codec.payload import PayloadCodec
 from shared.deadline import Deadline
 from shared.errors import WeightsError
 from shared.labels import LabelSet
-from shared.latent import Latent
 
 CONFIG = CloudConfig(batch_max=4)
 CODEC = PayloadCodec(None, 1)

@@ -14,11 +14,11 @@ import pytest
 import pytest_asyncio
 
 from cloud_server.config import CloudConfig
-from cloud_server.registry import Registry
-from cloud_server.served_weights import ServedWeights
-from cloud_server.watch import Watch, watching
+from cloud_server.weights.folder_watcher import Watch, watching
+from cloud_server.weights.registry import Registry
+from cloud_server.weights.served import ServedWeights
 from shared.errors import ConfigError, WeightsError
-from tests.unit.cloud_server.played_weights import played
+from tests.unit.cloud_server.weights.played_weights import played
 
 A, B, C = "a" * 16, "b" * 16, "c" * 16
 

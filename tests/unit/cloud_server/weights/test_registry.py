@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from cloud_server.config import CloudConfig
-from cloud_server.registry import Registry
-from cloud_server.served_weights import ServedWeights
+from cloud_server.weights.registry import Registry
+from cloud_server.weights.served import ServedWeights
 from shared.errors import ModelMismatch, NotReady, RefusedChange, WeightsError
 from shared.weights import default_folder
-from tests.unit.cloud_server.played_weights import PlayedFolders, answer, played
+from tests.unit.cloud_server.weights.played_weights import PlayedFolders, answer, played
 
 A, B = "a" * 16, "b" * 16
 

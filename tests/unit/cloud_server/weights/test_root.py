@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud_server.weights_root import folder_under
+from cloud_server.weights.root import folder_under
 from shared.errors import RefusedChange, WeightsError
 
 

@@ -7,10 +7,10 @@ from skimage.data import astronaut
 
 from edge_client.assets import make_demo
 from edge_client.assets.make_demo import PHASES, SIZE
-from edge_client.sources import open_source
+from edge_client.sources.open import open_source
 from shared.contracts import Limits
-from shared.detection import FaceDetector
-from shared.preprocess import to_grey
+from shared.vision.crop import to_grey
+from shared.vision.detection import FaceDetector
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_client import breaker as machine
-from edge_client.breaker import FAILURES_TO_OPEN, LONGEST_WAIT_S, Breaker, LinkState
+from edge_client.link import breaker as machine
+from edge_client.link.breaker import FAILURES_TO_OPEN, LONGEST_WAIT_S, Breaker, LinkState
 from shared.contracts import Reason
 
 READY = Breaker(LinkState.READY)

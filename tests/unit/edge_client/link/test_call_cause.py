@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_client.call_cause import cause_of_call, plain_words
+from edge_client.link.call_cause import cause_of_call, plain_words
 from shared.cause import Cause
 
 ALL = "failed to connect to all addresses; last error: "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_client.outage import QUIET_S, Outage
+from edge_client.link.outage import QUIET_S, Outage
 from shared.cause import Cause
 
 DNS, REFUSED, BUSY = Cause.UNKNOWN_HOST, Cause.REFUSED, Cause.OVERLOADED

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_client.call import CallFailed
-from edge_client.chooser import Chooser
-from edge_client.head import FoundFaces, RecentTimes
-from edge_client.offload import FrameLost, Offload
-from edge_client.policy import PolicySettings
-from edge_client.prediction import Candidate
+from edge_client.device import FoundFaces, RecentTimes
+from edge_client.link.call import CallFailed
+from edge_client.offload.offload import FrameLost, Offload
+from edge_client.policy.policy import PolicySettings
+from edge_client.policy.prediction import Candidate
+from edge_client.policy.router import Chooser
 from shared.contracts import Answer, Box, Path, Reason
 from shared.labels import LabelSet
 from shared.prior import Prior, balanced

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge_client.decision import Decision, Objective
-from edge_client.estimates import Cost, Costs
-from edge_client.link_fit import LinkFit
-from edge_client.policy import Memory, PolicySettings, decide
-from edge_client.prediction import Candidate, FrameFacts
+from edge_client.config import Objective
+from edge_client.policy.decision import Decision
+from edge_client.policy.estimates import Cost, Costs
+from edge_client.policy.link_fit import LinkFit
+from edge_client.policy.policy import Memory, PolicySettings, decide
+from edge_client.policy.prediction import Candidate, FrameFacts
 from shared.contracts import Path
 
 LOCAL = Candidate(Path.LOCAL, 0.68)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge_client.estimates import Estimates, Smoothed
+from edge_client.policy.estimates import Estimates, Smoothed
 from shared.contracts import Path
 
 RATES = {"default": 1400.0, "low": 700.0}

@@ -8,10 +8,11 @@ from itertools import pairwise
 
 import pytest
 
-from edge_client.decision import Decision, Objective, Why
-from edge_client.estimates import Costs
-from edge_client.link_fit import LinkFit
-from edge_client.policy import (
+from edge_client.config import Objective
+from edge_client.policy.decision import Decision, Why
+from edge_client.policy.estimates import Costs
+from edge_client.policy.link_fit import LinkFit
+from edge_client.policy.policy import (
     PATIENCE,
     PROBE_FRAMES,
     STANDS_FRAMES,
@@ -21,9 +22,9 @@ from edge_client.policy import (
     decide,
     shadow_due,
 )
-from edge_client.prediction import FrameFacts
+from edge_client.policy.prediction import FrameFacts
 from shared.contracts import Path, Reason
-from tests.unit.edge_client.policies import (
+from tests.unit.edge_client.policy.policies import (
     FRAME,
     HIGH,
     IMAGE,

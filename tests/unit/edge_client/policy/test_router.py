@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from edge_client.call import CallFailed
-from edge_client.candidates import IMAGE_ACCURACY_LOSS, IMAGE_LOG_LOSS, candidates
-from edge_client.chooser import Chooser, make_chooser
 from edge_client.config import EdgeConfig
-from edge_client.decision import Why
+from edge_client.link.call import CallFailed
+from edge_client.policy.decision import Why
+from edge_client.policy.router import Chooser, make_chooser
+from edge_client.policy.routes import IMAGE_ACCURACY_LOSS, IMAGE_LOG_LOSS, candidates
 from shared.contracts import Path, Reason
 from shared.labels import LabelSet
 from shared.weights import Weights, default_folder

@@ -8,8 +8,7 @@ from PIL import ImageFont
 from edge_client.sinks import annotate as module
 from edge_client.sinks.annotate import PATH_COLOURS, Canvas, annotate, headline, small_print
 from shared.contracts import Path, Reason
-
-from .answers import face, frame
+from tests.unit.edge_client.answers import face, frame
 
 
 def count(rgb: NDArray[np.uint8], colour: tuple[int, int, int]) -> int:

@@ -8,14 +8,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_client.frame import Frame
 from edge_client.sinks.annotate import PATH_COLOURS, Canvas, annotate
 from edge_client.sinks.contact_sheet import COLUMNS, TILES, ContactSheet
+from edge_client.sources.frame import Frame
 from shared.contracts import FaceAnswer, Reason
 from shared.contracts import Path as AnswerPath
 from shared.errors import ConfigError
-
-from .answers import face, frame
+from tests.unit.edge_client.answers import face, frame
 
 
 def shown(sheet: ContactSheet) -> list[int]:

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from edge_client.records import face_record
 from edge_client.sinks.json_lines import JsonLines
+from edge_client.sinks.records import face_record
 from shared.errors import ConfigError
-
-from .answers import face, frame
+from tests.unit.edge_client.answers import face, frame
 
 
 def records(path: Path) -> list[dict[str, Any]]:

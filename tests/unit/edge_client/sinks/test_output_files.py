@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_client.output_files import Input, Output, check_outputs
-from edge_client.sources import source_files
+from edge_client.sinks.output_files import Input, Output, check_outputs
+from edge_client.sources.open import source_files
 from shared.errors import ConfigError
 
 

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from edge_client.frame import Frame
 from edge_client.sinks.outputs import Outputs
 from edge_client.sinks.sink import ReaderLeft
+from edge_client.sources.frame import Frame
 from shared.contracts import FaceAnswer
-
-from .answers import face, frame
+from tests.unit.edge_client.answers import face, frame
 
 
 class Kept:

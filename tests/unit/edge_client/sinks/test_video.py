@@ -11,8 +11,7 @@ from edge_client.sinks.video import AnnotatedVideo
 from shared.contracts import Path as AnswerPath
 from shared.contracts import Reason
 from shared.errors import ConfigError
-
-from .answers import face, frame
+from tests.unit.edge_client.answers import face, frame
 
 
 def write(path: Path, times_s: list[float], size: tuple[int, int] = (161, 121)) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from edge_client.feed import Feed
-from edge_client.frame import Frame
-from edge_client.source import Source
+from edge_client.sources.base import Source
+from edge_client.sources.feed import Feed
+from edge_client.sources.frame import Frame
 from shared.errors import SourceError
 
 PATIENCE_S = 20.0

@@ -14,10 +14,10 @@ import pytest
 from av.video.stream import VideoStream
 from PIL import Image
 
-from edge_client.file_sources import Pictures
-from edge_client.sources import open_source, without_secrets
-from edge_client.stream_source import FIRST_WAIT_S, LONGEST_WAIT_S, Stream
-from edge_client.video_decoder import VideoDecoder
+from edge_client.sources.files import Pictures
+from edge_client.sources.live import FIRST_WAIT_S, LONGEST_WAIT_S, Stream
+from edge_client.sources.open import open_source, without_secrets
+from edge_client.sources.video_decoder import VideoDecoder
 from shared.errors import SourceError
 
 

@@ -11,7 +11,8 @@ from shared.codec.entropy import EntropyTables, decode_symbols, encode_symbols
 from shared.contracts import LATENT_SHAPE
 from shared.errors import MalformedPayload, WeightsError
 
-# Written by tests/unit/shared/write_entropy_golden.py; every machine must give the same bytes.
+# Written by tests/unit/shared/codec/write_entropy_golden.py; every machine must give the same
+# bytes.
 GOLDEN = np.load(Path(__file__).with_name("entropy_golden.npz"))
 TABLES = EntropyTables.from_bytes(GOLDEN["tables"].tobytes())
 CASES = range(len(GOLDEN["rates"]))

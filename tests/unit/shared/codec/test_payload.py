@@ -8,10 +8,10 @@ import pytest
 from numpy.typing import NDArray
 
 from shared.codec.entropy import EntropyTables
+from shared.codec.latent import Latent
 from shared.codec.payload import CODEC_IDS, HEADER_BYTES, MAX_PAYLOAD_BYTES, PayloadCodec
 from shared.contracts import LATENT_SHAPE, Limits
 from shared.errors import MalformedPayload, PayloadTooLarge
-from shared.latent import Latent
 
 CODEC = PayloadCodec(None, 3)
 

@@ -1,6 +1,7 @@
 """Write ``entropy_golden.npz``: tables fitted to smooth noise, latents of many kinds, their bodies.
 
-Only a change of the format may change it: ``python -m tests.unit.shared.write_entropy_golden``.
+Only a change of the format may change it:
+``python -m tests.unit.shared.codec.write_entropy_golden``.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 
 from shared.codec.entropy import encode_symbols
 from shared.contracts import LATENT_SHAPE
-from tests.unit.training.test_fit_entropy import smooth_latents
-from training.fit_entropy import fit_tables
+from tests.unit.training.export.test_entropy import smooth_latents
+from training.export.entropy import fit_tables
 
 LIMIT = 15
 

@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.detection import FaceDetector
-from shared.preprocess import to_grey
+from shared.vision.crop import to_grey
+from shared.vision.detection import FaceDetector
 
 
 @pytest.fixture(scope="module")

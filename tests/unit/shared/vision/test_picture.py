@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shared.errors import ImageError, PayloadTooLarge, UnsupportedPicture
-from shared.picture import decode_picture, encode_jpeg
+from shared.vision.picture import decode_picture, encode_jpeg
 
 MOST = 16_000_000
 

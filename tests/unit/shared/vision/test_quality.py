@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shared.contracts import Box
-from shared.preprocess import Cropping, crop_face, to_grey
-from shared.quality import SCALE, measures, quality, quality_parts
+from shared.vision.crop import Cropping, crop_face, to_grey
+from shared.vision.quality import SCALE, measures, quality, quality_parts
 
 CROPPING = Cropping(1.18, 0.0, -0.075, 56, "lanczos")
 FACE = Box(181, 79, 93, 93)

@@ -5,10 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from shared import runtime
 from shared.errors import ConfigError
-from shared.runtime import read_model, session
-from shared.weights import Weights, default_folder
+from shared.weights import Weights, default_folder, runtime
+from shared.weights.runtime import read_model, session
 
 HAS_CUDA = "CUDAExecutionProvider" in runtime.onnxruntime.get_available_providers()
 

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 
 from shared.errors import WeightsError
 from shared.labels import LabelSet
-from shared.runtime import Head, Tail, refuse_external_data, session, softmax, tail_outputs
+from shared.weights.runtime import Head, Tail, refuse_external_data, session, softmax, tail_outputs
 
 
 def tensor(name: str, external: bool) -> TensorProto:

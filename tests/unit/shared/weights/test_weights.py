@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from shared.codec.quantiser import Quantiser
 from shared.errors import ConfigError, WeightsError
 from shared.labels import LABELS, LabelSet
-from shared.preprocess import Cropping
 from shared.prior import DEFAULT_PRIOR, Prior
-from shared.quantiser import Quantiser
+from shared.vision.crop import Cropping
 from shared.weights import Weights, default_folder, shipped_folders, store
 from shared.weights.manifest import Manifest, fingerprint
 

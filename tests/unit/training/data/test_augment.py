@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from tests.unit.training.faces import made_faces
-from training import augment
-from training.augment import degraded, enlarge, mixed, random_views, recropped
+from training.data import augment
+from training.data.augment import degraded, enlarge, mixed, random_views, recropped
 
 PICTURES = torch.from_numpy(made_faces(16).pictures)
 

@@ -7,7 +7,7 @@ import pytest
 
 from shared.labels import LABELS
 from tests.unit.training.faces import made_faces, members, write_csv, write_folder, write_zip
-from training.datasets import (
+from training.data.datasets import (
     DATA_VARIABLE,
     KAGGLE_ORDER,
     DataError,

@@ -10,9 +10,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.unit.training.faces import members, write_zip
-from training import duplicates
-from training.datasets import Faces
-from training.duplicates import blank, copied, find_pairs, table, training_to_drop, without_copies
+from training.data import duplicates
+from training.data.datasets import Faces
+from training.data.duplicates import (
+    blank,
+    copied,
+    find_pairs,
+    table,
+    training_to_drop,
+    without_copies,
+)
 
 
 def smooth(n: int, seed: int) -> NDArray[np.uint8]:

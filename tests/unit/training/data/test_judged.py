@@ -7,9 +7,9 @@ import pytest
 
 from shared.labels import LABELS, LabelSet
 from tests.unit.training.faces import made_faces, members, write_zip
-from training import judged
-from training.judged import Judged, parts
-from training.votes import COLUMNS
+from training.data import judged
+from training.data.judged import Judged, parts
+from training.data.votes import COLUMNS
 
 
 def test_a_smoothed_label_keeps_the_most() -> None:

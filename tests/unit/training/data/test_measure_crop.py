@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shared.contracts import Box
-from shared.preprocess import Cropping, to_grey
-from training.datasets import DataError, Faces
-from training.measure_crop import measure, relation
+from shared.vision.crop import Cropping, to_grey
+from training.data.datasets import DataError, Faces
+from training.data.measure_crop import measure, relation
 
 
 @pytest.mark.parametrize("box", [Box(150, 170, 120, 130), Box(100, 90, 200, 200)])

@@ -11,9 +11,9 @@ import pytest
 
 from shared.labels import LABELS
 from tests.unit.training.faces import made_faces, members, write_csv, write_zip
-from training import votes_report
-from training.datasets import DataError, Faces, load_fer2013
-from training.votes import COLUMNS, CONTEMPT, VOTES_VARIABLE, Votes, load_votes, votes_path
+from training.data import votes_report
+from training.data.datasets import DataError, Faces, load_fer2013
+from training.data.votes import COLUMNS, CONTEMPT, VOTES_VARIABLE, Votes, load_votes, votes_path
 
 FACES = made_faces(120, first_id=5)
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from shared.models.split_model import SplitModel
 from shared.weights import Weights
-from training import add_tail
-from training.add_tail import add_tail as add
+from training.export import add_tail
+from training.export.add_tail import add_tail as add
+from training.models.split_model import SplitModel
 
 
 @pytest.fixture

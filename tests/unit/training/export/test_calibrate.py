@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from shared.labels import LabelSet
-from shared.runtime import softmax
 from shared.weights import Weights
+from shared.weights.runtime import softmax
 from tests.unit.training.faces import made_faces
-from training.calibrate import complete_manifest, fit_temperature, measure, unseen
-from training.datasets import Faces, held_out_of
-from training.judged import Judged, shares
+from training.data.datasets import Faces, held_out_of
+from training.data.judged import Judged, shares
+from training.export.calibrate import complete_manifest, fit_temperature, measure, unseen
 
 CROWD, FER2013 = LabelSet
 

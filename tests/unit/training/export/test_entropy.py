@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from shared.codec.entropy import EntropyTables, decode_symbols, encode_symbols
 from shared.contracts import LATENT_SHAPE
-from training.fit_entropy import fit_tables
+from training.export.entropy import fit_tables
 
 
 def smooth_latents(count: int, seed: int, spread: float) -> NDArray[np.uint8]:

@@ -7,11 +7,11 @@ import onnx
 import pytest
 
 from shared.labels import LABELS
-from shared.models.split_model import SplitModel
 from shared.weights import Weights
 from shared.weights.manifest import fingerprint
-from training.calibrate import fit_temperature
-from training.export import CROP, golden_crops, quantiser_of, turn
+from training.export.calibrate import fit_temperature
+from training.export.export import CROP, golden_crops, quantiser_of, turn
+from training.models.split_model import SplitModel
 
 
 def test_the_fingerprint_is_that_of_the_head(weights_folder: Path, split_model: SplitModel) -> None:

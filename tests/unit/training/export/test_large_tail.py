@@ -9,11 +9,11 @@ import torch
 
 from shared.contracts import Path as AnswerPath
 from shared.labels import LabelSet
-from shared.models.ensemble import Ensemble
-from shared.models.split_model import CloudTail, LocalTail, SplitModel
 from shared.weights import Weights
-from training.large_tail import LARGE_TAIL
-from training.put_tail import put_tail
+from training.export.large_tail import LARGE_TAIL
+from training.export.put_tail import put_tail
+from training.models.ensemble import Ensemble
+from training.models.split_model import CloudTail, LocalTail, SplitModel
 
 
 def test_an_ensemble_averages_probabilities() -> None:

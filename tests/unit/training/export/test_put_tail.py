@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from shared.models.split_model import SplitConfig, SplitModel
-from training.put_tail import check_heads, mean_of
+from training.export.put_tail import check_heads, mean_of
+from training.models.split_model import SplitConfig, SplitModel
 
 
 def made(seed: int, cloud: str = "shufflenet") -> SplitModel:

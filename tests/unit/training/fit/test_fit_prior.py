@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from shared.models.split_model import SplitModel
 from tests.unit.training.faces import made_faces
-from training import fit_prior as module
-from training.fit_prior import fit_prior
+from training.fit import fit_prior as module
+from training.fit.fit_prior import fit_prior
+from training.models.split_model import SplitModel
 
 FACES = made_faces(8)
 

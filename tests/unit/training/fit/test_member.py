@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from shared.models.split_model import SplitConfig, SplitModel
 from tests.unit.training.faces import made_faces
-from training import member
-from training.judged import Judged
-from training.member import member_recipe, train_member
+from training.data.judged import Judged
+from training.fit import member
+from training.fit.member import member_recipe, train_member
+from training.models.split_model import SplitConfig, SplitModel
 from training.recipe import Recipe, Stage
 
 FACES = Judged.by_fer2013(made_faces(64))

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from shared.models.ensemble import Ensemble
-from shared.models.split_model import CloudTail, SplitModel
 from tests.unit.training.faces import made_faces
-from training import shipped
-from training.augment import enlarge, random_views
-from training.put_tail import put_tail
-from training.shipped import load_shipped, shipped_model
+from training.data.augment import enlarge, random_views
+from training.export.put_tail import put_tail
+from training.fit import shipped
+from training.fit.shipped import load_shipped, shipped_model
+from training.models.ensemble import Ensemble
+from training.models.split_model import CloudTail, SplitModel
 
 FACES = made_faces(24)
 VIEWS = enlarge(torch.from_numpy(made_faces(4, seed=9).pictures), 224).round()

@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from shared.models.bottleneck import LATENT_CHANNELS
-from shared.models.split_model import SplitModel
 from tests.unit.training.faces import made_faces
-from training.augment import enlarge
-from training.start_cloud import start_cloud
+from training.data.augment import enlarge
+from training.fit.start_cloud import start_cloud
+from training.models.bottleneck import LATENT_CHANNELS
+from training.models.split_model import SplitModel
 
 
 def test_the_bottleneck_is_that_of_the_principal_components() -> None:

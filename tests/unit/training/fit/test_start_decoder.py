@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import torch
 
-from shared.models.split_model import SplitConfig, SplitModel
 from tests.unit.training.faces import made_faces
-from training.augment import enlarge
-from training.start_decoder import follow_local
+from training.data.augment import enlarge
+from training.fit.start_decoder import follow_local
+from training.models.split_model import SplitConfig, SplitModel
 
 
 def test_the_cloud_tail_begins_with_what_the_local_one_knows(split_model: SplitModel) -> None:

@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from shared.models.bottleneck import DEFAULT_RATE
-from shared.models.split_model import SplitConfig, SplitModel
 from tests.unit.training.faces import made_faces
-from training.augment import enlarge
-from training.start_lite import blocks_of, maps_before, start_lite
-from training.teacher import Teacher
+from training.data.augment import enlarge
+from training.fit.start_lite import blocks_of, maps_before, start_lite
+from training.fit.teacher import Teacher
+from training.models.bottleneck import DEFAULT_RATE
+from training.models.split_model import SplitConfig, SplitModel
 
 pytest.importorskip("efficientnet_lite_pytorch", reason="the extra `teacher` is not installed")
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from shared.models.split_model import SplitConfig, SplitModel
 from tests.unit.training.faces import made_faces
-from training.augment import enlarge
-from training.tails_teacher import TailsTeacher, load_split_model, teacher_of
+from training.data.augment import enlarge
+from training.fit.tails_teacher import TailsTeacher, load_split_model, teacher_of
+from training.models.split_model import SplitConfig, SplitModel
 
 VIEWS = enlarge(torch.from_numpy(made_faces(4).pictures), 224)
 
@@ -26,7 +26,7 @@ def test_the_tails_answer_together(split_model: SplitModel, tmp_path: Path) -> N
 
 def test_a_larger_network_is_known_by_its_checkpoint(tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite_pytorch", reason="the extra `teacher` is not installed")
-    from training.teacher import Teacher
+    from training.fit.teacher import Teacher
 
     teacher = Teacher()
     torch.save({"model": teacher.state_dict()}, tmp_path / "last.pt")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.unit.training.faces import made_faces
-from training import teacher
+from training.fit import teacher
 
 
 def test_without_its_packages_it_says_what_to_install(

@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from shared.labels import LabelSet
-from shared.models.split_model import SplitConfig
 from tests.unit.training.faces import made_faces, members, write_zip
-from training import judged, train
-from training.judged import Judged
-from training.rate_control import RateControl
+from training.data import judged
+from training.data.judged import Judged
+from training.fit import train
+from training.fit.rate_control import RateControl
+from training.fit.train import Trainer
+from training.models.split_model import SplitConfig
 from training.recipe import Recipe, Stage
-from training.train import Trainer
 
 RECIPE = Recipe(
     stages=(

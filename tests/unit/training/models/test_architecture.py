@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from shared.models.split_model import CLOUD_TAILS, MODULES, STEMS, SplitConfig, SplitModel
-from training.architecture import config_of
+from training.models.architecture import config_of
+from training.models.split_model import CLOUD_TAILS, MODULES, STEMS, SplitConfig, SplitModel
 
 BOTH = ("crowd", "fer2013")
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from shared.models.asp import ASP, DIRECTIONS, line_index, line_means, parse_directions
+from training.models.asp import ASP, DIRECTIONS, line_index, line_means, parse_directions
 
 Pixels = list[tuple[int, int]]
 SUBSETS = [s for n in range(1, 5) for s in itertools.combinations(DIRECTIONS, n)]

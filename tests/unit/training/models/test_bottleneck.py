@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from shared.models.bottleneck import (
+from training.models.bottleneck import (
     LATENT_CHANNELS,
     RATES,
     SYMBOL_LIMIT,

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from shared.models.lite_tail import InvertedResidual, LiteTail, SameDepthwise
-from shared.models.split_model import SplitConfig, SplitModel
+from training.models.lite_tail import InvertedResidual, LiteTail, SameDepthwise
+from training.models.split_model import SplitConfig, SplitModel
 
 LITE = SplitConfig(cloud="lite")
 

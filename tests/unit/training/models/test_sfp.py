@@ -10,7 +10,7 @@ import pywt
 import torch
 from torch import Tensor
 
-from shared.models.sfp import LEVELS, SFP, WAVELETS, frequency_mask
+from training.models.sfp import LEVELS, SFP, WAVELETS, frequency_mask
 
 
 def literal_pool(x: Tensor, wavelet: str, levels: int) -> Tensor:

@@ -10,10 +10,10 @@ import pywt
 import torch
 from torch import Tensor
 
-from shared.models.sfp import LEVELS, WAVELETS
-from shared.models.sfp_energy import SFPEnergy
-from shared.runtime import session
-from training.onnx_models import ExportedCloudTail, export_cloud_tail
+from shared.weights.runtime import session
+from training.export.onnx import ExportedCloudTail, export_cloud_tail
+from training.models.sfp import LEVELS, WAVELETS
+from training.models.sfp_energy import SFPEnergy
 
 
 def literal_pool(x: Tensor, wavelet: str, levels: int) -> Tensor:

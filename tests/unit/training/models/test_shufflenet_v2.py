@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from shared.models.shufflenet_v2 import ShuffleUnit, Stem, Trunk, channel_shuffle
+from training.models.shufflenet_v2 import ShuffleUnit, Stem, Trunk, channel_shuffle
 
 GOLDEN = [
     [-0.1552, -0.3353, -0.1405, -0.1984, 0.1957, 0.0493, 0.0948],

@@ -7,15 +7,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from shared.models.asp import ASP
-from shared.models.bottleneck import DEFAULT_RATE
-from shared.models.sfp import SFP
-from shared.models.sfp_energy import SFPEnergy
-from shared.models.split_model import CLOUD_TAILS, MODULES, SplitConfig, SplitModel, attention
-from shared.preprocess import enlarge_crop
-from shared.runtime import Head, Tail
+from shared.vision.crop import enlarge_crop
 from shared.weights import Weights
-from training.onnx_models import export_cloud_tail, torch_outputs
+from shared.weights.runtime import Head, Tail
+from training.export.onnx import export_cloud_tail, torch_outputs
+from training.models.asp import ASP
+from training.models.bottleneck import DEFAULT_RATE
+from training.models.sfp import SFP
+from training.models.sfp_energy import SFPEnergy
+from training.models.split_model import CLOUD_TAILS, MODULES, SplitConfig, SplitModel, attention
 
 
 @pytest.mark.parametrize("cloud", CLOUD_TAILS)

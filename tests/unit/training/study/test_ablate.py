@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from shared.models.split_model import SplitConfig
 from tests.unit.training.faces import made_faces, members, write_zip
-from training import ablate
-from training.ablate import Network, train
-from training.ablation import STUDIES, Budget, append_run, read_runs
+from training.models.split_model import SplitConfig
+from training.study import ablate
+from training.study.ablate import Network, train
+from training.study.ablation import STUDIES, Budget, append_run, read_runs
 
 TINY = Budget(size=32, epochs=1, batch=8)
 FACES = made_faces(24, seed=3)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.models.split_model import SplitConfig
-from training.ablation import RUNS, STUDIES, Budget, Run, append_run, read_runs
-from training.ablation_report import difference, of_study, report, write_report
+from training.models.split_model import SplitConfig
+from training.study.ablation import RUNS, STUDIES, Budget, Run, append_run, read_runs
+from training.study.ablation_report import difference, of_study, report, write_report
 
 TABLE_2 = STUDIES[0]
 NONE, ASP = SplitConfig(modules="none"), SplitConfig(modules="asp")

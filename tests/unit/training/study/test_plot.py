@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from training import plot
-from training.plot import read_log
+from training.study import plot
+from training.study.plot import read_log
 
 
 def row(stage: int, epoch: int, loss: float = 1.5) -> str:

@@ -1,0 +1,59 @@
+"""``python -m benchmarks NAME ...`` runs a benchmark; ``list`` says what each one answers."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+# The module whose ``main`` reads the rest of the command line; its docstring says what it answers.
+BENCHMARKS = {
+    "accuracy": "benchmarks.accuracy.accuracy",
+    "bottleneck_cost": "benchmarks.accuracy.bottleneck_cost",
+    "capacity": "benchmarks.serving.capacity",
+    "cascade": "benchmarks.accuracy.cascade",
+    "codec": "benchmarks.device.codec",
+    "degraded": "benchmarks.degraded.degraded",
+    "demo": "benchmarks.demo.demo",
+    "edge": "benchmarks.device.edge",
+    "leakage": "benchmarks.leakage.leakage",
+    "link": "benchmarks.link.link",
+    "model_card": "benchmarks.card.model_card",
+    "model_size": "benchmarks.device.model_size",
+    "policy_sim": "benchmarks.link.policy_sim",
+    "quality_fit": "benchmarks.degraded.quality_fit",
+    "rate_accuracy": "benchmarks.accuracy.rate_accuracy",
+    "readme": "benchmarks.readme.readme",
+    "scaling": "benchmarks.serving.scaling",
+    "serving": "benchmarks.serving.serving",
+}
+
+
+def main() -> int:
+    """Command line; gives the exit code."""
+    name, arguments = (sys.argv[1] if sys.argv[1:] else "list"), sys.argv[2:]
+    if name in ("list", "-h", "--help"):
+        for each in BENCHMARKS:
+            print(f"{each:{max(map(len, BENCHMARKS))}}  {question(each)}")
+        return 0
+    if name not in BENCHMARKS:
+        print(f"benchmarks: no {name!r}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    sys.argv = [f"python -m benchmarks {name}", *arguments]
+    code: int = import_module(BENCHMARKS[name]).main()
+    return code
+
+
+def question(name: str) -> str:
+    """What it answers. The module is read, not run: it may need what is not installed."""
+    spec = find_spec(BENCHMARKS[name])
+    assert spec, name
+    assert spec.origin, name
+    text = ast.get_docstring(ast.parse(Path(spec.origin).read_text())) or ""
+    return text.partition("\n\n")[0].replace("\n", " ").partition(": ``")[0].rstrip(".")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

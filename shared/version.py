@@ -1,0 +1,13 @@
+"""The version of what is installed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+
+def server_version() -> str:
+    """The installed version."""
+    try:
+        return importlib.metadata.version("splitfer")
+    except importlib.metadata.PackageNotFoundError:
+        return "0+source"  # run from a checkout that was not installed

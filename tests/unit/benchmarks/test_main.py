@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import ast
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import BENCHMARKS, main, question
+
+STARTED_BY_OTHERS = {
+    "benchmarks.link.edge", "benchmarks.link.two_way", "benchmarks.serving.load",
+    "benchmarks.serving.raw",
+}  # fmt: skip
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *arguments])
+    return main()
+
+
+def test_list_says_what_each_answers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "list") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(BENCHMARKS)
+    assert all(len(question(name).split()) >= 2 for name in BENCHMARKS)
+
+
+def test_a_name_that_is_none_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "acuracy") == 2
+    error = capsys.readouterr().err
+    assert "'acuracy'" in error
+    assert "rate_accuracy" in error
+
+
+def test_the_rest_of_the_line_is_the_benchmarks_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(monkeypatch, "capacity", "--help")
+    assert ended.value.code == 0
+    assert "python -m benchmarks capacity" in capsys.readouterr().out
+
+
+def test_every_benchmark_with_a_command_line_is_listed() -> None:
+    commands = set()
+    for file in Path("benchmarks").rglob("*.py"):
+        functions = {
+            node.name
+            for node in ast.parse(file.read_text()).body
+            if isinstance(node, ast.FunctionDef)
+        }
+        if "main" in functions and file.name != "__main__.py":
+            commands.add(".".join(file.with_suffix("").parts))
+    assert commands - STARTED_BY_OTHERS == set(BENCHMARKS.values())
+    assert all(find_spec(module) for module in BENCHMARKS.values())
