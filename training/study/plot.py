@@ -17,7 +17,11 @@ from training.study.figure_file import save_figure
 
 RUNS = Path("training/runs")
 # One colour per tail, one line style per part of the data.
-COLOURS = {"local": "tab:blue", "cloud": "tab:orange", "teacher": "tab:green"}
+COLOURS = {
+    "local": "tab:blue", "cloud": "tab:orange", "teacher": "tab:green",
+    "local_crowd": "tab:blue", "cloud_crowd": "tab:orange",
+    "local_fer2013": "tab:cyan", "cloud_fer2013": "tab:red",
+}  # fmt: skip
 STYLES = {"public_test": "-", "holdout": ":"}
 
 
@@ -68,7 +72,7 @@ def draw(rows: list[dict[str, Any]], title: str, target: Path) -> None:
     bottom.set_ylabel("accuracy, %")
     bottom.set_xlabel("epoch")
     bottom.xaxis.get_major_locator().set_params(integer=True)
-    bottom.legend(loc="lower right")
+    bottom.legend(loc="best", fontsize="small", ncols=2 if len(bottom.lines) > 4 else 1)
     for axes in (top, bottom):
         axes.grid(alpha=0.3)
     for index, row in enumerate(rows):
