@@ -27,7 +27,9 @@ class Stage:
     the head stays; ``refit_statistics`` first measures every batch statistic anew at this size.
     ``latent_bytes`` is what a latent may cost by the prior, per rate and at this size: the weight
     of the rate term is moved until it does.
-    Without it there is no rate term.
+    ``together`` is the share of the loss that is of the mean of both tails' answers, where the
+    cloud tail learns alone: it then learns most where the local one is wrong. Without
+    ``latent_bytes`` there is no rate term.
 
     Raises:
         ValueError: a value is not offered; the message names it.
@@ -46,6 +48,7 @@ class Stage:
     degraded: float = 0.0
     start_cloud: bool = False
     follow_local: bool = False
+    together: float = 0.0
     refit_statistics: bool = False
     latent_bytes: tuple[float, ...] = ()
 
@@ -56,6 +59,8 @@ class Stage:
             raise ValueError(f"a stage trains at least one tail: {self}")
         if not 0 <= self.recropped <= 1 or not 0 <= self.degraded <= 1:
             raise ValueError(f"recropped and degraded are shares from 0 to 1: {self}")
+        if not 0 <= self.together <= 1 or (self.together and set(self.parts) != {"cloud"}):
+            raise ValueError(f"together is a share from 0 to 1, of a cloud tail alone: {self}")
         if self.latent_bytes and len(self.latent_bytes) != len(RATES):
             raise ValueError(f"latent_bytes are one number for each rate of {RATES}: {self}")
 

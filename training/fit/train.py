@@ -227,6 +227,8 @@ class Trainer:
             logits, values = _run(self.model, stage, views, rate)
         logits = [x.float() for x in logits]
         loss = torch.stack([self._cross_entropy(x, targets) for x in logits]).sum()
+        if stage.together:
+            loss = loss.lerp(self._loss_together(logits[-1], views, targets), stage.together)
         shown = loss.item() / len(logits)
         if self.recipe.mutual and len(logits) > 1:
             answers = [self._by_label_set(x) for x in logits]
@@ -240,6 +242,15 @@ class Trainer:
         self.optimiser.step()
         self.average.follow(self.model)
         return shown
+
+    def _loss_together(self, cloud: Tensor, views: Tensor, targets: Tensor) -> Tensor:
+        """The loss of the mean of the cloud tail's probabilities and those of the local one, which
+        stands still."""
+        with torch.no_grad(), self._autocast():
+            local = self.model.local(views)
+        both = [self._by_label_set(x.float()).softmax(dim=2) for x in (cloud, local)]
+        mean = torch.stack(both).mean(dim=0).clamp(min=1e-6).log().flatten(1)
+        return self._cross_entropy(mean, targets)
 
     def _report(self, stage: Stage, held_out: dict[str, Judged]) -> None:
         row: dict[str, Any] = {

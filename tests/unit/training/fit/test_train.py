@@ -197,6 +197,28 @@ def test_a_run_with_both_label_sets_trains_and_reports_both(tmp_path: Path) -> N
     assert set(rows(tmp_path)[0]["holdout"]) == expected  # type: ignore[call-overload]
 
 
+def test_a_tail_that_learns_together_with_the_local_one_leaves_it_as_it_is(tmp_path: Path) -> None:
+    stage = Stage(32, 1, 1e-3, 1e-3, ("cloud",), batch=4, bf16=False, together=0.7)
+    one = Trainer(Recipe((stage,)), tmp_path / "r", tmp_path / "c", torch.device("cpu"))
+    before = {name: tensor.clone() for name, tensor in one.model.state_dict().items()}
+    after = fit(one)
+    moved = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {"cloud_tail"}
+
+
+def test_the_loss_together_is_that_of_the_mean_answer(tmp_path: Path) -> None:
+    stage = Stage(32, 1, 1e-3, 1e-3, ("cloud",), batch=4, bf16=False, together=0.7)
+    one = Trainer(Recipe((stage,)), tmp_path / "r", tmp_path / "c", torch.device("cpu"))
+    one.model.eval()
+    views, cloud = torch.rand(4, 1, 32, 32) * 255, torch.randn(4, 7)
+    targets = torch.rand(4, 7).softmax(dim=1)
+    with torch.no_grad():
+        mean = (one.model.local(views).softmax(dim=1) + cloud.softmax(dim=1)) / 2
+        found = one._loss_together(cloud, views, targets)
+    expected = -(targets * mean.log()).sum(dim=1).mean()
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+
+
 def test_the_log_has_a_row_per_epoch(uninterrupted: Path) -> None:
     logged = rows(uninterrupted)
     assert [(row["stage"], row["epoch"]) for row in logged] == [(0, 0), (0, 1), (1, 0), (1, 1)]
