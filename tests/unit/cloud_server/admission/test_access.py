@@ -38,19 +38,19 @@ def full(identity: Identity) -> bool:
         return True
 
 
-@pytest.mark.parametrize("header", ["Bearer pässword", "bearer  pässword ", "BEARER pässword"])
+@pytest.mark.parametrize("header", ["Bearer passw0rd", "bearer  passw0rd ", "BEARER passw0rd"])
 def test_the_one_token_may_do_everything(header: str) -> None:
-    caller = access(token=SecretStr("pässword")).authenticate(header, Scope.ADMIN)
+    caller = access(token=SecretStr("passw0rd")).authenticate(header, Scope.ADMIN)
     assert caller.name == "token"
     assert caller.scopes == frozenset(Scope)
 
 
-@pytest.mark.parametrize("header", [None, "", "pässword", "Basic pässword", "Bearer ", "Bearer x"])
+@pytest.mark.parametrize("header", [None, "", "passw0rd", "Basic passw0rd", "Bearer ", "Bearer x"])
 def test_a_missing_or_wrong_token(header: str | None, file: Path) -> None:
     with pytest.raises(AuthError) as raised:
-        access(token=SecretStr("pässword"), tokens=file).authenticate(header)
+        access(token=SecretStr("passw0rd"), tokens=file).authenticate(header)
     assert not isinstance(raised.value, Forbidden)
-    assert "pässword" not in str(raised.value)
+    assert "passw0rd" not in str(raised.value)
 
 
 def test_a_token_of_the_file_may_do_what_its_scopes_say(file: Path) -> None:
