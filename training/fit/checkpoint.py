@@ -11,6 +11,9 @@ from torch import Tensor
 from training.models.split_model import SplitModel
 
 CHECKPOINT = "last.pt"
+# Of a run that is to go on elsewhere, in ``training/runs/<run>``: see ``training.fit.keep``.
+KEPT = "weights.pt"
+RUNS = Path("training/runs")
 BACKBONE = ("head.stem.", "local_tail.")
 
 
@@ -41,15 +44,22 @@ def _fitted(given: Tensor, own: Tensor) -> Tensor:
 
 
 def averaged_weights(checkpoint: Path) -> dict[str, Tensor]:
-    """A checkpoint's weights, averaged where it has averages.
+    """A checkpoint's weights, averaged where it has averages; where there is none, those that were
+    kept of the run.
 
     Raises:
-        ValueError: there is no checkpoint.
+        ValueError: there is neither.
     """
-    if not checkpoint.exists():
+    kept = RUNS / checkpoint.parent.name / KEPT
+    if not checkpoint.exists() and not kept.exists():
         raise ValueError(f"no checkpoint at {checkpoint}: train that run first")
-    state: dict[str, Any] = torch.load(checkpoint, map_location="cpu")
+    state: dict[str, Any] = torch.load(
+        checkpoint if checkpoint.exists() else kept, map_location="cpu"
+    )
     weights: dict[str, Tensor] = (
         state["average"]["weights"] if "average" in state else state["model"]
     )
-    return weights
+    return {
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in weights.items()
+    }

@@ -102,6 +102,8 @@ class Trainer:
 
     def _start_from(self, checkpoint: Path) -> None:
         load_weights(self.model, checkpoint)
+        if not checkpoint.exists():  # weights that were kept know nothing of rates
+            return
         rates = torch.load(checkpoint, map_location="cpu").get("rates")
         if rates and any(rates["recent_bytes"]):
             self.rates = RateControl(**rates)
