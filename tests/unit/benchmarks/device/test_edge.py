@@ -70,7 +70,7 @@ def test_torch_and_attention_stand_next_to_it(
     from training.export import onnx as onnx_models
 
     tail = (weights_folder / "cloud.onnx").read_bytes()
-    monkeypatch.setattr(onnx_models, "export_cloud_tail", lambda _: tail)
+    monkeypatch.setattr(onnx_models, "export_cloud_tail", lambda *_: tail)
     arguments = ["edge", "--weights", str(weights_folder), "--rounds", "2", "--warm-up", "1"]
     monkeypatch.setattr(sys, "argv", arguments)
     assert edge.main() == 0
