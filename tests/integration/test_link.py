@@ -167,7 +167,7 @@ def test_a_server_that_was_never_there_is_found_when_it_comes() -> None:
         ({"labels": ["bored"]}, "labels"),
         (
             {"label_sets": ["crowd"]},
-            "the server answers labels crowd, this device asks for fer2013",
+            "this device asks for labels fer2013, the server answers crowd",
         ),
     ],
 )

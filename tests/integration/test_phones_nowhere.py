@@ -19,7 +19,7 @@ from tests.clips import write_start_of_demo
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess
 from tests.integration.watched import strays, watching, why_not
 
-PICTURE = Path(cloud_server.__file__).parent / "page" / "example.jpg"
+PICTURE = Path(cloud_server.__file__).parent / "rest_api" / "page" / "example.jpg"
 FRAMES = 24
 
 pytestmark = [
@@ -83,7 +83,10 @@ def test_a_server_and_the_edges_that_ask_it_phone_nowhere(tmp_path: Path) -> Non
                 assert client.get(path).status_code == 200
 
         names = ("answers.jsonl", "summary.json", "explained.jsonl", "boxes.mp4", "sheet.png")
-        outputs = [tmp_path / name for name in names]
+        # Outputs are first written beside themselves, so their folder is what they were given.
+        own = tmp_path / "outputs"
+        own.mkdir()
+        outputs = [own / name for name in names]
         answers, summary, explained, boxes, sheet = map(str, outputs)
         asking = ("--server", server.grpc, "--deadline-ms", "30000", "--log-level", "debug")
         code, output, pid = run(
@@ -95,7 +98,8 @@ def test_a_server_and_the_edges_that_ask_it_phone_nowhere(tmp_path: Path) -> Non
         paths = [json.loads(line)["path"] for line in Path(answers).read_text().splitlines()]
         assert set(paths) == {"cloud"}
         assert all(file.stat().st_size for file in outputs)
-        assert strays(homes["clip"].trace, pid, outputs) == []
+        assert strays(homes["clip"].trace, pid, [own]) == []
+        assert sorted(file.name for file in own.iterdir()) == sorted(names)
 
         code, output, pid = run(
             homes["picture"], "-m", "edge_client.cli", "classify", str(PICTURE),
