@@ -25,8 +25,9 @@ class Stage:
     ``start_cloud`` first makes the bottleneck from the principal components of the features and the
     cloud's trunk from the local tail's weights, ``follow_local`` only decoder and trunk, so that
     the head stays; ``refit_statistics`` first measures every batch statistic anew at this size.
-    ``latent_bytes`` is what a latent may cost by the prior, per rate and at this size: the weight
-    of the rate term is moved until it does.
+    ``start_lite`` first gives a cloud tail of EfficientNet-Lite0's blocks, or the ensemble's member
+    of that kind, those of the teacher. ``latent_bytes`` is what a latent may cost by the prior, per
+    rate and at this size: the weight of the rate term is moved until it does.
     ``together`` is the share of the loss that is of the mean of both tails' answers, where the
     cloud tail learns alone: it then learns most where the local one is wrong. Without
     ``latent_bytes`` there is no rate term.
@@ -48,6 +49,7 @@ class Stage:
     degraded: float = 0.0
     start_cloud: bool = False
     follow_local: bool = False
+    start_lite: bool = False
     together: float = 0.0
     refit_statistics: bool = False
     latent_bytes: tuple[float, ...] = ()
@@ -72,9 +74,9 @@ class Recipe:
     ``start_from`` names the run whose weights this one starts with. ``mutual`` weighs the
     divergence of each tail from the mean of both (Zhang et al., 2018). ``average`` is the decay
     per step of the exponential moving average of the weights, which is what is measured and
-    exported; 0 measures the weights themselves. ``teacher`` names a finished run of
-    ``training.fit.teacher``, whose answer to the very view makes up ``teacher_share`` of each label
-    (Hinton et al., 2015; Beyer et al., 2022). ``mixup`` is the parameter of the beta
+    exported; 0 measures the weights themselves. ``teacher`` names a finished run, or several as
+    ``a+b`` whose answers are averaged; the answer to the very view makes up ``teacher_share`` of
+    each label (Hinton et al., 2015; Beyer et al., 2022). ``mixup`` is the parameter of the beta
     distribution that pairs of views and of their labels are mixed by (Zhang et al., 2018); 0 mixes
     none. ``label_weights`` weigh the loss of each label set; without them all weigh 1.
 
@@ -112,8 +114,15 @@ class Recipe:
             raise ValueError(
                 "start_cloud and follow_local copy ShuffleNetV2's stages: cloud must be shufflenet"
             )
-        if self.model.cloud == "lite" and any(stage.size < 64 for stage in self.stages):
-            raise ValueError("cloud lite works on pictures of 64 px at least")
+        if self.model.cloud in ("lite", "ensemble"):
+            if any(stage.size < 64 for stage in self.stages):
+                raise ValueError(f"cloud {self.model.cloud} works on pictures of 64 px at least")
+        elif any(stage.start_lite for stage in self.stages):
+            raise ValueError("start_lite gives blocks to cloud lite or ensemble alone")
+        if any(stage.start_lite for stage in self.stages) and not self.teacher:
+            raise ValueError("start_lite needs a teacher")
+        if self.model.cloud == "ensemble" and (self.mutual or any(s.together for s in self.stages)):
+            raise ValueError("the members of an ensemble learn alone: no mutual, no together")
 
     @property
     def weights(self) -> tuple[float, ...]:

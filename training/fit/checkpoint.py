@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from training.models.architecture import CLOUD
 from training.models.split_model import SplitModel
 
 CHECKPOINT = "last.pt"
@@ -20,7 +21,8 @@ BACKBONE = ("head.stem.", "local_tail.")
 def load_weights(model: SplitModel, checkpoint: Path) -> None:
     """Give ``model`` a checkpoint's weights, averaged where it has averages.
 
-    Parts that the checkpoint's model did not have stay as they are. A first convolution for one
+    Parts that the checkpoint's model did not have stay as they are. A cloud tail becomes the member
+    of its kind where ``model`` has an ensemble. A first convolution for one
     grey channel takes the sum over three that were alike; a classifier of more label sets begins
     with what there is for each.
 
@@ -28,11 +30,25 @@ def load_weights(model: SplitModel, checkpoint: Path) -> None:
         ValueError: there is no checkpoint, or it is of another backbone.
     """
     own = model.state_dict()
-    weights = {k: _fitted(v, own[k]) for k, v in averaged_weights(checkpoint).items() if k in own}
+    given = _as_members(averaged_weights(checkpoint), own)
+    weights = {k: _fitted(v, own[k]) for k, v in given.items() if k in own}
     fitting = {k: v for k, v in weights.items() if v.shape == own[k].shape}
     if lost := [k for k in own if k.startswith(BACKBONE) and k not in fitting]:
         raise ValueError(f"{checkpoint} is of another backbone: it has no such {lost[0]}")
     model.load_state_dict(fitting, strict=False)
+
+
+def _as_members(given: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """``given`` with the names that its cloud tail has as a member of the ensemble in ``own``."""
+    tail = {k.removeprefix(CLOUD): v for k, v in given.items() if k.startswith(CLOUD)}
+    places = {k.removeprefix(CLOUD).split(".")[1] for k in own if k.startswith(f"{CLOUD}members.")}
+    if any(name.startswith("members.") for name in tail):
+        return given
+    for place in sorted(places):
+        named = {f"{CLOUD}members.{place}.{name}": tensor for name, tensor in tail.items()}
+        if named and all(k in own and own[k].shape == v.shape for k, v in named.items()):
+            return given | named
+    return given
 
 
 def _fitted(given: Tensor, own: Tensor) -> Tensor:

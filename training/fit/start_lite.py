@@ -1,4 +1,4 @@
-"""A good first ``LiteTail``: with the middle blocks of a trained teacher."""
+"""A good first ``LiteTail``: with the blocks of a trained teacher."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ _PARTS = {
 
 @torch.no_grad()
 def start_lite(model: SplitModel, teacher: Teacher, views: Tensor) -> None:
-    """Give the cloud tail the teacher's blocks, and the decoder that brings latents nearest to the
-    teacher's maps in the mean square. ``views`` ``(N, 1, 224, 224)`` are what to fit it on."""
-    tail = model.cloud_tail
-    assert isinstance(tail, LiteTail)
-    tail.blocks.load_state_dict(blocks_of(teacher))
+    """Give the cloud tail, or its member of this kind, the teacher's blocks, and the decoder that
+    brings latents nearest to the teacher's maps in the mean square.
+
+    ``views`` ``(N, 1, H, W)`` in 0..255 are what the decoder is fitted on.
+    """
+    tail = next(one for one in model.cloud_tail.modules() if isinstance(one, LiteTail))
+    tail.blocks.load_state_dict(blocks_of(teacher, len(tail.blocks)))
     wanted = maps_before(teacher, views).permute(0, 2, 3, 1).reshape(-1, LITE_CHANNELS).double()
     fit_decoder(model, tail.decoder, wanted / even_attention(tail.attention), views)
 
 
-def blocks_of(teacher: Teacher) -> dict[str, Tensor]:
-    """The teacher's middle blocks, by the names that a ``LiteTail`` has for them."""
+def blocks_of(teacher: Teacher, count: int = len(BLOCKS)) -> dict[str, Tensor]:
+    """The teacher's ``count`` blocks from the fourth on, named as in a ``LiteTail``."""
     found = {}
-    for place in range(len(BLOCKS)):
+    for place in range(count):
         for name, tensor in teacher.net._blocks[FIRST_BLOCK + place].state_dict().items():
             part, rest = name.split(".", 1)
             found[f"{place}.{_PARTS[part]}.{rest}"] = tensor

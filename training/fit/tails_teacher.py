@@ -36,6 +36,26 @@ def _probabilities(logits: Tensor) -> Tensor:
     return torch.cat([one.softmax(dim=1) for one in parts], dim=1)
 
 
+class MeanTeacher(nn.Module):
+    """Several teachers of the same label sets -> logarithms ``(N, 7 L)`` of their mean
+    probabilities."""
+
+    def __init__(self, teachers: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.teachers = nn.ModuleList(teachers)
+
+    def forward(self, views: Tensor) -> Tensor:
+        """See the class."""
+        answers = torch.stack([_probabilities(teacher(views)) for teacher in self.teachers])
+        return answers.mean(dim=0).clamp(min=1e-12).log()
+
+
+def mean_teacher(checkpoints: Sequence[Path]) -> nn.Module:
+    """The teachers of several checkpoints as one; see ``teacher_of``."""
+    teachers = [teacher_of(one) for one in checkpoints]
+    return teachers[0] if len(teachers) == 1 else MeanTeacher(teachers)
+
+
 def teacher_of(checkpoint: Path) -> nn.Module:
     """The teacher in a checkpoint of ``training.fit.teacher`` or of a split model, not to be
     trained.

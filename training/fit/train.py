@@ -35,7 +35,9 @@ from training.fit.decay import decay_groups
 from training.fit.rate_control import RATE_SHARES, RateControl
 from training.fit.start_cloud import start_cloud
 from training.fit.start_decoder import follow_local
-from training.fit.tails_teacher import teacher_of
+from training.fit.start_lite import start_lite
+from training.fit.tails_teacher import MeanTeacher, mean_teacher
+from training.fit.teacher import Teacher
 from training.models.bottleneck import DEFAULT_RATE
 from training.models.split_model import SplitModel
 from training.recipe import Recipe, Stage, read_recipe
@@ -62,7 +64,10 @@ class Trainer:
             self._start_from(checkpoints.parent / recipe.start_from / CHECKPOINT)
         self.teacher = None
         if recipe.teacher:
-            teacher = teacher_of(checkpoints.parent / recipe.teacher / CHECKPOINT).to(device)
+            runs = recipe.teacher.split("+")
+            teacher = mean_teacher([checkpoints.parent / run / CHECKPOINT for run in runs]).to(
+                device
+            )
             self.teacher = teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = Average(model, recipe.average)
         self.optimiser = torch.optim.AdamW(
@@ -154,7 +159,11 @@ class Trainer:
         return flat.view(len(flat), -1, self.recipe.model.classes)
 
     def _cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """In nats, the label sets weighed as the recipe says; both ``(N, 7 L)``."""
+        """In nats, the label sets weighed as the recipe says; both ``(N, 7 L)``. The sum over the
+        members where the logits are an ensemble's ``(M N, 7 L)``."""
+        if len(logits) > len(targets):
+            parts = logits.split(len(targets))
+            return torch.stack([self._cross_entropy(one, targets) for one in parts]).sum()
         answers = self._by_label_set(logits).log_softmax(dim=2)
         by_set = -(self._by_label_set(targets) * answers).sum(dim=2).mean(dim=0)
         return (by_set * by_set.new_tensor(self.recipe.weights)).sum()
@@ -171,7 +180,18 @@ class Trainer:
                 self._refit_statistics(stage, pictures, order)
         if stage.follow_local:
             follow_local(self.model, enlarge(pictures[order[:256]], stage.size))
+        if stage.start_lite:
+            start_lite(
+                self.model, self._blocks_teacher(), enlarge(pictures[order[:512]], stage.size)
+            )
         self.average = Average(self.model, self.recipe.average)
+
+    def _blocks_teacher(self) -> Teacher:
+        several = self.teacher.teachers if isinstance(self.teacher, MeanTeacher) else [self.teacher]
+        for teacher in several:
+            if isinstance(teacher, Teacher):
+                return teacher
+        raise ValueError("start_lite takes the blocks of a teacher of training.fit.teacher")
 
     @torch.no_grad()
     def _refit_statistics(self, stage: Stage, pictures: Tensor, order: Tensor) -> None:

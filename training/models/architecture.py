@@ -10,7 +10,7 @@ from training.models.split_model import SplitConfig
 CLOUD = "cloud_tail."
 _CLASSIFIER = "classifier.weight"
 _STEM = "head.stem.conv1.0.weight"
-_BY_PART = {"blocks.": "lite", "residuals.": "residual"}
+_BY_PART = {"blocks.": "lite", "residuals.": "residual", "members.": "ensemble"}
 
 
 def config_of(

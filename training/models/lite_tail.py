@@ -17,13 +17,14 @@ LITE_CHANNELS = 24
 _EXPAND = 6
 # Channels, kernel and stride of blocks 3 to 13. Before them the network's maps have 28x28 places,
 # as the latent has; those after them hold a third of its parameters, and would make head and tail
-# larger than 2 M.
+# larger than 2 M; a ``whole`` tail has them, up to the network's last convolution.
 BLOCKS = (
     (40, 5, 2), (40, 5, 1),
     (80, 3, 2), (80, 3, 1), (80, 3, 1),
     (112, 5, 1), (112, 5, 1), (112, 5, 1),
     (192, 5, 2), (192, 5, 1), (192, 5, 1),
 )  # fmt: skip
+LAST_BLOCKS = ((192, 5, 1), (320, 3, 1))
 # A block is left out this often in training, the last of the network; earlier ones less.
 _DROP_PATH, _NETWORK_BLOCKS, FIRST_BLOCK = 0.1, 16, 3
 _DROPOUT = 0.3
@@ -86,16 +87,17 @@ class LiteTail(nn.Module):
     ``attention`` works on maps ``(N, 24, H, W)``.
     """
 
-    def __init__(self, attention: nn.Sequential, outputs: int) -> None:
+    def __init__(self, attention: nn.Sequential, outputs: int, whole: bool = False) -> None:
         super().__init__()
+        blocks = BLOCKS + LAST_BLOCKS if whole else BLOCKS
         self.decoder = Decoder(LITE_CHANNELS)
         self.attention = attention
-        channels = (LITE_CHANNELS, *(c_out for c_out, _, _ in BLOCKS))
+        channels = (LITE_CHANNELS, *(c_out for c_out, _, _ in blocks))
         self.blocks = nn.Sequential(*(
             InvertedResidual(
-                channels[i], *BLOCKS[i], _DROP_PATH * (FIRST_BLOCK + i) / _NETWORK_BLOCKS
+                channels[i], *blocks[i], _DROP_PATH * (FIRST_BLOCK + i) / _NETWORK_BLOCKS
             )
-            for i in range(len(BLOCKS))
+            for i in range(len(blocks))
         ))  # fmt: skip
         self.dropout = nn.Dropout(_DROPOUT)
         self.classifier = nn.Linear(channels[-1], outputs)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from shared.labels import LabelSet
 from training.models.asp import ASP, parse_directions
 from training.models.bottleneck import DEFAULT_RATE, Decoder, Encoder, Gains, Prior
+from training.models.ensemble import Ensemble
 from training.models.lite_tail import LITE_CHANNELS, LiteTail
 from training.models.residual_tail import WIDTHS, ResidualTail
 from training.models.sfp import SFP, check_transform
@@ -25,7 +26,7 @@ from training.models.shufflenet_v2 import STAGE2_CHANNELS, Stem, Trunk
 from training.models.small_stem import SmallStem
 
 MODULES = ("none", "asp", "sfp", "asp+sfp", "sfp+asp", "sfp-energy", "asp+sfp-energy")
-CLOUD_TAILS = ("shufflenet", "lite", "residual")
+CLOUD_TAILS = ("shufflenet", "lite", "residual", "ensemble")
 STEMS = ("paper", "small")
 LABEL_SETS = tuple(one.value for one in LabelSet)
 PIXEL_MEAN, PIXEL_STD = 127.5, 63.75
@@ -36,8 +37,9 @@ class SplitConfig:
     """Options of one split model.
 
     ``cloud`` says what comes after the attention in the cloud: ShuffleNetV2's remaining stages as
-    in paper 001, the blocks of a ``LiteTail``, or those of a ``ResidualTail``. ``stem`` is
-    ShuffleNetV2's as in the paper, or a ``SmallStem``. A tail answers each of ``label_sets`` from
+    in paper 001, the blocks of a ``LiteTail``, those of a ``ResidualTail``, or the ``Ensemble`` of
+    a whole ``LiteTail`` and a ``ResidualTail``, without attention. ``stem`` is ShuffleNetV2's as in
+    the paper, or a ``SmallStem``. A tail answers each of ``label_sets`` from
     one trunk: its logits are ``(N, 7 L)``, one label set after the other.
 
     Raises:
@@ -65,6 +67,10 @@ class SplitConfig:
             raise ValueError(f"stem is one of {', '.join(STEMS)}, not {self.stem!r}")
         if not self.label_sets or not set(self.label_sets) <= set(LABEL_SETS):
             raise ValueError(f"label_sets are of {', '.join(LABEL_SETS)}, not {self.label_sets}")
+        if self.cloud == "ensemble" and self.modules != "none":
+            raise ValueError(
+                f"cloud ensemble has no attention: modules are none, not {self.modules}"
+            )
         parse_directions(self.directions)
         check_transform(self.wavelet, self.level)
 
@@ -136,8 +142,11 @@ class CloudTail(nn.Module):
         return logits
 
 
-def cloud_tail(config: SplitConfig) -> CloudTail | LiteTail | ResidualTail:
+def cloud_tail(config: SplitConfig) -> CloudTail | LiteTail | ResidualTail | Ensemble:
     """The cloud tail that ``config`` names."""
+    if config.cloud == "ensemble":
+        lite = LiteTail(nn.Sequential(), config.outputs, whole=True)
+        return Ensemble([lite, ResidualTail(nn.Sequential(), config.outputs)], mirrored=True)
     if config.cloud == "lite":
         return LiteTail(attention(config, LITE_CHANNELS), config.outputs)
     if config.cloud == "residual":
