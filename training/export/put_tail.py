@@ -89,7 +89,7 @@ def check_heads(folder: Path, runs: Sequence[str], models: Sequence[SplitModel])
 
 def begun_with(model: SplitModel) -> str:
     """What else the cloud tail has in it, for its origin."""
-    if model.config.cloud == "lite":
+    if model.config.cloud in ("lite", "ensemble"):
         return f" (begun with {NETWORK}'s weights of ImageNet)"
     return ""
 

@@ -26,7 +26,7 @@ def test_an_ensemble_averages_probabilities() -> None:
             return self.logits
 
     rest = [0.0] * 5
-    both = Ensemble([Fixed([0.9, 0.1, *rest]), Fixed([0.2, 0.8, *rest])])(torch.zeros(1))
+    both = Ensemble([Fixed([0.9, 0.1, *rest]), Fixed([0.2, 0.8, *rest])]).eval()(torch.zeros(1))
     torch.testing.assert_close(both.exp(), torch.tensor([[0.55, 0.45, *rest]]), atol=1e-6, rtol=0)
 
 
@@ -93,7 +93,7 @@ def test_an_ensemble_answers_both_label_sets(
     folder = Path(shutil.copytree(crowd_weights_folder, tmp_path / crowd_weights_folder.name))
     torch.manual_seed(5)
     other = CloudTail(crowd_model.config).eval()
-    both = Ensemble([crowd_model.cloud_tail, other])
+    both = Ensemble([crowd_model.cloud_tail, other]).eval()
     put_tail(folder, LARGE_TAIL, both, "two runs", crowd_model.config.label_sets)
     weights = Weights(folder)
     assert weights.tail(LARGE_TAIL, 1).label_sets == tuple(LabelSet)  # passes its golden check

@@ -8,9 +8,23 @@ from training.data.augment import enlarge
 from training.fit.start_lite import blocks_of, maps_before, start_lite
 from training.fit.teacher import Teacher
 from training.models.bottleneck import DEFAULT_RATE
+from training.models.ensemble import Ensemble
 from training.models.split_model import SplitConfig, SplitModel
 
 pytest.importorskip("efficientnet_lite_pytorch", reason="the extra `teacher` is not installed")
+
+
+def test_the_member_of_an_ensemble_gets_the_last_blocks_too() -> None:
+    config = SplitConfig(cloud="ensemble", modules="none", stem="small")
+    model, teacher = SplitModel(config), Teacher().eval()
+    start_lite(model, teacher, enlarge(torch.from_numpy(made_faces(4).pictures), 112))
+    assert isinstance(model.cloud_tail, Ensemble)
+    lite = model.cloud_tail.members[0].eval()
+    expected = maps = torch.randn(2, 24, 28, 28)
+    with torch.no_grad():
+        for block in teacher.net._blocks[3:]:
+            expected = block(expected)
+        torch.testing.assert_close(lite.blocks(maps), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_it_begins_as_what_its_teacher_makes_of_the_latents() -> None:

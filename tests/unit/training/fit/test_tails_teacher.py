@@ -7,7 +7,12 @@ import torch
 
 from tests.unit.training.faces import made_faces
 from training.data.augment import enlarge
-from training.fit.tails_teacher import TailsTeacher, load_split_model, teacher_of
+from training.fit.tails_teacher import (
+    TailsTeacher,
+    load_split_model,
+    mean_teacher,
+    teacher_of,
+)
 from training.models.split_model import SplitConfig, SplitModel
 
 VIEWS = enlarge(torch.from_numpy(made_faces(4).pictures), 224)
@@ -52,9 +57,22 @@ def test_each_label_set_is_taught_on_its_own(crowd_model: SplitModel) -> None:
         torch.testing.assert_close(logits[:, rows].exp(), mean, atol=1e-5, rtol=1e-5)
 
 
+def test_of_several_teachers_the_mean_teaches(split_model: SplitModel, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    other = SplitModel(split_model.config).eval()
+    paths = [tmp_path / name / "last.pt" for name in ("a", "b")]
+    for path, model in zip(paths, (split_model, other), strict=True):
+        path.parent.mkdir()
+        torch.save({"model": model.state_dict()}, path)
+    with torch.no_grad():
+        mean = sum(teacher_of(path)(VIEWS).exp() for path in paths) / 2
+        torch.testing.assert_close(mean_teacher(paths)(VIEWS).exp(), mean, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     "config",
     [
+        SplitConfig(cloud="ensemble", stem="small", modules="none"),
         SplitConfig(cloud="residual", stem="small", label_sets=("crowd", "fer2013")),
         SplitConfig(cloud="lite", modules="none"),
     ],

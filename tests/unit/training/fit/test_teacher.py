@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from shared.labels import LabelSet
 from tests.unit.training.faces import made_faces
+from training.data.datasets import Faces
+from training.data.judged import Judged
 from training.fit import teacher
 
 
@@ -15,7 +18,7 @@ def test_without_its_packages_it_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
-    monkeypatch.setattr(teacher, "load_fer2013", lambda data, usage: made_faces(40))
+    monkeypatch.setattr(teacher, "parts", lambda *_: (Judged.by_fer2013(made_faces(40)), {}, 0))
     (tmp_path / "fer2013.csv").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["teacher", "--data", "fer2013.csv"])
@@ -24,12 +27,20 @@ def test_without_its_packages_it_says_what_to_install(
     assert "install the extra `teacher`" in capsys.readouterr().err
 
 
+def both(faces: Faces) -> Judged:
+    """With a crowd that votes as FER2013's labels say."""
+    judged = Judged.by_fer2013(faces)
+    judged.targets[LabelSet.CROWD] = judged.targets[LabelSet.FER2013]
+    judged.labels[LabelSet.CROWD] = judged.labels[LabelSet.FER2013]
+    return judged
+
+
 class Small(torch.nn.Module):
     """Stands for the network."""
 
-    def __init__(self) -> None:
+    def __init__(self, label_sets: int) -> None:
         super().__init__()
-        self.linear = torch.nn.Linear(16, 7)
+        self.linear = torch.nn.Linear(16, 7 * label_sets)
 
     def forward(self, views: torch.Tensor) -> torch.Tensor:
         pooled = torch.nn.functional.adaptive_avg_pool2d(views / 255, 4)
@@ -42,11 +53,11 @@ def test_a_run_goes_on_after_its_last_whole_epoch_as_if_nothing_had_been(
     monkeypatch.setattr(teacher, "Teacher", Small)
     monkeypatch.setattr(teacher, "BATCH", 8)
     monkeypatch.chdir(tmp_path)
-    train, held_out = made_faces(26), {"holdout": made_faces(10, 1)}
+    train, held_out = both(made_faces(26)), {"holdout": both(made_faces(10, 1))}
     teacher.fit(train, held_out, "whole", 3)
     epochs, measure = [], teacher.accuracy
 
-    def until_the_second(*arguments: object) -> float:
+    def until_the_second(*arguments: object) -> dict[str, float]:
         epochs.append(1)
         if len(epochs) == 3:
             raise KeyboardInterrupt
@@ -65,6 +76,8 @@ def test_a_run_goes_on_after_its_last_whole_epoch_as_if_nothing_had_been(
     losses = [[json.loads(line)["loss"] for line in log.splitlines()] for log in logs]
     assert losses[0] == losses[1]
     assert len(losses[0]) == 3
+    row = json.loads(logs[0].splitlines()[-1])
+    assert sorted(row["holdout"]) == ["teacher_crowd", "teacher_fer2013"]
 
 
 def test_it_takes_views_of_any_size_and_answers_the_same_in_a_batch() -> None:
