@@ -1,10 +1,9 @@
-"""What most tests need: weights that were exported by the real exporter, and a face."""
+"""What most tests need: weights, and a face. Those that need torch are in ``exported_weights``, so
+that the device's tests run where there is none."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
+import importlib.util
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,137 +11,16 @@ from typing import Any
 import hypothesis
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 import shared.weights
-from shared.codec.entropy import EntropyTables
-from shared.vision.crop import enlarge_crop
 from tests.manifests import edit_manifest, set_figures
-from training.models.split_model import SplitConfig, SplitModel
 
-# The networks here are small; threads that wait for each other only slow a busy machine down.
-torch.set_num_threads(1)
+pytest_plugins = ["tests.exported_weights"] if importlib.util.find_spec("torch") else []
 
-# Nor does a test measure time: on a busy machine any example may take long.
+# A test does not measure time: on a busy machine any example may take long.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
-
-OTHER_FINGERPRINT, CODED_FINGERPRINT = "0123456789abcdef", "fedcba9876543210"
-# How common the classes were in the training of ``crowd_weights_folder``.
-CROWD_PRIORS = {
-    "crowd": [0.1, 0.01, 0.04, 0.3, 0.35, 0.1, 0.1],
-    "fer2013": [0.14, 0.02, 0.14, 0.25, 0.17, 0.17, 0.11],
-}
-
-
-@pytest.fixture(scope="session")
-def split_model() -> SplitModel:
-    """An untrained model whose batch statistics and latents have a sane range."""
-    from training.fit.start_cloud import start_cloud
-
-    torch.manual_seed(0)
-    model = SplitModel()
-    rng = np.random.default_rng(0)
-    crops = np.stack([enlarge_crop(p) for p in rng.integers(0, 256, (8, 48, 48), dtype=np.uint8)])
-    pictures = torch.from_numpy(crops)[:, None].float()
-    norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-    with torch.no_grad():
-        for _ in range(2):  # the second time with the bottleneck and trunk that start_cloud made
-            for norm in norms:
-                norm.reset_running_stats()
-                norm.momentum = None
-            model.train()
-            model(pictures)
-            start_cloud(model, pictures[:4])
-    return model.eval()
-
-
-@pytest.fixture(scope="session")
-def weights_folder(split_model: SplitModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of weights as ``training.export`` writes it; read only, it is shared."""
-    from training.export.export import write_weights
-
-    # torch's exporter logs thousands of lines, which would bury a failing test's own.
-    logging.disable(logging.WARNING)
-    try:
-        return write_weights(split_model, tmp_path_factory.mktemp("weights"), {"data": "none"})
-    finally:
-        logging.disable(logging.NOTSET)
-
-
-@pytest.fixture(scope="session")
-def crowd_model(split_model: SplitModel) -> SplitModel:
-    """``split_model`` with tails of both label sets: ``fer2013`` answers as before, ``crowd``
-    otherwise."""
-    model = SplitModel(SplitConfig(label_sets=("crowd", "fer2013"))).eval()
-    state = dict(split_model.state_dict())
-    for name in ("local_tail.classifier", "cloud_tail.trunk.classifier"):
-        weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
-        state[f"{name}.weight"] = torch.cat((weight.roll(1, 0), weight))
-        state[f"{name}.bias"] = torch.cat((bias.roll(1, 0) + 0.1 * torch.arange(7), bias))
-    model.load_state_dict(state)
-    return model
-
-
-@pytest.fixture(scope="session")
-def crowd_weights_folder(
-    crowd_model: SplitModel, tmp_path_factory: pytest.TempPathFactory
-) -> Path:  # fmt: skip
-    """``weights_folder`` with tails of both label sets, behind the same head, so that their
-    fingerprint is the same; they say how common the classes were in training."""
-    from training.export.export import write_weights
-
-    logging.disable(logging.WARNING)
-    try:
-        folder = write_weights(crowd_model, tmp_path_factory.mktemp("crowd"), {"data": "none"})
-    finally:
-        logging.disable(logging.NOTSET)
-
-    def calibrated(manifest: dict[str, Any]) -> None:
-        manifest["priors"] = CROWD_PRIORS
-        for tail in manifest["tails"].values():
-            tail["answers"] = {"crowd": {"temperature": 0.5}, "fer2013": {"temperature": 1.0}}
-
-    edit_manifest(folder, calibrated)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def other_weights_folder(weights_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same weights under another fingerprint."""
-    folder = tmp_path_factory.mktemp("other") / OTHER_FINGERPRINT
-    return _copied(weights_folder, folder, {})
-
-
-@pytest.fixture(scope="session")
-def entropy_tables() -> EntropyTables:
-    """Tables for noise of three widths, one a rate of ``split_model``."""
-    from training.export.entropy import fit_tables
-
-    rng = np.random.default_rng(0)
-    noise = [rng.laplace(0, width, (6, 8, 28, 28)) for width in (0.6, 0.4, 0.25)]
-    return fit_tables([(128 + np.rint(z).clip(-15, 15)).astype(np.uint8) for z in noise], 15)
-
-
-@pytest.fixture(scope="session")
-def coded_weights_folder(
-    weights_folder: Path, entropy_tables: EntropyTables, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """The same weights with the tables of an entropy code, and so under another fingerprint."""
-    folder, data = tmp_path_factory.mktemp("coded") / CODED_FINGERPRINT, entropy_tables.to_bytes()
-    entry = {"file": "entropy.bin", "sha256": hashlib.sha256(data).hexdigest()}
-    _copied(weights_folder, folder, {"entropy": entry})
-    (folder / "entropy.bin").write_bytes(data)
-    return folder
-
-
-def _copied(weights: Path, folder: Path, changed: dict[str, Any]) -> Path:
-    shutil.copytree(weights, folder)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest |= {"fingerprint": folder.name, **changed}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -168,12 +46,6 @@ def better_server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     edit_manifest(folder, better)
     return folder
-
-
-@pytest.fixture
-def weights_copy(weights_folder: Path, tmp_path: Path) -> Path:
-    """A copy of the weights that a test may damage."""
-    return Path(shutil.copytree(weights_folder, tmp_path / weights_folder.name))
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ from shared.labels import LabelSet
 from shared.prior import DEFAULT_PRIOR, Prior, balanced
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.weights import Weights, shipped_folders
-from tests.conftest import CROWD_PRIORS
+from tests.exported_weights import CROWD_PRIORS
 from tests.integration.cloud_process import CloudProcess
 from tests.unit.cloud_server.pictures.made_pictures import encoded
 

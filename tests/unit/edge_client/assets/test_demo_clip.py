@@ -3,14 +3,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
-from skimage.data import astronaut
 
-from edge_client.assets import make_demo
-from edge_client.assets.make_demo import PHASES, SIZE
 from edge_client.sources.open import open_source
 from shared.contracts import Limits
 from shared.vision.crop import to_grey
 from shared.vision.detection import FaceDetector
+
+pytest.importorskip("skimage", reason="the clip is drawn from a photograph of scikit-image")
+
+from edge_client.assets import make_demo
+from edge_client.assets.make_demo import PHASES, SIZE
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def test_the_clip_has_the_faces_it_promises(
 
 
 def test_the_bundled_clip_is_what_the_script_draws() -> None:
-    photograph = astronaut()  # type: ignore[no-untyped-call]  # it publishes no types
+    photograph = make_demo.astronaut()  # type: ignore[no-untyped-call]  # it publishes no types
     margin = make_demo._MARGIN
     around = ((margin, margin), (margin, margin), (0, 0))
     stage = Image.fromarray(np.pad(photograph, around, mode="reflect"))
