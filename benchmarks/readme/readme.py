@@ -1,7 +1,8 @@
-"""Measure again what the README says: ``python -m benchmarks readme --data PATH --votes FILE``.
+"""Measure again what the README and docs/figures.md say:
+``python -m benchmarks readme --data PATH --votes FILE``.
 
-Runs the benchmarks and the demo and writes their figures between the README's markers, so that no
-figure there is older than the weights. Parts can be named.
+Runs the benchmarks and the demo and writes their figures between the markers of the page that has
+them, so that no figure there is older than the weights. Parts can be named.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from benchmarks.readme import serving as readme_serving
 from shared.whole_file import write_whole
 from training.data.votes import VOTES_VARIABLE
 
-README = Path("README.md")
+PAGES = (Path("README.md"), Path("docs/figures.md"))
 DEMO_PICTURE = Path("docs/demo.png")
 PICTURE_PX = 1000
 
@@ -116,8 +117,26 @@ def replaced(text: str, part: str, figures: str) -> str:
     pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.S)
     text, count = pattern.subn(lambda _: f"{begin}\n{figures}\n{end}", text)
     if count != 1:
-        raise ValueError(f"{README} has the markers of {part!r} {count} times")
+        raise ValueError(f"the page has the markers of {part!r} {count} times")
     return text
+
+
+def page_of(part: str) -> Path:
+    """The page with the markers of a part.
+
+    Raises:
+        ValueError: not one page has them.
+    """
+    pages = [page for page in PAGES if f"<!-- {part} -->" in page.read_text()]
+    if len(pages) != 1:
+        raise ValueError(f"{len(pages)} of {', '.join(map(str, PAGES))} have the part {part!r}")
+    return pages[0]
+
+
+def linked_from(page: Path, figures: str) -> str:
+    """``figures``, whose links start at the root, with links that start at ``page``."""
+    folder = f"{page.parent.as_posix()}/"
+    return figures if folder == "./" else figures.replace(f"]({folder}", "](")
 
 
 PARTS: dict[str, Callable[[str | None], str]] = {
@@ -145,7 +164,9 @@ def main() -> int:
         except subprocess.CalledProcessError as error:
             print(f"readme: {part}: exit code {error.returncode}", file=sys.stderr)
             return 1
-        write_whole(README, replaced(README.read_text(), part, figures).encode())
+        page = page_of(part)
+        text = replaced(page.read_text(), part, linked_from(page, figures))
+        write_whole(page, text.encode())
         print(figures)
     return 0
 

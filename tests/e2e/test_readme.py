@@ -1,4 +1,4 @@
-"""The README's examples do what they say, against a real server."""
+"""The examples of README and docs do what they say, against a real server."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from shared.labels import LABELS
 from tests.processes import Server
 
 ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text()
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
+PAGES = {"edge": ROOT / "README.md", "grpc": ROOT / "docs/grpc.md"}
+PYTHON = [re.findall(r"```python\n(.*?)```", page.read_text(), re.S) for page in PAGES.values()]
 
 
-@pytest.mark.parametrize("example", PYTHON, ids=["edge", "grpc"])
+@pytest.mark.parametrize("example", [one for (one,) in PYTHON], ids=list(PAGES))
 def test_python_examples(
     example: str, weights_folder: Path, astronaut: NDArray[np.uint8], tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path as PagePath
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,9 +30,15 @@ def test_missing_markers_are_an_error() -> None:
 
 
 @pytest.mark.parametrize("part", readme.PARTS)
-def test_the_readme_has_a_place_for_each(part: str) -> None:
-    text = readme.README.read_text()
+def test_one_page_has_a_place_for_each(part: str) -> None:
+    text = readme.page_of(part).read_text()
     assert readme.replaced(text, part, "figures") != text
+
+
+def test_links_are_written_as_the_page_needs_them() -> None:
+    figures = "![plot](docs/plot.png)"
+    assert readme.linked_from(PagePath("README.md"), figures) == figures
+    assert readme.linked_from(PagePath("docs/figures.md"), figures) == "![plot](plot.png)"
 
 
 CHANGE = {"difference": -0.01, "interval_95": [-0.02, 0.001]}
