@@ -6,6 +6,7 @@
 # make lock   write requirements/*.txt from pyproject.toml
 # make model-card DATA=fer2013.zip VOTES=ferplus.csv   measure the default weights, write
 #             docs/model-card.md; weights of FER2013's label alone need no VOTES
+# make figures  README, docs/figures.md and their pictures from benchmarks/results; measures nothing
 # make images   the container images of both sides
 #
 # SPLITFER_TORCH        the torch to install for development (default: see TORCH below)
@@ -17,7 +18,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PROTOS := splitfer/v1/splitfer.proto inference/grpc_inference.proto onnx_subset/external_data.proto
 
-.PHONY: demo test chaos check stubs lock format model-card images clean
+.PHONY: demo test chaos check stubs lock format model-card figures images clean
 
 demo: .venv/.run
 	$(BIN)/python -m benchmarks demo --out demo-out
@@ -49,6 +50,9 @@ lock: .venv/.dev
 # Where DATA and VOTES are not given, SPLITFER_DATA and SPLITFER_VOTES say where they are.
 model-card: .venv/.dev
 	$(BIN)/python -m benchmarks model_card $(if $(DATA),--data "$(DATA)") $(if $(VOTES),--votes "$(VOTES)")
+
+figures: .venv/.dev
+	$(BIN)/python -m benchmarks readme --kept
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'

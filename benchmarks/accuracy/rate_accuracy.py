@@ -103,7 +103,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     }  # fmt: skip
     if arguments.plot:
         title = f"{arguments.usage}, {len(faces):,} faces, labels {label_set}, tail {paths.tail}"
-        draw(points, title, arguments.plot)
+        draw(result["points"], title, arguments.plot)
     return result
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.accuracy.rate_curve import Point, hull
+from benchmarks.accuracy.rate_curve import hull
 from training.study.figure_file import save_figure
 
 # Ours stands out; floats and raw bytes are there for reference.
@@ -22,8 +22,9 @@ _TICKS = (100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000)
 LABELS = {"rate": "latent, entropy coded", "raw": "latent, raw"}
 
 
-def draw(points: list[Point], title: str, target: Path) -> None:
-    """Every point, and the hull of each kind as a line, as a PNG."""
+def draw(points: list[dict[str, Any]], title: str, target: Path) -> None:
+    """Every point, and the hull of each kind as a line, as a PNG. A point has ``kind``, ``name``,
+    ``bytes_mean`` and ``accuracy``."""
     import matplotlib
 
     matplotlib.use("Agg")  # no screen is needed
@@ -31,11 +32,11 @@ def draw(points: list[Point], title: str, target: Path) -> None:
 
     figure, axes = plt.subplots(figsize=(9, 6), layout="constrained")
     for kind, style in _STYLES.items():
-        own = [point for point in points if point.kind == kind]
+        own = [point for point in points if point["kind"] == kind]
         if not own:
             continue
-        sent = np.array([point.bytes_mean for point in own])
-        accuracy = np.array([point.accuracy for point in own])
+        sent = np.array([point["bytes_mean"] for point in own])
+        accuracy = np.array([point["accuracy"] for point in own])
         raw = kind == "raw"
         places = np.arange(len(own)) if raw else hull(sent, accuracy)
         line = "none" if raw else "-"
@@ -45,7 +46,7 @@ def draw(points: list[Point], title: str, target: Path) -> None:
         if kind in LABELS:
             for point in own:
                 axes.annotate(
-                    point.name, (point.bytes_mean, 100 * point.accuracy), fontsize=8,
+                    point["name"], (point["bytes_mean"], 100 * point["accuracy"]), fontsize=8,
                     xytext=(5, -11), textcoords="offset points",
                 )  # fmt: skip
     axes.set(xscale="log", xlabel="mean bytes a face", ylabel="accuracy, %", title=title)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-from typing import Any
 
 
 def paragraphs(*parts: str) -> str:
@@ -33,9 +31,3 @@ def run(module: str, *arguments: str) -> str:
     """
     command = [sys.executable, "-m", module, *arguments]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-
-
-def run_json(module: str, *arguments: str) -> dict[str, Any]:
-    """What ``python -m module --json`` prints."""
-    found: dict[str, Any] = json.loads(run(module, *arguments, "--json"))
-    return found

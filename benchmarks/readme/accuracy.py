@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from benchmarks.accuracy import calibration as calibration_figures
+from benchmarks.accuracy.accuracy import draw_by_entropy
 from benchmarks.accuracy.paths import TOGETHER
+from benchmarks.accuracy.rate_plot import draw as draw_rates
 from benchmarks.common.bootstrap import points
-from benchmarks.common.markdown import paragraphs, run_json, table
+from benchmarks.common.markdown import paragraphs, table
+from benchmarks.readme.results import run_json
 from shared.contracts import Path as AnswerPath
 from shared.labels import LabelSet
 from shared.weights import Weights, default_folder
@@ -20,8 +24,8 @@ _PAPER = {"cloud": "63.26 % (full model)", "local": "60.25 % (backbone only)"}
 
 def accuracy(data: str | None) -> str:
     """Accuracy by both label sets and bytes, by path, rate and tail, beside the paper's."""
-    options = [*_data(data), "--plot", str(AGREEMENT_PICTURE)]
-    found = run_json("benchmarks.accuracy.accuracy", *options, "--rate", "all")
+    found = run_json("benchmarks.accuracy.accuracy", *_data(data), "--rate", "all")
+    draw_by_entropy(found["paths"], AGREEMENT_PICTURE)
     rows = [_row(f"`{name}`", row, _PAPER.get(name, "")) for name, row in found["paths"].items()]
     manifest = Weights(default_folder()).manifest
     for name, tail in manifest.tails.items():
@@ -58,7 +62,9 @@ def accuracy(data: str | None) -> str:
 
 def rate(data: str | None) -> str:
     """Accuracy against bytes: every form of the latent, and pictures at equal accuracy."""
-    found = run_json("benchmarks.accuracy.rate_accuracy", *_data(data), "--plot", str(RATE_PICTURE))
+    found = run_json("benchmarks.accuracy.rate_accuracy", *_data(data))
+    title = "{usage}, {n:,} faces, labels {labels}, tail {tail}".format(**found)
+    draw_rates(found["points"], title, RATE_PICTURE)
     latents = [
         [f"latent, {'' if row['kind'] == 'rate' else 'raw, '}{row['name']}",
          f"{row['bytes_mean']:,.0f}", f"{row['accuracy']:.2%}"]
@@ -104,10 +110,8 @@ def detector(data: str | None) -> str:
 
 def calibration(data: str | None) -> str:
     """Expected calibration error, and accuracy over the surest answers."""
-    found = run_json(
-        "benchmarks.accuracy.accuracy", *_data(data), "--rate", "all", "--calibration",
-        "--plot", str(CALIBRATION_PICTURE),
-    )  # fmt: skip
+    found = run_json("benchmarks.accuracy.accuracy", *_data(data), "--rate", "all", "--calibration")
+    calibration_figures.draw(found["calibration"], CALIBRATION_PICTURE)
     rows = [
         [f"`{name}`", f"{row['ece']:.3f}", f"{row['ece_adaptive']:.3f}",
          *(f"{place['accuracy']:.1%}" for place in row["coverage"][::2])]

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from benchmarks.accuracy.cascade import draw as draw_cascade
 from benchmarks.common.machine import machine_line
-from benchmarks.common.markdown import paragraphs, run_json, table
+from benchmarks.common.markdown import paragraphs, table
+from benchmarks.link.plot import plot
 from benchmarks.link.summary import CHOOSING, by_point
+from benchmarks.readme.results import run_json
 
 LINK_PICTURE = Path("docs/link.png")
 CASCADE_PICTURE = Path("docs/cascade.png")
@@ -15,7 +18,8 @@ CASCADE_PICTURE = Path("docs/cascade.png")
 
 def link(_: str | None) -> str:
     """Latency by strategy over the small grid, and where a target is missed."""
-    found = run_json("benchmarks.link.link", "--quick", "--plot", str(LINK_PICTURE))
+    found = run_json("benchmarks.link.link", "--quick")
+    plot(found, LINK_PICTURE)
     rows = [
         _place(dict(zip(("device", "rate", "round_trip", "loss"), place, strict=True)), point)
         for place, point in by_point(found["rows"]).items()
@@ -60,9 +64,8 @@ def cascade(data: str | None) -> str:
     found = run_json(
         "benchmarks.accuracy.cascade",
         *(["--data", data] if data else []),
-        "--plot",
-        str(CASCADE_PICTURE),
     )
+    draw_cascade(found, CASCADE_PICTURE)
     rows = [
         [f"{row['threshold']:g}", f"{row['share_sent']:.0%}", f"{row['accuracy']:.2%}",
          f"{row['accuracy_at_random']:.2%}", f"{row['bytes_mean']:,.0f}"]

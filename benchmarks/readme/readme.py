@@ -2,7 +2,9 @@
 ``python -m benchmarks readme --data PATH --votes FILE``.
 
 Runs the benchmarks and the demo and writes their figures between the markers of the page that has
-them, so that no figure there is older than the weights. Parts can be named.
+them, so that no figure there is older than the weights. What was printed is kept in
+``benchmarks/results``; with ``--kept`` pages and pictures are made of that, and nothing is
+measured. Parts can be named.
 """
 
 from __future__ import annotations
@@ -15,15 +17,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 from PIL import Image
 
 from benchmarks.common.machine import machine_line
-from benchmarks.common.markdown import paragraphs, run, run_json, table
+from benchmarks.common.markdown import paragraphs, run, table
 from benchmarks.readme import accuracy as readme_accuracy
 from benchmarks.readme import link as readme_link
 from benchmarks.readme import serving as readme_serving
+from benchmarks.readme.results import keep, kept, kept_alone, measuring, run_json
 from shared.whole_file import write_whole
 from training.data.votes import VOTES_VARIABLE
 
@@ -84,10 +88,12 @@ def edge(_: str | None) -> str:
 
 def demo(_: str | None) -> str:
     """What the demo counted; its contact sheet becomes the README's picture."""
-    with tempfile.TemporaryDirectory() as folder:
-        run("benchmarks.demo.demo", "--out", folder)
-        summary = json.loads((Path(folder) / "summary.json").read_text())
-        _shrink(Path(folder) / "contact-sheet.png", DEMO_PICTURE)
+    if measuring():
+        with tempfile.TemporaryDirectory() as folder:
+            run("benchmarks.demo.demo", "--out", folder)
+            keep("demo", "make demo", json.loads((Path(folder) / "summary.json").read_text()))
+            _shrink(Path(folder) / "contact-sheet.png", DEMO_PICTURE)
+    summary = kept("demo", "make demo")
     by_path = ", ".join(f"{n} `{path}`" for path, n in summary["by_path"].items() if n)
     by_reason = ", ".join(f"{n} `{reason}`" for reason, n in summary["by_reason"].items())
     ms = summary["latency_ms"]
@@ -153,6 +159,9 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; else all")
     parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
     parser.add_argument("--votes", help="ferplus.csv or fer2013new.csv: what people said")
+    parser.add_argument(
+        "--kept", action="store_true", help="of benchmarks/results; nothing is measured"
+    )
     arguments = parser.parse_args()
     if arguments.votes:
         os.environ[VOTES_VARIABLE] = arguments.votes  # for the benchmarks that are run
@@ -160,9 +169,13 @@ def main() -> int:
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     for part in arguments.parts or PARTS:
         try:
-            figures = PARTS[part](arguments.data)
+            with kept_alone() if arguments.kept else nullcontext():
+                figures = PARTS[part](arguments.data)
         except subprocess.CalledProcessError as error:
             print(f"readme: {part}: exit code {error.returncode}", file=sys.stderr)
+            return 1
+        except ValueError as error:  # nothing was kept
+            print(f"readme: {part}: {error}", file=sys.stderr)
             return 1
         page = page_of(part)
         text = replaced(page.read_text(), part, linked_from(page, figures))

@@ -7,7 +7,9 @@ from statistics import median
 from typing import Any
 
 from benchmarks.common.machine import machine_line
-from benchmarks.common.markdown import paragraphs, run_json, table
+from benchmarks.common.markdown import paragraphs, table
+from benchmarks.readme.results import run_json
+from benchmarks.serving.plot import plot
 from benchmarks.serving.summary import peak, rounds
 
 PICTURE = Path("docs/serving.png")
@@ -15,7 +17,9 @@ PICTURE = Path("docs/serving.png")
 
 def serving(_: str | None) -> str:
     """Goodput and latency of this server and its peers, and which targets hold."""
-    return written(run_json("benchmarks.serving.serving", "--plot", str(PICTURE)))
+    found = run_json("benchmarks.serving.serving")
+    plot(found, PICTURE)
+    return written(found)
 
 
 def written(found: dict[str, Any]) -> str:
