@@ -35,6 +35,7 @@ from tqdm import tqdm
 
 from benchmarks.common.command import finish
 from benchmarks.common.machine import describe_machine
+from benchmarks.link import worth
 from benchmarks.link.rig import Rig
 from benchmarks.link.summary import point_rows, table, verdict
 from benchmarks.net.shape import Shape
@@ -206,6 +207,8 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
         from benchmarks.link.plot import plot
 
         plot(result, arguments.plot)
+    if arguments.worth:
+        worth.draw(result, arguments.worth)
     return result
 
 
@@ -247,6 +250,10 @@ def main() -> int:
     )  # fmt: skip
     parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
     parser.add_argument("--plot", type=figure_path, metavar="FILE", help="write the figure, too")
+    parser.add_argument(
+        "--worth", type=figure_path, metavar="FILE",
+        help="draw what `auto` gains and costs beside the device alone",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON")
     # Whoever ends it must not leave namespaces and processes behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -106,10 +106,7 @@ def _row(name: str, outcomes: list[Any], manifest: Manifest) -> Row:
     times_ms = np.percentile([one["ms"] for one in outcomes], shares)
     p5, p25, p50, p75, p95, p99 = (round(float(one), 2) for one in times_ms)
     ways = [_way(one, manifest) for one in outcomes]
-    answered = Counter(
-        f"{one['path']}:{one['rate']}" if one["path"] == "cloud" else str(one["path"])
-        for one in outcomes
-    )
+    answered = Counter(map(_path, outcomes))
     return {
         "strategy": name,
         "n": len(outcomes),
@@ -120,9 +117,18 @@ def _row(name: str, outcomes: list[Any], manifest: Manifest) -> Row:
         "quartiles_ms": [p25, p75],
         "accuracy": _mean([one.accuracy if one else None for one in ways]),
         "log_loss": _mean([one.log_loss if one else None for one in ways]),
+        # As the machine counts it, which is the device's divided by its factor.
+        "processor_ms": round(float(np.mean([one["processor_ms"] for one in outcomes])), 3),
         "bytes_mean": round(float(np.mean([one["sent_bytes"] for one in outcomes])), 1),
         "paths": dict(answered),
     }
+
+
+def _path(outcome: Row) -> str:
+    """Path and rate; `cloud+local` where both tails' answers were averaged."""
+    if outcome["path"] != "cloud":
+        return str(outcome["path"])
+    return f"cloud{'+local' if outcome.get('together') else ''}:{outcome['rate']}"
 
 
 def _late(outcomes: list[Any], deadline_ms: float) -> float:

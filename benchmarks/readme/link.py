@@ -8,11 +8,13 @@ from typing import Any
 from benchmarks.accuracy.cascade import draw as draw_cascade
 from benchmarks.common.machine import machine_line
 from benchmarks.common.markdown import paragraphs, table
+from benchmarks.link import worth
 from benchmarks.link.plot import plot
 from benchmarks.link.summary import CHOOSING, by_point
 from benchmarks.readme.results import run_json
 
 LINK_PICTURE = Path("docs/link.png")
+WORTH_PICTURE = Path("docs/when-the-cloud-pays.png")
 CASCADE_PICTURE = Path("docs/cascade.png")
 
 
@@ -20,6 +22,7 @@ def link(_: str | None) -> str:
     """Latency by strategy over the small grid, and where a target is missed."""
     found = run_json("benchmarks.link.link", "--quick")
     plot(found, LINK_PICTURE)
+    worth.draw(found, WORTH_PICTURE)
     rows = [
         _place(dict(zip(("device", "rate", "round_trip", "loss"), place, strict=True)), point)
         for place, point in by_point(found["rows"]).items()
@@ -39,6 +42,7 @@ def link(_: str | None) -> str:
         "not one of them); `auto` is late or worse than `local` (by log loss) at "
         f"{len(said['auto_late_or_worse'])}; `cloud` is no faster than 001's two ways at "
         f"{len(said['one_way_not_faster_than_two_way'])}.",
+        f"![What auto does by device and link, gains and costs]({WORTH_PICTURE})",
         f"![Latency against bandwidth]({LINK_PICTURE})",
         f"Measured on {machine_line(found['machine'])}.",
     )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.link import worth
 from benchmarks.link.link import DEVICES, QUICK, Plan, joined
 from benchmarks.link.summary import by_point, point_rows, table, verdict
 from benchmarks.link.two_way import Parts, decode_map, encode_map
@@ -50,7 +51,10 @@ def manifest(weights: Weights) -> Manifest:
 
 
 def outcome(ms: float, path: str = "local", rate: str | None = None) -> dict[str, Any]:
-    return {"ms": ms, "path": path, "rate": rate, "sent_bytes": 0 if path == "local" else 900}
+    return {
+        "ms": ms, "processor_ms": 2.0 if path == "local" else 1.5, "path": path, "rate": rate,
+        "sent_bytes": 0 if path == "local" else 900, "together": path == "cloud" and ms > 190,
+    }  # fmt: skip
 
 
 def rows(manifest: Manifest, **p50_ms: float) -> list[dict[str, Any]]:
@@ -86,6 +90,26 @@ def test_a_row_says_how_long_how_right_and_how_late(manifest: Manifest) -> None:
     assert row["late"] == round(1 / 102, 4)
     assert row["paths"] == {f"cloud:{rate}": 101, "local": 1}
     assert row["accuracy"] == pytest.approx((101 * 0.7 + 0.6) / 102, abs=1e-5)
+
+
+def test_what_a_server_is_worth_is_told_beside_the_device_alone(
+    manifest: Manifest, tmp_path: Path
+) -> None:
+    rate = manifest.default_rate
+    auto = [outcome(60.0, "cloud", rate)] * 2 + [outcome(200.0, "cloud", rate), outcome(20.0)]
+    found = {
+        "rows": point_rows(PLACE, {"auto": auto, "local": [outcome(20.0)]}, manifest),
+        "devices": {"Pi 4": {"factor": 4.0}},
+    }
+    (row,) = worth.worth(found)
+    assert row["paths"] == {"cloud": 0.5, "cloud+local": 0.25, "local": 0.25}
+    assert worth.most_used(row) == "cloud"
+    assert row["ms"] == 40.0
+    assert row["bytes"] == 675.0
+    assert row["device_ms"] == pytest.approx(4 * (0.75 * 1.5 + 0.25 * 2 - 2))
+    assert row["points"] > 0
+    worth.draw(found, tmp_path / "worth.png")
+    assert (tmp_path / "worth.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_verdict_holds_each_target_against_each_point(manifest: Manifest) -> None:

@@ -48,6 +48,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
         (readme_accuracy, ("draw_by_entropy", "draw_rates")),
         (readme_accuracy.calibration_figures, ("draw",)),
         (readme_link, ("plot", "draw_cascade")),
+        (readme_link.worth, ("draw",)),
     ):
         for name in names:
             monkeypatch.setattr(module, name, lambda *_: None)
