@@ -108,9 +108,9 @@ def test_a_token_is_asked_for_on_both_protocols(
     weights_folder: Path, tmp_path: Path
 ) -> None:  # fmt: skip
     file = tmp_path / "cloud.yaml"
-    file.write_text("token: s3cret\n")
+    file.write_text("token: only-for-this-test\n")
     with CloudProcess(weights_folder, "--config", str(file)) as server:
-        right = {"authorization": "Bearer s3cret"}
+        right = {"authorization": "Bearer only-for-this-test"}
         with httpx.Client(base_url=f"http://{server.http}", trust_env=False) as client:
             assert client.get("/healthz").status_code == 200
             for method, path in (("GET", "/v1/model"), ("POST", "/v1/faces")):
@@ -127,7 +127,7 @@ def test_a_token_is_asked_for_on_both_protocols(
             assert ("splitfer-code", "unauthorised") in raised.value.trailing_metadata()
             metadata = tuple(right.items())
             assert stub.GetModel(pb.GetModelRequest(), timeout=PATIENCE_S, metadata=metadata).tails
-        assert "s3cret" not in server.log
+        assert "only-for-this-test" not in server.log
 
 
 def test_tls_on_both_protocols(weights_folder: Path, tmp_path: Path) -> None:

@@ -20,12 +20,12 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_print_config_shows_every_setting_and_no_secret(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SPLITFER_CLOUD_TOKEN", "s3cret")
+    monkeypatch.setenv("SPLITFER_CLOUD_TOKEN", "s3cret-of-this-test")
     assert run(["serve", "--grpc-port", "7", "--print-config"]) == 0
     out = capsys.readouterr().out
     assert "grpc_port: 7" in out
     assert "faces_per_frame: 32" in out
-    assert "s3cret" not in out
+    assert "s3cret-of-this-test" not in out
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
