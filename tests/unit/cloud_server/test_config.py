@@ -8,6 +8,7 @@ from cloud_server.config import PREFIX, CloudConfig
 from shared.contracts import Limits
 from shared.errors import ConfigError
 from shared.settings import load_settings, printable
+from tests.certificates import authority, openssl
 
 
 @pytest.fixture(autouse=True)
@@ -162,6 +163,30 @@ def test_one_or_several_folders_of_weights(tmp_path: Path, monkeypatch: pytest.M
 def test_what_cannot_be_meant_is_refused(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=message) as raised:
         load(written(tmp_path, "cloud.yaml", text))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "names", "what"),
+    [
+        (("none.pem", "s.key", None), "tls_cert: ", "cannot read .*none.pem"),
+        (("s.pem", "none.key", None), "tls_key: ", "cannot read .*none.key"),
+        (("s.pem", "s.key", "none.pem"), "tls_client_ca: ", "cannot read .*none.pem"),
+        (("s.pem", ".", None), "tls_key: ", "Is a directory"),
+        (("s.key", "s.key", None), "tls_cert: ", "s.key holds a key"),
+        (("s.pem", "locked.key", None), "tls_key: ", "locked.key is encrypted, .*openssl pkey"),
+        (("s.pem", "s.key", "s.key"), "tls_client_ca: ", "s.key holds a key"),
+    ],
+)
+def test_tls_files_that_cannot_be_used_are_named(
+    files: tuple[str, str, str | None], names: str, what: str, tmp_path: Path
+) -> None:
+    authority(tmp_path, "s")
+    lock = ("pkey", "-in", "s.key", "-aes256", "-passout", "pass:secret")
+    openssl(tmp_path, *lock, "-out", "locked.key")
+    cert, key, ca = (tmp_path / name if name else None for name in files)
+    with pytest.raises(ConfigError, match=names + ".*" + what) as raised:
+        load(tls_cert=cert, tls_key=key, tls_client_ca=ca).certificates()
     assert "\n" not in str(raised.value)
 
 
