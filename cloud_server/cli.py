@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 import traceback
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from cloud_server.commands.models import add_models_command, run_models
 from cloud_server.commands.token import add_token_command, run_token
 from cloud_server.config import PREFIX, CloudConfig
-from cloud_server.telemetry.logs import configure_logs
+from cloud_server.telemetry.logs import configure_logs, log_handler
+from shared.arguments import Once, file_name
 from shared.errors import ConfigError, SplitFerError, WeightsError
-from shared.settings import load_settings, printable
+from shared.settings import load_settings, peek, printable
 
 DONE, FAILED, USAGE, WEIGHTS = 0, 1, 2, 4
 _NOT_SETTINGS = ("command", "config", "print_config", "debug")
@@ -30,41 +31,81 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(argv: Sequence[str] | None = None) -> int:
     """Run the command; gives 0 done, 1 refused, 2 usage or config, 4 weights."""
     arguments = _parser().parse_args(argv)
-    flags: dict[str, Any] = {
-        name: value for name, value in vars(arguments).items() if name not in _NOT_SETTINGS
-    }
+    if arguments.command == "serve":
+        return _serve(arguments)
     try:
         if arguments.command == "models":
             run_models(arguments)
-            return DONE
-        if arguments.command == "token":
+        else:
             run_token(arguments)
-            return DONE
-        read = partial(load_settings, CloudConfig, PREFIX, arguments.config, flags)
-        config = read()
-        if arguments.print_config:
-            print(printable(config))
-            return DONE
-        configure_logs(config.log_level, config.log_format)
-        # Imported only now: --version and --print-config need no network and no gRPC.
-        if config.engine == "ray":
-            from cloud_server.ray_serve import engine as ray_engine
-
-            ray_engine.serve(config)
-            return DONE
-        from cloud_server.loop import new_event_loop
-        from cloud_server.server import serve
-
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(serve(config, read))
     except SplitFerError as error:
-        if arguments.debug:
-            traceback.print_exc()
-        print(f"cloud-server: {error}", file=sys.stderr)
-        if isinstance(error, ConfigError):
-            return USAGE
-        return WEIGHTS if isinstance(error, WeightsError) else FAILED
+        _print(error, arguments.debug)
+        return _exit_code(error)
     return DONE
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    flags: dict[str, Any] = {
+        name: value for name, value in vars(arguments).items() if name not in _NOT_SETTINGS
+    }
+    # Looked up before the rest is read, since what is wrong there is to be told in this form too.
+    json_lines = peek(PREFIX, arguments.config, flags, "log_format") == "json"
+    with log_handler("json" if json_lines else "text") as handler:
+        try:
+            _serve_with(arguments, flags, handler)
+        except SplitFerError as error:
+            if json_lines:
+                _tell(handler, str(error), error if arguments.debug else None)
+            else:
+                _print(error, arguments.debug)
+            return _exit_code(error)
+        except Exception as error:
+            if not json_lines:
+                raise
+            _tell(handler, "a fault of the server itself ended it", error)
+            return FAILED
+    return DONE
+
+
+def _serve_with(
+    arguments: argparse.Namespace, flags: dict[str, Any], handler: logging.Handler
+) -> None:
+    read = partial(load_settings, CloudConfig, PREFIX, arguments.config, flags)
+    config = read()
+    if arguments.print_config:
+        print(printable(config))
+        return
+    configure_logs(config.log_level, handler)
+    # Imported only now: --version and --print-config need no network and no gRPC.
+    if config.engine == "ray":
+        from cloud_server.ray_serve import engine as ray_engine
+
+        ray_engine.serve(config)
+        return
+    from cloud_server.loop import new_event_loop
+    from cloud_server.server import serve
+
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(serve(config, read))
+
+
+def _print(error: SplitFerError, with_traceback: bool) -> None:
+    if with_traceback:
+        traceback.print_exception(error)
+    print(f"cloud-server: {error}", file=sys.stderr)
+
+
+def _tell(handler: logging.Handler, message: str, error: Exception | None) -> None:
+    """A line of the log before, or instead of, the log."""
+    cause = (type(error), error, error.__traceback__) if error else None
+    record = logging.LogRecord("cloud_server", logging.ERROR, "", 0, message, None, cause)
+    handler.handle(record)
+
+
+def _exit_code(error: SplitFerError) -> int:
+    if isinstance(error, ConfigError):
+        return USAGE
+    return WEIGHTS if isinstance(error, WeightsError) else FAILED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,21 +121,26 @@ def _parser() -> argparse.ArgumentParser:
         f"Settings come from --config, then {PREFIX}* variables, then these flags; "
         "--print-config shows every setting.",
     )
-    serve.add_argument("--config", type=Path, metavar="FILE", help="settings, YAML or TOML")
+    serve.add_argument(
+        "--config", action=Once, type=file_name, metavar="FILE", help="settings, YAML or TOML"
+    )
     serve.add_argument("--engine", choices=["process", "ray"], help="process; ray is Ray Serve")
     serve.add_argument("--host", help="address to listen on (127.0.0.1)")
     serve.add_argument("--grpc-port", type=int, metavar="PORT", help="50051; 0 for a free one")
     serve.add_argument("--http-port", type=int, metavar="PORT", help="8080; 0 for a free one")
     serve.add_argument(
-        "--weights", type=Path, action="append", metavar="FOLDER",
+        "--weights", type=file_name, action="append", metavar="FOLDER",
         help="weights to serve; again for more, the first is the default (all that are shipped)",
     )  # fmt: skip
     serve.add_argument(
-        "--weights-root", type=Path, action="append", metavar="FOLDER",
+        "--weights-root", type=file_name, action="append", metavar="FOLDER",
         help="'models load' may load weights from below it; again for more (none)",
     )  # fmt: skip
     serve.add_argument(
-        "--watch", type=Path, metavar="FOLDER", help="serve the weights in it as they come and go"
+        "--watch",
+        type=file_name,
+        metavar="FOLDER",
+        help="serve the weights in it as they come and go",
     )
     serve.add_argument("--tail", metavar="ID", help="default tail (the manifest's)")
     serve.add_argument("--threads", type=int, metavar="N", help="threads of each network (1)")

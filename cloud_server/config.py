@@ -12,12 +12,23 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-from shared.bearer_token import token_fault
+from shared.bearer_token import weak_token_fault
+from shared.certificates import Certificates, read_certificates
 from shared.contracts import Device, Limits
 from shared.prior import Prior
 from shared.settings import Settings
 
 PREFIX = "SPLITFER_CLOUD_"
+# More is a slip of the keyboard: no machine has it, and gRPC counts in 32 bits.
+_MANY = 1_000_000
+_MOST_SIDE_PX = 16_384
+_MOST = {
+    "faces_per_frame": 10_000,
+    "smallest_face_px": _MOST_SIDE_PX,
+    "body_bytes": 2**30,
+    "picture_pixels": 10**9,
+    "infer_message_bytes": 2**30,
+}
 
 
 @dataclass(frozen=True)
@@ -40,14 +51,14 @@ class RayScale:
 
     def problem(self) -> str | None:
         """What is wrong with it, None where nothing is."""
-        if self.ingress_replicas < 1 or self.tail_replicas_min < 1:
-            return "there is at least one replica"
-        if self.tail_replicas_max < self.tail_replicas_min:
-            return "tail_replicas_max is at least tail_replicas_min"
-        if self.ingress_cpus < 0 or self.tail_cpus < 0:
-            return "ingress_cpus and tail_cpus are at least 0"
-        if self.tail_ongoing <= 0 or self.tail_queued_max < 1:
-            return "tail_ongoing and tail_queued_max are more than 0"
+        if not (1 <= self.ingress_replicas <= _MANY and 1 <= self.tail_replicas_min <= _MANY):
+            return f"there is at least one replica, and at most {_MANY}"
+        if not self.tail_replicas_min <= self.tail_replicas_max <= _MANY:
+            return f"tail_replicas_max is at least tail_replicas_min, and at most {_MANY}"
+        if not (0 <= self.ingress_cpus <= _MANY and 0 <= self.tail_cpus <= _MANY):
+            return f"ingress_cpus and tail_cpus are at least 0, and at most {_MANY}"
+        if not (0 < self.tail_ongoing <= _MANY and 1 <= self.tail_queued_max <= _MANY):
+            return f"tail_ongoing and tail_queued_max are more than 0, and at most {_MANY}"
         return None
 
 
@@ -60,8 +71,8 @@ class CallerLimits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     requests_per_s: Annotated[float | None, Field(gt=0, le=1e6)] = None
-    burst: Annotated[int | None, Field(ge=1)] = None
-    concurrent: Annotated[int | None, Field(ge=1)] = None
+    burst: Annotated[int | None, Field(ge=1, le=_MANY)] = None
+    concurrent: Annotated[int | None, Field(ge=1, le=_MANY)] = None
 
     @property
     def most_at_once(self) -> float:
@@ -101,9 +112,12 @@ class CloudConfig(Settings):
     )
 
     device: Device = Field("cpu", description="what runs the networks: cpu, or cuda (NVIDIA)")
-    threads: int = Field(1, ge=1, description="threads of each network")
+    threads: int = Field(1, ge=1, le=256, description="threads of each network")
     batch_max: int = Field(
-        0, ge=0, description="faces in one run of a tail; 0: as many as run in batch_goal_ms"
+        0,
+        ge=0,
+        le=4096,
+        description="faces in one run of a tail; 0: as many as run in batch_goal_ms",
     )
     batch_goal_ms: float = Field(
         25, gt=0, le=10_000, description="longest run of a tail where batch_max is 0"
@@ -111,16 +125,21 @@ class CloudConfig(Settings):
     batch_wait_ms: float = Field(
         0, ge=0, le=1000, description="wait for more faces; 0 takes what is queued"
     )
-    queue_max: int = Field(256, ge=1, description="faces that wait for a tail")
+    queue_max: int = Field(256, ge=1, le=_MANY, description="faces that wait for a tail")
     stream_in_flight: int = Field(
-        64, ge=0, description="messages in flight on one InferStream; 0 offers no streams"
+        64,
+        ge=0,
+        le=_MANY,
+        description="messages in flight on one InferStream; 0 offers no streams",
     )
-    picture_threads: int = Field(2, ge=1, description="pictures worked on at once")
+    picture_threads: int = Field(2, ge=1, le=256, description="pictures worked on at once")
     picture_decode_s: float = Field(
         5, gt=0, le=3600, description="processor time in which a picture must be decoded"
     )
-    pictures_max: int = Field(16, ge=1, description="pictures worked on or waiting")
-    search_side_px: int = Field(640, ge=80, description="longer side of the searched picture")
+    pictures_max: int = Field(16, ge=1, le=_MANY, description="pictures worked on or waiting")
+    search_side_px: int = Field(
+        640, ge=80, le=_MOST_SIDE_PX, description="longer side of the searched picture"
+    )
     limits: Limits = Limits()
 
     deadline_ms: float = Field(
@@ -132,14 +151,16 @@ class CloudConfig(Settings):
     wait_s: float = Field(
         10, gt=0, le=3600, description="for HTTP headers, for a reply to be read, for TLS"
     )
-    connections_max: int = Field(1000, ge=1, description="open HTTP connections")
-    grpc_connections_max: int = Field(4000, ge=1, description="open gRPC connections")
-    grpc_streams_max: int = Field(1000, ge=1, description="calls at once on one gRPC connection")
+    connections_max: int = Field(1000, ge=1, le=_MANY, description="open HTTP connections")
+    grpc_connections_max: int = Field(4000, ge=1, le=_MANY, description="open gRPC connections")
+    grpc_streams_max: int = Field(
+        1000, ge=1, le=_MANY, description="calls at once on one gRPC connection"
+    )
     grpc_backlog: int = Field(
-        14, ge=2, description="gRPC calls that wait to be looked at; more are cancelled"
+        14, ge=2, le=_MANY, description="gRPC calls that wait to be looked at; more are cancelled"
     )
     grpc_connection_age_s: float | None = Field(
-        None, ge=1, description="after which a gRPC connection is told to come anew"
+        None, ge=1, le=1e6, description="after which a gRPC connection is told to come anew"
     )
     drain_s: float = Field(
         10, ge=0, le=3600, description="how long a stop waits for work in flight"
@@ -175,8 +196,9 @@ class CloudConfig(Settings):
     @classmethod
     def _positive(cls, limits: Limits) -> Limits:
         for field in fields(limits):
-            if getattr(limits, field.name) <= 0:
-                raise ValueError(f"{field.name} is more than 0")
+            most = _MOST[field.name]
+            if not 0 < getattr(limits, field.name) <= most:
+                raise ValueError(f"{field.name} is more than 0 and at most {most}")
         return limits
 
     @field_validator("ray")
@@ -191,12 +213,16 @@ class CloudConfig(Settings):
     def _can_be_sent(cls, token: SecretStr | None) -> SecretStr | None:
         if token is not None and not token.get_secret_value().strip():
             raise ValueError("an empty token protects nothing; leave it out or set one")
-        if token is not None and (fault := token_fault(token.get_secret_value())):
+        if token is not None and (fault := weak_token_fault(token.get_secret_value())):
             raise ValueError(f"the token {fault}")
         return token
 
     @model_validator(mode="after")
-    def _both_or_none(self) -> Self:
+    def _go_together(self) -> Self:
+        if self.grpc_port == self.http_port != 0:
+            raise ValueError(
+                f"grpc_port and http_port are both {self.grpc_port}: each needs a port of its own"
+            )
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key go together: set both or none")
         if self.tls_client_ca is not None and self.tls_cert is None:
@@ -207,6 +233,15 @@ class CloudConfig(Settings):
     def tls(self) -> bool:
         """Whether callers must use TLS."""
         return self.tls_cert is not None
+
+    def certificates(self) -> Certificates:
+        """What its TLS files hold, read and checked now; nothing of them without TLS.
+
+        Raises:
+            ConfigError: one cannot be used; names the setting and the file.
+        """
+        names = ("tls_client_ca", "tls_cert", "tls_key")
+        return read_certificates(self.tls_client_ca, self.tls_cert, self.tls_key, names)
 
     @property
     def beyond_loopback(self) -> bool:

@@ -44,7 +44,9 @@ class _HttpServer(uvicorn.Server):
         try:
             super().__init__(_http_config(service))
         except OSError as error:
-            raise ConfigError(f"tls_cert, tls_key, tls_client_ca: {error}") from error
+            # Read and checked before: it is sound, and not strong enough for OpenSSL, or just gone.
+            why = getattr(error, "reason", None) or error.strerror
+            raise ConfigError(f"tls_cert: {config.tls_cert} cannot be used: {why}") from error
 
     async def run_here(self) -> None:
         """Serve until ``should_exit``."""
@@ -66,10 +68,12 @@ async def serve(config: CloudConfig, read: Callable[[], CloudConfig]) -> None:
     On SIGHUP, what ``read`` gives anew is put in force as far as that goes.
 
     Raises:
-        ConfigError: a port is taken, or a setting does not fit the weights.
+        ConfigError: a port is taken, a certificate or key cannot be used, or a setting does not fit
+            the weights.
         WeightsError: the weights cannot be used.
     """
     run_as_batch()
+    config.certificates()  # what is wrong with them is said before weights take their seconds
     stop, hurry = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

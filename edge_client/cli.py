@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -19,11 +18,13 @@ from tqdm import tqdm
 from edge_client import pipeline
 from edge_client.config import EdgeConfig, Objective, Policy, load_config
 from edge_client.ledger import Ledger
-from edge_client.recognizer import PICTURE_DEADLINE_MS, Recognizer
+from edge_client.recognizer import Recognizer
 from edge_client.sinks import output_flags
+from edge_client.source_name import KINDS
 from edge_client.sources.feed import Feed
 from edge_client.sources.frame import Frame
 from edge_client.sources.open import Source, open_source
+from shared.arguments import Once, file_name
 from shared.contracts import FaceAnswer
 from shared.errors import (
     ConfigError,
@@ -46,7 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code (see ``edge-client --help``)."""
     arguments = _parser().parse_args(argv)
     try:
-        config = load_config(arguments.config, _flags(arguments))
+        config = load_config(
+            arguments.config, _flags(arguments), single_pictures=arguments.command is _classify
+        )
         if arguments.print_config:
             print(printable(config))
             return OK
@@ -78,9 +81,13 @@ def _exit_code(error: SplitFerError) -> int:
 
 
 def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
-    output_flags.check(arguments, config, [arguments.source])
+    if config.source is None:
+        raise ConfigError(f"--source: name {KINDS}")
+    output_flags.check(arguments, config, [config.source])
     with ExitStack() as stack:
-        source = stack.enter_context(open_source(arguments.source, arguments.realtime))
+        source = stack.enter_context(
+            open_source(config.source, arguments.realtime, config.picture_pixels)
+        )
         recognizer = stack.enter_context(Recognizer.from_config(config))
         outputs = output_flags.opened(arguments, config, source.fps, lambda: recognizer.decision)
         feed = stack.enter_context(Feed(source, live=source.live or arguments.realtime))
@@ -179,7 +186,7 @@ def _classify(arguments: argparse.Namespace, config: EdgeConfig) -> int:
     ):
         for image in arguments.images:
             try:
-                with open_source(image) as source:
+                with open_source(image, picture_pixels=config.picture_pixels) as source:
                     for frame in source:
                         faces = recognizer.answer(frame.rgb, frame.decoded_s)
                         outputs.write(frame, faces)
@@ -198,15 +205,13 @@ def _classify(arguments: argparse.Namespace, config: EdgeConfig) -> int:
 _FLAGS = (
     "server", "policy", "objective", "min_accuracy", "max_bytes_per_s", "cascade_threshold", "rate",
     "labels", "prior", "deadline_ms", "threads", "weights", "server_ca", "client_cert",
-    "client_key", "log_level", "output_max_mb",
+    "client_key", "log_level", "output", "output_max_mb",
 )  # fmt: skip
 
 
 def _flags(arguments: argparse.Namespace) -> dict[str, Any]:
     flags = {name: getattr(arguments, name) for name in _FLAGS}
-    if arguments.command is _classify and flags["deadline_ms"] is None:
-        flags["deadline_ms"] = PICTURE_DEADLINE_MS
-    return flags
+    return {**flags, "source": getattr(arguments, "source", None)}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -222,7 +227,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="answer every frame of a source")
     run.set_defaults(command=_run)
     run.add_argument(
-        "--source", required=True, metavar="S",
+        "--source", action=Once, metavar="S",
         help="an image, a folder of images, a video file, a device index, an RTSP or HTTP URL, "
         "or 'demo'",
     )  # fmt: skip
@@ -272,11 +277,15 @@ def _common(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--deadline-ms", type=float, metavar="MS", help="per frame, detection too")
     parser.add_argument("--threads", type=int, help="of ONNX Runtime")
-    parser.add_argument("--weights", type=Path, metavar="FOLDER")
-    parser.add_argument("--server-ca", type=Path, metavar="PEM", help="use TLS and trust these")
-    parser.add_argument("--client-cert", type=Path, metavar="PEM", help="shown to the server")
-    parser.add_argument("--client-key", type=Path, metavar="PEM", help="of --client-cert")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings, YAML or TOML")
+    parser.add_argument("--weights", type=file_name, metavar="FOLDER")
+    parser.add_argument(
+        "--server-ca", type=file_name, metavar="PEM", help="use TLS and trust these"
+    )
+    parser.add_argument("--client-cert", type=file_name, metavar="PEM", help="shown to the server")
+    parser.add_argument("--client-key", type=file_name, metavar="PEM", help="of --client-cert")
+    parser.add_argument(
+        "--config", action=Once, type=file_name, metavar="FILE", help="settings, YAML or TOML"
+    )
     parser.add_argument("--print-config", action="store_true", help="print the settings and stop")
     parser.add_argument("--log-level", choices=["debug", "info", "warning", "error"])
     parser.add_argument("--debug", action="store_true", help="show the whole of an error")

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from edge_client.address import parse_address
+from edge_client.source_name import names_a_path
 from shared.bearer_token import token_fault
 from shared.contracts import Limits
+from shared.errors import ConfigError
 from shared.labels import LabelSet
 from shared.prior import Prior
-from shared.settings import Settings, load_settings
+from shared.settings import PathWhere, Settings, load_settings
 
 PREFIX = "SPLITFER_EDGE_"
+# A single picture is not a frame of a stream: nobody waits for the next one.
+PICTURE_DEADLINE_MS = 1000.0
+# What a command reads and writes, which a program does itself.
+_OF_COMMANDS = ("source", "output", "output_max_mb", "log_level")
 
 
 class Objective(StrEnum):
@@ -37,8 +44,12 @@ class Policy(StrEnum):
 
 
 class EdgeConfig(Settings):
-    """Settings of ``edge-client run`` and ``classify``, of the device and of its link."""
+    """Settings of ``edge-client run`` and ``classify`` and of ``Recognizer``."""
 
+    # What `run` reads, as --source names it.
+    source: Annotated[str | None, PathWhere(names_a_path)] = None
+    # Where the answers go: a file of JSON lines, or - for standard output.
+    output: Annotated[str, PathWhere(lambda name: name != "-")] = "-"
     # host:port; without one every answer is local.
     server: str | None = None
     # auto where a server is named, else local.
@@ -55,7 +66,7 @@ class EdgeConfig(Settings):
     cascade_threshold: float = Field(default=0.8, ge=0, le=1)
     # Of the frames that ask the server: where the device answers too, for comparison.
     shadow_share: float = Field(default=0.01, ge=0, le=1)
-    # From the decoded frame, detection included.
+    # From the decoded frame, detection included; of single pictures PICTURE_DEADLINE_MS.
     deadline_ms: float = Field(default=150, gt=0, le=60_000)
     # Of ONNX Runtime, per network.
     threads: int = Field(default=1, ge=1, le=64)
@@ -71,9 +82,10 @@ class EdgeConfig(Settings):
     # Longer side of the picture that faces are searched in: time grows with its square, and a
     # face must be about 80 px wide in it.
     search_side_px: int = Field(default=480, ge=80, le=4096)
-    smallest_face_px: int = Field(default=Limits.smallest_face_px, ge=1)
+    smallest_face_px: int = Field(default=Limits.smallest_face_px, ge=1, le=4096)
     faces_per_frame: int = Field(default=Limits.faces_per_frame, ge=1, le=Limits.faces_per_frame)
-    picture_pixels: int = Field(default=Limits.picture_pixels, ge=1)
+    # Of a picture file.
+    picture_pixels: int = Field(default=Limits.picture_pixels, ge=1, le=10**9)
     # Of the picture that path `image` sends.
     jpeg_quality: int = Field(default=85, ge=1, le=95)
     # Whether latents go on a stream that stays open, which costs less than a call each: where the
@@ -91,6 +103,12 @@ class EdgeConfig(Settings):
     output_max_mb: float | None = Field(default=None, gt=0)
     # Receiver of traces (OTLP over HTTP), such as http://localhost:4318.
     otlp_endpoint: str | None = Field(default=None, pattern="^https?://[^/]")
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _may_be_a_camera(cls, source: object) -> object:
+        # 0 is a number in YAML and TOML.
+        return str(source) if isinstance(source, int) and not isinstance(source, bool) else source
 
     @field_validator("server")
     @classmethod
@@ -125,10 +143,26 @@ class EdgeConfig(Settings):
         return self.policy or Policy.AUTO
 
 
-def load_config(config_file: Path | None, flags: dict[str, Any]) -> EdgeConfig:
-    """File, then ``SPLITFER_EDGE_*``, then flags.
+def load_config(
+    config_file: Path | None, flags: Mapping[str, Any], single_pictures: bool = False
+) -> EdgeConfig:
+    """File, then ``SPLITFER_EDGE_*``, then flags: for ``run``, and with ``single_pictures`` for
+    ``classify``, whose deadline is longer where none is set.
 
     Raises:
         ConfigError: names the key.
     """
-    return load_settings(EdgeConfig, PREFIX, config_file, flags)
+    defaults = {"deadline_ms": PICTURE_DEADLINE_MS} if single_pictures else {}
+    return load_settings(EdgeConfig, PREFIX, config_file, flags, defaults)
+
+
+def program_config(settings: Mapping[str, Any]) -> EdgeConfig:
+    """What ``Recognizer`` is made of: ``SPLITFER_EDGE_*``, then ``settings``.
+
+    Raises:
+        ConfigError: names the key, also of a setting that only a command would obey.
+    """
+    for name in _OF_COMMANDS:
+        if settings.get(name) is not None:
+            raise ConfigError(f"{name}: it is for the command edge-client, not for a program")
+    return load_config(None, settings, single_pictures=True)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.address import parse_address
-from edge_client.config import EdgeConfig, Policy, load_config
+from edge_client.config import EdgeConfig, Policy, program_config
 from edge_client.device import Device
 from edge_client.link.channel import open_channel
 from edge_client.link.diagnosis import diagnose
@@ -36,8 +36,6 @@ from shared.vision.picture import decode_picture
 # A server that is down refuses at once; longer than a handshake may take, so that its outcome is
 # known before the first face.
 CONNECT_WAIT_S = HANDSHAKE_TIMEOUT_S + 0.2
-# A single picture is not a frame of a stream: nobody waits for the next one.
-PICTURE_DEADLINE_MS = 1000.0
 
 Picture = str | os.PathLike[str] | bytes | NDArray[np.uint8]
 
@@ -47,7 +45,7 @@ class Recognizer:
 
     With ``server`` the policy chooses the path of each picture, and the device answers where the
     server cannot; without one every answer is `local`. Further ``settings`` are those of
-    ``EdgeConfig``.
+    ``EdgeConfig``; those that are not given come from ``SPLITFER_EDGE_*`` variables.
 
     Raises:
         ConfigError: a setting is wrong; the message names it.
@@ -55,8 +53,7 @@ class Recognizer:
     """
 
     def __init__(self, server: str | None = None, **settings: Any) -> None:
-        flags = {"server": server, "deadline_ms": PICTURE_DEADLINE_MS, **settings}
-        self._open(load_config(None, flags))
+        self._open(program_config({"server": server, **settings}))
 
     @classmethod
     def from_config(cls, config: EdgeConfig) -> Recognizer:

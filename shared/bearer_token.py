@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_SHORTEST = 16
+
 
 def token_fault(token: str) -> str | None:
     """Why ``token`` cannot stand in a header; None where it can. It is not quoted."""
@@ -14,3 +16,16 @@ def token_fault(token: str) -> str | None:
     if not token.isprintable():
         return "holds a control character; a token is made of ASCII letters, digits and signs"
     return None
+
+
+def weak_token_fault(token: str) -> str | None:
+    """Why a server must not let anybody in by ``token``; None where it may. It is not quoted."""
+    fault = token_fault(token)
+    if fault is None and len(token) < _SHORTEST:
+        fault = (
+            f"is shorter than {_SHORTEST} characters and can be guessed; make one with "
+            "'cloud-server token new'"
+        )
+    elif fault is None and len(set(token)) == 1:
+        fault = "is one character over and over, as where a secret was masked; set the token itself"
+    return fault

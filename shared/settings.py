@@ -4,7 +4,8 @@
 
 A nested key is ``limits.body_bytes`` in an error, a table in the file, and
 ``..._LIMITS__BODY_BYTES`` in the environment. Unknown keys and misspelt variables are errors: a
-setting that is not read is a surprise in production.
+setting that is not read is a surprise in production. An empty variable counts as unset. A relative
+path in the file counts from the file's folder, any other from the working directory.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
-import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -28,16 +29,29 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from shared.config_file import read_mapping
 from shared.errors import ConfigError
 
 _NESTED = "__"
-_URL_SECRET = re.compile(r"(?<=://)[^/\s]*@")
+_IsPath = Callable[[str], bool]
+
+
+@dataclasses.dataclass(frozen=True)
+class PathWhere:
+    """Marks a setting of text, in ``Annotated``, that is a path where ``is_path`` says so."""
+
+    is_path: _IsPath
 
 
 class Settings(BaseSettings):
-    """Base of a process's settings. Made by hand it reads nothing; ``load_settings`` fills it."""
+    """Base of a process's settings. Made by hand it reads nothing; ``load_settings`` fills it.
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", validate_default=True)
+    Settings that are paths, or marked by ``PathWhere``, stand on the first level.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -56,11 +70,16 @@ S = TypeVar("S", bound=Settings)
 
 
 def load_settings(
-    model_class: type[S], prefix: str, config_file: Path | None, flags: Mapping[str, Any]
+    model_class: type[S],
+    prefix: str,
+    config_file: Path | None,
+    flags: Mapping[str, Any],
+    defaults: Mapping[str, Any] | None = None,
 ) -> S:
     """Settings from ``config_file`` (YAML or TOML), variables with ``prefix``, and ``flags``.
 
-    A flag that is None was not given. ``prefix`` is such as ``SPLITFER_CLOUD_``.
+    A flag that is None was not given. ``prefix`` is such as ``SPLITFER_CLOUD_``. ``defaults`` are
+    the caller's, in the place of the model's.
 
     Raises:
         ConfigError: one line that names the key, and the file, variable or flag it stands in.
@@ -69,37 +88,123 @@ def load_settings(
     from_file = read_mapping(config_file) if config_file else {}
     _refuse_unknown(from_file, known, f"in {config_file}")
     from_environment = _read_environment(model_class, prefix, known)
+    _refuse_unknown(from_environment, known, f"in {prefix}*")
     given = {key: value for key, value in flags.items() if value is not None}
     _refuse_unknown(given, known, "among the flags")
-    merged = _merge(_merge(from_file, from_environment), given)
+
+    def stands_in(place: tuple[str, ...]) -> str:
+        if _holds(given, place):
+            return "--" + "-".join(place).replace("_", "-")
+        if _holds(from_environment, place):
+            return prefix + _NESTED.join(place).upper()
+        if _holds(from_file, place):
+            return f"{config_file}: {'.'.join(place)}"
+        return ".".join(place) or "settings"
+
+    merged = dict(defaults or {})
+    if config_file:
+        folder = Path(os.path.abspath(config_file)).parent
+        merged = _merge(merged, _with_paths(model_class, from_file, folder))
+    merged = _merge(_merge(merged, from_environment), given)
+    for key in _path_rules(model_class):
+        value = merged.get(key)
+        if value == "" or (isinstance(value, list | tuple) and "" in value):
+            raise ConfigError(
+                f"{stands_in((key,))}: it is empty; leave it out, or say what it names"
+            )
     try:
         return model_class(**merged)
     except ValidationError as error:
         first = error.errors()[0]
         place = tuple(str(part) for part in first["loc"])
-        if _holds(given, place):
-            where = "--" + "-".join(place).replace("_", "-")
-        elif _holds(from_environment, place):
-            where = prefix + _NESTED.join(place).upper()
-        elif _holds(from_file, place):
-            where = f"{config_file}: {'.'.join(place)}"
-        else:
-            where = ".".join(place) or "settings"
         message = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{where}: {message}") from error
+        raise ConfigError(f"{stands_in(place)}: {message}") from error
+
+
+def peek(prefix: str, config_file: Path | None, flags: Mapping[str, Any], key: str) -> Any:
+    """What ``load_settings`` would take for ``key`` of the first level, unchecked, whatever is
+    wrong with the other settings; None where it stands nowhere."""
+    if flags.get(key) is not None:
+        return flags[key]
+    for variable, value in os.environ.items():
+        if variable.upper() == prefix + key.upper() and value:
+            return value
+    if config_file:
+        with suppress(ConfigError):
+            return read_mapping(config_file).get(key)
+    return None
 
 
 def printable(settings: Settings) -> str:
-    """The settings as YAML that ``load_settings`` reads; secrets and URL passwords are masked."""
-    return yaml.safe_dump(_masked(settings.model_dump(mode="json")), sort_keys=False).rstrip()
+    """The settings as YAML that ``load_settings`` reads, from wherever it is kept. What is secret,
+    or an address that may hold a secret, is left out; a comment names it."""
+    shown, secret = {}, []
+    for key, value in settings.model_dump().items():
+        if isinstance(value, SecretStr) or (isinstance(value, str) and _may_hold_a_secret(value)):
+            secret.append(key)
+        else:
+            shown[key] = _plain(value)
+    for key, is_path in _path_rules(type(settings)).items():
+        value = shown.get(key)
+        if isinstance(value, str) and value and is_path(value):
+            shown[key] = os.path.abspath(value)
+        elif isinstance(value, list):
+            shown[key] = [os.path.abspath(part) for part in value]
+    comment = (
+        f"# Set, and left out since it holds a secret: {', '.join(secret)}\n" if secret else ""
+    )
+    return comment + yaml.safe_dump(shown, sort_keys=False).rstrip()
 
 
-def _masked(value: Any) -> Any:
+def _may_hold_a_secret(text: str) -> bool:
+    return "://" in text and any(sign in text for sign in "@?#")
+
+
+def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _masked(part) for key, part in value.items()}
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, Enum):
+        return value.value
+    return str(value) if isinstance(value, Path) else value
+
+
+def _path_rules(model_class: type[Settings]) -> dict[str, _IsPath]:
+    """The settings that name files or folders, and which of their values do."""
+    rules: dict[str, _IsPath] = {}
+    for name, field in model_class.model_fields.items():
+        marks = [mark.is_path for mark in field.metadata if isinstance(mark, PathWhere)]
+        if marks:
+            rules[name] = marks[0]
+        elif _mentions(field.annotation, Path):
+            rules[name] = lambda _: True
+    return rules
+
+
+def _mentions(annotation: Any, kind: type) -> bool:
+    return annotation is kind or any(_mentions(part, kind) for part in get_args(annotation))
+
+
+def _with_paths(
+    model_class: type[Settings], values: Mapping[str, Any], folder: Path
+) -> dict[str, Any]:
+    """``values`` with relative paths counted from ``folder``."""
+    placed = dict(values)
+    for name, is_path in _path_rules(model_class).items():
+        if name in values:
+            several = get_origin(model_class.model_fields[name].annotation) is tuple
+            placed[name] = _counted_from(folder, values[name], is_path, several)
+    return placed
+
+
+def _counted_from(folder: Path, value: Any, is_path: _IsPath, several: bool) -> Any:
     if isinstance(value, list):
-        return [_masked(part) for part in value]
-    return _URL_SECRET.sub("***@", value) if isinstance(value, str) else value
+        return [_counted_from(folder, part, is_path, False) for part in value]
+    if not isinstance(value, str) or not value or not is_path(value):
+        return value
+    parts = value.split(os.pathsep) if several else [value]
+    return os.pathsep.join(str(folder / part) for part in parts if part)
 
 
 def _keys(model: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -114,53 +219,19 @@ def _keys(model: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
         yield from _keys(inner, (*above, name))
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
-    """The keys and values of a YAML or TOML file. What stands in it is never quoted in an error,
-    since it may be a secret.
-
-    Raises:
-        ConfigError: it cannot be read, or holds something else; names the file.
-    """
-    readers: dict[str, Callable[[str], Any]] = {
-        ".toml": tomllib.loads, ".yaml": yaml.safe_load, ".yml": yaml.safe_load,
-    }  # fmt: skip
-    if path.suffix not in readers:
-        raise ConfigError(f"{path}: a config file ends in .toml, .yaml or .yml")
-    try:
-        content = readers[path.suffix](path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
-    except yaml.MarkedYAMLError as error:
-        # str(error) quotes the line; these two quote the value.
-        tag_or_alias = isinstance(
-            error, yaml.constructor.ConstructorError | yaml.composer.ComposerError
-        )
-        problem = (
-            "a value that begins with ! or * is put in quotes" if tag_or_alias else error.problem
-        )
-        at = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{path}{at}: {problem}") from None
-    except (tomllib.TOMLDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: a config file holds keys and values")
-    return content
-
-
 def _read_environment(
     model_class: type[Settings], prefix: str, known: set[tuple[str, ...]]
 ) -> dict[str, Any]:
     # pydantic-settings lets misspelt variables pass.
     names = {prefix + _NESTED.join(key).upper() for key in known}
-    for variable in os.environ:
-        if variable.upper().startswith(prefix) and variable.upper() not in names:
+    for variable, value in os.environ.items():
+        if value and variable.upper().startswith(prefix) and variable.upper() not in names:
             raise ConfigError(f"unknown variable {variable}{_hint(variable.upper(), names)}")
     try:
         return EnvSettingsSource(
-            model_class, env_prefix=prefix, env_nested_delimiter=_NESTED, case_sensitive=False
-        )()
+            model_class, env_prefix=prefix, env_nested_delimiter=_NESTED, case_sensitive=False,
+            env_ignore_empty=True,
+        )()  # fmt: skip
     except SettingsError as error:
         raise ConfigError(f"{prefix}*: {error}") from error
 

@@ -18,8 +18,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cloud_server.config import CallerLimits
+from shared.config_file import read_mapping
 from shared.errors import ConfigError
-from shared.settings import read_mapping
 
 # So that scanners for leaked secrets, and people, know one when they see it.
 _PREFIX = "splitfer_"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from shared.arguments import file_name
 from shared.bearer_token import token_fault
 from shared.cause import Cause, Names, came_back, cause_of_error, what_to_do
 from shared.certificates import read_certificates
@@ -39,9 +40,9 @@ def add_models_command(commands: Any) -> None:
         "served afterwards.",
     )
     models.add_argument("--url", default=_URL, help=f"of the server's HTTP ({_URL})")
-    models.add_argument("--ca", type=Path, metavar="FILE", help="PEM certificates to trust")
-    models.add_argument("--cert", type=Path, metavar="FILE", help="PEM shown to the server")
-    models.add_argument("--key", type=Path, metavar="FILE", help="PEM of --cert's key")
+    models.add_argument("--ca", type=file_name, metavar="FILE", help="PEM certificates to trust")
+    models.add_argument("--cert", type=file_name, metavar="FILE", help="PEM shown to the server")
+    models.add_argument("--key", type=file_name, metavar="FILE", help="PEM of --cert's key")
     models.add_argument("--json", action="store_true", help="print the server's reply as it is")
     models.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
     actions = models.add_subparsers(dest="action", required=True, metavar="ACTION")

@@ -264,16 +264,7 @@ def _options(config: CloudConfig) -> list[tuple[str, int]]:
 
 
 def _credentials(config: CloudConfig) -> grpc.ServerCredentials | None:
-    if config.tls_cert is None or config.tls_key is None:
+    pems = config.certificates()
+    if pems.cert is None or pems.key is None:
         return None
-    pems = []
-    files = {"tls_key": config.tls_key, "tls_cert": config.tls_cert}
-    if config.tls_client_ca is not None:
-        files["tls_client_ca"] = config.tls_client_ca
-    for name, path in files.items():
-        try:
-            pems.append(path.read_bytes())
-        except OSError as error:
-            raise ConfigError(f"{name}: cannot read {path}: {error.strerror}") from error
-    client_ca = pems[2] if len(pems) > 2 else None
-    return grpc.ssl_server_credentials([(pems[0], pems[1])], client_ca, client_ca is not None)
+    return grpc.ssl_server_credentials([(pems.key, pems.cert)], pems.ca, pems.ca is not None)

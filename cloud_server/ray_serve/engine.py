@@ -85,6 +85,8 @@ def _prepare(config: CloudConfig) -> None:
     most = max(limits.body_bytes, limits.infer_message_bytes) + _SLACK_BYTES
     os.environ.setdefault("RAY_SERVE_GRPC_MAX_MESSAGE_SIZE", str(most))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # The lines of its processes, in no colours: they are for a log.
+    os.environ.setdefault("RAY_COLOR_PREFIX", "0")
     # Ray's processes step back for any other (niceness 15); these are the server itself.
     os.environ.setdefault("RAY_worker_niceness", "0")
     # On a small or a busy machine the start takes longer than Ray waits by itself.

@@ -5,23 +5,44 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Literal
 
 from cloud_server.request import current
+from cloud_server.telemetry.error_output import error_output, lines_of_others
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s:%(request)s %(message)s"
+_OTHERS = "stderr"
 
 
-def configure_logs(level: str, form: Literal["text", "json"]) -> None:
-    """Write lines of ``level`` and above to the error output."""
-    handler = logging.StreamHandler(sys.stderr)
+@contextmanager
+def log_handler(form: Literal["text", "json"]) -> Iterator[logging.Handler]:
+    """A handler that writes to the error output. With JSON, whatever else is written there while
+    it is open (libraries in C, other processes, warnings, tracebacks) becomes a line of the logger
+    ``stderr``, so that nothing but JSON stands there."""
+    stream = error_output() if form == "json" else None
+    handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else Text(_TEXT))
+    if stream is None:
+        yield handler
+        return
+    with lines_of_others(lambda line: handler.handle(_of_others(line))):
+        yield handler
+
+
+def configure_logs(level: str, handler: logging.Handler) -> None:
+    """Write lines of ``level`` and above to ``handler``."""
     logging.basicConfig(level=level.upper(), handlers=[handler])
     # uvicorn narrates every step at this level.
     logging.getLogger("uvicorn").setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
     # Pillow tells every EXIF tag: place, owner, caption.
     logging.getLogger("PIL").setLevel(logging.INFO)
+
+
+def _of_others(line: str) -> logging.LogRecord:
+    return logging.LogRecord(_OTHERS, logging.WARNING, "", 0, line, None, None)
 
 
 class Text(logging.Formatter):

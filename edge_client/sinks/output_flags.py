@@ -14,14 +14,15 @@ from edge_client.sinks.output_files import Input, Output, check_outputs
 from edge_client.sinks.outputs import Outputs
 from edge_client.sinks.sink import Sink
 from edge_client.sources.open import source_files
+from shared.arguments import Once, file_name
 from shared.weights import default_folder
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the flags of every command that answers."""
     parser.add_argument(
-        "--output", default="-", metavar="-|FILE.jsonl",
-        help="one line per face, added to what the file holds",
+        "--output", action=Once, metavar="-|FILE.jsonl",
+        help="one line per face, added to what the file holds (-)",
     )  # fmt: skip
     parser.add_argument(
         "--output-max-mb", type=float, metavar="MB",
@@ -33,18 +34,21 @@ def add(parser: argparse.ArgumentParser) -> None:
 def add_of_run(parser: argparse.ArgumentParser) -> None:
     """Add those of ``run``."""
     parser.add_argument(
-        "--explain", metavar="-|FILE.jsonl",
+        "--explain", action=Once, metavar="-|FILE.jsonl",
         help="one line per frame, its path and why, added to what the file holds",
     )  # fmt: skip
     parser.add_argument(
-        "--annotate", type=Path, metavar="OUT.mp4",
+        "--annotate", action=Once, type=file_name, metavar="OUT.mp4",
         help="write the frames with boxes: .mp4, .mov or .mkv",
     )  # fmt: skip
     parser.add_argument(
-        "--contact-sheet", type=Path, metavar="OUT.png",
+        "--contact-sheet", action=Once, type=file_name, metavar="OUT.png",
         help="a picture of the run: .png, .jpg, .jpeg or .webp",
     )  # fmt: skip
-    parser.add_argument("--summary", type=Path, metavar="FILE.json", help="write the run's figures")
+    parser.add_argument(
+        "--summary", action=Once, type=file_name, metavar="FILE.json",
+        help="write the run's figures",
+    )  # fmt: skip
     parser.add_argument(
         "--overwrite", action="store_true",
         help="replace a video, sheet or summary that exists, which is refused else; "
@@ -61,7 +65,7 @@ def check(arguments: argparse.Namespace, config: EdgeConfig, sources: Sequence[s
     rotated = config.output_max_mb is not None
     outputs = []
     for name in ("output", "explain", "annotate", "contact_sheet", "summary"):
-        target = getattr(arguments, name, None)
+        target = config.output if name == "output" else getattr(arguments, name, None)
         if target is not None:
             lines = name in ("output", "explain")
             outputs.append(
@@ -87,7 +91,7 @@ def opened(
         ConfigError: a file cannot be opened.
     """
     most_mb = config.output_max_mb
-    sinks: dict[str, Sink] = {"output": JsonLines(arguments.output, max_mb=most_mb)}
+    sinks: dict[str, Sink] = {"output": JsonLines(config.output, max_mb=most_mb)}
     if getattr(arguments, "explain", None):
         sinks["explain"] = Explanations(arguments.explain, decision, most_mb)
     if getattr(arguments, "annotate", None):

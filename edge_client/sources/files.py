@@ -10,7 +10,6 @@ from pathlib import Path
 from edge_client.sources.base import Source
 from edge_client.sources.frame import Frame
 from edge_client.sources.video_decoder import VideoDecoder
-from shared.contracts import Limits
 from shared.errors import ImageError, PayloadTooLarge, SourceError
 from shared.vision.picture import decode_picture
 
@@ -24,15 +23,17 @@ _log = logging.getLogger(__name__)
 class Pictures(Source):
     """Picture files, one frame each; a frame's ``source`` is the file's own path.
 
-    Of several, a damaged one is left out with a warning and counted in ``skipped``.
+    Of several, a damaged one, or one of more than ``most_pixels``, is left out with a warning and
+    counted in ``skipped``.
     """
 
-    def __init__(self, paths: list[Path], name: str, live: bool) -> None:
+    def __init__(self, paths: list[Path], name: str, live: bool, most_pixels: int) -> None:
         super().__init__(name, live, self_paced=False)
         self.frames_total = len(paths)
         self.fps = FOLDER_FPS
         self.skipped = 0
         self._paths = paths
+        self._most_pixels = most_pixels
 
     def __iter__(self) -> Iterator[Frame]:
         """One frame a picture, in the order given.
@@ -44,7 +45,7 @@ class Pictures(Source):
             if self._closed.is_set():
                 return
             try:
-                rgb = decode_picture(path.read_bytes(), Limits().picture_pixels)
+                rgb = decode_picture(path.read_bytes(), self._most_pixels)
             except (ImageError, PayloadTooLarge, OSError) as error:
                 why = error.strerror if isinstance(error, OSError) else error
                 self.skipped += 1

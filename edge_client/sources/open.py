@@ -2,56 +2,58 @@
 
 from __future__ import annotations
 
-import re
 from importlib import resources
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from edge_client.source_name import DEMO, KINDS, is_camera_number
 from edge_client.sources.base import Source
 from edge_client.sources.files import PICTURE_SUFFIXES, Pictures, VideoFile
 from edge_client.sources.live import Stream
 from edge_client.sources.video_decoder import VideoDecoder
+from shared.contracts import Limits
 from shared.errors import SourceError
 
 __all__ = ["Source", "open_source", "source_files"]
 
-_DEMO = re.compile(r"demo(?:\*([1-9]\d?))?")
 _PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
-_KINDS = (
-    "a picture, a folder of pictures, a video file, a camera's number, "
-    "an rtsp:// or http(s):// address, or demo"
-)
 _CAMERA_HINT = "is the camera plugged in and not in use, and may this user read it (group video)?"
 _STREAM_HINT = "does the address play in another player from this machine?"
 
 
-def open_source(spec: str, realtime: bool = False) -> Source:
+def open_source(
+    spec: str, realtime: bool = False, picture_pixels: int = Limits.picture_pixels
+) -> Source:
     """Open ``spec``: a picture, a folder of pictures, a video file, a camera's number (``0`` is
     ``/dev/video0``), an ``rtsp://`` or ``http(s)://`` address, ``demo`` (the bundled clip) or
     ``demo*3`` (the clip three times over).
 
     With ``realtime`` a file is ``live`` too: it is to be read at its own rate. An address that
     serves a video of known length counts as a file; every other address is live and is opened
-    again when it breaks.
+    again when it breaks. A picture file of more than ``picture_pixels`` is not read.
 
     Raises:
         SourceError: nothing is there, or it cannot be read; the message says what to do.
     """
-    if repeat := _DEMO.fullmatch(spec):
+    if not spec:
+        raise SourceError(f"a source without a name; name {KINDS}")
+    if repeat := DEMO.fullmatch(spec):
         decoder = VideoDecoder(str(_demo_clip()), spec)
         return VideoFile(decoder, realtime, laps=int(repeat[1] or 1))
-    if spec.isascii() and spec.isdigit():
+    if is_camera_number(spec):
         return _camera(f"/dev/video{spec}")
     if spec.startswith("/dev/video"):
         return _camera(spec)
     if "://" in spec:
         return _address(spec, realtime)
-    return _path(Path(spec), realtime)
+    return _path(Path(spec), realtime, picture_pixels)
 
 
 def source_files(spec: str) -> list[Path]:
     """The files that ``open_source(spec)`` would read; none where it is no file or folder."""
-    if _DEMO.fullmatch(spec):
+    if not spec:
+        return []
+    if DEMO.fullmatch(spec):
         return [_demo_clip()]
     path = Path(spec)
     try:
@@ -77,7 +79,7 @@ def _address(spec: str, realtime: bool) -> Source:
     name = without_secrets(spec)
     scheme = urlsplit(spec).scheme.lower()
     if scheme not in {"rtsp", "rtsps", "http", "https"}:
-        raise SourceError(f"{name}: {scheme}:// is not read; name {_KINDS}")
+        raise SourceError(f"{name}: {scheme}:// is not read; name {KINDS}")
     # Over UDP a router that drops packets shows as a torn picture, and torn pictures as faces.
     options = {"rtsp_transport": "tcp"} if scheme.startswith("rtsp") else {}
 
@@ -98,22 +100,22 @@ def _pictures_in(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
 
 
-def _path(path: Path, realtime: bool) -> Source:
+def _path(path: Path, realtime: bool, picture_pixels: int) -> Source:
     try:
         if path.is_dir():
             pictures = _pictures_in(path)
             if not pictures:
                 raise SourceError(f"{path}: no JPEG, PNG or WebP picture in this folder")
-            return Pictures(pictures, str(path), realtime)
+            return Pictures(pictures, str(path), realtime, picture_pixels)
         with path.open("rb") as file:
             start = file.read(12)
     except FileNotFoundError as error:
-        raise SourceError(f"{path}: no such file; name {_KINDS}") from error
+        raise SourceError(f"{path}: no such file; name {KINDS}") from error
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
     if not start:
         raise SourceError(f"{path}: the file is empty")
     webp = start.startswith(b"RIFF") and start.endswith(b"WEBP")
     if webp or start.startswith(_PICTURE_STARTS):
-        return Pictures([path], str(path), realtime)
+        return Pictures([path], str(path), realtime, picture_pixels)
     return VideoFile(VideoDecoder(str(path), str(path)), realtime)

@@ -14,7 +14,7 @@ from tests.e2e.test_page import ELSEWHERE, Page, needs_browser
 from tests.integration.cloud_process import CloudProcess
 from tests.processes import wait_until
 
-TOKEN = "s3cret"
+TOKEN = "only-for-this-test"
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -33,7 +33,7 @@ FLAGS = (
 # A name that is not localhost, so that the browser holds the page to be insecure.
 ELSEWHERE = "page.test"
 CLIP_FRAMES = 24
-TOKEN = "s3cret"
+TOKEN = "only-for-this-test"
 
 pytestmark = pytest.mark.timeout(300)
 

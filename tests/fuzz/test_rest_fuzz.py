@@ -13,7 +13,7 @@ from schemathesis.specs.openapi.checks import response_schema_conformance
 
 from tests.integration.cloud_process import CloudProcess
 
-TOKEN = "s3cret"
+TOKEN = "only-for-this-test"
 SETTINGS = settings(
     max_examples=8, derandomize=True, database=None, deadline=None,
     suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate),

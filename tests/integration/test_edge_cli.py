@@ -77,6 +77,11 @@ def test_a_bad_picture_is_named_and_the_next_one_is_answered(
         (["run", "--source", "demo", "--rate", "tiny"], 2, "no 'tiny'; there are "),
         (["run", "--source", "demo", "--config", "no-such.yaml"], 2, "no-such.yaml"),
         (["run"], 2, "--source"),
+        (["run", "--source", ""], 2, "--source: it is empty"),
+        (["run", "--source", "0", "--source", "1"], 2, "--source stands twice"),
+        (["run", "--source", "demo", "--output", "a", "--output", "b"], 2, "--output stands twice"),
+        (["run", "--source", "demo", "--weights", ""], 2, "--weights: it is empty"),
+        (["classify", ""], 3, "a source without a name"),
         (["run", "--source", "demo", "--output", "no-such-folder/a.jsonl"], 2, "--output"),
     ],
 )
@@ -87,6 +92,24 @@ def test_wrong_usage_is_one_line_with_its_own_code(
     assert done.returncode == code, done.stderr
     assert named in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_limit_of_pictures_holds_for_files_too(portrait: Path, weights_folder: Path) -> None:
+    weights = ("--weights", str(weights_folder))
+    for command in (("classify", str(portrait)), ("run", "--source", str(portrait))):
+        done = edge(*command, *weights, SPLITFER_EDGE_PICTURE_PIXELS="1000")
+        assert done.returncode == 3, done.stderr
+        assert "at most 1000 pixels" in done.stderr
+
+
+def test_source_and_output_from_a_file_beside_them(portrait: Path, weights_folder: Path) -> None:
+    config = portrait.parent / "edge.yaml"
+    config.write_text(f"source: {portrait.name}\noutput: answers.jsonl\n")
+    done = edge("run", "--config", str(config), "--weights", str(weights_folder))
+    assert done.returncode == 0, done.stderr
+    (line,) = (portrait.parent / "answers.jsonl").read_text().splitlines()
+    assert json.loads(line)["source"] == str(portrait)
+    assert done.stdout == ""
 
 
 def test_a_misspelt_variable_stops_it() -> None:

@@ -199,14 +199,14 @@ def test_the_token_is_asked_for_when_the_stream_opens(
     tmp_path: Path
 ) -> None:  # fmt: skip
     with (
-        started(tmp_path, token="sesame") as server,
+        started(tmp_path, token="sesame-open-sesame") as server,
         server.channel() as channel,
     ):
         with Stream(server, channel) as stranger, pytest.raises(grpc.RpcError) as raised:
             next(stranger.call)
         assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
         assert ("splitfer-code", "unauthorised") in raised.value.trailing_metadata()
-        with Stream(server, channel, token="sesame") as friend:
+        with Stream(server, channel, token="sesame-open-sesame") as friend:
             friend.send(1, PAYLOADS[0])
             assert friend.answers(1)[1].response.results
 

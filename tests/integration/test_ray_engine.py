@@ -83,5 +83,6 @@ def test_it_drains_and_ends_by_itself(server: CloudProcess) -> None:
     server.signal(signal.SIGTERM)
     assert server.exit_code() == 0
     assert "draining" in server.log
+    assert "\x1b" not in server.log, "a log has no colours"
     with server.channel() as channel, pytest.raises(grpc.RpcError):  # noqa: F811
         channel.unary_unary("/splitfer.v1.SplitFer/GetModel")(b"", timeout=5)

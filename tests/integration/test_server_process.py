@@ -20,6 +20,7 @@ from shared.codec.latent import Latent
 from shared.codec.payload import PayloadCodec
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
+from tests.certificates import authority
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess, clean_environment
 from tests.unit.cloud_server.pictures.made_pictures import encoded, grey
 
@@ -108,9 +109,9 @@ def test_a_token_is_asked_for_on_both_protocols(
     weights_folder: Path, tmp_path: Path
 ) -> None:  # fmt: skip
     file = tmp_path / "cloud.yaml"
-    file.write_text("token: s3cret\n")
+    file.write_text("token: only-for-this-test\n")
     with CloudProcess(weights_folder, "--config", str(file)) as server:
-        right = {"authorization": "Bearer s3cret"}
+        right = {"authorization": "Bearer only-for-this-test"}
         with httpx.Client(base_url=f"http://{server.http}", trust_env=False) as client:
             assert client.get("/healthz").status_code == 200
             for method, path in (("GET", "/v1/model"), ("POST", "/v1/faces")):
@@ -127,7 +128,7 @@ def test_a_token_is_asked_for_on_both_protocols(
             assert ("splitfer-code", "unauthorised") in raised.value.trailing_metadata()
             metadata = tuple(right.items())
             assert stub.GetModel(pb.GetModelRequest(), timeout=PATIENCE_S, metadata=metadata).tails
-        assert "s3cret" not in server.log
+        assert "only-for-this-test" not in server.log
 
 
 def test_tls_on_both_protocols(weights_folder: Path, tmp_path: Path) -> None:
@@ -184,3 +185,18 @@ def test_it_refuses_to_start_in_one_line(
     assert done.returncode == code
     assert names in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_with_json_logs_every_line_is_json(weights_folder: Path, tmp_path: Path) -> None:
+    authority(tmp_path, "s")
+    file = tmp_path / "cloud.yaml"
+    file.write_text("tls_cert: s.pem\ntls_key: s.key\nlog_format: json\nlog_level: debug\n")
+    with CloudProcess(weights_folder, "--config", str(file)) as server:
+        # gRPC's own code complains of this one.
+        with socket.create_connection(server.grpc.split(":"), timeout=PATIENCE_S) as stranger:
+            stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            stranger.recv(100)
+        server.signal(signal.SIGTERM)
+        assert server.exit_code() == 0
+    lines = [line for line in server.log.splitlines() if line != "(end)"]
+    assert {"cloud_server"} <= {json.loads(line)["logger"] for line in lines}

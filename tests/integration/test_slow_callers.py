@@ -14,7 +14,7 @@ from tests.integration.cloud_process import PATIENCE_S, CloudProcess
 
 CONNECTIONS_MAX = 6
 UPLOAD = b"POST /v1/faces HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n"
-TOKEN = b"Authorization: Bearer s3cret\r\n"
+TOKEN = b"Authorization: Bearer only-for-this-test\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def server(
 ) -> Iterator[CloudProcess]:
     file = tmp_path_factory.mktemp("config") / "cloud.yaml"
     file.write_text(
-        "token: s3cret\nwait_s: 1\nreceive_s: 1\n"
+        "token: only-for-this-test\nwait_s: 1\nreceive_s: 1\n"
         f"connections_max: {CONNECTIONS_MAX}\ngrpc_connections_max: {CONNECTIONS_MAX}\n"
     )
     with CloudProcess(old_weights_folder, "--config", str(file)) as server:
@@ -142,7 +142,11 @@ def test_a_grpc_message_that_never_comes(server: CloudProcess, method: str) -> N
         call = channel.stream_unary(f"/{method}")
         try:
             with pytest.raises(grpc.RpcError) as raised:
-                call(silence(), metadata=(("authorization", "Bearer s3cret"),), wait_for_ready=True)
+                call(
+                    silence(),
+                    metadata=(("authorization", "Bearer only-for-this-test"),),
+                    wait_for_ready=True,
+                )
         finally:
             enough.set()
     assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
@@ -155,7 +159,7 @@ def test_grpc_metadata_without_bound(server: CloudProcess) -> None:
         with pytest.raises(grpc.RpcError) as raised:
             call(b"", metadata=(("x", "a" * 17_000),), timeout=PATIENCE_S, wait_for_ready=True)
         assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        metadata = (("authorization", "Bearer s3cret"),)
+        metadata = (("authorization", "Bearer only-for-this-test"),)
         assert call(b"", metadata=metadata, timeout=PATIENCE_S, wait_for_ready=True)
 
 
@@ -168,7 +172,10 @@ def test_more_grpc_connections_than_there_is_room_for(server: CloudProcess) -> N
         let_in = [bool(until_the_end(one)) for one in crowd]
     assert set(let_in) == {True, False}
     with server.channel() as channel:
-        call, metadata = channel.unary_unary("/splitfer.v1.SplitFer/GetModel"), "Bearer s3cret"
+        call, metadata = (
+            channel.unary_unary("/splitfer.v1.SplitFer/GetModel"),
+            "Bearer only-for-this-test",
+        )
         assert call(
             b"", metadata=(("authorization", metadata),), timeout=PATIENCE_S, wait_for_ready=True
         )

@@ -1,3 +1,4 @@
+import json
 import shutil
 import socket
 from pathlib import Path
@@ -20,12 +21,12 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_print_config_shows_every_setting_and_no_secret(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SPLITFER_CLOUD_TOKEN", "s3cret")
+    monkeypatch.setenv("SPLITFER_CLOUD_TOKEN", "s3cret-of-this-test")
     assert run(["serve", "--grpc-port", "7", "--print-config"]) == 0
     out = capsys.readouterr().out
     assert "grpc_port: 7" in out
     assert "faces_per_frame: 32" in out
-    assert "s3cret" not in out
+    assert "s3cret-of-this-test" not in out
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,6 +53,35 @@ def test_config_errors_are_one_line(
     assert len(err.splitlines()) == 1
     assert run(["serve", "--debug"]) == 2
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("said_by", ["flag", "variable", "file"])
+def test_with_json_logs_a_refused_start_is_json(
+    said_by: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = tmp_path / "cloud.yaml"
+    file.write_text("threads: 0\n" + ("log_format: json\n" if said_by == "file" else ""))
+    if said_by == "variable":
+        monkeypatch.setenv("SPLITFER_CLOUD_LOG_FORMAT", "json")
+    flags = ["--log-format", "json"] if said_by == "flag" else []
+    assert run(["serve", "--config", str(file), *flags]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    told = json.loads(line)
+    assert (told["level"], told["logger"]) == ("error", "cloud_server")
+    assert "cloud.yaml: threads: " in told["message"]
+    assert run(["serve", "--config", str(file), *flags, "--debug"]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "Traceback" in json.loads(line)["exception"]
+
+
+def test_a_flag_for_one_file_stands_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        run(["serve", "--config", "a.yaml", "--config", "b.yaml"])
+    assert raised.value.code == 2
+    assert "--config stands twice" in capsys.readouterr().err
 
 
 def test_a_new_token_and_its_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from cloud_server.config import PREFIX, CloudConfig
 from shared.contracts import Limits
 from shared.errors import ConfigError
 from shared.settings import load_settings, printable
+from tests.certificates import authority, openssl
 
 
 @pytest.fixture(autouse=True)
@@ -141,18 +142,132 @@ def test_one_or_several_folders_of_weights(tmp_path: Path, monkeypatch: pytest.M
     assert load(two, weights=[Path("/w/e")]).weights == (Path("/w/e"),)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("grpc_port: 7000\nhttp_port: 7000\n", "grpc_port and http_port are both 7000"),
+        ("threads: 1000000\n", "threads: .*256"),
+        ("picture_threads: 1000000\n", "picture_threads: .*256"),
+        ("queue_max: 10000000\n", "queue_max: .*1000000"),
+        ("grpc_streams_max: 5000000000\n", "grpc_streams_max: .*1000000"),
+        ("limits: {body_bytes: 3000000000}\n", "limits: body_bytes is more than 0 and at most"),
+        ("ray: {tail_cpus: .nan}\n", "ray.tail_cpus: .*finite"),
+        ("ray: {tail_replicas_max: 10000000}\n", "ray: tail_replicas_max .*at most 1000000"),
+        ("grpc_connection_age_s: .inf\n", "grpc_connection_age_s: .*finite"),
+        ("threads: 1\nhost: a\nthreads: 2\n", r"cloud.yaml, line 3: the key stands in line 1"),
+        ("limits:\n  body_bytes: 1\n  body_bytes: 2\n", "line 3: the key stands in line 2"),
+        ('watch: ""\n', "cloud.yaml: watch: it is empty"),
+        ('weights: ["/w", ""]\n', "cloud.yaml: weights: it is empty"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message) as raised:
+        load(written(tmp_path, "cloud.yaml", text))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "names", "what"),
+    [
+        (("none.pem", "s.key", None), "tls_cert: ", "cannot read .*none.pem"),
+        (("s.pem", "none.key", None), "tls_key: ", "cannot read .*none.key"),
+        (("s.pem", "s.key", "none.pem"), "tls_client_ca: ", "cannot read .*none.pem"),
+        (("s.pem", ".", None), "tls_key: ", "Is a directory"),
+        (("s.key", "s.key", None), "tls_cert: ", "s.key holds a key"),
+        (("s.pem", "locked.key", None), "tls_key: ", "locked.key is encrypted, .*openssl pkey"),
+        (("s.pem", "s.key", "s.key"), "tls_client_ca: ", "s.key holds a key"),
+    ],
+)
+def test_tls_files_that_cannot_be_used_are_named(
+    files: tuple[str, str, str | None], names: str, what: str, tmp_path: Path
+) -> None:
+    authority(tmp_path, "s")
+    lock = ("pkey", "-in", "s.key", "-aes256", "-passout", "pass:secret")
+    openssl(tmp_path, *lock, "-out", "locked.key")
+    cert, key, ca = (tmp_path / name if name else None for name in files)
+    with pytest.raises(ConfigError, match=names + ".*" + what) as raised:
+        load(tls_cert=cert, tls_key=key, tls_client_ca=ca).certificates()
+    assert "\n" not in str(raised.value)
+
+
+def test_any_two_free_ports_are_two() -> None:
+    assert (load(grpc_port=0, http_port=0).grpc_port, load().threads) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("token", "message"),
+    [
+        ("**********", "shorter than 16"),
+        ("fifteen-letters", "shorter than 16"),
+        ("*" * 40, "one character over and over"),
+    ],
+)
+def test_a_token_that_lets_anybody_in_is_refused(
+    token: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPLITFER_CLOUD_TOKEN", token)
+    with pytest.raises(ConfigError, match=f"SPLITFER_CLOUD_TOKEN: .*{message}") as raised:
+        load()
+    assert token not in str(raised.value)
+
+
+def test_paths_in_a_file_count_from_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "etc").mkdir()
+    monkeypatch.chdir(tmp_path)
+    text = "weights: [w/a, /w/b]\nweights_root: r:/s\ntls_cert: a.pem\ntls_key: a.key\n"
+    file = written(tmp_path / "etc", "cloud.yaml", text)
+    for name in (file, Path("etc/cloud.yaml")):
+        config = load(name, tokens=Path("t.yaml"))
+        assert config.weights == (tmp_path / "etc/w/a", Path("/w/b"))
+        assert config.weights_root == (tmp_path / "etc/r", Path("/s"))
+        assert config.tls_cert == tmp_path / "etc/a.pem"
+        assert config.tokens == Path("t.yaml"), "a flag's counts from the working directory"
+    monkeypatch.setenv("SPLITFER_CLOUD_TLS_KEY", "b.key")
+    assert load(file).tls_key == Path("b.key")
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TOKEN", "WEIGHTS", "TLS_CERT", "THREADS", "LIMITS__BODY_BYTES", "MISSPELT"):
+        monkeypatch.setenv(f"SPLITFER_CLOUD_{name}", "")
+    assert load() == CloudConfig()
+
+
+def test_a_nested_variable_is_not_ignored_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPLITFER_CLOUD_LIMITS", '{"body": 1}')
+    with pytest.raises(ConfigError, match=r"unknown key limits.body in SPLITFER_CLOUD_"):
+        load()
+
+
 def test_a_wrong_flag_is_named() -> None:
     with pytest.raises(ConfigError, match="--grpc-port: "):
         load(grpc_port=-1)
 
 
 def test_printed_settings_can_be_read_back_and_hold_no_secret(tmp_path: Path) -> None:
-    config = load(token="s3cret", threads=2, weights=[Path("/w/a"), Path("/w/b")])
+    config = load(token="s3cret-of-this-test", threads=2, weights=[Path("/w/a"), Path("/w/b")])
     text = printable(config)
     assert "s3cret" not in text
     assert yaml.safe_load(text)["limits"]["faces_per_frame"] == 32
-    again = load(written(tmp_path, "printed.yaml", text), token="s3cret")
+    again = load(written(tmp_path, "printed.yaml", text), token="s3cret-of-this-test")
     assert again == config
+    assert load(tmp_path / "printed.yaml").token is None
+
+
+def test_printed_settings_mean_the_same_wherever_they_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    address = "http://me:s3cret@collector:4318"
+    text = printable(load(weights=[Path("w")], tokens=Path("t.yaml"), otlp_endpoint=address))
+    assert "s3cret" not in text
+    assert "# Set, and left out since it holds a secret: otlp_endpoint\n" in text
+    (tmp_path / "elsewhere").mkdir()
+    again = load(written(tmp_path / "elsewhere", "printed.yaml", text))
+    assert again.weights == (tmp_path / "w",)
+    assert again.tokens == tmp_path / "t.yaml"
+    assert again.otlp_endpoint is None
 
 
 def test_settings_do_not_change() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import subprocess
 import sys
 from contextvars import copy_context
 
@@ -57,6 +58,46 @@ def test_text_has_the_request() -> None:
     text = Text("%(levelname)s %(name)s:%(request)s %(message)s")
     assert in_request(text, "hello") == "WARNING cloud_server: [abc-1] hello"
     assert line(text, "hello") == "WARNING cloud_server: hello"
+
+
+def test_what_others_write_is_json_too() -> None:
+    code = """
+import logging, os, subprocess, sys, warnings
+from cloud_server.telemetry.logs import configure_logs, log_handler
+with log_handler("json") as handler:
+    configure_logs("error", handler)
+    logging.getLogger("ours").error("a line of ours")
+    os.write(2, b"E0000 a library in C\\n\\n")
+    subprocess.run(["sh", "-c", "printf '\\\\033[36m(a worker)\\\\033[0m half a line' >&2"])
+    warnings.warn("deprecated")
+    print("from print", file=sys.stderr)
+os.write(2, b"after it\\n")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    *lines, last = done.stderr.splitlines()
+    assert last == "after it"
+    told = [json.loads(line) for line in lines]
+    assert told[0]["logger"] == "ours"
+    others = "\n".join(one["message"] for one in told if one["logger"] == "stderr")
+    for part in ("E0000 a library in C", "(a worker) half a line", "deprecated", "from print"):
+        assert part in others
+    assert "\x1b" not in others
+
+
+def test_a_closed_error_output_is_no_error() -> None:
+    code = """
+from cloud_server.telemetry.logs import configure_logs, log_handler
+with log_handler("json") as handler:
+    configure_logs("info", handler)
+print("fine")
+"""
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, code],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.stdout == "fine\n"
 
 
 @pytest.mark.parametrize("given", ["a", "7f3c-12", "550e8400-e29b-41d4-a716-446655440000"])

@@ -1,0 +1,21 @@
+"""What a person types to name a source, and which of it is a path."""
+
+from __future__ import annotations
+
+import re
+
+DEMO = re.compile(r"demo(?:\*([1-9]\d?))?")
+KINDS = (
+    "a picture, a folder of pictures, a video file, a camera's number, "
+    "an rtsp:// or http(s):// address, or demo"
+)
+
+
+def is_camera_number(spec: str) -> bool:
+    """Whether it is such as 0, which is ``/dev/video0``."""
+    return spec.isascii() and spec.isdigit()
+
+
+def names_a_path(spec: str) -> bool:
+    """Whether it is neither the demo, a camera's number nor an address."""
+    return not (DEMO.fullmatch(spec) or is_camera_number(spec) or "://" in spec)
