@@ -139,7 +139,7 @@ def fit(
             said = teacher(views).view(-1, len(label_sets), len(LABELS)).log_softmax(dim=2)
             loss = -(targets[chosen] * said).sum(dim=2).mean()
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
             average.follow(teacher)
             losses += loss.item()
