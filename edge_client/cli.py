@@ -19,7 +19,7 @@ from tqdm import tqdm
 from edge_client import pipeline
 from edge_client.config import EdgeConfig, Objective, Policy, load_config
 from edge_client.ledger import Ledger
-from edge_client.recognizer import PICTURE_DEADLINE_MS, Recognizer
+from edge_client.recognizer import PICTURE_SETTINGS, Recognizer
 from edge_client.sinks import output_flags
 from edge_client.sources.feed import Feed
 from edge_client.sources.frame import Frame
@@ -80,10 +80,15 @@ def _exit_code(error: SplitFerError) -> int:
 def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
     output_flags.check(arguments, config, [arguments.source])
     with ExitStack() as stack:
-        source = stack.enter_context(open_source(arguments.source, arguments.realtime))
+        source = stack.enter_context(
+            open_source(
+                arguments.source, arguments.realtime, config.wait_source, config.rtsp_transport
+            )
+        )
         recognizer = stack.enter_context(Recognizer.from_config(config))
-        outputs = output_flags.opened(arguments, config, source.fps, lambda: recognizer.decision)
-        feed = stack.enter_context(Feed(source, live=source.live or arguments.realtime))
+        outputs = output_flags.opened(arguments, config, source, lambda: recognizer.decision)
+        live = source.live or arguments.realtime
+        feed = stack.enter_context(Feed(source, live, idle=outputs.idle))
         stopped = stack.enter_context(_stops(feed))
         ledger = Ledger()
         try:
@@ -198,14 +203,17 @@ def _classify(arguments: argparse.Namespace, config: EdgeConfig) -> int:
 _FLAGS = (
     "server", "policy", "objective", "min_accuracy", "max_bytes_per_s", "cascade_threshold", "rate",
     "labels", "prior", "deadline_ms", "threads", "weights", "server_ca", "client_cert",
-    "client_key", "log_level", "output_max_mb",
+    "client_key", "log_level", "output_max_mb", "device_id", "source_name", "heartbeat_s",
+    "wait_source", "rtsp_transport", "search_side_px", "crops",
 )  # fmt: skip
 
 
 def _flags(arguments: argparse.Namespace) -> dict[str, Any]:
-    flags = {name: getattr(arguments, name) for name in _FLAGS}
-    if arguments.command is _classify and flags["deadline_ms"] is None:
-        flags["deadline_ms"] = PICTURE_DEADLINE_MS
+    flags = {name: getattr(arguments, name, None) for name in _FLAGS}
+    if arguments.command is _classify:
+        for name, value in PICTURE_SETTINGS.items():
+            if flags.get(name) is None:
+                flags[name] = value
     return flags
 
 
@@ -229,6 +237,19 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--realtime", action="store_true",
         help="read a file at its own frame rate, dropping frames like a live source",
+    )  # fmt: skip
+    run.add_argument(
+        "--wait-source", action=argparse.BooleanOptionalAction,
+        help="wait for a camera or stream that is not there yet (yes)",
+    )  # fmt: skip
+    run.add_argument(
+        "--rtsp-transport", choices=["tcp", "udp"],
+        help="how an rtsp:// address is read first; the other is tried where it refuses (tcp)",
+    )  # fmt: skip
+    run.add_argument(
+        "--heartbeat-s", type=float, metavar="S",
+        help="say that nobody is there, or the camera away, after so long without a line; "
+        "0 for never (60)",
     )  # fmt: skip
     output_flags.add_of_run(run)
     _common(run)
@@ -271,6 +292,17 @@ def _common(parser: argparse.ArgumentParser) -> None:
         f"({DEFAULT_PRIOR.value})",
     )  # fmt: skip
     parser.add_argument("--deadline-ms", type=float, metavar="MS", help="per frame, detection too")
+    parser.add_argument(
+        "--search-side", type=int, dest="search_side_px", metavar="PX",
+        help="longer side of the picture that faces are searched in, about 80 px each: its square "
+        "is the cost (run 480, classify 4096)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--crops", action="store_true", default=None,
+        help="pictures are ready-cut faces: none is searched for",
+    )  # fmt: skip
+    parser.add_argument("--device-id", metavar="ID", help="in every record (the host name)")
+    parser.add_argument("--source-name", metavar="NAME", help="in every record")
     parser.add_argument("--threads", type=int, help="of ONNX Runtime")
     parser.add_argument("--weights", type=Path, metavar="FOLDER")
     parser.add_argument("--server-ca", type=Path, metavar="PEM", help="use TLS and trust these")

@@ -16,6 +16,8 @@ from shared.prior import Prior
 from shared.settings import Settings, load_settings
 
 PREFIX = "SPLITFER_EDGE_"
+# Printable, and short enough for a column.
+_NAME = r"^[^\x00-\x1f\x7f]{1,100}$"
 
 
 class Objective(StrEnum):
@@ -74,6 +76,10 @@ class EdgeConfig(Settings):
     smallest_face_px: int = Field(default=Limits.smallest_face_px, ge=1)
     faces_per_frame: int = Field(default=Limits.faces_per_frame, ge=1, le=Limits.faces_per_frame)
     picture_pixels: int = Field(default=Limits.picture_pixels, ge=1)
+    # Whether pictures of less than 960 px are enlarged up to twofold before the search.
+    search_enlarged: bool = False
+    # Whether each picture is a ready-cut face, in which none is searched for.
+    crops: bool = False
     # Of the picture that path `image` sends.
     jpeg_quality: int = Field(default=85, ge=1, le=95)
     # Whether latents go on a stream that stays open, which costs less than a call each: where the
@@ -89,6 +95,16 @@ class EdgeConfig(Settings):
     # A file of JSON lines that would grow beyond so many MB is renamed to FILE.1 first, in place of
     # the last one; without it nothing is ever removed.
     output_max_mb: float | None = Field(default=None, gt=0)
+    # What records call this device; its host name where none is given.
+    device_id: str | None = Field(default=None, pattern=_NAME)
+    # What records call the source, beside its address.
+    source_name: str | None = Field(default=None, pattern=_NAME)
+    # A record says that the device lives where it wrote none for so long; 0 for never.
+    heartbeat_s: float = Field(default=60.0, ge=0)
+    # Whether a camera or stream that is not there at the start is waited for.
+    wait_source: bool = True
+    # How the pictures of an rtsp:// address come; the other is tried where the camera refuses.
+    rtsp_transport: Literal["tcp", "udp"] = "tcp"
     # Receiver of traces (OTLP over HTTP), such as http://localhost:4318.
     otlp_endpoint: str | None = Field(default=None, pattern="^https?://[^/]")
 
@@ -115,6 +131,8 @@ class EdgeConfig(Settings):
             raise ValueError("client_cert and client_key go together: set both or none")
         if self.client_cert is not None and self.server_ca is None:
             raise ValueError("client_cert goes with server_ca, which turns TLS on")
+        if self.crops and (self.policy is Policy.IMAGE or self.auto_image):
+            raise ValueError("crops are not sent as pictures: choose another policy than image")
         return self
 
     @property

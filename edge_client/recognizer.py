@@ -36,8 +36,13 @@ from shared.vision.picture import decode_picture
 # A server that is down refuses at once; longer than a handshake may take, so that its outcome is
 # known before the first face.
 CONNECT_WAIT_S = HANDSHAKE_TIMEOUT_S + 0.2
-# A single picture is not a frame of a stream: nobody waits for the next one.
-PICTURE_DEADLINE_MS = 1000.0
+# A single picture is not a frame of a stream: nobody waits for the next one, and a group of people
+# is searched at its full size, which takes seconds on a small device.
+PICTURE_SETTINGS: dict[str, Any] = {
+    "deadline_ms": 5000.0,
+    "search_side_px": 4096,
+    "search_enlarged": True,
+}
 
 Picture = str | os.PathLike[str] | bytes | NDArray[np.uint8]
 
@@ -55,7 +60,7 @@ class Recognizer:
     """
 
     def __init__(self, server: str | None = None, **settings: Any) -> None:
-        flags = {"server": server, "deadline_ms": PICTURE_DEADLINE_MS, **settings}
+        flags = {"server": server, **PICTURE_SETTINGS, **settings}
         self._open(load_config(None, flags))
 
     @classmethod

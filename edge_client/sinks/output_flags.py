@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge_client.config import EdgeConfig
 from edge_client.policy.decision import Decision
+from edge_client.sinks.heartbeat import AnswersAndHeartbeats
 from edge_client.sinks.json_lines import Explanations, JsonLines
 from edge_client.sinks.output_files import Input, Output, check_outputs
 from edge_client.sinks.outputs import Outputs
+from edge_client.sinks.records import Origin
 from edge_client.sinks.sink import Sink
-from edge_client.sources.open import source_files
+from edge_client.sources.open import Source, source_files
 from shared.weights import default_folder
 
 
@@ -77,29 +80,41 @@ def check(arguments: argparse.Namespace, config: EdgeConfig, sources: Sequence[s
 def opened(
     arguments: argparse.Namespace,
     config: EdgeConfig,
-    fps: float | None = None,
+    source: Source | None = None,
     decision: Callable[[], Decision | None] = lambda: None,
 ) -> Outputs:
-    """The outputs that are written frame by frame. ``fps`` is the source's, ``decision`` the last
-    frame's.
+    """The outputs that are written frame by frame. Of a ``source`` there are heartbeats too;
+    ``decision`` is the last frame's.
 
     Raises:
         ConfigError: a file cannot be opened.
     """
     most_mb = config.output_max_mb
-    sinks: dict[str, Sink] = {"output": JsonLines(arguments.output, max_mb=most_mb)}
+    origin = Origin(config.device_id or socket.gethostname() or None, config.source_name)
+    beat: Callable[[], None] | None = None
+    lines: JsonLines
+    if source is not None and config.heartbeat_s:
+        lines = answers = AnswersAndHeartbeats(
+            arguments.output, source.name, config.heartbeat_s, most_mb, origin
+        )
+        beat = answers.idle
+    else:
+        lines = JsonLines(arguments.output, max_mb=most_mb, origin=origin)
+    sinks: dict[str, Sink] = {"output": lines}
     if getattr(arguments, "explain", None):
-        sinks["explain"] = Explanations(arguments.explain, decision, most_mb)
+        sinks["explain"] = Explanations(arguments.explain, decision, most_mb, origin)
     if getattr(arguments, "annotate", None):
         from edge_client.sinks.video import AnnotatedVideo
 
-        sinks["annotate"] = AnnotatedVideo(arguments.annotate, fps, arguments.overwrite)
+        sinks["annotate"] = AnnotatedVideo(
+            arguments.annotate, source.fps if source else None, arguments.overwrite
+        )
     if getattr(arguments, "contact_sheet", None):
         from edge_client.sinks.contact_sheet import ContactSheet
 
         sheet = ContactSheet(arguments.contact_sheet, replace=arguments.overwrite)
         sinks["contact-sheet"] = sheet
-    return Outputs(sinks)
+    return Outputs(sinks, beat)
 
 
 def _endings(name: str) -> Sequence[str]:

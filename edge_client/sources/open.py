@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from importlib import resources
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from edge_client.sources.address import for_ffmpeg, shown
 from edge_client.sources.base import Source
 from edge_client.sources.files import PICTURE_SUFFIXES, Pictures, VideoFile
 from edge_client.sources.live import Stream
 from edge_client.sources.video_decoder import VideoDecoder
-from shared.errors import SourceError
+from shared.errors import SourceError, SourceRefused
 
 __all__ = ["Source", "open_source", "source_files"]
 
@@ -22,10 +22,18 @@ _KINDS = (
     "an rtsp:// or http(s):// address, or demo"
 )
 _CAMERA_HINT = "is the camera plugged in and not in use, and may this user read it (group video)?"
+# Over UDP a router that drops packets shows as a torn picture, and torn pictures as faces. Some
+# cameras know nothing else, and refuse TCP with 461: FFmpeg then tries the other of the two.
+_RTSP_OPTIONS = {
+    "tcp": {"rtsp_transport": "tcp+udp", "rtsp_flags": "prefer_tcp"},
+    "udp": {"rtsp_transport": "tcp+udp"},
+}
 _STREAM_HINT = "does the address play in another player from this machine?"
 
 
-def open_source(spec: str, realtime: bool = False) -> Source:
+def open_source(
+    spec: str, realtime: bool = False, wait: bool = False, rtsp_transport: str = "tcp"
+) -> Source:
     """Open ``spec``: a picture, a folder of pictures, a video file, a camera's number (``0`` is
     ``/dev/video0``), an ``rtsp://`` or ``http(s)://`` address, ``demo`` (the bundled clip) or
     ``demo*3`` (the clip three times over).
@@ -41,11 +49,11 @@ def open_source(spec: str, realtime: bool = False) -> Source:
         decoder = VideoDecoder(str(_demo_clip()), spec)
         return VideoFile(decoder, realtime, laps=int(repeat[1] or 1))
     if spec.isascii() and spec.isdigit():
-        return _camera(f"/dev/video{spec}")
+        return _camera(f"/dev/video{spec}", wait)
     if spec.startswith("/dev/video"):
-        return _camera(spec)
+        return _camera(spec, wait)
     if "://" in spec:
-        return _address(spec, realtime)
+        return _address(spec, realtime, wait, rtsp_transport)
     return _path(Path(spec), realtime)
 
 
@@ -60,32 +68,36 @@ def source_files(spec: str) -> list[Path]:
         return []
 
 
-def without_secrets(address: str) -> str:
-    """An address fit for logs and answers: no user, no password, no query."""
-    parts = urlsplit(address)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def _camera(device: str) -> Source:
+def _camera(device: str, wait: bool) -> Source:
     def opened() -> VideoDecoder:
         return VideoDecoder(device, device, hint=_CAMERA_HINT, format="v4l2")
 
-    return Stream(device, opened)
+    return Stream(device, opened, patient=wait)
 
 
-def _address(spec: str, realtime: bool) -> Source:
-    name = without_secrets(spec)
-    scheme = urlsplit(spec).scheme.lower()
+def _address(spec: str, realtime: bool, wait: bool, rtsp_transport: str) -> Source:
+    name = shown(spec)
+    scheme = spec.partition("://")[0].lower()
     if scheme not in {"rtsp", "rtsps", "http", "https"}:
         raise SourceError(f"{name}: {scheme}:// is not read; name {_KINDS}")
-    # Over UDP a router that drops packets shows as a torn picture, and torn pictures as faces.
-    options = {"rtsp_transport": "tcp"} if scheme.startswith("rtsp") else {}
+    address = for_ffmpeg(spec)
+    rtsp = scheme.startswith("rtsp")
+    options = _RTSP_OPTIONS[rtsp_transport] if rtsp else {}
 
     def opened() -> VideoDecoder:
-        return VideoDecoder(spec, name, hint=_STREAM_HINT, options=options)
+        return VideoDecoder(address, name, hint=_STREAM_HINT, options=options)
 
-    first = opened()
-    if first.duration_s is not None and not scheme.startswith("rtsp"):
+    if rtsp:
+        return Stream(name, opened, patient=wait)
+    try:
+        first = opened()
+    except SourceRefused:
+        raise
+    except SourceError:
+        if not wait:
+            raise
+        return Stream(name, opened, patient=True, ends=True)
+    if first.duration_s is not None:
         return VideoFile(first, realtime)
     return Stream(name, opened, first)
 
