@@ -12,19 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
-from edge_client import pipeline
-from edge_client.config import EdgeConfig, Objective, Policy, load_config
-from edge_client.ledger import Ledger
-from edge_client.recognizer import PICTURE_SETTINGS, Recognizer
-from edge_client.sinks import output_flags
-from edge_client.sources.feed import Feed
-from edge_client.sources.frame import Frame
-from edge_client.sources.open import Source, open_source
-from shared.contracts import FaceAnswer
+# What takes its time to import is imported where it is used: --help and a wrong flag need none.
+from edge_client.choices import Objective, Policy
+from edge_client.sinks import flags as output_flags
 from shared.errors import (
     ConfigError,
     ImageError,
@@ -35,21 +27,35 @@ from shared.errors import (
 )
 from shared.labels import LabelSet
 from shared.prior import DEFAULT_PRIOR, Prior
-from shared.settings import printable
-from shared.whole_file import write_whole
+from shared.processor import check_processor
+from shared.standard_streams import open_standard_streams
 
-OnFrame = Callable[[Frame, Sequence[FaceAnswer]], None]
+if TYPE_CHECKING:
+    from edge_client.config import EdgeConfig
+    from edge_client.ledger import Ledger
+    from edge_client.sources.feed import Feed
+    from edge_client.sources.frame import Frame
+    from edge_client.sources.open import Source
+    from shared.contracts import FaceAnswer
+
 OK, LOST, USAGE, SOURCE, WEIGHTS, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code (see ``edge-client --help``)."""
+    closed = open_standard_streams()
     arguments = _parser().parse_args(argv)
     try:
+        check_processor()
+        from edge_client.config import load_config
+        from shared.settings import printable
+
         config = load_config(arguments.config, _flags(arguments))
         if arguments.print_config:
             print(printable(config))
             return OK
+        if "stdout" in closed and "-" in (arguments.output, getattr(arguments, "explain", None)):
+            raise ConfigError("--output -: standard output is closed; name a file")
         logging.basicConfig(
             level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
         )
@@ -58,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SplitFerError as error:
         if arguments.debug:
             raise
-        print(f"edge-client: {error}", file=sys.stderr)
+        _tell(f"edge-client: {error}")
         return _exit_code(error)
     except BrokenPipeError:
         # The reader of our output left; Python would complain once more while it shuts down.
@@ -78,6 +84,13 @@ def _exit_code(error: SplitFerError) -> int:
 
 
 def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
+    from edge_client import pipeline
+    from edge_client.ledger import Ledger
+    from edge_client.recognizer import Recognizer
+    from edge_client.sinks import output_flags
+    from edge_client.sources.feed import Feed
+    from edge_client.sources.open import open_source
+
     output_flags.check(arguments, config, [arguments.source])
     with ExitStack() as stack:
         source = stack.enter_context(
@@ -100,16 +113,21 @@ def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
             summary["link"] = recognizer.link_report()
             summary["policy"] = {"name": config.wanted.value, **recognizer.policy_report()}
             summary["output_failures"] = dict(outputs.failures)
+            summary["source"] = {
+                "name": source.name, "left_out": source.skipped, "reopened": source.reopened,
+            }  # fmt: skip
             if arguments.summary:
                 outputs.attempt("summary", lambda: _write_summary(arguments, summary))
             _tell(_one_line(summary))
+            if ledger.frames and not ledger.faces and not config.crops:
+                _tell(f"edge-client: {_no_face(config.search_side_px)}")
         if not ledger.balanced(feed.captured, feed.dropped):
             _tell(
                 f"edge-client: {feed.captured} frames captured, but {ledger.frames} processed and "
                 f"{feed.dropped} dropped: please report this"
             )
             return LOST
-    if ledger.lost_frames or outputs.failures:
+    if ledger.lost_frames or outputs.failures or source.skipped:
         return LOST
     return INTERRUPTED if stopped else OK
 
@@ -151,8 +169,12 @@ def _stops(feed: Feed) -> Iterator[list[int]]:
 
 
 @contextmanager
-def _progress(source: Source, ledger: Ledger) -> Iterator[OnFrame]:
+def _progress(
+    source: Source, ledger: Ledger
+) -> Iterator[Callable[[Frame, Sequence[FaceAnswer]], None]]:
     """A progress line on a terminal: frames (dropped ones too), faces, answers by path."""
+    from tqdm import tqdm
+
     bar = tqdm(total=source.frames_total, unit="frame", desc=source.name, disable=None)
 
     def show(frame: Frame, _: Sequence[FaceAnswer]) -> None:
@@ -169,15 +191,26 @@ def _one_line(summary: dict[str, Any]) -> str:
         f"{summary['frames']} frames ({summary['dropped_frames']} dropped), {summary['faces']} "
         f"faces, {summary['answered']} answered ({paths or 'none'}), {summary['failed']} failed, "
         f"{summary['seconds']:.1f} s"
+        + (f", {left_out} pictures left out" if (left_out := summary["source"]["left_out"]) else "")
     )
+
+
+def _no_face(searched_px: int) -> str:
+    """What may be done where nobody is found."""
+    return f"no face found (searched at {searched_px} px: --search-side; ready-cut faces: --crops)"
 
 
 # -- classify ----------------------------------------------------------------------------------
 
 
 def _classify(arguments: argparse.Namespace, config: EdgeConfig) -> int:
+    from edge_client.recognizer import Recognizer
+    from edge_client.sinks import output_flags
+    from edge_client.sources.open import open_source
+
     output_flags.check(arguments, config, arguments.images)
     bad: SplitFerError | None = None
+    answered = left_out = 0
     with (
         Recognizer.from_config(config) as recognizer,
         closing(output_flags.opened(arguments, config)) as outputs,
@@ -188,11 +221,18 @@ def _classify(arguments: argparse.Namespace, config: EdgeConfig) -> int:
                     for frame in source:
                         faces = recognizer.answer(frame.rgb, frame.decoded_s)
                         outputs.write(frame, faces)
+                        answered += 1
                         if not faces:
-                            print(f"edge-client: {frame.source}: no face found", file=sys.stderr)
+                            hint = _no_face(config.search_side_px)
+                            _tell(f"edge-client: {frame.source}: {hint}")
+                    left_out += source.skipped
             except (SourceError, ImageError, PayloadTooLarge) as error:
-                print(f"edge-client: {error}", file=sys.stderr)
+                _tell(f"edge-client: {error}")
+                left_out += 1
                 bad = error
+    if left_out and answered:
+        _tell(f"edge-client: {left_out} left out, {answered} answered")
+        return LOST
     if bad:
         return _exit_code(bad)
     return LOST if outputs.failures else OK
@@ -211,6 +251,8 @@ _FLAGS = (
 def _flags(arguments: argparse.Namespace) -> dict[str, Any]:
     flags = {name: getattr(arguments, name, None) for name in _FLAGS}
     if arguments.command is _classify:
+        from edge_client.recognizer import PICTURE_SETTINGS
+
         for name, value in PICTURE_SETTINGS.items():
             if flags.get(name) is None:
                 flags[name] = value

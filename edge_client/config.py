@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from edge_client.address import parse_address
+from edge_client.choices import Objective, Policy
 from shared.bearer_token import token_fault
 from shared.contracts import Limits
 from shared.labels import LabelSet
 from shared.prior import Prior
 from shared.settings import Settings, load_settings
 
+__all__ = ["PREFIX", "EdgeConfig", "Objective", "Policy", "load_config"]
+
 PREFIX = "SPLITFER_EDGE_"
 # Printable, and short enough for a column.
 _NAME = r"^[^\x00-\x1f\x7f]{1,100}$"
-
-
-class Objective(StrEnum):
-    """What the best answer is, among those foretold to be there in time."""
-
-    ACCURACY = "accuracy"
-    LATENCY = "latency"
-    BYTES = "bytes"
-
-
-class Policy(StrEnum):
-    """Who answers: see docs/policy.md."""
-
-    AUTO = "auto"
-    CASCADE = "cascade"
-    CLOUD = "cloud"
-    LOCAL = "local"
-    IMAGE = "image"
 
 
 class EdgeConfig(Settings):

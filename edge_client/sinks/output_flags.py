@@ -1,4 +1,4 @@
-"""The flags that name outputs: what they mean, whether they can be written, and what is opened."""
+"""What the flags that name outputs mean: whether they can be written, and what is opened."""
 
 from __future__ import annotations
 
@@ -18,41 +18,6 @@ from edge_client.sinks.records import Origin
 from edge_client.sinks.sink import Sink
 from edge_client.sources.open import Source, source_files
 from shared.weights import default_folder
-
-
-def add(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of every command that answers."""
-    parser.add_argument(
-        "--output", default="-", metavar="-|FILE.jsonl",
-        help="one line per face, added to what the file holds",
-    )  # fmt: skip
-    parser.add_argument(
-        "--output-max-mb", type=float, metavar="MB",
-        help="rename a file of lines to FILE.1, in place of the last one, before it grows beyond "
-        "this (never)",
-    )  # fmt: skip
-
-
-def add_of_run(parser: argparse.ArgumentParser) -> None:
-    """Add those of ``run``."""
-    parser.add_argument(
-        "--explain", metavar="-|FILE.jsonl",
-        help="one line per frame, its path and why, added to what the file holds",
-    )  # fmt: skip
-    parser.add_argument(
-        "--annotate", type=Path, metavar="OUT.mp4",
-        help="write the frames with boxes: .mp4, .mov or .mkv",
-    )  # fmt: skip
-    parser.add_argument(
-        "--contact-sheet", type=Path, metavar="OUT.png",
-        help="a picture of the run: .png, .jpg, .jpeg or .webp",
-    )  # fmt: skip
-    parser.add_argument("--summary", type=Path, metavar="FILE.json", help="write the run's figures")
-    parser.add_argument(
-        "--overwrite", action="store_true",
-        help="replace a video, sheet or summary that exists, which is refused else; "
-        "lines are added either way",
-    )  # fmt: skip
 
 
 def check(arguments: argparse.Namespace, config: EdgeConfig, sources: Sequence[str]) -> None:

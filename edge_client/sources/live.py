@@ -51,7 +51,6 @@ class Stream(Source):
         self._clock = clock
         self._wait = wait or self._closed.wait
         self._ends = ends
-        self.reopened = 0
         if self._decoder is None:
             try:
                 self._decoder = opened()

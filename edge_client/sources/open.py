@@ -8,15 +8,15 @@ from pathlib import Path
 
 from edge_client.sources.address import for_ffmpeg, shown
 from edge_client.sources.base import Source
-from edge_client.sources.files import PICTURE_SUFFIXES, Pictures, VideoFile
+from edge_client.sources.files import Pictures, VideoFile
 from edge_client.sources.live import Stream
+from edge_client.sources.picture import KINDS, SUFFIXES, is_picture
 from edge_client.sources.video_decoder import VideoDecoder
 from shared.errors import SourceError, SourceRefused
 
 __all__ = ["Source", "open_source", "source_files"]
 
 _DEMO = re.compile(r"demo(?:\*([1-9]\d?))?")
-_PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 _KINDS = (
     "a picture, a folder of pictures, a video file, a camera's number, "
     "an rtsp:// or http(s):// address, or demo"
@@ -107,7 +107,7 @@ def _demo_clip() -> Path:
 
 
 def _pictures_in(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
 
 
 def _path(path: Path, realtime: bool) -> Source:
@@ -115,17 +115,16 @@ def _path(path: Path, realtime: bool) -> Source:
         if path.is_dir():
             pictures = _pictures_in(path)
             if not pictures:
-                raise SourceError(f"{path}: no JPEG, PNG or WebP picture in this folder")
+                raise SourceError(f"{path}: no picture in this folder: {KINDS}")
             return Pictures(pictures, str(path), realtime)
         with path.open("rb") as file:
-            start = file.read(12)
+            start = file.read(16)
     except FileNotFoundError as error:
         raise SourceError(f"{path}: no such file; name {_KINDS}") from error
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
     if not start:
         raise SourceError(f"{path}: the file is empty")
-    webp = start.startswith(b"RIFF") and start.endswith(b"WEBP")
-    if webp or start.startswith(_PICTURE_STARTS):
+    if is_picture(start):
         return Pictures([path], str(path), realtime)
     return VideoFile(VideoDecoder(str(path), str(path)), realtime)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import dlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from shared.contracts import Box
+from shared.processor import check_processor
+
+check_processor()
+import dlib  # noqa: E402  # which kills the process where the processor is too old
 
 ENLARGED_SIDE_PX = 960
 # The smallest face that counts has half of the window's side.
