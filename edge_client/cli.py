@@ -133,6 +133,8 @@ def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
 
 
 def _write_summary(arguments: argparse.Namespace, summary: dict[str, Any]) -> None:
+    from shared.whole_file import write_whole
+
     data = json.dumps(summary, indent=2).encode() + b"\n"
     write_whole(arguments.summary, data, arguments.overwrite)
 

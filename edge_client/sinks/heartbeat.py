@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from edge_client.sinks.json_lines import JsonLines
-from edge_client.sinks.records import Origin, heartbeat_record
+from edge_client.sinks.records import UNNAMED, Origin, heartbeat_record
 from edge_client.sources.frame import Frame
 from shared.contracts import FaceAnswer
 from shared.deadline import Clock
@@ -30,7 +30,7 @@ class AnswersAndHeartbeats(JsonLines):
         source: str,
         every_s: float,
         max_mb: float | None = None,
-        origin: Origin = Origin(),
+        origin: Origin = UNNAMED,
         clock: Clock = time.monotonic,
     ) -> None:
         super().__init__(target, max_mb=max_mb, origin=origin)

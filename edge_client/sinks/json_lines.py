@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_client.policy.decision import Decision
-from edge_client.sinks.records import Origin, decision_record, face_record
+from edge_client.sinks.records import UNNAMED, Origin, decision_record, face_record
 from edge_client.sinks.sink import ReaderLeft
 from edge_client.sources.frame import Frame
 from shared.contracts import FaceAnswer
@@ -48,7 +48,7 @@ class JsonLines:
         target: str,
         flag: str = "--output",
         max_mb: float | None = None,
-        origin: Origin = Origin(),
+        origin: Origin = UNNAMED,
     ) -> None:
         self._origin = origin
         self._own = target != "-"
@@ -131,7 +131,7 @@ class Explanations(JsonLines):
         target: str,
         decision: Callable[[], Decision | None],
         max_mb: float | None = None,
-        origin: Origin = Origin(),
+        origin: Origin = UNNAMED,
     ) -> None:
         super().__init__(target, "--explain", max_mb, origin)
         self._decision = decision

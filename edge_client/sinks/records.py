@@ -20,8 +20,11 @@ class Origin:
     source_name: str | None = None
 
 
+UNNAMED = Origin()
+
+
 def face_record(
-    frame: Frame, face_index: int, face: FaceAnswer, origin: Origin = Origin()
+    frame: Frame, face_index: int, face: FaceAnswer, origin: Origin = UNNAMED
 ) -> dict[str, Any]:
     """The record as it is written: see docs/records.md. Changes come with the schema version."""
     return {
@@ -47,7 +50,7 @@ def face_record(
     }
 
 
-def decision_record(frame: Frame, decision: Decision, origin: Origin = Origin()) -> dict[str, Any]:
+def decision_record(frame: Frame, decision: Decision, origin: Origin = UNNAMED) -> dict[str, Any]:
     """What ``--explain`` writes: see docs/policy.md."""
     return {
         **_head("decision", frame.source, origin, frame.wall_s),

@@ -104,8 +104,8 @@ def read_picture(data: bytes, most_pixels: int, name: str = "the picture") -> De
 
 def picture_of(image: PictureLike, most_pixels: int) -> Decoded:
     """Whatever a program has for a picture -> RGB: a path, the bytes of a file or an open binary
-    file (``read_picture``), a Pillow picture, or an array uint8 of grey ``(H, W)`` or ``(H, W, 1)``,
-    RGB ``(H, W, 3)`` or RGBA ``(H, W, 4)``. Arrays are not reduced.
+    file (``read_picture``), a Pillow picture, or an array uint8 of grey ``(H, W)`` or
+    ``(H, W, 1)``, RGB ``(H, W, 3)`` or RGBA ``(H, W, 4)``. Arrays are not reduced.
 
     Raises:
         SourceError: the path cannot be read.
@@ -183,7 +183,7 @@ def _as_rgb(image: Image.Image, most_pixels: int) -> Decoded:
     pixels = image.width * image.height
     if pixels > max(_MOST_PIXELS, most_pixels):
         raise PayloadTooLarge(
-            f"the picture is {image.width}x{image.height}; at most {_MOST_PIXELS} pixels are reduced"
+            f"the picture is {image.width}x{image.height}; at most {_MOST_PIXELS} pixels are read"
         )
     if pixels > most_pixels:
         ratio = (most_pixels / pixels) ** 0.5

@@ -158,7 +158,7 @@ def test_the_bundled_clip_holds_eight_seconds_and_can_be_repeated() -> None:
     ("spec", "words"),
     [
         ("nowhere.mp4", ["nowhere.mp4", "no such file", "rtsp://"]),
-        ("empty", ["empty", "no JPEG"]),
+        ("empty", ["empty", "no picture", "JPEG"]),
         ("nothing.mp4", ["nothing.mp4", "file is empty"]),
         ("text.mp4", ["text.mp4", "FFmpeg"]),
         ("page.txt", ["page.txt", "no picture in it"]),
