@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
@@ -21,8 +21,8 @@ def as_shown(frame: VideoFrame, aspect: Fraction | None) -> NDArray[np.uint8]:
     if aspect and aspect != 1 and _LEAST_ASPECT <= aspect <= _MOST_ASPECT:
         width = max(1, round(width * aspect))
     rgb = np.asarray(frame.to_ndarray(format="rgb24", width=width), dtype=np.uint8)
-    matrix = frame.side_data.get(Type.DISPLAYMATRIX)
-    return rgb if matrix is None else _placed(rgb, bytes(matrix))
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    return _placed(rgb, bytes(matrix)) if isinstance(matrix, SideData) else rgb
 
 
 def _placed(rgb: NDArray[np.uint8], matrix: bytes) -> NDArray[np.uint8]:

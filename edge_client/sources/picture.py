@@ -171,7 +171,8 @@ def _heif(data: bytes) -> Image.Image:
         raise UnsupportedPicture(
             "HEIC is read where the package pi-heif is installed: pip install pi-heif"
         ) from None
-    return pi_heif.open_heif(data, convert_hdr_to_8bit=True).to_pillow()
+    image: Image.Image = pi_heif.open_heif(data, convert_hdr_to_8bit=True).to_pillow()
+    return image
 
 
 def _as_rgb(image: Image.Image, most_pixels: int) -> Decoded:
