@@ -1,6 +1,44 @@
-"""The device: frames in, one answer per face out, through the cloud or alone."""
+"""The device: frames in, one answer per face out, through the cloud or alone.
 
-from edge_client import quiet_grpc as _quiet_grpc  # noqa: F401  # before anything loads gRPC
-from edge_client.recognizer import Recognizer
+with Recognizer() as recognizer:
+    faces = recognizer.faces("portrait.jpg")
 
-__all__ = ["Recognizer"]
+Everything that it raises on purpose is a ``SplitFerError``; the rest of them are its kinds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shared.errors import (
+    ConfigError,
+    ImageError,
+    PayloadTooLarge,
+    SourceError,
+    SourceRefused,
+    SplitFerError,
+    UnsupportedPicture,
+    WeightsError,
+)
+
+if TYPE_CHECKING:
+    from edge_client.recognizer import Recognizer
+    from shared.contracts import FaceAnswer
+
+__all__ = [
+    "ConfigError", "FaceAnswer", "ImageError", "PayloadTooLarge", "Recognizer", "SourceError",
+    "SourceRefused", "SplitFerError", "UnsupportedPicture", "WeightsError",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """What takes a second to import is imported when it is asked for."""
+    if name == "Recognizer":
+        from edge_client.recognizer import Recognizer
+
+        return Recognizer
+    if name == "FaceAnswer":
+        from shared.contracts import FaceAnswer
+
+        return FaceAnswer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

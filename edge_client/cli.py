@@ -11,21 +11,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
-from edge_client import pipeline
-from edge_client.config import EdgeConfig, Objective, Policy, load_config
-from edge_client.ledger import Ledger
-from edge_client.recognizer import Recognizer
-from edge_client.sinks import output_flags
+# What takes its time to import is imported where it is used: --help and a wrong flag need none.
+from edge_client.choices import Objective, Policy
+from edge_client.sinks import flags as output_flags
 from edge_client.source_name import KINDS
-from edge_client.sources.feed import Feed
-from edge_client.sources.frame import Frame
-from edge_client.sources.open import Source, open_source
 from shared.arguments import Once, file_name
-from shared.contracts import FaceAnswer
 from shared.errors import (
     ConfigError,
     ImageError,
@@ -36,23 +28,37 @@ from shared.errors import (
 )
 from shared.labels import LabelSet
 from shared.prior import DEFAULT_PRIOR, Prior
-from shared.settings import printable
-from shared.whole_file import write_whole
+from shared.processor import check_processor
+from shared.standard_streams import open_standard_streams
 
-OnFrame = Callable[[Frame, Sequence[FaceAnswer]], None]
+if TYPE_CHECKING:
+    from edge_client.config import EdgeConfig
+    from edge_client.ledger import Ledger
+    from edge_client.sources.feed import Feed
+    from edge_client.sources.frame import Frame
+    from edge_client.sources.open import Source
+    from shared.contracts import FaceAnswer
+
 OK, LOST, USAGE, SOURCE, WEIGHTS, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code (see ``edge-client --help``)."""
+    closed = open_standard_streams()
     arguments = _parser().parse_args(argv)
     try:
+        check_processor()
+        from edge_client.config import load_config
+        from shared.settings import printable
+
         config = load_config(
             arguments.config, _flags(arguments), single_pictures=arguments.command is _classify
         )
         if arguments.print_config:
             print(printable(config))
             return OK
+        if "stdout" in closed and "-" in (config.output, getattr(arguments, "explain", None)):
+            raise ConfigError("--output -: standard output is closed; name a file")
         logging.basicConfig(
             level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
         )
@@ -61,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SplitFerError as error:
         if arguments.debug:
             raise
-        print(f"edge-client: {error}", file=sys.stderr)
+        _tell(f"edge-client: {error}")
         return _exit_code(error)
     except BrokenPipeError:
         # The reader of our output left; Python would complain once more while it shuts down.
@@ -81,16 +87,30 @@ def _exit_code(error: SplitFerError) -> int:
 
 
 def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
+    from edge_client import pipeline
+    from edge_client.ledger import Ledger
+    from edge_client.recognizer import Recognizer
+    from edge_client.sinks import output_flags
+    from edge_client.sources.feed import Feed
+    from edge_client.sources.open import open_source
+
     if config.source is None:
         raise ConfigError(f"--source: name {KINDS}")
     output_flags.check(arguments, config, [config.source])
     with ExitStack() as stack:
         source = stack.enter_context(
-            open_source(config.source, arguments.realtime, config.picture_pixels)
+            open_source(
+                config.source,
+                arguments.realtime,
+                config.picture_pixels,
+                config.wait_source,
+                config.rtsp_transport,
+            )
         )
         recognizer = stack.enter_context(Recognizer.from_config(config))
-        outputs = output_flags.opened(arguments, config, source.fps, lambda: recognizer.decision)
-        feed = stack.enter_context(Feed(source, live=source.live or arguments.realtime))
+        outputs = output_flags.opened(arguments, config, source, lambda: recognizer.decision)
+        live = source.live or arguments.realtime
+        feed = stack.enter_context(Feed(source, live, idle=outputs.idle))
         stopped = stack.enter_context(_stops(feed))
         ledger = Ledger()
         try:
@@ -102,21 +122,28 @@ def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
             summary["link"] = recognizer.link_report()
             summary["policy"] = {"name": config.wanted.value, **recognizer.policy_report()}
             summary["output_failures"] = dict(outputs.failures)
+            summary["source"] = {
+                "name": source.name, "left_out": source.skipped, "reopened": source.reopened,
+            }  # fmt: skip
             if arguments.summary:
                 outputs.attempt("summary", lambda: _write_summary(arguments, summary))
             _tell(_one_line(summary))
+            if ledger.frames and not ledger.faces and not config.crops:
+                _tell(f"edge-client: {_no_face(config.search_side_px)}")
         if not ledger.balanced(feed.captured, feed.dropped):
             _tell(
                 f"edge-client: {feed.captured} frames captured, but {ledger.frames} processed and "
                 f"{feed.dropped} dropped: please report this"
             )
             return LOST
-    if ledger.lost_frames or outputs.failures:
+    if ledger.lost_frames or outputs.failures or source.skipped:
         return LOST
     return INTERRUPTED if stopped else OK
 
 
 def _write_summary(arguments: argparse.Namespace, summary: dict[str, Any]) -> None:
+    from shared.whole_file import write_whole
+
     data = json.dumps(summary, indent=2).encode() + b"\n"
     write_whole(arguments.summary, data, arguments.overwrite)
 
@@ -153,8 +180,12 @@ def _stops(feed: Feed) -> Iterator[list[int]]:
 
 
 @contextmanager
-def _progress(source: Source, ledger: Ledger) -> Iterator[OnFrame]:
+def _progress(
+    source: Source, ledger: Ledger
+) -> Iterator[Callable[[Frame, Sequence[FaceAnswer]], None]]:
     """A progress line on a terminal: frames (dropped ones too), faces, answers by path."""
+    from tqdm import tqdm
+
     bar = tqdm(total=source.frames_total, unit="frame", desc=source.name, disable=None)
 
     def show(frame: Frame, _: Sequence[FaceAnswer]) -> None:
@@ -171,15 +202,26 @@ def _one_line(summary: dict[str, Any]) -> str:
         f"{summary['frames']} frames ({summary['dropped_frames']} dropped), {summary['faces']} "
         f"faces, {summary['answered']} answered ({paths or 'none'}), {summary['failed']} failed, "
         f"{summary['seconds']:.1f} s"
+        + (f", {left_out} pictures left out" if (left_out := summary["source"]["left_out"]) else "")
     )
+
+
+def _no_face(searched_px: int) -> str:
+    """What may be done where nobody is found."""
+    return f"no face found (searched at {searched_px} px: --search-side; ready-cut faces: --crops)"
 
 
 # -- classify ----------------------------------------------------------------------------------
 
 
 def _classify(arguments: argparse.Namespace, config: EdgeConfig) -> int:
+    from edge_client.recognizer import Recognizer
+    from edge_client.sinks import output_flags
+    from edge_client.sources.open import open_source
+
     output_flags.check(arguments, config, arguments.images)
     bad: SplitFerError | None = None
+    answered = left_out = 0
     with (
         Recognizer.from_config(config) as recognizer,
         closing(output_flags.opened(arguments, config)) as outputs,
@@ -190,11 +232,18 @@ def _classify(arguments: argparse.Namespace, config: EdgeConfig) -> int:
                     for frame in source:
                         faces = recognizer.answer(frame.rgb, frame.decoded_s)
                         outputs.write(frame, faces)
+                        answered += 1
                         if not faces:
-                            print(f"edge-client: {frame.source}: no face found", file=sys.stderr)
+                            hint = _no_face(config.search_side_px)
+                            _tell(f"edge-client: {frame.source}: {hint}")
+                    left_out += source.skipped
             except (SourceError, ImageError, PayloadTooLarge) as error:
-                print(f"edge-client: {error}", file=sys.stderr)
+                _tell(f"edge-client: {error}")
+                left_out += 1
                 bad = error
+    if left_out and answered:
+        _tell(f"edge-client: {left_out} left out, {answered} answered")
+        return LOST
     if bad:
         return _exit_code(bad)
     return LOST if outputs.failures else OK
@@ -205,12 +254,13 @@ def _classify(arguments: argparse.Namespace, config: EdgeConfig) -> int:
 _FLAGS = (
     "server", "policy", "objective", "min_accuracy", "max_bytes_per_s", "cascade_threshold", "rate",
     "labels", "prior", "deadline_ms", "threads", "weights", "server_ca", "client_cert",
-    "client_key", "log_level", "output", "output_max_mb",
+    "client_key", "log_level", "output", "output_max_mb", "device_id", "source_name",
+    "heartbeat_s", "wait_source", "rtsp_transport", "search_side_px", "crops",
 )  # fmt: skip
 
 
 def _flags(arguments: argparse.Namespace) -> dict[str, Any]:
-    flags = {name: getattr(arguments, name) for name in _FLAGS}
+    flags = {name: getattr(arguments, name, None) for name in _FLAGS}
     return {**flags, "source": getattr(arguments, "source", None)}
 
 
@@ -234,6 +284,19 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--realtime", action="store_true",
         help="read a file at its own frame rate, dropping frames like a live source",
+    )  # fmt: skip
+    run.add_argument(
+        "--wait-source", action=argparse.BooleanOptionalAction,
+        help="wait for a camera or stream that is not there yet (yes)",
+    )  # fmt: skip
+    run.add_argument(
+        "--rtsp-transport", choices=["tcp", "udp"],
+        help="how an rtsp:// address is read first; the other is tried where it refuses (tcp)",
+    )  # fmt: skip
+    run.add_argument(
+        "--heartbeat-s", type=float, metavar="S",
+        help="say that nobody is there, or the camera away, after so long without a line; "
+        "0 for never (60)",
     )  # fmt: skip
     output_flags.add_of_run(run)
     _common(run)
@@ -276,6 +339,17 @@ def _common(parser: argparse.ArgumentParser) -> None:
         f"({DEFAULT_PRIOR.value})",
     )  # fmt: skip
     parser.add_argument("--deadline-ms", type=float, metavar="MS", help="per frame, detection too")
+    parser.add_argument(
+        "--search-side", type=int, dest="search_side_px", metavar="PX",
+        help="longer side of the picture that faces are searched in, about 80 px each: its square "
+        "is the cost (run 480, classify 4096)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--crops", action="store_true", default=None,
+        help="pictures are ready-cut faces: none is searched for",
+    )  # fmt: skip
+    parser.add_argument("--device-id", metavar="ID", help="in every record (the host name)")
+    parser.add_argument("--source-name", metavar="NAME", help="in every record")
     parser.add_argument("--threads", type=int, help="of ONNX Runtime")
     parser.add_argument("--weights", type=file_name, metavar="FOLDER")
     parser.add_argument(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from edge_client.address import parse_address
+from edge_client.choices import Objective, Policy
 from edge_client.source_name import names_a_path
 from shared.bearer_token import token_fault
 from shared.contracts import Limits
@@ -18,29 +18,20 @@ from shared.labels import LabelSet
 from shared.prior import Prior
 from shared.settings import PathWhere, Settings, load_settings
 
+__all__ = ["PREFIX", "EdgeConfig", "Objective", "Policy", "load_config"]
+
 PREFIX = "SPLITFER_EDGE_"
-# A single picture is not a frame of a stream: nobody waits for the next one.
-PICTURE_DEADLINE_MS = 1000.0
+# A single picture is not a frame of a stream: nobody waits for the next one, and a group of people
+# is searched at its full size, which takes seconds on a small device.
+PICTURE_SETTINGS: dict[str, Any] = {
+    "deadline_ms": 5000.0,
+    "search_side_px": 4096,
+    "search_enlarged": True,
+}
 # What a command reads and writes, which a program does itself.
 _OF_COMMANDS = ("source", "output", "output_max_mb", "log_level")
-
-
-class Objective(StrEnum):
-    """What the best answer is, among those foretold to be there in time."""
-
-    ACCURACY = "accuracy"
-    LATENCY = "latency"
-    BYTES = "bytes"
-
-
-class Policy(StrEnum):
-    """Who answers: see docs/policy.md."""
-
-    AUTO = "auto"
-    CASCADE = "cascade"
-    CLOUD = "cloud"
-    LOCAL = "local"
-    IMAGE = "image"
+# Printable, and short enough for a column.
+_NAME = r"^[^\x00-\x1f\x7f]{1,100}$"
 
 
 class EdgeConfig(Settings):
@@ -66,7 +57,7 @@ class EdgeConfig(Settings):
     cascade_threshold: float = Field(default=0.8, ge=0, le=1)
     # Of the frames that ask the server: where the device answers too, for comparison.
     shadow_share: float = Field(default=0.01, ge=0, le=1)
-    # From the decoded frame, detection included; of single pictures PICTURE_DEADLINE_MS.
+    # From the decoded frame, detection included; of single pictures PICTURE_SETTINGS.
     deadline_ms: float = Field(default=150, gt=0, le=60_000)
     # Of ONNX Runtime, per network.
     threads: int = Field(default=1, ge=1, le=64)
@@ -84,8 +75,12 @@ class EdgeConfig(Settings):
     search_side_px: int = Field(default=480, ge=80, le=4096)
     smallest_face_px: int = Field(default=Limits.smallest_face_px, ge=1, le=4096)
     faces_per_frame: int = Field(default=Limits.faces_per_frame, ge=1, le=Limits.faces_per_frame)
-    # Of a picture file.
+    # Of a picture file; a larger one is reduced.
     picture_pixels: int = Field(default=Limits.picture_pixels, ge=1, le=10**9)
+    # Whether pictures of less than 960 px are enlarged up to twofold before the search.
+    search_enlarged: bool = False
+    # Whether each picture is a ready-cut face, in which none is searched for.
+    crops: bool = False
     # Of the picture that path `image` sends.
     jpeg_quality: int = Field(default=85, ge=1, le=95)
     # Whether latents go on a stream that stays open, which costs less than a call each: where the
@@ -101,6 +96,16 @@ class EdgeConfig(Settings):
     # A file of JSON lines that would grow beyond so many MB is renamed to FILE.1 first, in place of
     # the last one; without it nothing is ever removed.
     output_max_mb: float | None = Field(default=None, gt=0)
+    # What records call this device; its host name where none is given.
+    device_id: str | None = Field(default=None, pattern=_NAME)
+    # What records call the source, beside its address.
+    source_name: str | None = Field(default=None, pattern=_NAME)
+    # A record says that the device lives where it wrote none for so long; 0 for never.
+    heartbeat_s: float = Field(default=60.0, ge=0)
+    # Whether a camera or stream that is not there at the start is waited for.
+    wait_source: bool = True
+    # How the pictures of an rtsp:// address come; the other is tried where the camera refuses.
+    rtsp_transport: Literal["tcp", "udp"] = "tcp"
     # Receiver of traces (OTLP over HTTP), such as http://localhost:4318.
     otlp_endpoint: str | None = Field(default=None, pattern="^https?://[^/]")
 
@@ -133,6 +138,8 @@ class EdgeConfig(Settings):
             raise ValueError("client_cert and client_key go together: set both or none")
         if self.client_cert is not None and self.server_ca is None:
             raise ValueError("client_cert goes with server_ca, which turns TLS on")
+        if self.crops and (self.policy is Policy.IMAGE or self.auto_image):
+            raise ValueError("crops are not sent as pictures: choose another policy than image")
         return self
 
     @property
@@ -147,12 +154,12 @@ def load_config(
     config_file: Path | None, flags: Mapping[str, Any], single_pictures: bool = False
 ) -> EdgeConfig:
     """File, then ``SPLITFER_EDGE_*``, then flags: for ``run``, and with ``single_pictures`` for
-    ``classify``, whose deadline is longer where none is set.
+    ``classify``, which searches longer and more closely where nothing else is set.
 
     Raises:
         ConfigError: names the key.
     """
-    defaults = {"deadline_ms": PICTURE_DEADLINE_MS} if single_pictures else {}
+    defaults = PICTURE_SETTINGS if single_pictures else {}
     return load_settings(EdgeConfig, PREFIX, config_file, flags, defaults)
 
 

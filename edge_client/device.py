@@ -13,7 +13,7 @@ from edge_client.config import EdgeConfig
 from shared.codec.latent import Latent
 from shared.contracts import Answer, Box
 from shared.prior import Prior
-from shared.vision.crop import crop_face, to_grey
+from shared.vision.crop import crop_face, ready_crop, to_grey
 from shared.vision.detection import FaceDetector
 from shared.weights import Weights, default_folder
 from shared.weights.manifest import LOCAL_TAIL
@@ -57,8 +57,10 @@ class Device:
         self._weights = weights
         self._cropping = weights.manifest.crop
         self._detector = FaceDetector(
-            config.search_side_px, config.smallest_face_px, config.faces_per_frame
-        )
+            config.search_side_px, config.smallest_face_px, config.faces_per_frame,
+            config.search_enlarged,
+        )  # fmt: skip
+        self._crops = config.crops
         self._head = weights.head(config.threads)
         self._tail = weights.tail(LOCAL_TAIL, config.threads)
         self.head_ms_per_face, self.tail_ms_per_face = RecentTimes(), RecentTimes()
@@ -69,7 +71,8 @@ class Device:
         """Faces of a frame uint8 ``(H, W, 3)``, with their features and ``z``."""
         start = time.monotonic()
         grey = to_grey(rgb)
-        boxes = tuple(self._detector.detect(grey))
+        height, width = grey.shape
+        boxes = (Box(0, 0, width, height),) if self._crops else tuple(self._detector.detect(grey))
         detect_ms = since_ms(start)
         if not boxes:
             return FoundFaces((), None, None, detect_ms, None)
@@ -82,11 +85,16 @@ class Device:
     ) -> FoundFaces:
         """Features and ``z`` of boxes in a grey frame uint8 ``(H, W)``."""
         start = time.monotonic()
-        crops = np.stack([crop_face(grey, box, self._cropping) for box in boxes])
+        crops = np.stack([self._crop(grey, box) for box in boxes])
         features, z = self._head.run(crops)
         head_ms = since_ms(start)
         self.head_ms_per_face.add(head_ms / len(boxes))
         return FoundFaces(boxes, features, z, detect_ms, head_ms)
+
+    def _crop(self, grey: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
+        if self._crops:
+            return ready_crop(grey, self._cropping)
+        return crop_face(grey, box, self._cropping)
 
     def payloads(self, z: NDArray[np.float32], rate: str) -> list[bytes]:
         """``z`` ``(N, 8, 28, 28)`` quantised and encoded at the rate of this name, one payload a

@@ -7,12 +7,10 @@ with Recognizer(server="192.0.2.7:50051") as recognizer:
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,17 +25,14 @@ from edge_client.link.link import HANDSHAKE_TIMEOUT_S, Link, LinkCounts
 from edge_client.offload.offload import Offload
 from edge_client.policy.decision import Decision
 from edge_client.policy.router import make_chooser
+from edge_client.sources.picture import PictureLike, picture_of
 from edge_client.tracing import open_tracing
 from shared.certificates import read_certificates
 from shared.contracts import FaceAnswer
-from shared.errors import ImageError, SourceError
-from shared.vision.picture import decode_picture
 
 # A server that is down refuses at once; longer than a handshake may take, so that its outcome is
 # known before the first face.
 CONNECT_WAIT_S = HANDSHAKE_TIMEOUT_S + 0.2
-
-Picture = str | os.PathLike[str] | bytes | NDArray[np.uint8]
 
 
 class Recognizer:
@@ -93,18 +88,24 @@ class Recognizer:
         # dlib's detector and the deadline's measurements belong to one frame at a time.
         self._one_frame = threading.Lock()
 
-    def faces(self, image: Picture) -> list[FaceAnswer]:
+    def faces(self, image: PictureLike) -> list[FaceAnswer]:
         """The faces of a picture, the largest first, each with one answer; often none.
 
-        ``image`` is a path, the bytes of a JPEG, PNG or WebP file, or RGB uint8 ``(H, W, 3)``.
+        ``image`` is a path, the bytes of a picture file (JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF,
+        HEIC) or such a file opened in binary mode, a Pillow picture, or an array uint8 of grey
+        ``(H, W)``, RGB ``(H, W, 3)`` or RGBA ``(H, W, 4)``. Boxes count in its own pixels, turned
+        upright.
 
         Raises:
             SourceError: the path cannot be read.
             ImageError, PayloadTooLarge: the bytes are not a picture that is read here.
-            ValueError: the array is not RGB uint8 ``(H, W, 3)``.
+            ValueError: the array is another one.
+            TypeError: it is nothing of these.
         """
-        rgb = self._rgb(image)
-        return self.answer(rgb, time.monotonic())
+        picture = picture_of(image, self._config.picture_pixels)
+        faces = self.answer(picture.rgb, time.monotonic())
+        by = picture.reduced_by
+        return [replace(face, box=face.box.scaled(by)) for face in faces] if by != 1 else faces
 
     def answer(self, rgb: NDArray[np.uint8], decoded_s: float) -> list[FaceAnswer]:
         """The faces of RGB uint8 ``(H, W, 3)`` decoded at the monotonic instant ``decoded_s``."""
@@ -152,19 +153,3 @@ class Recognizer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _rgb(self, image: Picture) -> NDArray[np.uint8]:
-        if isinstance(image, np.ndarray):
-            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-                raise ValueError(f"expected RGB uint8 (H, W, 3), not {image.dtype} {image.shape}")
-            return image
-        if isinstance(image, bytes):
-            return decode_picture(image, self._config.picture_pixels)
-        try:
-            data = Path(image).read_bytes()
-        except OSError as error:
-            raise SourceError(f"cannot read {os.fspath(image)}: {error.strerror}") from error
-        try:
-            return decode_picture(data, self._config.picture_pixels)
-        except ImageError as error:
-            raise type(error)(f"{os.fspath(image)}: {error}") from error

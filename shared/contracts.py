@@ -13,8 +13,10 @@ from shared.prior import Prior, balanced
 
 # Of the messages between edge and server: each refuses to work with another one.
 SCHEMA_VERSION = 2
-# Of what is written about faces: the edge's records and summary, the replies of REST.
-RECORD_VERSION = 3
+# Of what the edge writes: its records and summary.
+RECORD_VERSION = 4
+# Of REST's replies.
+REPLY_VERSION = 3
 
 LATENT_SHAPE = (8, 28, 28)
 FEATURES_SHAPE = (116, 28, 28)
@@ -57,6 +59,12 @@ class Box:
     def as_list(self) -> list[int]:
         """``[x, y, w, h]``."""
         return [self.x, self.y, self.w, self.h]
+
+    def scaled(self, by: float) -> Box:
+        """The same face in the picture ``by`` times as large."""
+        if by == 1:
+            return self
+        return Box(*(round(by * value) for value in self.as_list()))
 
 
 @dataclass(frozen=True)
@@ -133,6 +141,11 @@ class FaceAnswer:
     def confidence(self) -> float:
         """The probability of ``label``."""
         return self.answer.confidence
+
+    @property
+    def probabilities(self) -> dict[str, float]:
+        """``{label: probability}`` of the seven classes, calibrated; they sum to 1."""
+        return dict(zip(LABELS, self.answer.probabilities, strict=True))
 
 
 @dataclass(frozen=True)

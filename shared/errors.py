@@ -3,6 +3,7 @@
     SplitFerError(code, retryable)
     |-- ConfigError            a setting is wrong; the process does not start
     |-- SourceError            a camera or file cannot be read
+    |   `-- SourceRefused      it wants another user or password
     |-- WeightsError           weights are missing, altered, or give wrong numbers
     |-- CodecError             a payload cannot be decoded
     |   |-- MalformedPayload
@@ -48,6 +49,12 @@ class SourceError(SplitFerError):
 
     code = "source"
     retryable = True
+
+
+class SourceRefused(SourceError):
+    """A camera or address wants another user or password: asking again may lock the user out."""
+
+    retryable = False
 
 
 class WeightsError(SplitFerError):

@@ -6,10 +6,11 @@ A network learns how common each class is in what it is shown. ``balanced`` take
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Prior(StrEnum):
@@ -41,6 +42,9 @@ def balanced(
     Raises:
         ValueError: ``prior`` is of another length, or not everywhere finite and above zero.
     """
+    # A command line that only names the priors needs no numpy.
+    import numpy as np
+
     if prior.shape != probabilities.shape[-1:]:
         raise ValueError(
             f"a prior of shape {prior.shape} for {probabilities.shape[-1]} probabilities a face"

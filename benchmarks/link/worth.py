@@ -59,6 +59,7 @@ def draw(result: Row, file: Path) -> None:
 
     mpl.use("Agg")  # no screen is needed
     import matplotlib.pyplot as plt
+    from matplotlib.patches import Rectangle
 
     rows = worth(result)
     devices = list(dict.fromkeys(row["device"] for row in rows))
@@ -69,7 +70,7 @@ def draw(result: Row, file: Path) -> None:
     for row in rows:
         x, y = links.index(_link(row)), devices.index(row["device"])
         colour = COLOURS.get(most_used(row), "white")
-        axes.add_patch(plt.Rectangle((x, y), 1, 1, facecolor=colour, edgecolor="white"))
+        axes.add_patch(Rectangle((x, y), 1, 1, facecolor=colour, edgecolor="white"))
         axes.text(x + 0.5, y + 0.5, "\n".join(cell(row)), ha="center", va="center", fontsize=8)
     axes.set(xlim=(0, len(links)), ylim=(len(devices), 0))
     axes.set_xticks([place + 0.5 for place in range(len(links))], links, fontsize=8)

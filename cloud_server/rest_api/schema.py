@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from cloud_server.service import Classified, FaceResult, ServedModel
-from shared.contracts import RECORD_VERSION, Box
+from shared.contracts import REPLY_VERSION, Box
 from shared.errors import SplitFerError
 from shared.labels import LABELS, LabelSet
 from shared.prior import Prior
@@ -107,7 +107,7 @@ class HealthBody(BaseModel):
 def faces_body(seen: Classified) -> FacesBody:
     """The reply of ``POST /v1/faces``."""
     return FacesBody(
-        schema_version=RECORD_VERSION,
+        schema_version=REPLY_VERSION,
         width=seen.width,
         height=seen.height,
         faces=[_face(box, result) for box, result in seen.faces],

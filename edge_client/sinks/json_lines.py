@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_client.policy.decision import Decision
-from edge_client.sinks.records import decision_record, face_record
+from edge_client.sinks.records import UNNAMED, Origin, decision_record, face_record
 from edge_client.sinks.sink import ReaderLeft
 from edge_client.sources.frame import Frame
 from shared.contracts import FaceAnswer
@@ -36,14 +36,21 @@ class JsonLines:
     next frame, whole or not at all. ``flag`` is the one that named the target.
 
     What earlier runs wrote stays. A file that would grow beyond ``max_mb`` is renamed to the same
-    name with ``.1`` first, in place of the last one so named.
+    name with ``.1`` first, in place of the last one so named. Each line says its ``origin``.
 
     Raises:
         ConfigError: the file cannot be written, holds something else than lines of ours, or belongs
             to another process that writes to it.
     """
 
-    def __init__(self, target: str, flag: str = "--output", max_mb: float | None = None) -> None:
+    def __init__(
+        self,
+        target: str,
+        flag: str = "--output",
+        max_mb: float | None = None,
+        origin: Origin = UNNAMED,
+    ) -> None:
+        self._origin = origin
         self._own = target != "-"
         self._path = real_file(Path(target)) if self._own else None
         self._max_bytes = max_mb * MB if max_mb is not None and self._own else None
@@ -61,7 +68,9 @@ class JsonLines:
 
     def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> None:
         """The lines of one frame."""
-        self._write([face_record(frame, index, face) for index, face in enumerate(faces)])
+        self._write([
+            face_record(frame, index, face, self._origin) for index, face in enumerate(faces)
+        ])  # fmt: skip
 
     def close(self) -> None:
         """Close the file; standard output stays open."""
@@ -122,14 +131,15 @@ class Explanations(JsonLines):
         target: str,
         decision: Callable[[], Decision | None],
         max_mb: float | None = None,
+        origin: Origin = UNNAMED,
     ) -> None:
-        super().__init__(target, "--explain", max_mb)
+        super().__init__(target, "--explain", max_mb, origin)
         self._decision = decision
 
     def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> None:
         """The line of one frame."""
         if decision := self._decision():
-            self._write([decision_record(frame, decision)])
+            self._write([decision_record(frame, decision, self._origin)])
 
 
 def older(path: Path) -> Path:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_client.sinks.json_lines import check_lines, older
-from edge_client.sources.files import PICTURE_SUFFIXES
+from edge_client.sources.picture import SUFFIXES
 from shared.errors import ConfigError
 from shared.whole_file import holds_something, open_draft, real_file
 
@@ -93,7 +93,7 @@ def _refuse_inputs(outputs: Sequence[Output], inputs: Sequence[Input]) -> None:
     for output in outputs:
         for file in output.files:
             named = next((read[place] for place in _places(file) if place in read), None)
-            if named is None and file.suffix.lower() in PICTURE_SUFFIXES:
+            if named is None and file.suffix.lower() in SUFFIXES:
                 named = next((folders[p] for p in _places(file.parent) if p in folders), None)
             if named is not None:
                 raise ConfigError(f"{output.named} is also read, as {named}: name another file")

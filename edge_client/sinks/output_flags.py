@@ -1,59 +1,23 @@
-"""The flags that name outputs: what they mean, whether they can be written, and what is opened."""
+"""What the flags that name outputs mean: whether they can be written, and what is opened."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge_client.config import EdgeConfig
 from edge_client.policy.decision import Decision
+from edge_client.sinks.heartbeat import AnswersAndHeartbeats
 from edge_client.sinks.json_lines import Explanations, JsonLines
 from edge_client.sinks.output_files import Input, Output, check_outputs
 from edge_client.sinks.outputs import Outputs
+from edge_client.sinks.records import Origin
 from edge_client.sinks.sink import Sink
-from edge_client.sources.open import source_files
-from shared.arguments import Once, file_name
+from edge_client.sources.open import Source, source_files
 from shared.weights import default_folder
-
-
-def add(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of every command that answers."""
-    parser.add_argument(
-        "--output", action=Once, metavar="-|FILE.jsonl",
-        help="one line per face, added to what the file holds (-)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--output-max-mb", type=float, metavar="MB",
-        help="rename a file of lines to FILE.1, in place of the last one, before it grows beyond "
-        "this (never)",
-    )  # fmt: skip
-
-
-def add_of_run(parser: argparse.ArgumentParser) -> None:
-    """Add those of ``run``."""
-    parser.add_argument(
-        "--explain", action=Once, metavar="-|FILE.jsonl",
-        help="one line per frame, its path and why, added to what the file holds",
-    )  # fmt: skip
-    parser.add_argument(
-        "--annotate", action=Once, type=file_name, metavar="OUT.mp4",
-        help="write the frames with boxes: .mp4, .mov or .mkv",
-    )  # fmt: skip
-    parser.add_argument(
-        "--contact-sheet", action=Once, type=file_name, metavar="OUT.png",
-        help="a picture of the run: .png, .jpg, .jpeg or .webp",
-    )  # fmt: skip
-    parser.add_argument(
-        "--summary", action=Once, type=file_name, metavar="FILE.json",
-        help="write the run's figures",
-    )  # fmt: skip
-    parser.add_argument(
-        "--overwrite", action="store_true",
-        help="replace a video, sheet or summary that exists, which is refused else; "
-        "lines are added either way",
-    )  # fmt: skip
 
 
 def check(arguments: argparse.Namespace, config: EdgeConfig, sources: Sequence[str]) -> None:
@@ -81,29 +45,41 @@ def check(arguments: argparse.Namespace, config: EdgeConfig, sources: Sequence[s
 def opened(
     arguments: argparse.Namespace,
     config: EdgeConfig,
-    fps: float | None = None,
+    source: Source | None = None,
     decision: Callable[[], Decision | None] = lambda: None,
 ) -> Outputs:
-    """The outputs that are written frame by frame. ``fps`` is the source's, ``decision`` the last
-    frame's.
+    """The outputs that are written frame by frame. Of a ``source`` there are heartbeats too;
+    ``decision`` is the last frame's.
 
     Raises:
         ConfigError: a file cannot be opened.
     """
     most_mb = config.output_max_mb
-    sinks: dict[str, Sink] = {"output": JsonLines(config.output, max_mb=most_mb)}
+    origin = Origin(config.device_id or socket.gethostname() or None, config.source_name)
+    beat: Callable[[], None] | None = None
+    lines: JsonLines
+    if source is not None and config.heartbeat_s:
+        lines = answers = AnswersAndHeartbeats(
+            config.output, source.name, config.heartbeat_s, most_mb, origin
+        )
+        beat = answers.idle
+    else:
+        lines = JsonLines(config.output, max_mb=most_mb, origin=origin)
+    sinks: dict[str, Sink] = {"output": lines}
     if getattr(arguments, "explain", None):
-        sinks["explain"] = Explanations(arguments.explain, decision, most_mb)
+        sinks["explain"] = Explanations(arguments.explain, decision, most_mb, origin)
     if getattr(arguments, "annotate", None):
         from edge_client.sinks.video import AnnotatedVideo
 
-        sinks["annotate"] = AnnotatedVideo(arguments.annotate, fps, arguments.overwrite)
+        sinks["annotate"] = AnnotatedVideo(
+            arguments.annotate, source.fps if source else None, arguments.overwrite
+        )
     if getattr(arguments, "contact_sheet", None):
         from edge_client.sinks.contact_sheet import ContactSheet
 
         sheet = ContactSheet(arguments.contact_sheet, replace=arguments.overwrite)
         sinks["contact-sheet"] = sheet
-    return Outputs(sinks)
+    return Outputs(sinks, beat)
 
 
 def _endings(name: str) -> Sequence[str]:

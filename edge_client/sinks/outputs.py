@@ -19,11 +19,13 @@ class Outputs:
 
     ``failures`` counts by the sink's name the frames that it lacks, and one more where it could not
     be finished.
+    ``beat`` writes a sign of life to the one called ``output``.
     """
 
-    def __init__(self, sinks: Mapping[str, Sink]) -> None:
+    def __init__(self, sinks: Mapping[str, Sink], beat: Callable[[], None] | None = None) -> None:
         self.failures: Counter[str] = Counter()
         self._sinks = dict(sinks)
+        self._beat = beat
 
     def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> None:
         """Give one frame to all.
@@ -33,6 +35,15 @@ class Outputs:
         """
         for name, sink in self._sinks.items():
             self.attempt(name, lambda sink=sink: sink.write(frame, faces))  # type: ignore[misc]
+
+    def idle(self) -> None:
+        """No frame came for a moment.
+
+        Raises:
+            ReaderLeft: nobody reads standard output any more.
+        """
+        if self._beat is not None:
+            self.attempt("output", self._beat)
 
     def close(self) -> None:
         """Finish all; a second time does nothing."""

@@ -17,7 +17,8 @@ class Source(ABC):
     ``name`` is what was asked for, without a password. ``live`` says that frames come whether or
     not anybody takes them. ``self_paced`` says that a device sets that pace: a live source that is
     not self-paced is a file, and its reader must wait until a frame's ``time_s`` has come.
-    ``frames_total`` (a file's own claim) and ``fps`` are None where nobody knows.
+    ``frames_total`` (a file's own claim) and ``fps`` are None where nobody knows. ``skipped``
+    counts what could not be read and was left out, ``reopened`` how often it came back.
     """
 
     name: str
@@ -32,6 +33,8 @@ class Source(ABC):
         self.self_paced = self_paced
         self.frames_total = None
         self.fps = None
+        self.skipped = 0
+        self.reopened = 0
         self._closed = threading.Event()
 
     @abstractmethod

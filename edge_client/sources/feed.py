@@ -30,7 +30,8 @@ class Feed:
     ``captured`` counts the frames that came, ``dropped`` those that were never handed out:
     ``captured - dropped`` is what the consumer got. ``decoded_s`` of a frame is the instant it was
     decoded, or became due where a file is read as live. Reading starts with the first frame asked
-    for. ``wait(event, seconds)`` is ``Event.wait``, for tests.
+    for. ``idle`` is called about twice a second while the consumer waits for a live source, in its
+    thread. ``wait(event, seconds)`` is ``Event.wait``, for tests.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Feed:
         live: bool,
         clock: Clock = time.monotonic,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
+        idle: Callable[[], None] = lambda: None,
     ) -> None:
         self.source = source
         self.live = live
@@ -46,6 +48,7 @@ class Feed:
         self.dropped = 0
         self._clock = clock
         self._wait = wait
+        self._idle = idle
         self._closed = threading.Event()
         self._frames: Iterator[Frame] | None = None
         self._changed = threading.Condition()
@@ -105,6 +108,8 @@ class Feed:
                 self._reader.start()
             while self._newest is None and not self._ended and not self._closed.is_set():
                 self._changed.wait(_LOOK_AGAIN_S)
+                if self._newest is None:
+                    self._idle()
             if self._newest is not None:
                 frame, self._newest = self._newest, None
                 return frame
@@ -122,7 +127,7 @@ class Feed:
                     start_s = self._clock() - frame.time_s if start_s is None else start_s
                     if not self._wait_until(start_s + frame.time_s):
                         return
-                    frame = replace(frame, decoded_s=self._clock())
+                    frame = replace(frame, decoded_s=self._clock(), wall_s=time.time())
                 if not self._offer(frame):
                     return
         except BaseException as error:  # it belongs to the consumer, whatever it is

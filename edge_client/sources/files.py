@@ -9,11 +9,10 @@ from pathlib import Path
 
 from edge_client.sources.base import Source
 from edge_client.sources.frame import Frame
+from edge_client.sources.picture import read_picture
 from edge_client.sources.video_decoder import VideoDecoder
 from shared.errors import ImageError, PayloadTooLarge, SourceError
-from shared.vision.picture import decode_picture
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 FOLDER_FPS = 1.0
 """A folder has no rate of its own: its pictures stand a second apart."""
 
@@ -31,7 +30,6 @@ class Pictures(Source):
         super().__init__(name, live, self_paced=False)
         self.frames_total = len(paths)
         self.fps = FOLDER_FPS
-        self.skipped = 0
         self._paths = paths
         self._most_pixels = most_pixels
 
@@ -45,7 +43,7 @@ class Pictures(Source):
             if self._closed.is_set():
                 return
             try:
-                rgb = decode_picture(path.read_bytes(), self._most_pixels)
+                picture = read_picture(path.read_bytes(), self._most_pixels, str(path))
             except (ImageError, PayloadTooLarge, OSError) as error:
                 why = error.strerror if isinstance(error, OSError) else error
                 self.skipped += 1
@@ -53,7 +51,10 @@ class Pictures(Source):
                     raise SourceError(f"{path}: {why}") from error
                 _log.warning("%s is left out: %s", path, why)
                 continue
-            yield Frame(str(path), index, index / FOLDER_FPS, rgb, time.monotonic())
+            yield Frame(
+                str(path), index, index / FOLDER_FPS, picture.rgb, time.monotonic(),
+                reduced_by=picture.reduced_by,
+            )  # fmt: skip
 
 
 class VideoFile(Source):

@@ -10,9 +10,9 @@ from edge_client.sources.base import Source
 from edge_client.sources.frame import Frame
 from edge_client.sources.video_decoder import VideoDecoder
 from shared.deadline import Clock
-from shared.errors import SourceError
+from shared.errors import SourceError, SourceRefused
 
-# The first is shorter than a person's patience; the last spares a rebooting camera, and the log.
+# The first is shorter than a person's patience; the last spares a rebooting camera.
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 10.0
 
@@ -23,8 +23,11 @@ class Stream(Source):
     """Frames as they come, timed by ``clock`` since the stream was opened.
 
     A stream that breaks or ends is opened again: after ``FIRST_WAIT_S``, then twice as long each
-    time up to ``LONGEST_WAIT_S``, from the start again once a picture has come. ``reopened`` counts
-    how often that worked. ``wait(seconds)`` returns whether the source was closed meanwhile.
+    time up to ``LONGEST_WAIT_S``, from the start again once a picture has come. One line says each
+    cause as it changes, and one that pictures come again. ``reopened`` counts how often that
+    worked. With ``patient`` one that cannot be opened the first time is waited for in the same way,
+    except where it wants another password. With ``ends`` one that turns out to have a known length
+    is over after it. ``wait(seconds)`` returns whether the source was closed meanwhile.
 
     Raises:
         SourceError: it cannot be opened the first time.
@@ -37,32 +40,49 @@ class Stream(Source):
         first: VideoDecoder | None = None,
         clock: Clock = time.monotonic,
         wait: Callable[[float], bool] | None = None,
+        patient: bool = False,
+        ends: bool = False,
     ) -> None:
         super().__init__(name, live=True, self_paced=True)
         self._opened = opened
-        self._decoder = first or opened()
+        self._decoder = first
+        self._away: str | None = None
+        self._told: str | None = None
         self._clock = clock
         self._wait = wait or self._closed.wait
-        self.fps = self._decoder.fps
-        self.reopened = 0
+        self._ends = ends
+        if self._decoder is None:
+            try:
+                self._decoder = opened()
+            except SourceError as error:
+                if not patient or isinstance(error, SourceRefused):
+                    raise
+                self._away = str(error)
+        self.fps = self._decoder.fps if self._decoder else None
 
     def __iter__(self) -> Iterator[Frame]:
         """Frames until it is closed; it never raises because the stream is away."""
         index = 0
-        start_s = self._clock()
+        start_s = away_s = self._clock()
         wait_s = FIRST_WAIT_S
+        why = self._away or ""
         while not self._closed.is_set():
-            why = "it ended"
-            try:
-                for picture in self._decoder.pictures(self._closed):
-                    now_s = self._clock()
-                    yield Frame(self.name, index, now_s - start_s, picture.rgb, now_s)
-                    index += 1
-                    wait_s = FIRST_WAIT_S
-            except SourceError as error:
-                why = str(error)
+            if self._decoder is not None:
+                why = f"{self.name}: it ended"
+                try:
+                    for picture in self._decoder.pictures(self._closed):
+                        now_s = self._clock()
+                        self._back(now_s - away_s)
+                        yield Frame(self.name, index, now_s - start_s, picture.rgb, now_s)
+                        index += 1
+                        wait_s = FIRST_WAIT_S
+                    if self._ends and self._decoder.duration_s is not None:
+                        return
+                except SourceError as error:
+                    why = str(error)
+                away_s = self._clock()
             while not self._closed.is_set():
-                _log.warning("%s: %s; trying again in %.1f s", self.name, why, wait_s)
+                self._gone(why)
                 if self._wait(wait_s):
                     return
                 wait_s = min(2 * wait_s, LONGEST_WAIT_S)
@@ -77,4 +97,15 @@ class Stream(Source):
     def close(self) -> None:
         """End the iteration and close the device. From any thread; a second time does nothing."""
         super().close()
-        self._decoder.close()
+        if self._decoder is not None:
+            self._decoder.close()
+
+    def _gone(self, why: str) -> None:
+        if why != self._told:
+            self._told = why
+            _log.warning("%s; it is tried again until pictures come", why)
+
+    def _back(self, away_s: float) -> None:
+        if self._told is not None:
+            self._told = None
+            _log.warning("%s: pictures come, after %.0f s", self.name, away_s)

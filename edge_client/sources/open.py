@@ -4,25 +4,36 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from edge_client.source_name import DEMO, KINDS, is_camera_number
+from edge_client.sources.address import for_ffmpeg, shown
 from edge_client.sources.base import Source
-from edge_client.sources.files import PICTURE_SUFFIXES, Pictures, VideoFile
+from edge_client.sources.files import Pictures, VideoFile
 from edge_client.sources.live import Stream
+from edge_client.sources.picture import KINDS as PICTURE_KINDS
+from edge_client.sources.picture import SUFFIXES, is_picture
 from edge_client.sources.video_decoder import VideoDecoder
 from shared.contracts import Limits
-from shared.errors import SourceError
+from shared.errors import SourceError, SourceRefused
 
 __all__ = ["Source", "open_source", "source_files"]
 
-_PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 _CAMERA_HINT = "is the camera plugged in and not in use, and may this user read it (group video)?"
+# Over UDP a router that drops packets shows as a torn picture, and torn pictures as faces. Some
+# cameras know nothing else, and refuse TCP with 461: FFmpeg then tries the other of the two.
+_RTSP_OPTIONS = {
+    "tcp": {"rtsp_transport": "tcp+udp", "rtsp_flags": "prefer_tcp"},
+    "udp": {"rtsp_transport": "tcp+udp"},
+}
 _STREAM_HINT = "does the address play in another player from this machine?"
 
 
 def open_source(
-    spec: str, realtime: bool = False, picture_pixels: int = Limits.picture_pixels
+    spec: str,
+    realtime: bool = False,
+    picture_pixels: int = Limits.picture_pixels,
+    wait: bool = False,
+    rtsp_transport: str = "tcp",
 ) -> Source:
     """Open ``spec``: a picture, a folder of pictures, a video file, a camera's number (``0`` is
     ``/dev/video0``), an ``rtsp://`` or ``http(s)://`` address, ``demo`` (the bundled clip) or
@@ -41,11 +52,11 @@ def open_source(
         decoder = VideoDecoder(str(_demo_clip()), spec)
         return VideoFile(decoder, realtime, laps=int(repeat[1] or 1))
     if is_camera_number(spec):
-        return _camera(f"/dev/video{spec}")
+        return _camera(f"/dev/video{spec}", wait)
     if spec.startswith("/dev/video"):
-        return _camera(spec)
+        return _camera(spec, wait)
     if "://" in spec:
-        return _address(spec, realtime)
+        return _address(spec, realtime, wait, rtsp_transport)
     return _path(Path(spec), realtime, picture_pixels)
 
 
@@ -62,32 +73,36 @@ def source_files(spec: str) -> list[Path]:
         return []
 
 
-def without_secrets(address: str) -> str:
-    """An address fit for logs and answers: no user, no password, no query."""
-    parts = urlsplit(address)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def _camera(device: str) -> Source:
+def _camera(device: str, wait: bool) -> Source:
     def opened() -> VideoDecoder:
         return VideoDecoder(device, device, hint=_CAMERA_HINT, format="v4l2")
 
-    return Stream(device, opened)
+    return Stream(device, opened, patient=wait)
 
 
-def _address(spec: str, realtime: bool) -> Source:
-    name = without_secrets(spec)
-    scheme = urlsplit(spec).scheme.lower()
+def _address(spec: str, realtime: bool, wait: bool, rtsp_transport: str) -> Source:
+    name = shown(spec)
+    scheme = spec.partition("://")[0].lower()
     if scheme not in {"rtsp", "rtsps", "http", "https"}:
         raise SourceError(f"{name}: {scheme}:// is not read; name {KINDS}")
-    # Over UDP a router that drops packets shows as a torn picture, and torn pictures as faces.
-    options = {"rtsp_transport": "tcp"} if scheme.startswith("rtsp") else {}
+    address = for_ffmpeg(spec)
+    rtsp = scheme.startswith("rtsp")
+    options = _RTSP_OPTIONS[rtsp_transport] if rtsp else {}
 
     def opened() -> VideoDecoder:
-        return VideoDecoder(spec, name, hint=_STREAM_HINT, options=options)
+        return VideoDecoder(address, name, hint=_STREAM_HINT, options=options)
 
-    first = opened()
-    if first.duration_s is not None and not scheme.startswith("rtsp"):
+    if rtsp:
+        return Stream(name, opened, patient=wait)
+    try:
+        first = opened()
+    except SourceRefused:
+        raise
+    except SourceError:
+        if not wait:
+            raise
+        return Stream(name, opened, patient=True, ends=True)
+    if first.duration_s is not None:
         return VideoFile(first, realtime)
     return Stream(name, opened, first)
 
@@ -97,7 +112,7 @@ def _demo_clip() -> Path:
 
 
 def _pictures_in(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
 
 
 def _path(path: Path, realtime: bool, picture_pixels: int) -> Source:
@@ -105,17 +120,16 @@ def _path(path: Path, realtime: bool, picture_pixels: int) -> Source:
         if path.is_dir():
             pictures = _pictures_in(path)
             if not pictures:
-                raise SourceError(f"{path}: no JPEG, PNG or WebP picture in this folder")
+                raise SourceError(f"{path}: no picture in this folder: {PICTURE_KINDS}")
             return Pictures(pictures, str(path), realtime, picture_pixels)
         with path.open("rb") as file:
-            start = file.read(12)
+            start = file.read(16)
     except FileNotFoundError as error:
         raise SourceError(f"{path}: no such file; name {KINDS}") from error
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
     if not start:
         raise SourceError(f"{path}: the file is empty")
-    webp = start.startswith(b"RIFF") and start.endswith(b"WEBP")
-    if webp or start.startswith(_PICTURE_STARTS):
+    if is_picture(start):
         return Pictures([path], str(path), realtime, picture_pixels)
     return VideoFile(VideoDecoder(str(path), str(path)), realtime)

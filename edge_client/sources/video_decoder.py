@@ -7,6 +7,7 @@ import math
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 
 import av
@@ -16,7 +17,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from shared.errors import SourceError
+from edge_client.sources.as_shown import as_shown
+from edge_client.sources.timeline import Timeline
+from shared.errors import SourceError, SourceRefused
 
 OPEN_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 5.0
@@ -33,7 +36,8 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Picture:
-    """``rgb`` uint8 ``(H, W, 3)``, turned upright; ``time_s`` counts from the first picture."""
+    """``rgb`` uint8 ``(H, W, 3)`` as players show it; ``time_s`` counts from the first picture and
+    never falls."""
 
     rgb: NDArray[np.uint8]
     time_s: float
@@ -48,6 +52,7 @@ class VideoDecoder:
 
     Raises:
         SourceError: it cannot be opened, or has no picture stream.
+        SourceRefused: it wants another user or password.
     """
 
     def __init__(
@@ -68,9 +73,14 @@ class VideoDecoder:
                 address, "r", format=format, options=options,
                 timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S),
             )  # fmt: skip
+        except (av.HTTPUnauthorizedError, av.HTTPForbiddenError) as error:
+            words = "it does not accept this user and password"
+            raise SourceRefused(f"{name}: {words} ({error.strerror})") from None
         except (av.FFmpegError, OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or str(error)
-            raise SourceError(f"{name}: {why[:1].lower() + why[1:]}; {hint}") from error
+            why = _words(error, f"nothing came within {OPEN_TIMEOUT_S:.0f} s")
+            # The error itself quotes the address, and may quote a password.
+            cause = None if "://" in address else error
+            raise SourceError(f"{name}: {why[:1].lower() + why[1:]}; {hint}") from cause
         # FFmpeg draws text files as if they were a terminal's screen.
         if not self._container.streams.video or self._container.format.name == "tty":
             self._container.close()
@@ -93,21 +103,15 @@ class VideoDecoder:
             SourceError: reading broke off (a cable, a network, a disk).
         """
         frames = self._frames()
-        start_s: float | None = None
-        index = 0
+        timeline = Timeline(self.fps)
         try:
             while True:
                 with self._lock:
                     frame = None if stop.is_set() else next(frames, None)
                     if frame is None:
                         return
-                    rgb = _upright(frame)
-                own_s: float | None = frame.time  # the stub forgets that it may be None
-                if own_s is None:
-                    own_s = (start_s or 0.0) + index / (self.fps or 25.0)
-                start_s = own_s if start_s is None else start_s
-                yield Picture(rgb, max(0.0, own_s - start_s))
-                index += 1
+                    rgb = as_shown(frame, self._aspect())
+                yield Picture(rgb, timeline.at(frame.time))
         finally:
             self.close()
 
@@ -118,6 +122,10 @@ class VideoDecoder:
                 self._container.close()
             finally:
                 self._lock.release()
+
+    def _aspect(self) -> Fraction | None:
+        """Of a pixel, by the container or else by the pictures themselves."""
+        return self._stream.sample_aspect_ratio or self._stream.codec_context.sample_aspect_ratio
 
     def _frames(self) -> Iterator[VideoFrame]:
         damaged_in_a_row = 0
@@ -139,7 +147,8 @@ class VideoDecoder:
                 # The iterator is over once it has raised; the container reads on.
                 packets = self._container.demux(self._stream)
             except (av.FFmpegError, OSError) as error:
-                raise SourceError(f"{self.name}: reading broke off: {error.strerror}") from error
+                why = _words(error, f"no picture for {READ_TIMEOUT_S:.0f} s")
+                raise SourceError(f"{self.name}: {why[:1].lower() + why[1:]}") from error
             else:
                 damaged_in_a_row = 0 if frames else damaged_in_a_row
                 yield from frames
@@ -151,8 +160,8 @@ def _sane_rate(stream: VideoStream) -> float | None:
     return fps if math.isfinite(fps) and 0 < fps <= _MOST_FPS else None
 
 
-def _upright(frame: VideoFrame) -> NDArray[np.uint8]:
-    """RGB, turned by the quarter turns that a phone wrote down instead of turning the picture."""
-    rgb = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
-    quarters = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(rgb, quarters)) if quarters else rgb
+def _words(error: Exception, timeout: str) -> str:
+    """What went wrong; FFmpeg calls the end of our patience "Immediate exit requested"."""
+    if isinstance(error, av.ExitError):
+        return timeout
+    return getattr(error, "strerror", None) or str(error)

@@ -5,7 +5,7 @@ Both sides crop with this code, and what it does is part of the fingerprint.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -67,6 +67,17 @@ def crop_face(grey: NDArray[np.uint8], box: Box, cropping: Cropping) -> NDArray[
     detail = (cropping.detail_px, cropping.detail_px)
     small = patch.resize(detail, _REDUCE[cropping.reduce], box=inner)
     return enlarge_crop(np.asarray(small))
+
+
+def ready_crop(grey: NDArray[np.uint8], cropping: Cropping) -> NDArray[np.uint8]:
+    """The crop of a picture that is a face cut out already: grey uint8 ``(H, W)`` -> uint8
+    ``(224, 224)``. One that is not square is filled up at its border."""
+    height, width = grey.shape
+    if height == width <= cropping.detail_px:
+        return enlarge_crop(grey)
+    side = max(height, width)
+    square = Box((width - side) // 2, (height - side) // 2, side, side)
+    return crop_face(grey, square, replace(cropping, scale=1.0, shift_x=0.0, shift_y=0.0))
 
 
 def enlarge_crop(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

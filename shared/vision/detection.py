@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
-import dlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from shared.contracts import Box
+from shared.processor import check_processor
+
+check_processor()
+import dlib  # noqa: E402  # which kills the process where the processor is too old
+
+ENLARGED_SIDE_PX = 960
+# The smallest face that counts has half of the window's side.
+_MOST_ENLARGED = 2
 
 
 class FaceDetector:
     """Finds upright frontal faces. One instance belongs to one thread.
 
     The search runs on a grey frame whose longer side is at most ``search_side_px``; dlib's window
-    is 80 px, so smaller faces there are not found. Time grows with the searched area.
+    is 80 px, so smaller faces there are not found. With ``enlarged`` a frame of less than
+    ``ENLARGED_SIDE_PX`` is searched up to twice as large. Time grows with the searched area.
     """
 
-    def __init__(self, search_side_px: int, smallest_face_px: int, most_faces: int) -> None:
+    def __init__(
+        self, search_side_px: int, smallest_face_px: int, most_faces: int, enlarged: bool = False
+    ) -> None:
         self._find = dlib.get_frontal_face_detector()
         self._search_side_px = search_side_px
         self._smallest_face_px = smallest_face_px
         self._most_faces = most_faces
+        self._enlarged = enlarged
 
     def detect(self, grey: NDArray[np.uint8]) -> list[Box]:
         """Boxes in a grey frame uint8 ``(H, W)``, in its pixels, the largest first."""
         height, width = grey.shape
-        ratio = max(1.0, max(height, width) / self._search_side_px)
-        if ratio > 1:
+        ratio = max(height, width) / self._searched_px(max(height, width))
+        if ratio != 1:
             size = (max(1, round(width / ratio)), max(1, round(height / ratio)))
             grey = np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.BILINEAR))
         boxes = [
@@ -37,3 +48,9 @@ class FaceDetector:
         ]  # fmt: skip
         large = [box for box in boxes if min(box.w, box.h) >= self._smallest_face_px]
         return sorted(large, key=lambda box: -box.w * box.h)[: self._most_faces]
+
+    def _searched_px(self, side_px: int) -> int:
+        """The longer side in the search of a frame's ``side_px``."""
+        if self._enlarged:
+            side_px = max(side_px, min(_MOST_ENLARGED * side_px, ENLARGED_SIDE_PX))
+        return min(side_px, self._search_side_px)

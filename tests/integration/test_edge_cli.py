@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import threading
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +17,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_client import Recognizer
+from edge_client import ConfigError, ImageError, Recognizer, SourceError
+from shared.contracts import RECORD_VERSION
 from shared.contracts import Path as AnswerPath
-from shared.errors import ConfigError, ImageError, SourceError
 
 WITHOUT_OURS = {k: v for k, v in os.environ.items() if not k.startswith("SPLITFER_")}
 
@@ -42,10 +45,13 @@ def test_classify_prints_a_line_per_face(portrait: Path, weights_folder: Path) -
     (line,) = done.stdout.splitlines()
     record = json.loads(line)
     assert set(record) == {
-        "source", "frame", "time_s", "face", "box", "label", "confidence", "probabilities",
-        "path", "reason", "latency_ms", "sent_bytes", "rate", "model",
-        "labels", "prior",
+        "source", "source_name", "device_id", "schema_version", "record", "time", "frame",
+        "time_s", "face", "box", "label", "confidence", "probabilities", "path", "reason",
+        "latency_ms", "sent_bytes", "rate", "model", "labels", "prior",
     }  # fmt: skip
+    assert (record["record"], record["schema_version"]) == ("face", RECORD_VERSION)
+    assert record["device_id"] == socket.gethostname()
+    assert datetime.fromisoformat(record["time"]).tzinfo is not None
     assert sum(record["probabilities"].values()) == pytest.approx(1, abs=1e-3)
     assert record["label"] == max(record["probabilities"], key=record["probabilities"].get)
     assert (record["path"], record["reason"], record["sent_bytes"]) == ("local", None, 0)
@@ -60,10 +66,13 @@ def test_a_bad_picture_is_named_and_the_next_one_is_answered(
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(portrait.read_bytes()[:2000])
     done = edge("classify", str(bad), str(portrait), "--weights", str(weights_folder))
-    assert done.returncode == 3
+    assert done.returncode == 1
     assert "bad.jpg" in done.stderr
+    assert "1 left out, 1 answered" in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stdout.splitlines()) == 1
+    alone = edge("classify", str(bad), "--weights", str(weights_folder))
+    assert (alone.returncode, alone.stdout) == (3, "")
 
 
 @pytest.mark.parametrize(
@@ -132,6 +141,136 @@ def test_file_then_environment_then_flags_and_secrets_stay_secret(tmp_path: Path
     assert "sesame" not in done.stdout
 
 
+# -- pictures and sources as people have them --------------------------------------------------
+
+
+def test_people_who_are_small_in_a_large_picture_are_found(
+    astronaut: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    wide = np.zeros((1200, 2000, 3), np.uint8)
+    wide[300:600, 100:612] = wide[700:1000, 1400:1912] = astronaut[:300]
+    Image.fromarray(wide).save(tmp_path / "group.png")
+    options = (
+        "classify",
+        str(tmp_path / "group.png"),
+    )
+    assert len(edge(*options).stdout.splitlines()) == 2
+    small = edge(*options, "--search-side", "480")
+    assert (small.returncode, small.stdout) == (0, "")
+    assert "searched at 480 px: --search-side" in small.stderr
+
+
+def test_a_small_picture_is_enlarged_for_the_search(portrait: Path, tmp_path: Path) -> None:
+    with Image.open(portrait) as image:
+        image.resize((image.width // 2, image.height // 2)).save(tmp_path / "small.png")
+    done = edge(
+        "classify",
+        str(tmp_path / "small.png"),
+    )
+    (line,) = done.stdout.splitlines()
+    x, _, w, _ = json.loads(line)["box"]
+    assert x < 111 < x + w
+
+
+def test_ready_cut_faces_are_answered_as_they_are(portrait: Path, tmp_path: Path) -> None:
+    with Image.open(portrait) as image:
+        image.crop((170, 70, 280, 180)).convert("L").resize((48, 48)).save(tmp_path / "crop.png")
+    done = edge(
+        "classify",
+        str(tmp_path / "crop.png"),
+        "--crops",
+    )
+    (line,) = done.stdout.splitlines()
+    assert json.loads(line)["box"] == [0, 0, 48, 48]
+    refused = edge("run", "--source", "demo", "--crops", "--policy", "image", "--server", "a:1")
+    assert refused.returncode == 2
+    assert "crops" in refused.stderr
+
+
+def test_left_out_pictures_of_a_folder_are_counted_and_cost_the_exit_code(
+    portrait: Path, tmp_path: Path
+) -> None:
+    folder, summary = tmp_path / "folder", tmp_path / "summary.json"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(portrait.read_bytes())
+    (folder / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    done = edge(
+        "run", "--source", str(folder), "--summary", str(summary),
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "1 pictures left out" in done.stderr
+    assert json.loads(summary.read_text())["source"]["left_out"] == 1
+
+
+def test_a_camera_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
+    out = tmp_path / "answers.jsonl"
+    with subprocess.Popen(
+        [
+            sys.executable, "-m", "edge_client.cli", "run", "--source", "63",
+            "--heartbeat-s", "0.1", "--output", str(out),
+            "--source-name", "door", "--device-id", "hall-7",
+        ],
+        stderr=subprocess.PIPE, text=True, env=WITHOUT_OURS,
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        try:
+            while process.poll() is None and not (out.exists() and out.read_text()):
+                threading.Event().wait(0.1)
+        finally:
+            process.send_signal(signal.SIGTERM)
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    assert first.count("/dev/video63") == 1
+    assert "tried again" in first
+    assert "Traceback" not in rest
+    record = json.loads(out.read_text().splitlines()[0])
+    assert (record["record"], record["state"]) == ("heartbeat", "no_picture")
+    assert (record["source_name"], record["device_id"]) == ("door", "hall-7")
+    refused = edge("run", "--source", "63", "--no-wait-source")
+    assert refused.returncode == 3
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "2>&-", "0<&- 2>&-"])
+def test_closed_streams_spoil_no_answer(portrait: Path, tmp_path: Path, closed: str) -> None:
+    out = tmp_path / "answers.jsonl"
+    script = (
+        f"{sys.executable} -m edge_client.cli classify '{portrait}' '{tmp_path}/gone.jpg' "
+        f"{closed} >'{out}'"
+    )
+    assert subprocess.run(["sh", "-c", script], env=WITHOUT_OURS).returncode == 1
+    (line,) = out.read_text().splitlines()
+    assert json.loads(line)["record"] == "face"
+
+
+def test_answers_for_a_closed_standard_output_are_refused(portrait: Path) -> None:
+    script = f"{sys.executable} -m edge_client.cli classify '{portrait}' >&-"
+    done = subprocess.run(["sh", "-c", script], env=WITHOUT_OURS, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "standard output is closed" in done.stderr
+
+
+def test_no_home_is_needed(portrait: Path) -> None:
+    homeless = {k: v for k, v in WITHOUT_OURS.items() if k != "HOME"}
+    command = [
+        sys.executable, "-m", "edge_client.cli", "classify", str(portrait),
+    ]  # fmt: skip
+    for home in ({}, {"HOME": "/proc/nowhere"}):
+        done = subprocess.run(command, env=homeless | home, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_help_loads_nothing_that_takes_long() -> None:
+    code = (
+        "import sys\nfrom edge_client.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "print([m for m in ('numpy', 'av', 'grpc', 'onnxruntime', 'dlib', 'pydantic', 'PIL') "
+        "if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
 @pytest.mark.parametrize(
     "module", ["edge_client.cli", "cloud_server.cli", "benchmarks.accuracy.accuracy"]
 )
@@ -152,6 +291,8 @@ def test_path_bytes_and_array_give_the_same_faces(portrait: Path, weights_folder
         )
     assert len(by_path) == 1
     assert by_path[0].path is AnswerPath.LOCAL
+    assert by_path[0].probabilities[by_path[0].label] == by_path[0].confidence
+    assert sum(by_path[0].probabilities.values()) == pytest.approx(1)
     assert by_path[0].answer == by_bytes[0].answer == by_array[0].answer
 
 
@@ -187,7 +328,7 @@ def test_what_is_no_picture_is_refused_with_its_name(tmp_path: Path, weights_fol
             recognizer.faces(text)
         with pytest.raises(SourceError, match=r"gone\.jpg"):
             recognizer.faces(tmp_path / "gone.jpg")
-        with pytest.raises(ValueError, match="RGB uint8"):
-            recognizer.faces(np.zeros((10, 10), np.uint8))
+        with pytest.raises(ValueError, match="expected uint8"):
+            recognizer.faces(np.zeros((10, 10, 2), np.uint8))
     with pytest.raises(ConfigError, match="host:port"):
         Recognizer("nonsense", weights=weights_folder)

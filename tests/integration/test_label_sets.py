@@ -18,7 +18,7 @@ from edge_client import cli
 from edge_client.recognizer import Recognizer
 from shared.codec.latent import Latent
 from shared.codec.payload import PayloadCodec
-from shared.contracts import RECORD_VERSION, FaceAnswer, Reason
+from shared.contracts import REPLY_VERSION, FaceAnswer, Reason
 from shared.contracts import Path as AnswerPath
 from shared.errors import ConfigError
 from shared.labels import LabelSet
@@ -72,7 +72,7 @@ def probabilities(face: dict[str, Any]) -> list[float]:
 def rest(client: httpx.Client, picture: bytes, **query: str) -> dict[str, Any]:
     response = client.post("/v1/faces", content=picture, params=query)
     assert response.status_code == 200, response.text
-    assert response.json()["schema_version"] == RECORD_VERSION
+    assert response.json()["schema_version"] == REPLY_VERSION
     (face,) = response.json()["faces"]
     found: dict[str, Any] = face
     return found

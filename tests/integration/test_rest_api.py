@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
-from shared.contracts import RECORD_VERSION
+from shared.contracts import REPLY_VERSION
 from shared.labels import LABELS
 from tests.integration.cloud_process import CloudProcess
 from tests.unit.cloud_server.pictures.made_pictures import BAD, encoded, grey
@@ -71,7 +71,7 @@ def test_a_raw_body(client: httpx.Client, server: CloudProcess, portrait: bytes)
     assert response.status_code == 200
     body = response.json()
     assert list(body) == ["schema_version", "width", "height", "faces", "latency_ms"]
-    assert (body["schema_version"], body["width"], body["height"]) == (RECORD_VERSION, 512, 512)
+    assert (body["schema_version"], body["width"], body["height"]) == (REPLY_VERSION, 512, 512)
     (face,) = body["faces"]
     assert list(face) == [
         "box", "label", "confidence", "probabilities", "model", "labels", "prior",

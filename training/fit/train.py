@@ -162,7 +162,7 @@ class Trainer:
         """In nats, the label sets weighed as the recipe says; both ``(N, 7 L)``. The sum over the
         members where the logits are an ensemble's ``(M N, 7 L)``."""
         if len(logits) > len(targets):
-            parts = logits.split(len(targets))
+            parts = torch.split(logits, len(targets))
             return torch.stack([self._cross_entropy(one, targets) for one in parts]).sum()
         answers = self._by_label_set(logits).log_softmax(dim=2)
         by_set = -(self._by_label_set(targets) * answers).sum(dim=2).mean(dim=0)

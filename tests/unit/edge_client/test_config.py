@@ -58,7 +58,7 @@ def test_nonsense_is_refused_by_each(
 
 
 def test_single_pictures_have_a_longer_deadline_unless_one_is_set(tmp_path: Path) -> None:
-    assert [read().deadline_ms for read in (run, classify, program)] == [150, 1000, 1000]
+    assert [read().deadline_ms for read in (run, classify, program)] == [150, 5000, 5000]
     file = tmp_path / "edge.yaml"
     file.write_text("deadline_ms: 300\n")
     assert load_config(file, {}, single_pictures=True).deadline_ms == 300

@@ -14,9 +14,10 @@ import pytest
 from av.video.stream import VideoStream
 from PIL import Image
 
+from edge_client.sources.address import shown
 from edge_client.sources.files import Pictures
 from edge_client.sources.live import FIRST_WAIT_S, LONGEST_WAIT_S, Stream
-from edge_client.sources.open import open_source, without_secrets
+from edge_client.sources.open import open_source
 from edge_client.sources.video_decoder import VideoDecoder
 from shared.errors import SourceError
 
@@ -157,7 +158,7 @@ def test_the_bundled_clip_holds_eight_seconds_and_can_be_repeated() -> None:
     ("spec", "words"),
     [
         ("nowhere.mp4", ["nowhere.mp4", "no such file", "rtsp://"]),
-        ("empty", ["empty", "no JPEG"]),
+        ("empty", ["empty", "no picture", "JPEG"]),
         ("nothing.mp4", ["nothing.mp4", "file is empty"]),
         ("text.mp4", ["text.mp4", "FFmpeg"]),
         ("page.txt", ["page.txt", "no picture in it"]),
@@ -196,7 +197,7 @@ def test_an_address_that_nobody_serves_is_named_without_its_password() -> None:
             open_source(f"rtsp://me:secret@127.0.0.1:{port}/door?token=secret")
     assert f"rtsp://127.0.0.1:{port}/door" in str(caught.value)
     assert "secret" not in str(caught.value)
-    assert without_secrets("http://a:b@host:80/x?k=b") == "http://host:80/x"
+    assert shown("http://a:b@host:80/x?k=b") == "http://host:80/x"
 
 
 @pytest.fixture

@@ -1,0 +1,23 @@
+"""What settings choose among: apart from them, so that naming the choices loads nothing."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Objective(StrEnum):
+    """What the best answer is, among those foretold to be there in time."""
+
+    ACCURACY = "accuracy"
+    LATENCY = "latency"
+    BYTES = "bytes"
+
+
+class Policy(StrEnum):
+    """Who answers: see docs/policy.md."""
+
+    AUTO = "auto"
+    CASCADE = "cascade"
+    CLOUD = "cloud"
+    LOCAL = "local"
+    IMAGE = "image"

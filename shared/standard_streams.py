@@ -1,0 +1,31 @@
+"""Standard input, output and error that are there, whoever started the process."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def open_standard_streams() -> frozenset[str]:
+    """Give each of the three that is closed ``/dev/null``; gives the names of those, as in ``sys``.
+
+    Else the next file that is opened takes its number, and whatever is printed goes into it; and
+    Python, which has no ``sys.stderr`` then, prints errors among the answers. To be called before
+    anything is opened.
+    """
+    closed = set()
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        mode = "r" if number == 0 else "w"
+        try:
+            os.fstat(number)
+        except OSError:
+            closed.add(name)
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            stream = open(number, mode, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+    return frozenset(closed)
