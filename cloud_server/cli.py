@@ -6,12 +6,14 @@ import argparse
 import asyncio
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cloud_server.commands.health import add_health_command, run_health
 from cloud_server.commands.models import add_models_command, run_models
+from cloud_server.commands.running import serve_words
 from cloud_server.commands.token import add_token_command, run_token
 from cloud_server.config import PREFIX, CloudConfig
 from cloud_server.telemetry.logs import configure_logs
@@ -19,7 +21,7 @@ from shared.errors import ConfigError, SplitFerError, WeightsError
 from shared.settings import load_settings, printable
 
 DONE, FAILED, USAGE, WEIGHTS = 0, 1, 2, 4
-_NOT_SETTINGS = ("command", "config", "print_config", "debug")
+_NOT_SETTINGS = ("command", "config", "print_config", "debug", "live", "pid", "timeout_s")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -30,9 +32,6 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(argv: Sequence[str] | None = None) -> int:
     """Run the command; gives 0 done, 1 refused, 2 usage or config, 4 weights."""
     arguments = _parser().parse_args(argv)
-    flags: dict[str, Any] = {
-        name: value for name, value in vars(arguments).items() if name not in _NOT_SETTINGS
-    }
     try:
         if arguments.command == "models":
             run_models(arguments)
@@ -40,7 +39,10 @@ def run(argv: Sequence[str] | None = None) -> int:
         if arguments.command == "token":
             run_token(arguments)
             return DONE
-        read = partial(load_settings, CloudConfig, PREFIX, arguments.config, flags)
+        if arguments.command == "health":
+            run_health(_settings_of(arguments)(), arguments.live, arguments.timeout_s)
+            return DONE
+        read = _settings_of(arguments)
         config = read()
         if arguments.print_config:
             print(printable(config))
@@ -67,12 +69,38 @@ def run(argv: Sequence[str] | None = None) -> int:
     return DONE
 
 
+def _settings_of(arguments: argparse.Namespace) -> Callable[[], CloudConfig]:
+    """Reads the settings that a command's arguments name, or with ``--pid`` a running server's.
+
+    Raises:
+        ConfigError: there is no such server.
+    """
+    files = [arguments.config]
+    flags: dict[str, Any] = {}
+    if getattr(arguments, "pid", None) is not None:
+        started = _parser().parse_args(["serve", *serve_words(arguments.pid, PREFIX)])
+        files.append(started.config)
+        flags |= _given(started)
+    flags |= _given(arguments)
+    return partial(load_settings, CloudConfig, PREFIX, next(filter(None, files), None), flags)
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in vars(arguments).items()
+        if name not in _NOT_SETTINGS and value is not None
+    }
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="cloud-server", description="The cloud side of SplitFER: gRPC and REST."
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="serve|models|token")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="serve|health|models|token"
+    )
     serve = commands.add_parser(
         "serve",
         help="listen and answer",
@@ -102,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--log-format", choices=["text", "json"], help="of the log's lines (text)")
     serve.add_argument("--print-config", action="store_true", help="show the settings and exit")
     serve.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add_health_command(commands)
     add_models_command(commands)
     add_token_command(commands)
     return parser

@@ -150,6 +150,12 @@ class CloudConfig(Settings):
     tls_client_ca: Path | None = Field(
         None, description="PEM certificates; callers must show one that these signed"
     )
+    health_cert: Path | None = Field(
+        None,
+        description="PEM certificate that 'cloud-server health' shows where tls_client_ca is set; "
+        "tls_cert where none",
+    )
+    health_key: Path | None = Field(None, description="PEM private key of health_cert")
     token: SecretStr | None = Field(
         None, description="one bearer token that callers must send; it may do everything"
     )
@@ -201,6 +207,8 @@ class CloudConfig(Settings):
             raise ValueError("tls_cert and tls_key go together: set both or none")
         if self.tls_client_ca is not None and self.tls_cert is None:
             raise ValueError("tls_client_ca goes with tls_cert and tls_key")
+        if (self.health_cert is None) != (self.health_key is None):
+            raise ValueError("health_cert and health_key go together: set both or none")
         return self
 
     @property

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from edge_client import pipeline
 from edge_client.config import EdgeConfig, Objective, Policy, load_config
+from edge_client.health import BUSY_WITHIN_S, run_works, server_answers
 from edge_client.ledger import Ledger
 from edge_client.recognizer import PICTURE_DEADLINE_MS, Recognizer
 from edge_client.sinks import output_flags
@@ -28,6 +29,7 @@ from shared.contracts import FaceAnswer
 from shared.errors import (
     ConfigError,
     ImageError,
+    LinkError,
     PayloadTooLarge,
     SourceError,
     SplitFerError,
@@ -39,6 +41,8 @@ from shared.settings import printable
 from shared.whole_file import write_whole
 
 OnFrame = Callable[[Frame, Sequence[FaceAnswer]], None]
+# In which a server must answer `health`.
+_ANSWER_S = 2.0
 OK, LOST, USAGE, SOURCE, WEIGHTS, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
@@ -193,6 +197,21 @@ def _classify(arguments: argparse.Namespace, config: EdgeConfig) -> int:
     return LOST if outputs.failures else OK
 
 
+# -- health ------------------------------------------------------------------------------------
+
+
+def _health(arguments: argparse.Namespace, config: EdgeConfig) -> int:
+    try:
+        if arguments.pid is not None:
+            print(run_works(arguments.pid, arguments.timeout_s or BUSY_WITHIN_S))
+        else:
+            print(server_answers(config, arguments.timeout_s or _ANSWER_S))
+    except (SourceError, LinkError) as error:
+        print(f"edge-client: {error}", file=sys.stderr)
+        return LOST
+    return OK
+
+
 # -- arguments ---------------------------------------------------------------------------------
 
 _FLAGS = (
@@ -203,7 +222,7 @@ _FLAGS = (
 
 
 def _flags(arguments: argparse.Namespace) -> dict[str, Any]:
-    flags = {name: getattr(arguments, name) for name in _FLAGS}
+    flags = {name: getattr(arguments, name, None) for name in _FLAGS}
     if arguments.command is _classify and flags["deadline_ms"] is None:
         flags["deadline_ms"] = PICTURE_DEADLINE_MS
     return flags
@@ -237,12 +256,45 @@ def _parser() -> argparse.ArgumentParser:
     classify.set_defaults(command=_classify)
     classify.add_argument("images", nargs="+", metavar="IMAGE")
     _common(classify)
+
+    health = commands.add_parser(
+        "health",
+        help="whether the server can be used, or a run works",
+        description="Ask the server that is set, over TLS and with the certificate and token that "
+        "are set; or with --pid look whether a run on this device works. Exit code 0 where it "
+        "does, 1 where it does not.",
+    )
+    health.set_defaults(command=_health)
+    health.add_argument(
+        "--pid", type=int, metavar="N",
+        help="whether the run that is process N uses its processor; in a container it is 1",
+    )  # fmt: skip
+    health.add_argument(
+        "--timeout-s", type=float, metavar="S",
+        help=f"in which it must answer ({_ANSWER_S:g}) or work ({BUSY_WITHIN_S:g})",
+    )  # fmt: skip
+    _of_the_link(health)
+    _of_settings(health)
     return parser
+
+
+def _of_the_link(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--server", metavar="HOST:PORT", help="without one, answers are local")
+    parser.add_argument("--server-ca", type=Path, metavar="PEM", help="use TLS and trust these")
+    parser.add_argument("--client-cert", type=Path, metavar="PEM", help="shown to the server")
+    parser.add_argument("--client-key", type=Path, metavar="PEM", help="of --client-cert")
+
+
+def _of_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings, YAML or TOML")
+    parser.add_argument("--print-config", action="store_true", help="print the settings and stop")
+    parser.add_argument("--log-level", choices=["debug", "info", "warning", "error"])
+    parser.add_argument("--debug", action="store_true", help="show the whole of an error")
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
     output_flags.add(parser)
-    parser.add_argument("--server", metavar="HOST:PORT", help="without one, answers are local")
+    _of_the_link(parser)
     parser.add_argument(
         "--policy", choices=[one.value for one in Policy],
         help="who answers (auto where there is a server)",
@@ -273,13 +325,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--deadline-ms", type=float, metavar="MS", help="per frame, detection too")
     parser.add_argument("--threads", type=int, help="of ONNX Runtime")
     parser.add_argument("--weights", type=Path, metavar="FOLDER")
-    parser.add_argument("--server-ca", type=Path, metavar="PEM", help="use TLS and trust these")
-    parser.add_argument("--client-cert", type=Path, metavar="PEM", help="shown to the server")
-    parser.add_argument("--client-key", type=Path, metavar="PEM", help="of --client-cert")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings, YAML or TOML")
-    parser.add_argument("--print-config", action="store_true", help="print the settings and stop")
-    parser.add_argument("--log-level", choices=["debug", "info", "warning", "error"])
-    parser.add_argument("--debug", action="store_true", help="show the whole of an error")
+    _of_settings(parser)
 
 
 if __name__ == "__main__":
