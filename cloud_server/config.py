@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import os
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -18,6 +19,8 @@ from shared.prior import Prior
 from shared.settings import Settings
 
 PREFIX = "SPLITFER_CLOUD_"
+# As browsers write it.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s@?#A-Z]+")
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,17 @@ class CloudConfig(Settings):
     wait_s: float = Field(
         10, gt=0, le=3600, description="for HTTP headers, for a reply to be read, for TLS"
     )
+    keep_alive_s: float = Field(
+        75,
+        gt=0,
+        le=3600,
+        description="an idle HTTP connection stays open; longer than a proxy keeps its own",
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="of web pages that may ask from a browser, such as https://app.example; * for "
+        "all; none where none",
+    )
     connections_max: int = Field(1000, ge=1, description="open HTTP connections")
     grpc_connections_max: int = Field(4000, ge=1, description="open gRPC connections")
     grpc_streams_max: int = Field(1000, ge=1, description="calls at once on one gRPC connection")
@@ -140,6 +154,9 @@ class CloudConfig(Settings):
     )
     grpc_connection_age_s: float | None = Field(
         None, ge=1, description="after which a gRPC connection is told to come anew"
+    )
+    lame_duck_s: float = Field(
+        0, ge=0, le=3600, description="how long a stop serves on while readiness says no"
     )
     drain_s: float = Field(
         10, ge=0, le=3600, description="how long a stop waits for work in flight"
@@ -176,6 +193,22 @@ class CloudConfig(Settings):
         if isinstance(weights, str):
             return tuple(filter(None, weights.split(os.pathsep)))
         return (weights,) if isinstance(weights, Path) else weights
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _words(cls, origins: object) -> object:
+        return tuple(origins.replace(",", " ").split()) if isinstance(origins, str) else origins
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin!r} is no origin: scheme, host and perhaps a port in small letters, "
+                    "and no path, such as https://app.example or http://localhost:3000"
+                )
+        return origins
 
     @field_validator("limits")
     @classmethod

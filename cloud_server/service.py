@@ -12,6 +12,7 @@ a whole. "No face" is a result.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ from shared.version import server_version
 FaceResult = Answer | SplitFerError
 Item = TypeVar("Item")
 T = TypeVar("T")
+# For the last traces to reach their receiver when the server stops.
+_TRACES_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -125,8 +128,11 @@ class Service:
         self._pictures.close()
         await self._head.close()
         await self._registry.close()
-        if self._tracing.on:  # it waits for whoever receives the traces
-            await asyncio.to_thread(self._tracing.close)
+        if self._tracing.on:
+            # It waits for whoever receives the traces; a stop does not wait for it for long.
+            closing = threading.Thread(target=self._tracing.close, name="traces", daemon=True)
+            closing.start()
+            await asyncio.to_thread(closing.join, _TRACES_S)
 
     @property
     def registry(self) -> Registry:

@@ -211,6 +211,10 @@ class GrpcServer:
         """Health says SERVING."""
         await self._set(health_pb2.HealthCheckResponse.SERVING)
 
+    async def leave(self) -> None:
+        """Health says NOT_SERVING; calls are answered as before."""
+        await self._set(health_pb2.HealthCheckResponse.NOT_SERVING)
+
     async def drain(self) -> None:
         """Health says NOT_SERVING for good; those that watch it are told. Streams end."""
         self._servicer.drain()

@@ -30,7 +30,8 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
         403: "The token lacks the scope 'admin'.",
         409: "Not possible now; the message says why. Everything is served as before.",
         422: "The weights cannot be used, or a parameter is wrong.",
-        503: "Starting or draining, or the caller has had its share.",
+        429: "The caller has had its share.",
+        503: "Starting or draining.",
     }.items()
 }
 

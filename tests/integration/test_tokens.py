@@ -126,7 +126,7 @@ def test_a_caller_that_asks_too_often(client: httpx.Client) -> None:
     # One of its two was spent above, or none where this test runs alone.
     answers = [client.get("/v1/model", headers=bearer(YARD)) for _ in range(3)]
     assert answers[0].status_code == 200
-    assert error_of(answers[-1]) == (503, "overloaded")
+    assert error_of(answers[-1]) == (429, "overloaded")
     assert answers[-1].json()["error"]["retryable"] is True
     assert int(answers[-1].headers["retry-after"]) > 1
     assert client.get("/v1/model", headers=bearer(DOOR)).status_code == 200
@@ -144,7 +144,7 @@ def test_a_reload(
         head += f"Authorization: Bearer {YARD}\r\nExpect: 100-continue\r\n\r\n"
         upload.sendall(head.encode())
         assert upload.recv(100).startswith(b"HTTP/1.1 100 ")
-        assert error_of(client.get("/v1/model", headers=bearer(YARD))) == (503, "overloaded")
+        assert error_of(client.get("/v1/model", headers=bearer(YARD))) == (429, "overloaded")
 
         # While that picture is under way: its token goes, another one comes.
         tokens.write_text(token_line("later", LATER, [Scope.INFER]))
