@@ -13,15 +13,18 @@ from typing import Any
 
 from cloud_server.commands.health import add_health_command, run_health
 from cloud_server.commands.models import add_models_command, run_models
+from cloud_server.commands.reload import add_reload_command, pid_in_file, run_reload
 from cloud_server.commands.running import serve_words
 from cloud_server.commands.token import add_token_command, run_token
 from cloud_server.config import PREFIX, CloudConfig
 from cloud_server.telemetry.logs import configure_logs
 from shared.errors import ConfigError, SplitFerError, WeightsError
+from shared.extras import needing
 from shared.settings import load_settings, printable
 
 DONE, FAILED, USAGE, WEIGHTS = 0, 1, 2, 4
-_NOT_SETTINGS = ("command", "config", "print_config", "debug", "live", "pid", "timeout_s")
+# Of a command's arguments, those that are settings of the server.
+_SETTINGS = frozenset(CloudConfig.model_fields)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -34,7 +37,11 @@ def run(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         if arguments.command == "models":
-            run_models(arguments)
+            run_models(arguments, _settings_of(arguments))
+            return DONE
+        if arguments.command == "reload":
+            pid = arguments.pid
+            run_reload(pid_in_file(_settings_of(arguments)()) if pid is None else pid)
             return DONE
         if arguments.command == "token":
             run_token(arguments)
@@ -50,12 +57,14 @@ def run(argv: Sequence[str] | None = None) -> int:
         configure_logs(config.log_level, config.log_format)
         # Imported only now: --version and --print-config need no network and no gRPC.
         if config.engine == "ray":
-            from cloud_server.ray_serve import engine as ray_engine
+            with needing("cloud"):
+                from cloud_server.ray_serve import engine as ray_engine
 
             ray_engine.serve(config)
             return DONE
-        from cloud_server.loop import new_event_loop
-        from cloud_server.server import serve
+        with needing("cloud"):
+            from cloud_server.loop import new_event_loop
+            from cloud_server.server import serve
 
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(serve(config, read))
@@ -89,7 +98,7 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         name: value
         for name, value in vars(arguments).items()
-        if name not in _NOT_SETTINGS and value is not None
+        if name in _SETTINGS and value is not None
     }
 
 
@@ -99,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="serve|health|models|token"
+        dest="command", required=True, metavar="serve|health|models|reload|token"
     )
     serve = commands.add_parser(
         "serve",
@@ -132,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--debug", action="store_true", help="show the traceback of an error")
     add_health_command(commands)
     add_models_command(commands)
+    add_reload_command(commands)
     add_token_command(commands)
     return parser
 

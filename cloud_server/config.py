@@ -78,7 +78,7 @@ class CloudConfig(Settings):
     """Every setting of ``cloud-server``; ``shared.settings`` says where values come from."""
 
     engine: Literal["process", "ray"] = Field(
-        "process", description="one process, or Ray Serve (splitfer[ray])"
+        "process", description="one process, or Ray Serve (the extra ray)"
     )
     ray: RayScale = RayScale()
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
@@ -180,6 +180,9 @@ class CloudConfig(Settings):
     caller_limits: CallerLimits = CallerLimits()
     limit_by_address: bool = Field(
         False, description="hold each address to caller_limits, where no tokens are in force"
+    )
+    pid_file: Path | None = Field(
+        None, description="file that holds the process id while the server runs; for 'reload'"
     )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
-import ssl
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -42,10 +43,7 @@ class _HttpServer(uvicorn.Server):
         host = f"[{config.host}]" if ":" in config.host else config.host
         self.address = f"{host}:{listener.getsockname()[1]}"
         self.listening = asyncio.Event()
-        try:
-            super().__init__(_http_config(service))
-        except OSError as error:
-            raise ConfigError(f"tls_cert, tls_key, tls_client_ca: {error}") from error
+        super().__init__(_http_config(service))
 
     async def run_here(self) -> None:
         """Serve until ``should_exit``."""
@@ -85,8 +83,9 @@ async def serve(config: CloudConfig, read: Callable[[], CloudConfig]) -> None:
         service = Service(config, Registry.load(config))
         loop.add_signal_handler(signal.SIGHUP, partial(reload, service, read))
         try:
-            async with watching(config, service.registry, stop):
-                await _serve(service, listener, stop, hurry)
+            with _pid_written(config.pid_file):
+                async with watching(config, service.registry, stop):
+                    await _serve(service, listener, stop, hurry)
         finally:
             await service.close()
     log.info("stopped; %s", service.metrics.summary())
@@ -117,6 +116,7 @@ async def _serve(
             "and tls_key, or put a proxy in front",
             config.host,
         )
+    service.tls.warn()
     if len(model.served) > 1:
         log.info("devices may also have weights %s", ", ".join(model.served[1:]))
     log.info(
@@ -163,6 +163,26 @@ async def _drain(
     await asyncio.gather(grpc_server.stop(_LAST_WORDS_S), http_task)
 
 
+@contextlib.contextmanager
+def _pid_written(file: Path | None) -> Iterator[None]:
+    """``file`` holds our process id meanwhile.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    if file is None:
+        yield
+        return
+    try:
+        file.write_text(f"{os.getpid()}\n")
+    except OSError as error:
+        raise ConfigError(f"pid_file: cannot write {file}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
 async def _within(seconds: float, what: Coroutine[Any, Any, Any]) -> None:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(what, seconds)
@@ -181,12 +201,9 @@ def _http_config(service: Service) -> uvicorn.Config:
         server_header=False,
         ws="none",
         timeout_graceful_shutdown=_LAST_WORDS_S,  # type: ignore[arg-type]  # any number of seconds
-        ssl_certfile=config.tls_cert,
-        ssl_keyfile=config.tls_key,
-        ssl_ca_certs=None if config.tls_client_ca is None else str(config.tls_client_ca),
-        ssl_cert_reqs=ssl.CERT_NONE if config.tls_client_ca is None else ssl.CERT_REQUIRED,
     )
     http.load()
+    http.ssl = service.tls.context()
     return http
 
 

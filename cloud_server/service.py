@@ -34,7 +34,9 @@ from cloud_server.request import about
 from cloud_server.telemetry.live_metrics import LiveMetrics
 from cloud_server.telemetry.metrics import Metrics
 from cloud_server.telemetry.observer import Observer, Watches
+from cloud_server.telemetry.tls_metrics import TlsMetrics
 from cloud_server.telemetry.tracing import open_tracing
+from cloud_server.tls import ServerTls
 from cloud_server.weights.registry import Registry
 from cloud_server.weights.served import ServedWeights
 from shared.codec.latent import Latent
@@ -110,8 +112,10 @@ class Service:
         self.config = config
         self.health = Health()
         self.access = Access(config)
+        self.tls = ServerTls(config)
         self.metrics = Metrics()
         self.metrics.registry.register(LiveMetrics(self.health, self.metrics, registry))
+        self.metrics.registry.register(TlsMetrics(self.tls))
         self._tracing = open_tracing(config.otlp_endpoint, server_version())
         self.observer = Observer(self.metrics, self._tracing)
         self._registry = registry

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import argparse
 import http.client
-import ipaddress
 import json
 import ssl
 from pathlib import Path
 from typing import Any
 
+from cloud_server.commands.own_server import own_connection
 from cloud_server.config import CloudConfig
-from shared.certificates import read_certificates
-from shared.errors import ConfigError, LinkError, NotReady
+from shared.errors import LinkError, NotReady
 from shared.peer_words import peer_words
 
 _TIMEOUT_S = 2.0
@@ -58,7 +57,7 @@ def run_health(config: CloudConfig, live: bool, timeout_s: float = _TIMEOUT_S) -
         LinkError: it does not answer.
     """
     path = "/healthz" if live else "/readyz"
-    connection = _connection(config, timeout_s)
+    connection = own_connection(config, timeout_s)
     where = f"{'https' if config.tls else 'http'}://{connection.host}:{connection.port}{path}"
     try:
         connection.request("GET", path)
@@ -76,41 +75,6 @@ def run_health(config: CloudConfig, live: bool, timeout_s: float = _TIMEOUT_S) -
     if status != http.client.OK:
         raise NotReady(f"{where} says {peer_words(str(state))}")
     print(peer_words(str(state)))
-
-
-def _connection(config: CloudConfig, timeout_s: float) -> http.client.HTTPConnection:
-    if not config.http_port:
-        raise ConfigError(
-            "http_port: 0 is any free port, and which one nobody else knows; set one, or name it "
-            "with --http-port"
-        )
-    host = _reachable(config.host)
-    if not config.tls:
-        return http.client.HTTPConnection(host, config.http_port, timeout=timeout_s)
-    # The server is this machine's own, under whichever name its certificate has, and is sent
-    # nothing that is secret.
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    if config.tls_client_ca is not None:
-        named = config.health_cert is not None
-        cert = config.health_cert if named else config.tls_cert
-        key = config.health_key if named else config.tls_key
-        assert cert is not None  # the settings go together
-        names = ("health_cert", "health_key") if named else ("tls_cert", "tls_key")
-        read_certificates(None, cert, key, ("", *names))
-        context.load_cert_chain(cert, key)
-    return http.client.HTTPSConnection(host, config.http_port, timeout=timeout_s, context=context)
-
-
-def _reachable(host: str) -> str:
-    """Where a server that listens on ``host`` is reached from the same machine."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if address.is_unspecified:
-        return "127.0.0.1" if address.version == 4 else "::1"
-    return host
 
 
 def _why(config: CloudConfig, error: Exception) -> str:

@@ -192,7 +192,7 @@ class GrpcServer:
         host = f"[{config.host}]" if ":" in config.host else config.host
         self.address = f"{host}:{config.grpc_port}"
         try:
-            if credentials := _credentials(config):
+            if credentials := service.tls.grpc_credentials():
                 port = self._server.add_secure_port(self.address, credentials)
             else:
                 port = self._server.add_insecure_port(self.address)
@@ -265,19 +265,3 @@ def _options(config: CloudConfig) -> list[tuple[str, int]]:
         # Else a second server would share the port without a word.
         ("grpc.so_reuseport", 0),
     ]
-
-
-def _credentials(config: CloudConfig) -> grpc.ServerCredentials | None:
-    if config.tls_cert is None or config.tls_key is None:
-        return None
-    pems = []
-    files = {"tls_key": config.tls_key, "tls_cert": config.tls_cert}
-    if config.tls_client_ca is not None:
-        files["tls_client_ca"] = config.tls_client_ca
-    for name, path in files.items():
-        try:
-            pems.append(path.read_bytes())
-        except OSError as error:
-            raise ConfigError(f"{name}: cannot read {path}: {error.strerror}") from error
-    client_ca = pems[2] if len(pems) > 2 else None
-    return grpc.ssl_server_credentials([(pems[0], pems[1])], client_ca, client_ca is not None)

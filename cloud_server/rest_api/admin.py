@@ -81,6 +81,7 @@ def admin_routes(service: Service) -> APIRouter:
         with caller.allowance.request(), service.health.request():
             try:
                 yield
+                log.info("%s asked to %s: done", caller.name, wish)
             except SplitFerError as error:
                 log.warning("%s asked to %s: %s", caller.name, wish, error)
                 raise

@@ -175,9 +175,11 @@ def build_app(service: Service) -> FastAPI:
         body |= {"status": "not_ready", "reason": reason}
         return JSONResponse(body, codes_of(error).http, http_headers(error))
 
-    @app.get("/metrics", response_class=Response, summary="For Prometheus", responses=_errors(401))
+    @app.get(
+        "/metrics", response_class=Response, summary="For Prometheus", responses=_errors(401, 403)
+    )
     async def metrics(request: Request) -> Response:
-        http_caller(service.access, request)
+        http_caller(service.access, request, Scope.METRICS)
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(service.metrics.registry), media_type=content_type)
 
