@@ -116,6 +116,8 @@ class ServerTls:
     def _for_grpc(self) -> Any:
         assert self._in_force is not None
         pems = self._in_force.pems
+        assert pems.cert is not None
+        assert pems.key is not None
         return grpc.ssl_server_certificate_configuration([(pems.key, pems.cert)], pems.ca)
 
     def _show_newest(self, connection: ssl.SSLObject, *_: object) -> None:

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -21,6 +22,7 @@ from shared.peer_words import peer_words
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.stubs.splitfer.v1.splitfer_pb2_grpc import SplitFerStub
 
+_CODE_KEY = "splitfer-code"
 _PROCESSES = Path("/proc")
 _NAMES = ("edge-client", "edge_client.cli", "edge_client/cli.py")
 # Frames keep a run busy: one that uses no processor for so long hangs.
@@ -69,11 +71,11 @@ def server_answers(config: EdgeConfig, timeout_s: float) -> str:
     metadata = (("authorization", f"Bearer {token}"),) if token else ()
     with open_channel(str(address), pems.ca, pems.cert, pems.key) as channel:
         try:
-            model = SplitFerStub(channel).GetModel(
-                pb.GetModelRequest(), timeout=timeout_s, metadata=metadata
-            )
+            stub = SplitFerStub(channel)  # type: ignore[no-untyped-call]  # generated
+            model = stub.GetModel(pb.GetModelRequest(), timeout=timeout_s, metadata=metadata)
         except grpc.RpcError as error:
-            code = dict(error.trailing_metadata() or ()).get("splitfer-code")
+            trailing: Any = error.trailing_metadata() or ()
+            code = next((str(value) for key, value in trailing if key == _CODE_KEY), None)
             details = error.details() or ""
             cause = cause_of_call(error.code(), details, code)
             if cause in VAGUE:

@@ -153,8 +153,9 @@ class BoundedHttp(H11Protocol):
     def _make_room(self) -> bool:
         """Close a connection that waits for its next request, if there is one."""
         for other in self.connections:
-            idle = isinstance(other, BoundedHttp) and other.timeout_keep_alive_task is not None
-            if idle and not other.transport.is_closing():
+            if not isinstance(other, BoundedHttp) or other.transport.is_closing():
+                continue
+            if other.timeout_keep_alive_task is not None:
                 other.timeout_keep_alive_handler()
                 return True
         return False
