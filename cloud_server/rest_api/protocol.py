@@ -20,6 +20,8 @@ HEADER_BYTES = 16 * 2**10
 # After a reply to a body that was not read to its end: what is still taken, so that the caller
 # reads the reply before its connection breaks, and for how long.
 _LINGER_BYTES, _LINGER_S = 2**20, 2.0
+# The same where the server stops.
+_STOPPING_S = 0.2
 _CLOSE = (b"connection", b"close")
 
 
@@ -140,8 +142,10 @@ class BoundedHttp(H11Protocol):
 
     async def _linger(self, receive: Receive) -> None:
         left = _LINGER_BYTES
+        task = asyncio.current_task()
+        stopping = task is not None and task.cancelling()
         try:
-            async with asyncio.timeout(min(self.wait_s, _LINGER_S)):
+            async with asyncio.timeout(_STOPPING_S if stopping else min(self.wait_s, _LINGER_S)):
                 while left > 0:
                     message = await receive()
                     left -= len(message.get("body", b""))

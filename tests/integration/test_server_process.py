@@ -87,10 +87,13 @@ def test_a_signal_drains(weights_folder: Path, number: signal.Signals) -> None:
         assert "Traceback" not in server.log
 
 
-def test_a_drain_ends_when_its_time_is_up(weights_folder: Path, tmp_path: Path) -> None:
+def test_a_drain_ends_when_its_time_is_up(old_weights_folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "cloud.yaml"
     file.write_text("drain_s: 0.1\n")
-    with CloudProcess(weights_folder, "--config", str(file)) as server, server.channel() as channel:
+    with (
+        CloudProcess(old_weights_folder, "--config", str(file)) as server,
+        server.channel() as channel,
+    ):
         # A watch is a call that never ends.
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         next(watch)
@@ -107,13 +110,14 @@ def test_a_drain_ends_when_its_time_is_up(weights_folder: Path, tmp_path: Path) 
         assert reply.lower().count(b"x-request-id") == 1
         assert server.exit_code() == 0
         assert "Traceback" not in server.log
+        assert "ERROR" not in server.log
         assert "1 not_ready" in server.log
 
 
-def test_a_lame_duck_serves_on(weights_folder: Path, tmp_path: Path) -> None:
+def test_a_lame_duck_serves_on(old_weights_folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "cloud.yaml"
     file.write_text("lame_duck_s: 3600\n")
-    with CloudProcess(weights_folder, "--config", str(file)) as server:
+    with CloudProcess(old_weights_folder, "--config", str(file)) as server:
         with httpx.Client(base_url=f"http://{server.http}", trust_env=False) as client:
             server.signal(signal.SIGTERM)
             server.wait_for_line("leaving")

@@ -115,7 +115,8 @@ def test_scopes(server: CloudProcess, client: httpx.Client, channel: grpc.Channe
     assert refused.headers["www-authenticate"] == "Bearer"
     for token in (DOOR, SETTING):
         assert client.get("/v1/model", headers=bearer(token)).status_code == 200
-        assert "splitfer_requests_total" in client.get("/metrics", headers=bearer(token)).text
+    assert "splitfer_requests_total" in client.get("/metrics", headers=bearer(SETTING)).text
+    assert error_of(client.get("/metrics", headers=bearer(DOOR))) == (403, "forbidden")
     assert error_of(client.get("/metrics")) == (401, "unauthorised")
     assert client.get("/healthz").status_code == 200
     admin = client.get("/v1/admin/models", headers=bearer(DOOR))
