@@ -7,20 +7,25 @@ import asyncio
 import logging
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from cloud_server.commands.health import add_health_command, run_health
 from cloud_server.commands.models import add_models_command, run_models
+from cloud_server.commands.reload import add_reload_command, pid_in_file, run_reload
+from cloud_server.commands.running import serve_words
 from cloud_server.commands.token import add_token_command, run_token
 from cloud_server.config import PREFIX, CloudConfig
 from cloud_server.telemetry.logs import configure_logs, log_handler
 from shared.arguments import Once, file_name
 from shared.errors import ConfigError, SplitFerError, WeightsError
+from shared.extras import needing
 from shared.settings import load_settings, peek, printable
 
 DONE, FAILED, USAGE, WEIGHTS = 0, 1, 2, 4
-_NOT_SETTINGS = ("command", "config", "print_config", "debug")
+# Of a command's arguments, those that are settings of the server.
+_SETTINGS = frozenset(CloudConfig.model_fields)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -35,7 +40,12 @@ def run(argv: Sequence[str] | None = None) -> int:
         return _serve(arguments)
     try:
         if arguments.command == "models":
-            run_models(arguments)
+            run_models(arguments, _settings_of(arguments))
+        elif arguments.command == "reload":
+            pid = arguments.pid
+            run_reload(pid_in_file(_settings_of(arguments)()) if pid is None else pid)
+        elif arguments.command == "health":
+            run_health(_settings_of(arguments)(), arguments.live, arguments.timeout_s)
         else:
             run_token(arguments)
     except SplitFerError as error:
@@ -45,14 +55,12 @@ def run(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    flags: dict[str, Any] = {
-        name: value for name, value in vars(arguments).items() if name not in _NOT_SETTINGS
-    }
+    flags = _given(arguments)
     # Looked up before the rest is read, since what is wrong there is to be told in this form too.
     json_lines = peek(PREFIX, arguments.config, flags, "log_format") == "json"
     with log_handler("json" if json_lines else "text") as handler:
         try:
-            _serve_with(arguments, flags, handler)
+            _serve_with(arguments, handler)
         except SplitFerError as error:
             if json_lines:
                 _tell(handler, str(error), error if arguments.debug else None)
@@ -67,10 +75,8 @@ def _serve(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _serve_with(
-    arguments: argparse.Namespace, flags: dict[str, Any], handler: logging.Handler
-) -> None:
-    read = partial(load_settings, CloudConfig, PREFIX, arguments.config, flags)
+def _serve_with(arguments: argparse.Namespace, handler: logging.Handler) -> None:
+    read = _settings_of(arguments)
     config = read()
     if arguments.print_config:
         print(printable(config))
@@ -78,12 +84,14 @@ def _serve_with(
     configure_logs(config.log_level, handler)
     # Imported only now: --version and --print-config need no network and no gRPC.
     if config.engine == "ray":
-        from cloud_server.ray_serve import engine as ray_engine
+        with needing("cloud"):
+            from cloud_server.ray_serve import engine as ray_engine
 
         ray_engine.serve(config)
         return
-    from cloud_server.loop import new_event_loop
-    from cloud_server.server import serve
+    with needing("cloud"):
+        from cloud_server.loop import new_event_loop
+        from cloud_server.server import serve
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(serve(config, read))
@@ -108,12 +116,38 @@ def _exit_code(error: SplitFerError) -> int:
     return WEIGHTS if isinstance(error, WeightsError) else FAILED
 
 
+def _settings_of(arguments: argparse.Namespace) -> Callable[[], CloudConfig]:
+    """Reads the settings that a command's arguments name, or with ``--pid`` a running server's.
+
+    Raises:
+        ConfigError: there is no such server.
+    """
+    files = [arguments.config]
+    flags: dict[str, Any] = {}
+    if getattr(arguments, "pid", None) is not None:
+        started = _parser().parse_args(["serve", *serve_words(arguments.pid, PREFIX)])
+        files.append(started.config)
+        flags |= _given(started)
+    flags |= _given(arguments)
+    return partial(load_settings, CloudConfig, PREFIX, next(filter(None, files), None), flags)
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in vars(arguments).items()
+        if name in _SETTINGS and value is not None
+    }
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="cloud-server", description="The cloud side of SplitFER: gRPC and REST."
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="serve|models|token")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="serve|health|models|reload|token"
+    )
     serve = commands.add_parser(
         "serve",
         help="listen and answer",
@@ -148,7 +182,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--log-format", choices=["text", "json"], help="of the log's lines (text)")
     serve.add_argument("--print-config", action="store_true", help="show the settings and exit")
     serve.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add_health_command(commands)
     add_models_command(commands)
+    add_reload_command(commands)
     add_token_command(commands)
     return parser
 

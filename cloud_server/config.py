@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import os
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -29,6 +30,8 @@ _MOST = {
     "picture_pixels": 10**9,
     "infer_message_bytes": 2**30,
 }
+# As browsers write it.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s@?#A-Z]+")
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class CloudConfig(Settings):
     """Every setting of ``cloud-server``; ``shared.settings`` says where values come from."""
 
     engine: Literal["process", "ray"] = Field(
-        "process", description="one process, or Ray Serve (splitfer[ray])"
+        "process", description="one process, or Ray Serve (the extra ray)"
     )
     ray: RayScale = RayScale()
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
@@ -151,6 +154,17 @@ class CloudConfig(Settings):
     wait_s: float = Field(
         10, gt=0, le=3600, description="for HTTP headers, for a reply to be read, for TLS"
     )
+    keep_alive_s: float = Field(
+        75,
+        gt=0,
+        le=3600,
+        description="an idle HTTP connection stays open; longer than a proxy keeps its own",
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="of web pages that may ask from a browser, such as https://app.example; * for "
+        "all; none where none",
+    )
     connections_max: int = Field(1000, ge=1, le=_MANY, description="open HTTP connections")
     grpc_connections_max: int = Field(4000, ge=1, le=_MANY, description="open gRPC connections")
     grpc_streams_max: int = Field(
@@ -162,6 +176,9 @@ class CloudConfig(Settings):
     grpc_connection_age_s: float | None = Field(
         None, ge=1, le=1e6, description="after which a gRPC connection is told to come anew"
     )
+    lame_duck_s: float = Field(
+        0, ge=0, le=3600, description="how long a stop serves on while readiness says no"
+    )
     drain_s: float = Field(
         10, ge=0, le=3600, description="how long a stop waits for work in flight"
     )
@@ -171,6 +188,12 @@ class CloudConfig(Settings):
     tls_client_ca: Path | None = Field(
         None, description="PEM certificates; callers must show one that these signed"
     )
+    health_cert: Path | None = Field(
+        None,
+        description="PEM certificate that 'cloud-server health' shows where tls_client_ca is set; "
+        "tls_cert where none",
+    )
+    health_key: Path | None = Field(None, description="PEM private key of health_cert")
     token: SecretStr | None = Field(
         None, description="one bearer token that callers must send; it may do everything"
     )
@@ -178,6 +201,9 @@ class CloudConfig(Settings):
     caller_limits: CallerLimits = CallerLimits()
     limit_by_address: bool = Field(
         False, description="hold each address to caller_limits, where no tokens are in force"
+    )
+    pid_file: Path | None = Field(
+        None, description="file that holds the process id while the server runs; for 'reload'"
     )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
@@ -191,6 +217,22 @@ class CloudConfig(Settings):
         if isinstance(weights, str):
             return tuple(filter(None, weights.split(os.pathsep)))
         return (weights,) if isinstance(weights, Path) else weights
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _words(cls, origins: object) -> object:
+        return tuple(origins.replace(",", " ").split()) if isinstance(origins, str) else origins
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin!r} is no origin: scheme, host and perhaps a port in small letters, "
+                    "and no path, such as https://app.example or http://localhost:3000"
+                )
+        return origins
 
     @field_validator("limits")
     @classmethod
@@ -227,6 +269,8 @@ class CloudConfig(Settings):
             raise ValueError("tls_cert and tls_key go together: set both or none")
         if self.tls_client_ca is not None and self.tls_cert is None:
             raise ValueError("tls_client_ca goes with tls_cert and tls_key")
+        if (self.health_cert is None) != (self.health_key is None):
+            raise ValueError("health_cert and health_key go together: set both or none")
         return self
 
     @property

@@ -20,6 +20,7 @@ from shared.errors import (
     ModelMismatch,
     NotReady,
     Overloaded,
+    OverQuota,
     PayloadTooLarge,
     RefusedChange,
     SplitFerError,
@@ -55,6 +56,7 @@ _CODES: dict[type[SplitFerError], Codes] = {
     RefusedChange: Codes(409, Status.FAILED_PRECONDITION),
     # Of a folder that was asked for while running; at the start it ends the process.
     WeightsError: Codes(422, Status.FAILED_PRECONDITION),
+    OverQuota: Codes(429, Status.RESOURCE_EXHAUSTED),
     Overloaded: Codes(503, Status.RESOURCE_EXHAUSTED),
     NotReady: Codes(503, Status.UNAVAILABLE),
     DeadlineExceeded: Codes(504, Status.DEADLINE_EXCEEDED),

@@ -11,18 +11,29 @@ from shared.errors import ConfigError
 
 log = logging.getLogger(__name__)
 _RELOADED = {"token", "tokens", "caller_limits", "limit_by_address"}
+_CERTIFICATES = {"tls_cert", "tls_key", "tls_client_ca"}
 
 
 def reload(service: Service, read: Callable[[], CloudConfig]) -> None:
-    """Read the settings and the tokens file again, and put the tokens and the limits of callers in
-    force. Where anything is wrong, one line says what, and all stays as it was."""
+    """Read the settings, the tokens file and the certificates again, and put tokens, limits of
+    callers and certificates in force. Where anything is wrong, one line says what, and all stays as
+    it was."""
     try:
         config = read()
+        fits = service.tls.fits(config)
+        certificates = service.tls.read(config) if fits else None
         service.access.reload(config)
     except ConfigError as error:
         log.error("nothing was reloaded: %s", error)
         return
     log.info("reloaded the tokens and limits of callers; names: %s", service.access.names or "none")
+    reloaded = _RELOADED
+    if fits:
+        reloaded = reloaded | _CERTIFICATES
+        service.tls.put(certificates)
+        for name, days in service.tls.days_left().items():
+            log.info("reloaded %s; it is good for %.0f days", name, days)
+        service.tls.warn()
     old, new = dict(service.config), dict(config)
-    if changed := [name for name in old if name not in _RELOADED and old[name] != new[name]]:
+    if changed := [name for name in old if name not in reloaded and old[name] != new[name]]:
         log.warning("changed too, and in force after a restart only: %s", ", ".join(changed))

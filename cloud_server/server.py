@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
+import os
 import signal
 import socket
-import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -19,8 +20,7 @@ from cloud_server.config import CloudConfig
 from cloud_server.grpc_api.splitfer import GrpcServer
 from cloud_server.process import keep_what_is_loaded, run_as_batch
 from cloud_server.reload import reload
-from cloud_server.rest_api.faces import build_app
-from cloud_server.rest_api.observer import HttpObserver
+from cloud_server.rest_api.app import http_app
 from cloud_server.rest_api.protocol import HEADER_BYTES, bounded_http
 from cloud_server.service import Service
 from cloud_server.weights.folder_watcher import watching
@@ -29,7 +29,9 @@ from shared.errors import ConfigError
 
 log = logging.getLogger("cloud_server")
 # For replies that are being written. Not longer: a health watch is a call that never ends.
-_LAST_WORDS_S = 2.0
+_LAST_WORDS_S = 0.5
+# For answers that are there already to reach their connections, before what is left is refused.
+_ANSWERS_S = 0.1
 
 
 class _HttpServer(uvicorn.Server):
@@ -41,12 +43,7 @@ class _HttpServer(uvicorn.Server):
         host = f"[{config.host}]" if ":" in config.host else config.host
         self.address = f"{host}:{listener.getsockname()[1]}"
         self.listening = asyncio.Event()
-        try:
-            super().__init__(_http_config(service))
-        except OSError as error:
-            # Read and checked before: it is sound, and not strong enough for OpenSSL, or just gone.
-            why = getattr(error, "reason", None) or error.strerror
-            raise ConfigError(f"tls_cert: {config.tls_cert} cannot be used: {why}") from error
+        super().__init__(_http_config(service))
 
     async def run_here(self) -> None:
         """Serve until ``should_exit``."""
@@ -56,6 +53,11 @@ class _HttpServer(uvicorn.Server):
         """Listen."""
         await super().startup(sockets)
         self.listening.set()
+
+    def hang_up(self) -> None:
+        """End what is being answered; ``Ended`` refuses it."""
+        for task in self.server_state.tasks:
+            task.cancel()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -83,8 +85,9 @@ async def serve(config: CloudConfig, read: Callable[[], CloudConfig]) -> None:
         service = Service(config, Registry.load(config))
         loop.add_signal_handler(signal.SIGHUP, partial(reload, service, read))
         try:
-            async with watching(config, service.registry, stop):
-                await _serve(service, listener, stop, hurry)
+            with _pid_written(config.pid_file):
+                async with watching(config, service.registry, stop):
+                    await _serve(service, listener, stop, hurry)
         finally:
             await service.close()
     log.info("stopped; %s", service.metrics.summary())
@@ -115,6 +118,7 @@ async def _serve(
             "and tls_key, or put a proxy in front",
             config.host,
         )
+    service.tls.warn()
     if len(model.served) > 1:
         log.info("devices may also have weights %s", ", ".join(model.served[1:]))
     log.info(
@@ -135,7 +139,13 @@ async def _drain(
     http_task: asyncio.Task[None],
     hurry: asyncio.Event,
 ) -> None:
-    """New work is refused, work in flight ends or its time does, then the listeners close."""
+    """Perhaps serve on for a while; then new work is refused, work in flight ends or its time does,
+    and the listeners close."""
+    if (lame_duck_s := service.config.lame_duck_s) and not http_task.done():
+        service.health.phase = Phase.LEAVING
+        await grpc_server.leave()
+        log.info("leaving: serving for %g s more while readiness says no", lame_duck_s)
+        await _within(lame_duck_s, hurry.wait())
     service.health.phase = Phase.DRAINING
     await grpc_server.drain()
     log.info("draining")
@@ -149,28 +159,53 @@ async def _drain(
         # Its waiting faces get their refusal while there is still a connection to send it on.
         log.warning("stopping with requests in flight")
         await service.close()
+        await _within(_ANSWERS_S, service.health.empty())
+        http.hang_up()  # on those that wait still, such as for the rest of a body
     http.should_exit = True
     await asyncio.gather(grpc_server.stop(_LAST_WORDS_S), http_task)
+
+
+@contextlib.contextmanager
+def _pid_written(file: Path | None) -> Iterator[None]:
+    """``file`` holds our process id meanwhile.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    if file is None:
+        yield
+        return
+    try:
+        file.write_text(f"{os.getpid()}\n")
+    except OSError as error:
+        raise ConfigError(f"pid_file: cannot write {file}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+async def _within(seconds: float, what: Coroutine[Any, Any, Any]) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(what, seconds)
 
 
 def _http_config(service: Service) -> uvicorn.Config:
     config = service.config
     http = uvicorn.Config(
-        HttpObserver(build_app(service), service.observer),
+        http_app(service),
         http=bounded_http(config.wait_s, config.connections_max),
+        timeout_keep_alive=config.keep_alive_s,  # type: ignore[arg-type]  # any number of seconds
         h11_max_incomplete_event_size=HEADER_BYTES,
         log_config=None,
         access_log=False,  # the observer writes it, with the request's id
         lifespan="off",
         server_header=False,
         ws="none",
-        timeout_graceful_shutdown=max(1, math.ceil(_LAST_WORDS_S)),
-        ssl_certfile=config.tls_cert,
-        ssl_keyfile=config.tls_key,
-        ssl_ca_certs=None if config.tls_client_ca is None else str(config.tls_client_ca),
-        ssl_cert_reqs=ssl.CERT_NONE if config.tls_client_ca is None else ssl.CERT_REQUIRED,
+        timeout_graceful_shutdown=_LAST_WORDS_S,  # type: ignore[arg-type]  # any number of seconds
     )
     http.load()
+    http.ssl = service.tls.context()
     return http
 
 

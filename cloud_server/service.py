@@ -12,6 +12,7 @@ a whole. "No face" is a result.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,9 @@ from cloud_server.request import about
 from cloud_server.telemetry.live_metrics import LiveMetrics
 from cloud_server.telemetry.metrics import Metrics
 from cloud_server.telemetry.observer import Observer, Watches
+from cloud_server.telemetry.tls_metrics import TlsMetrics
 from cloud_server.telemetry.tracing import open_tracing
+from cloud_server.tls import ServerTls
 from cloud_server.weights.registry import Registry
 from cloud_server.weights.served import ServedWeights
 from shared.codec.latent import Latent
@@ -56,6 +59,8 @@ from shared.version import server_version
 FaceResult = Answer | SplitFerError
 Item = TypeVar("Item")
 T = TypeVar("T")
+# For the last traces to reach their receiver when the server stops.
+_TRACES_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -107,8 +112,10 @@ class Service:
         self.config = config
         self.health = Health()
         self.access = Access(config)
+        self.tls = ServerTls(config)
         self.metrics = Metrics()
         self.metrics.registry.register(LiveMetrics(self.health, self.metrics, registry))
+        self.metrics.registry.register(TlsMetrics(self.tls))
         self._tracing = open_tracing(config.otlp_endpoint, server_version())
         self.observer = Observer(self.metrics, self._tracing)
         self._registry = registry
@@ -125,8 +132,11 @@ class Service:
         self._pictures.close()
         await self._head.close()
         await self._registry.close()
-        if self._tracing.on:  # it waits for whoever receives the traces
-            await asyncio.to_thread(self._tracing.close)
+        if self._tracing.on:
+            # It waits for whoever receives the traces; a stop does not wait for it for long.
+            closing = threading.Thread(target=self._tracing.close, name="traces", daemon=True)
+            closing.start()
+            await asyncio.to_thread(closing.join, _TRACES_S)
 
     @property
     def registry(self) -> Registry:

@@ -21,6 +21,7 @@ from shared.arguments import Once, file_name
 from shared.errors import (
     ConfigError,
     ImageError,
+    LinkError,
     PayloadTooLarge,
     SourceError,
     SplitFerError,
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from edge_client.sources.open import Source
     from shared.contracts import FaceAnswer
 
+# In which a server must answer `health`, and a run must have used its processor.
+_ANSWER_S, _WORKS_S = 2.0, 5.0
 OK, LOST, USAGE, SOURCE, WEIGHTS, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
@@ -249,6 +252,23 @@ def _classify(arguments: argparse.Namespace, config: EdgeConfig) -> int:
     return LOST if outputs.failures else OK
 
 
+# -- health ------------------------------------------------------------------------------------
+
+
+def _health(arguments: argparse.Namespace, config: EdgeConfig) -> int:
+    from edge_client.health import run_works, server_answers
+
+    try:
+        if arguments.pid is not None:
+            print(run_works(arguments.pid, arguments.timeout_s or _WORKS_S))
+        else:
+            print(server_answers(config, arguments.timeout_s or _ANSWER_S))
+    except (SourceError, LinkError) as error:
+        print(f"edge-client: {error}", file=sys.stderr)
+        return LOST
+    return OK
+
+
 # -- arguments ---------------------------------------------------------------------------------
 
 _FLAGS = (
@@ -305,12 +325,49 @@ def _parser() -> argparse.ArgumentParser:
     classify.set_defaults(command=_classify)
     classify.add_argument("images", nargs="+", metavar="IMAGE")
     _common(classify)
+
+    health = commands.add_parser(
+        "health",
+        help="whether the server can be used, or a run works",
+        description="Ask the server that is set, over TLS and with the certificate and token that "
+        "are set; or with --pid look whether a run on this device works. Exit code 0 where it "
+        "does, 1 where it does not.",
+    )
+    health.set_defaults(command=_health)
+    health.add_argument(
+        "--pid", type=int, metavar="N",
+        help="whether the run that is process N uses its processor; in a container it is 1",
+    )  # fmt: skip
+    health.add_argument(
+        "--timeout-s", type=float, metavar="S",
+        help=f"in which it must answer ({_ANSWER_S:g}) or work ({_WORKS_S:g})",
+    )  # fmt: skip
+    _of_the_link(health)
+    _of_settings(health)
     return parser
+
+
+def _of_the_link(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--server", metavar="HOST:PORT", help="without one, answers are local")
+    parser.add_argument(
+        "--server-ca", type=file_name, metavar="PEM", help="use TLS and trust these"
+    )
+    parser.add_argument("--client-cert", type=file_name, metavar="PEM", help="shown to the server")
+    parser.add_argument("--client-key", type=file_name, metavar="PEM", help="of --client-cert")
+
+
+def _of_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", action=Once, type=file_name, metavar="FILE", help="settings, YAML or TOML"
+    )
+    parser.add_argument("--print-config", action="store_true", help="print the settings and stop")
+    parser.add_argument("--log-level", choices=["debug", "info", "warning", "error"])
+    parser.add_argument("--debug", action="store_true", help="show the whole of an error")
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
     output_flags.add(parser)
-    parser.add_argument("--server", metavar="HOST:PORT", help="without one, answers are local")
+    _of_the_link(parser)
     parser.add_argument(
         "--policy", choices=[one.value for one in Policy],
         help="who answers (auto where there is a server)",
@@ -352,17 +409,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source-name", metavar="NAME", help="in every record")
     parser.add_argument("--threads", type=int, help="of ONNX Runtime")
     parser.add_argument("--weights", type=file_name, metavar="FOLDER")
-    parser.add_argument(
-        "--server-ca", type=file_name, metavar="PEM", help="use TLS and trust these"
-    )
-    parser.add_argument("--client-cert", type=file_name, metavar="PEM", help="shown to the server")
-    parser.add_argument("--client-key", type=file_name, metavar="PEM", help="of --client-cert")
-    parser.add_argument(
-        "--config", action=Once, type=file_name, metavar="FILE", help="settings, YAML or TOML"
-    )
-    parser.add_argument("--print-config", action="store_true", help="print the settings and stop")
-    parser.add_argument("--log-level", choices=["debug", "info", "warning", "error"])
-    parser.add_argument("--debug", action="store_true", help="show the whole of an error")
+    _of_settings(parser)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.contracts import FaceAnswer
 from shared.errors import ConfigError
+from shared.extras import how_to_install
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
@@ -128,6 +129,6 @@ def open_tracing(otlp_endpoint: str | None) -> NoTracing:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
-        raise ConfigError("otlp_endpoint: traces need pip install 'splitfer[tracing]'") from error
+        raise ConfigError(f"otlp_endpoint: traces need {how_to_install('tracing')}") from error
     url = otlp_endpoint.rstrip("/").removesuffix(_TRACES) + _TRACES
     return Tracing(BatchSpanProcessor(OTLPSpanExporter(url, timeout=5)))

@@ -109,7 +109,7 @@ _WORDS: dict[Cause, tuple[str, str]] = {
     ),
     Cause.CERTIFICATE_EXPIRED: (
         "its certificate has expired",
-        "renew the server's certificate (tls_cert) and restart it; check this device's clock",
+        "renew the server's certificate (tls_cert) and reload it; check this device's clock",
     ),
     Cause.CERTIFICATE_NOT_YET_VALID: (
         "its certificate is not valid yet",

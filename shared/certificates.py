@@ -46,6 +46,23 @@ class Certificates:
             _load_chain(context, self.cert, self.key)
         return context
 
+    def server_context(self) -> ssl.SSLContext:
+        """A server's context, which shows ``cert``; where ``ca`` is given, callers must show one
+        that it signed.
+
+        Raises:
+            ssl.SSLError: they do not go together; ``read_certificates`` has checked that.
+        """
+        assert self.cert is not None
+        assert self.key is not None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with _as_file(self.cert) as cert_file, _as_file(self.key) as key_file:
+            context.load_cert_chain(cert_file, key_file)
+        if self.ca is not None:
+            context.load_verify_locations(cadata=_trusted(self.ca))
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
 
 def read_certificates(
     ca: Path | None,

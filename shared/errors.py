@@ -18,6 +18,7 @@
     |-- LinkError              the server cannot be asked; the edge falls back
     `-- ServeError
         |-- Overloaded
+        |   `-- OverQuota      this caller has had its share
         |-- NotReady
         |-- DeadlineExceeded
         `-- InferenceFailed    the cause is logged, not sent
@@ -144,6 +145,10 @@ class Overloaded(ServeError):
     def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class OverQuota(Overloaded):
+    """Refused because this caller has had its share; others are answered."""
 
 
 class NotReady(ServeError):

@@ -156,6 +156,10 @@ class Edge:
     def signal(self, number: int) -> None:
         self._process.send_signal(number)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def finish(self) -> tuple[int, dict[str, Any]]:
         """The exit code and the summary."""
         code = self._process.wait(PATIENCE_S)

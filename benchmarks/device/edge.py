@@ -35,7 +35,7 @@ from shared.weights import Weights, default_folder
 from shared.weights.manifest import LOCAL_TAIL
 from shared.weights.runtime import Tail
 
-NO_TORCH = "torch is not installed: pip install torch and the extra splitfer[train]"
+NO_TORCH = "torch is not installed: pip install torch and '.[train]' from a checkout"
 Stage = Callable[[], object]
 
 

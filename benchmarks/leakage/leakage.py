@@ -99,7 +99,7 @@ def likeness(made: NDArray[np.uint8], originals: NDArray[np.uint8]) -> dict[str,
     try:
         from skimage.metrics import structural_similarity
     except ImportError as error:
-        raise DataError("SSIM needs scikit-image: pip install 'splitfer[leakage]'") from error
+        raise DataError("SSIM needs scikit-image: pip install '.[leakage]'") from error
     errors = np.square(made.astype(np.float64) - originals).mean(axis=(1, 2))
     psnr = 10 * np.log10(255**2 / errors[errors > 0])
     ssim = [

@@ -41,7 +41,7 @@ def dlib_descriptors() -> Descriptors:
     except PackageNotFoundError as error:
         raise DataError(
             f"the face network's weights are not installed: pip install {PACKAGE} "
-            "(or splitfer[leakage])"
+            "(or '.[leakage]' from a checkout)"
         ) from error
     network = dlib.face_recognition_model_v1(str(file))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import logging
+import math
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -14,13 +16,16 @@ from cloud_server.config import CallerLimits, CloudConfig
 from shared.deadline import Clock
 from shared.errors import AuthError, ConfigError, Forbidden
 
+log = logging.getLogger(__name__)
 _SCHEME = "bearer "
 # Of the digest, to find the one entry that is then compared as a whole.
 _KEY_BYTES = 8
 # Addresses that are told apart; beyond, those that asked longest ago start anew.
 _PEERS_MAX = 10_000
 # A server without tokens answers pictures and latents, and is governed by nobody.
-_ANONYMOUS_SCOPES = frozenset((Scope.INFER, Scope.IMAGE))
+_ANONYMOUS_SCOPES = frozenset((Scope.INFER, Scope.IMAGE, Scope.METRICS))
+# Between two lines of the log about tokens that were refused.
+_REFUSED_EVERY_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class Access:
         self._clock = clock
         self._allowances: dict[str, Allowance] = {}
         self._peers: OrderedDict[str, Allowance] = OrderedDict()
+        self._refused, self._told_s = 0, -math.inf
         self._nobody_in_particular = Allowance(CallerLimits(), clock)
         self.reload(config)
 
@@ -109,12 +115,29 @@ class Access:
             AuthError: tokens are in force and the header holds none of them.
             Forbidden: the caller lacks ``scope``.
         """
-        identity = self._anonymous(peer) if self._open else self._known(header)
+        try:
+            identity = self._anonymous(peer) if self._open else self._known(header)
+        except AuthError:
+            self._tell_refusal(header is not None, peer)
+            raise
         if scope is not None and scope not in identity.scopes:
             if self._open:
                 raise Forbidden(f"scope '{scope}' is for tokens, and this server has none")
             raise Forbidden(f"the token of '{identity.name}' lacks the scope '{scope}'")
         return identity
+
+    def _tell_refusal(self, sent: bool, peer: str | None) -> None:
+        """In the log, and seldom, since a stranger can have any number; never a token."""
+        self._refused += 1
+        now_s = self._clock()
+        if now_s - self._told_s >= _REFUSED_EVERY_S:
+            log.warning(
+                "refused %d request(s) since the last such line; the latest came from %s, with %s",
+                self._refused,
+                peer and _address(peer),
+                "a token that is not known" if sent else "no token",
+            )
+            self._refused, self._told_s = 0, now_s
 
     def _known(self, header: str | None) -> Identity:
         if header is None or header[: len(_SCHEME)].lower() != _SCHEME:

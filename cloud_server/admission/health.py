@@ -9,10 +9,12 @@ from shared.errors import NotReady
 
 
 class Phase(Enum):
-    """A server starts, serves, and drains; there is no way back."""
+    """A server starts, serves, perhaps serves on while it says that it leaves, and drains; there
+    is no way back."""
 
     STARTING = auto()
     SERVING = auto()
+    LEAVING = auto()
     DRAINING = auto()
 
 
@@ -30,7 +32,7 @@ class Health:
 
     @property
     def ready(self) -> bool:
-        """Whether requests are let in."""
+        """Whether more requests are wanted: what probes are told."""
         return self.phase is Phase.SERVING
 
     @property
@@ -49,7 +51,7 @@ class Health:
         Raises:
             NotReady: starting or draining.
         """
-        if not self.ready:
+        if self.phase is not Phase.SERVING and self.phase is not Phase.LEAVING:
             raise NotReady(f"the server is {self.reason}")
         return self._in_flight
 

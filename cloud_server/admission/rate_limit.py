@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 
 from cloud_server.config import CallerLimits
 from shared.deadline import Clock
-from shared.errors import AuthError, Overloaded
+from shared.errors import AuthError, OverQuota
 
 
 class Allowance:
@@ -41,20 +41,20 @@ class Allowance:
         """Let one request in; ``leave`` once it has ended.
 
         Raises:
-            Overloaded: the caller has had its share; says when to try again.
+            OverQuota: the caller has had its share; says when to try again.
             AuthError: the caller was revoked.
         """
         if self._revoked:
             raise AuthError("the token is no longer one that this server knows")
         most = self._limits.concurrent
         if most is not None and self._in_flight >= most:
-            raise Overloaded(f"{most} requests of this caller are in flight already")
+            raise OverQuota(f"{most} requests of this caller are in flight already")
         rate = self._limits.requests_per_s
         if rate is not None:
             self._fill()
             if self._level < 1:
                 wait_s = (1 - self._level) / rate
-                raise Overloaded(f"more than {rate:g} requests a second of this caller", wait_s)
+                raise OverQuota(f"more than {rate:g} requests a second of this caller", wait_s)
             self._level -= 1
         self._in_flight += 1
 

@@ -32,6 +32,7 @@ class Scope(StrEnum):
     INFER = "infer"  # latents
     IMAGE = "image"  # whole pictures
     ADMIN = "admin"  # what the server serves
+    METRICS = "metrics"  # what was served, for Prometheus
 
 
 class TokenEntry(BaseModel):

@@ -7,10 +7,13 @@ import http.client
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from cloud_server.commands.own_server import own_connection
+from cloud_server.config import CloudConfig
 from shared.arguments import file_name
 from shared.bearer_token import token_fault
 from shared.cause import Cause, Names, came_back, cause_of_error, what_to_do
@@ -39,13 +42,22 @@ def add_models_command(commands: Any) -> None:
         f"one with the scope admin, comes from {TOKEN_VARIABLE}. Each action prints what is "
         "served afterwards.",
     )
-    models.add_argument("--url", default=_URL, help=f"of the server's HTTP ({_URL})")
+    models.add_argument(
+        "--url", help=f"of the server's HTTP, such as {_URL} (as the settings of this machine say)"
+    )
+    models.add_argument(
+        "--config",
+        type=file_name,
+        metavar="FILE",
+        help="the server's settings, where --url is left out",
+    )
     models.add_argument("--ca", type=file_name, metavar="FILE", help="PEM certificates to trust")
     models.add_argument("--cert", type=file_name, metavar="FILE", help="PEM shown to the server")
     models.add_argument("--key", type=file_name, metavar="FILE", help="PEM of --cert's key")
     models.add_argument("--json", action="store_true", help="print the server's reply as it is")
     models.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
-    actions = models.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions = models.add_subparsers(dest="action", metavar="ACTION")
+    models.set_defaults(show_help=models.print_help)
     actions.add_parser("list", help="weights, their state and the folder they came from")
     load = actions.add_parser("load", help="load a folder; all others are served meanwhile")
     load.add_argument("folder", help="on the server, under one of its weights_root")
@@ -57,17 +69,30 @@ def add_models_command(commands: Any) -> None:
     actions.add_parser("rollback", help="make the former default the default again")
 
 
-def run_models(arguments: argparse.Namespace) -> None:
-    """Run one action and print the reply.
+def run_models(arguments: argparse.Namespace, settings: Callable[[], CloudConfig]) -> None:
+    """Run one action and print the reply; without an action the help. ``settings`` are the server's
+    on this machine, which is asked where no ``--url`` is given.
 
     Raises:
         ConfigError: the address or the certificates cannot be used.
         WeightsError: the server could not load the weights.
         SplitFerError: the server refused, or cannot be reached.
     """
+    if arguments.action is None:
+        arguments.show_help()
+        return
     method, path, body = _request(arguments)
-    pems = (arguments.ca, arguments.cert, arguments.key)
-    reply = _ask(arguments.url, pems, method, MODELS + path, body)
+    cert, url = arguments.cert, arguments.url
+    if url is None and (arguments.ca or cert or arguments.key):
+        raise ConfigError("--ca, --cert and --key go with --url")
+    if url is None:
+        config = settings()
+        connection = own_connection(config, _PATIENCE_S, verified=True)
+        cert = config.tls_client_ca and (config.health_cert or config.tls_cert)
+        url = f"http{'s' if config.tls else ''}://{connection.host}:{connection.port}"
+    else:
+        connection = _connection(url, (arguments.ca, cert, arguments.key))
+    reply = _ask(connection, url, cert, method, MODELS + path, body)
     if arguments.json:
         json.dump(reply, sys.stdout, indent=2)
         print()
@@ -92,14 +117,20 @@ def _request(arguments: argparse.Namespace) -> tuple[str, str, dict[str, Any] | 
     return "GET", "", None
 
 
-def _ask(url: str, pems: _Pems, method: str, path: str, body: dict[str, Any] | None) -> Any:
+def _ask(
+    connection: http.client.HTTPConnection,
+    url: str,
+    cert: Path | None,
+    method: str,
+    path: str,
+    body: dict[str, Any] | None,
+) -> Any:
     headers = {"Content-Type": "application/json"} if body is not None else {}
     if token := os.environ.get(TOKEN_VARIABLE):
         if fault := token_fault(token):
             raise ConfigError(f"{TOKEN_VARIABLE}: the token {fault}")
         headers["Authorization"] = f"Bearer {token}"
     # Not urllib's opener: it would send the token through the proxy of the environment.
-    connection = _connection(url, pems)
     try:
         connection.timeout = _CONNECT_S
         connection.connect()
@@ -108,7 +139,7 @@ def _ask(url: str, pems: _Pems, method: str, path: str, body: dict[str, Any] | N
         response = connection.getresponse()
         text = response.read()
     except (OSError, http.client.HTTPException, UnicodeError) as error:
-        raise LinkError(_why(url, pems[1], error)) from error
+        raise LinkError(_why(url, cert, error)) from error
     finally:
         connection.close()
     try:

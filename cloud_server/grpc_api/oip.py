@@ -17,7 +17,7 @@ from cloud_server.oip.models import (
 from cloud_server.oip.tensor import BYTES, FP32, UINT8, GivenBack, GivenTensor, TensorSpec
 from cloud_server.service import Service
 from shared.deadline import Deadline
-from shared.errors import MalformedPayload
+from shared.errors import MalformedPayload, UnknownModel
 from shared.stubs.inference import grpc_inference_pb2 as pb
 from shared.stubs.inference import grpc_inference_pb2_grpc as pb_grpc
 from shared.version import server_version
@@ -47,10 +47,13 @@ class OipServicer(pb_grpc.GRPCInferenceServiceServicer):
     async def ModelReady(
         self, request: pb.ModelReadyRequest, context: Context
     ) -> pb.ModelReadyResponse:
-        """The model takes work."""
+        """The model takes work; one that is not known does not."""
 
         async def work(_: Deadline) -> pb.ModelReadyResponse:
-            self._models.find(request.name, request.version)
+            try:
+                self._models.find(request.name, request.version)
+            except UnknownModel:
+                return pb.ModelReadyResponse(ready=False)
             return pb.ModelReadyResponse(ready=True)
 
         if not self._service.health.ready:

@@ -192,7 +192,7 @@ class GrpcServer:
         host = f"[{config.host}]" if ":" in config.host else config.host
         self.address = f"{host}:{config.grpc_port}"
         try:
-            if credentials := _credentials(config):
+            if credentials := service.tls.grpc_credentials():
                 port = self._server.add_secure_port(self.address, credentials)
             else:
                 port = self._server.add_insecure_port(self.address)
@@ -210,6 +210,10 @@ class GrpcServer:
     async def serve(self) -> None:
         """Health says SERVING."""
         await self._set(health_pb2.HealthCheckResponse.SERVING)
+
+    async def leave(self) -> None:
+        """Health says NOT_SERVING; calls are answered as before."""
+        await self._set(health_pb2.HealthCheckResponse.NOT_SERVING)
 
     async def drain(self) -> None:
         """Health says NOT_SERVING for good; those that watch it are told. Streams end."""
@@ -261,10 +265,3 @@ def _options(config: CloudConfig) -> list[tuple[str, int]]:
         # Else a second server would share the port without a word.
         ("grpc.so_reuseport", 0),
     ]
-
-
-def _credentials(config: CloudConfig) -> grpc.ServerCredentials | None:
-    pems = config.certificates()
-    if pems.cert is None or pems.key is None:
-        return None
-    return grpc.ssl_server_credentials([(pems.key, pems.cert)], pems.ca, pems.ca is not None)

@@ -28,7 +28,7 @@ from cloud_server.inference.face import Face
 from cloud_server.inference.tail import ServedTail
 from cloud_server.ray_serve.grpc import RayCalls, Reply, methods
 from cloud_server.ray_serve.tail import RemoteTail, Result, Run
-from cloud_server.rest_api.faces import build_app
+from cloud_server.rest_api.app import http_app
 from cloud_server.rest_api.observer import HttpObserver
 from cloud_server.service import Service
 from cloud_server.weights.registry import Registry
@@ -73,7 +73,8 @@ class Ingress:
 
     def __serve_build_asgi_app__(self) -> HttpObserver:
         """REST; Ray asks for it."""
-        return HttpObserver(build_app(self._service), self._service.observer)
+        # Ray's proxy puts the id, which the request had already, in the reply itself.
+        return http_app(self._service, alone=False)
 
     async def answer(self, method: str, message: bytes, context: Any) -> Reply:
         """One gRPC call."""

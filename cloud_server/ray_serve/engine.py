@@ -11,6 +11,7 @@ import threading
 from cloud_server.config import CloudConfig
 from cloud_server.weights.registry import Registry
 from shared.errors import ConfigError
+from shared.extras import how_to_install
 
 APPLICATION = "splitfer"
 SERVICES = "cloud_server.ray_grpc.add_services"
@@ -40,7 +41,7 @@ def serve(config: CloudConfig) -> None:
         import ray
         from ray import serve as ray_serve
     except ImportError as error:
-        raise ConfigError("engine: ray is not installed; pip install 'splitfer[ray]'") from error
+        raise ConfigError(f"engine: ray is not installed: {how_to_install('ray')}") from error
     from cloud_server.ray_serve.app import application
 
     registry = Registry.load(config)  # says what is wrong with it before Ray takes its seconds

@@ -30,7 +30,8 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
         403: "The token lacks the scope 'admin'.",
         409: "Not possible now; the message says why. Everything is served as before.",
         422: "The weights cannot be used, or a parameter is wrong.",
-        503: "Starting or draining, or the caller has had its share.",
+        429: "The caller has had its share.",
+        503: "Starting or draining.",
     }.items()
 }
 
@@ -80,6 +81,7 @@ def admin_routes(service: Service) -> APIRouter:
         with caller.allowance.request(), service.health.request():
             try:
                 yield
+                log.info("%s asked to %s: done", caller.name, wish)
             except SplitFerError as error:
                 log.warning("%s asked to %s: %s", caller.name, wish, error)
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -18,6 +19,8 @@ MULTIPART = "multipart/form-data"
 _ENVELOPE_BYTES = 64 * 2**10
 # The last is what `curl --data-binary` says of any body; the decoder knows better.
 _RAW_TYPES = ("image/", "application/octet-stream", "application/x-www-form-urlencoded")
+_ENCODINGS = ("gzip", "deflate")
+_EITHER = zlib.MAX_WBITS | 32  # zlib tells the two apart itself
 _HOW = (
     "send the picture as the body with Content-Type image/jpeg, image/png, image/webp or "
     f"application/octet-stream, or as {MULTIPART} in the field '{FIELD}'"
@@ -27,7 +30,7 @@ _HOW = (
 class BodyLimit:
     """ASGI middleware: a body over the limit is refused by its Content-Length before a byte is
     read, a chunked one as soon as it passes the limit, and one that is not all there after
-    ``receive_s``."""
+    ``receive_s``. What is packed with gzip or deflate is unpacked, and held to the same limit."""
 
     def __init__(self, app: ASGIApp, body_bytes: int, receive_s: float) -> None:
         self._app = app
@@ -42,11 +45,14 @@ class BodyLimit:
         multipart = headers.get("content-type", "").lower().startswith(MULTIPART)
         most = self._picture_bytes + (_ENVELOPE_BYTES if multipart else 0)
         announced = headers.get("content-length", "")
+        encoding = headers.get("content-encoding", "").strip().lower()
+        encoding = "" if encoding == "identity" else encoding
         seen, whole = 0, False
+        packed: _Packed | None = None
         end_s = asyncio.get_running_loop().time() + self._receive_s
 
         async def counted() -> Message:
-            nonlocal seen, whole
+            nonlocal seen, whole, packed
             # The announcement is judged here, where an endpoint asks for the body, so that the
             # refusal goes the way of every other error.
             if announced.isdecimal() and int(announced) > most:
@@ -60,12 +66,45 @@ class BodyLimit:
                     f"the body did not arrive within {self._receive_s:g} s"
                 ) from None
             whole = not message.get("more_body", False)
-            seen += len(message.get("body", b""))
+            body = message.get("body", b"")
+            seen += len(body)
             if seen > most:
                 raise too_large(self._picture_bytes)
+            if encoding and message["type"] == "http.request":
+                packed = packed or _Packed(encoding, most, self._picture_bytes)
+                return {**message, "body": packed.opened(body, whole)}
             return message
 
         await self._app(scope, counted, send)
+
+
+class _Packed:
+    """A body whose Content-Encoding is ``encoding``, as it comes: at most ``most`` bytes of it are
+    unpacked; ``named`` is the limit that the caller is told."""
+
+    def __init__(self, encoding: str, most: int, named: int) -> None:
+        if encoding not in _ENCODINGS:
+            raise MalformedPayload(f"Content-Encoding {encoding[:20]!r} is not read: gzip, deflate")
+        self._encoding, self._left, self._named = encoding, most, named
+        self._unpacking = zlib.decompressobj(_EITHER)
+
+    def opened(self, body: bytes, last: bool) -> bytes:
+        """The next part of it.
+
+        Raises:
+            PayloadTooLarge: it is over the limit.
+            MalformedPayload: it is not gzip or deflate, damaged or cut short.
+        """
+        try:
+            plain = self._unpacking.decompress(body, self._left + 1)
+        except zlib.error as error:
+            raise MalformedPayload(f"the body is no {self._encoding}: {error}") from error
+        self._left -= len(plain)
+        if self._left < 0:
+            raise too_large(self._named)
+        if last and not self._unpacking.eof:
+            raise MalformedPayload(f"the body's {self._encoding} is cut short")
+        return plain
 
 
 async def read_picture(request: Request, body_bytes: int) -> bytes:

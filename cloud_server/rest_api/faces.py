@@ -67,6 +67,7 @@ _MEANINGS = {
     413: "The body or the picture is over a limit.",
     415: "Not a kind of picture that is read here.",
     422: "The picture is damaged, or a parameter is wrong.",
+    429: "The caller has had its share; try again after Retry-After.",
     500: "The server failed; its log says why.",
     503: "Overloaded, starting or draining; try again after Retry-After.",
     504: "The deadline passed.",
@@ -174,9 +175,11 @@ def build_app(service: Service) -> FastAPI:
         body |= {"status": "not_ready", "reason": reason}
         return JSONResponse(body, codes_of(error).http, http_headers(error))
 
-    @app.get("/metrics", response_class=Response, summary="For Prometheus", responses=_errors(401))
+    @app.get(
+        "/metrics", response_class=Response, summary="For Prometheus", responses=_errors(401, 403)
+    )
     async def metrics(request: Request) -> Response:
-        http_caller(service.access, request)
+        http_caller(service.access, request, Scope.METRICS)
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(service.metrics.registry), media_type=content_type)
 
@@ -212,6 +215,9 @@ def _answer_errors(app: FastAPI, service: Service) -> None:
 
     @app.exception_handler(HTTPException)
     async def framework(request: Request, error: HTTPException) -> JSONResponse:
+        # FastAPI reads JSON bodies itself, and hides what BodyLimit raised meanwhile.
+        if isinstance(error.__cause__, SplitFerError):
+            return reply(request, error.__cause__)
         code = _FRAMEWORK_CODES.get(error.status_code, "bad_request")
         message = f"{request.method} {request.url.path}: {error.detail}"
         failed(code)

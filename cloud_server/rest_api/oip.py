@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import zlib
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request
@@ -31,9 +30,9 @@ from cloud_server.rest_api.oip_schema import (
     ServerBody,
     TensorBody,
 )
-from cloud_server.service import Service, too_large
+from cloud_server.service import Service
 from shared.deadline import Deadline
-from shared.errors import DeadlineExceeded, MalformedPayload
+from shared.errors import DeadlineExceeded
 from shared.version import server_version
 
 PREFIX = "/v2"
@@ -44,6 +43,7 @@ _MEANINGS = {
     403: "The token lacks the scope.",
     404: "No such model, or no such version of it.",
     413: "The body or the number of faces is over a limit.",
+    429: "The caller has had its share; try again after Retry-After.",
     422: "A header or a part of the path is wrong.",
     500: "The server failed; its log says why.",
     503: "Overloaded, starting or draining; try again after Retry-After.",
@@ -230,9 +230,6 @@ def oip_router(service: Service) -> APIRouter:
                     body = await request.body()
             except TimeoutError:
                 raise DeadlineExceeded("the deadline passed while the body was read") from None
-            body = _inflated(
-                body, request.headers.get("content-encoding"), service.config.limits.body_bytes
-            )
             asked = read_infer(body, request.headers.get(HEADER_LENGTH))
             outputs = await models.infer(
                 model, asked.inputs, asked.parameters, asked.outputs, deadline
@@ -272,27 +269,3 @@ def _tensor(spec: TensorSpec) -> TensorBody:
 
 def _not_ready(body: dict[str, Any]) -> JSONResponse:
     return JSONResponse(body, 503, {"Retry-After": str(RETRY_AFTER_S)})
-
-
-def _inflated(body: bytes, encoding: str | None, most_bytes: int) -> bytes:
-    """A body as it was before ``Content-Encoding``.
-
-    Raises:
-        PayloadTooLarge: it was over ``most_bytes``; no more than these are unpacked.
-        MalformedPayload: not gzip or deflate, or damaged.
-    """
-    if encoding is None or encoding == "identity":
-        return body
-    if encoding not in ("gzip", "deflate"):
-        raise MalformedPayload(f"Content-Encoding {encoding[:20]!r} is not read: gzip, deflate")
-    either = zlib.MAX_WBITS | 32  # zlib tells the two apart itself
-    unpacking = zlib.decompressobj(either)
-    try:
-        plain = unpacking.decompress(body, most_bytes + 1)
-    except zlib.error as error:
-        raise MalformedPayload(f"the body is no {encoding}: {error}") from error
-    if len(plain) > most_bytes:
-        raise too_large(most_bytes)
-    if not unpacking.eof:
-        raise MalformedPayload(f"the body's {encoding} is cut short")
-    return plain

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, ClassVar
 
+import h11
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-# Of the request line and all headers together; h11 refuses more with 400.
+from cloud_server.error_map import json_body
+
+# Of the request line and all headers together.
 HEADER_BYTES = 16 * 2**10
-_FULL = (
-    b"HTTP/1.1 503 Service Unavailable\r\n"
-    b"Content-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
-    b'{"error": {"code": "overloaded", "message": "too many connections", "retryable": true}}'
-)
+# After a reply to a body that was not read to its end: what is still taken, so that the caller
+# reads the reply before its connection breaks, and for how long.
+_LINGER_BYTES, _LINGER_S = 2**20, 2.0
+# The same where the server stops.
+_STOPPING_S = 0.2
+_CLOSE = (b"connection", b"close")
 
 
 class BoundedHttp(H11Protocol):
     """One connection. h11 even where httptools is installed, since that one bounds no header.
 
-    Within ``wait_s`` a new connection must send a whole header, a request that was answered before
-    it had all been read must end, and a reply must be taken. The body of a request that is being
-    answered is bounded by ``BodyLimit``.
+    Within ``wait_s`` a header that has begun must be whole, the first one from the start of the
+    connection, and a reply must be taken. Between two requests uvicorn's keep-alive time holds.
+    The body of a request that is being answered is bounded by ``BodyLimit``; the reply to one that
+    is not all there ends the connection.
     """
 
     wait_s: ClassVar[float]
@@ -29,12 +39,20 @@ class BoundedHttp(H11Protocol):
     _header: asyncio.TimerHandle | None = None
     _reply: asyncio.TimerHandle | None = None
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        inner = self.app
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await self._answer(inner, scope, receive, send)
+
+        self.app = app
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own
-        """One more, where there is room."""
+        """One more, where there is room; one that is idle makes room."""
         super().connection_made(transport)
-        if len(self.connections) > self.connections_max:
-            transport.write(_FULL)
-            transport.close()
+        if len(self.connections) > self.connections_max and not self._make_room():
+            self._refuse(503, "overloaded", "too many connections", {"Retry-After": "1"})
         self._expect()
 
     def data_received(self, data: bytes) -> None:
@@ -43,9 +61,10 @@ class BoundedHttp(H11Protocol):
         self._expect()
 
     def on_response_complete(self) -> None:
-        """The next request may come."""
+        """The next request may come; a part of it may be there."""
         super().on_response_complete()
-        self._expect()
+        if self.conn.trailing_data[0]:
+            self._expect()
 
     def pause_writing(self) -> None:
         """The peer does not read."""
@@ -64,9 +83,90 @@ class BoundedHttp(H11Protocol):
         _stop(self._reply)
         super().connection_lost(exc)
 
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP, in our one shape; uvicorn calls it while it handles h11's error."""
+        error = sys.exception()
+        status = getattr(error, "error_status_hint", 400)
+        if status == 431:
+            msg = f"the request line and headers are larger than {HEADER_BYTES} bytes"
+        elif error is not None:
+            msg = f"the request is not HTTP/1.1: {str(error).partition(':')[0]}"
+        self._refuse(status, "bad_request", msg)
+
+    def _refuse(
+        self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Answer without a request, where nothing was answered yet, and close."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            body = json.dumps(json_body(code, message, status == 503)).encode()
+            told = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+            told |= {"Connection": "close", **(headers or {})}
+            events = (
+                h11.Response(
+                    status_code=status,
+                    headers=list(told.items()),
+                    reason=HTTPStatus(status).phrase.encode(),
+                ),
+                h11.Data(data=body),
+                h11.EndOfMessage(),
+            )
+            for event in events:
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+    async def _answer(self, inner: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request: its header is bounded, and what it leaves unread is not read on and on."""
+        if _header_bytes(scope) > HEADER_BYTES:
+            # h11 bounds only what is not whole yet when it looks.
+            inner = _too_long
+        cycle, unread = self.cycle, False
+
+        async def told(message: Message) -> None:
+            nonlocal unread
+            if message["type"] == "http.response.start":
+                if unread := cycle.more_body:
+                    message = {**message, "headers": [*message.get("headers", ()), _CLOSE]}
+            elif unread and not message.get("more_body", False):
+                # The caller has the whole of it, and may stop by itself.
+                await send({**message, "more_body": True})
+                await self._linger(receive)
+                message = {"type": message["type"]}
+            await send(message)
+
+        try:
+            await inner(scope, receive, told)
+        except asyncio.CancelledError:
+            # The server stops in the middle of a reply: that is no failure of the application's.
+            cycle.disconnected = True
+            self.transport.close()
+
+    async def _linger(self, receive: Receive) -> None:
+        left = _LINGER_BYTES
+        task = asyncio.current_task()
+        stopping = task is not None and task.cancelling()
+        try:
+            async with asyncio.timeout(_STOPPING_S if stopping else min(self.wait_s, _LINGER_S)):
+                while left > 0:
+                    message = await receive()
+                    left -= len(message.get("body", b""))
+                    if not message.get("more_body", False):
+                        return
+        except TimeoutError:
+            pass
+
+    def _make_room(self) -> bool:
+        """Close a connection that waits for its next request, if there is one."""
+        for other in self.connections:
+            if not isinstance(other, BoundedHttp) or other.transport.is_closing():
+                continue
+            if other.timeout_keep_alive_task is not None:
+                other.timeout_keep_alive_handler()
+                return True
+        return False
+
     def _expect(self) -> None:
         answering = self.cycle is not None and not self.cycle.response_complete
-        if answering or self.transport.is_closing():
+        if answering or self.transport.is_closing() or self.timeout_keep_alive_task is not None:
             _stop(self._header)
             self._header = None
         elif self._header is None:
@@ -77,6 +177,19 @@ def bounded_http(wait_s: float, connections_max: int) -> type[BoundedHttp]:
     """The protocol with these bounds; uvicorn makes one for each connection."""
     bounds: dict[str, Any] = {"wait_s": wait_s, "connections_max": connections_max}
     return type("BoundedHttp", (BoundedHttp,), bounds)
+
+
+def _header_bytes(scope: Scope) -> int:
+    line = len(scope.get("raw_path", b"")) + len(scope.get("query_string", b""))
+    return line + sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+
+
+async def _too_long(scope: Scope, receive: Receive, send: Send) -> None:
+    message = f"the request line and headers are larger than {HEADER_BYTES} bytes"
+    body = json.dumps(json_body("bad_request", message, False)).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 431, "headers": [*headers, _CLOSE]})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _stop(timer: asyncio.TimerHandle | None) -> None:

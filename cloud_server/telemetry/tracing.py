@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 from cloud_server.inference.face import Face
 from cloud_server.request import OK, Request, current
 from shared.errors import ConfigError, SplitFerError
+from shared.extras import how_to_install
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
@@ -152,6 +153,6 @@ def open_tracing(otlp_endpoint: str | None, version: str) -> NoTracing:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
-        raise ConfigError("otlp_endpoint: traces need pip install 'splitfer[tracing]'") from error
+        raise ConfigError(f"otlp_endpoint: traces need {how_to_install('tracing')}") from error
     url = otlp_endpoint.rstrip("/").removesuffix(_TRACES) + _TRACES
     return Tracing(BatchSpanProcessor(OTLPSpanExporter(url, timeout=5)), version)

@@ -33,6 +33,7 @@ class CloudProcess:
     """A running server; leaving the context kills it where it has not ended by itself.
 
     ``inside`` is put before the command; ``environment`` is all that it has, where given.
+    ``http_port`` None leaves the port to the settings.
     """
 
     def __init__(
@@ -42,11 +43,15 @@ class CloudProcess:
         python: tuple[str, ...] = (),
         inside: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        http_port: int | None = 0,
     ) -> None:
+        ports = ["--grpc-port", "0"]
+        if http_port is not None:
+            ports += ["--http-port", str(http_port)]
         self._process = subprocess.Popen(
             [
                 *inside, sys.executable, *python, "-m", "cloud_server.cli", "serve",
-                "--grpc-port", "0", "--http-port", "0", "--weights", str(weights), *flags,
+                *ports, "--weights", str(weights), *flags,
             ],
             stderr=subprocess.PIPE, text=True,
             env=clean_environment() if environment is None else environment,
@@ -55,10 +60,10 @@ class CloudProcess:
         self._news = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        ports = SERVING.search(self.wait_for_line(SERVING.pattern))
-        assert ports
-        self.fingerprint = ports["fingerprint"]
-        self.grpc, self.http = ports["grpc"], ports["http"]
+        said = SERVING.search(self.wait_for_line(SERVING.pattern))
+        assert said
+        self.fingerprint = said["fingerprint"]
+        self.grpc, self.http = said["grpc"], said["http"]
 
     def _read(self) -> None:
         assert self._process.stderr

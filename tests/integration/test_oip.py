@@ -406,6 +406,15 @@ def test_reflection_and_health_know_the_service(server: CloudProcess) -> None:
     assert state.status == health_pb2.HealthCheckResponse.SERVING
 
 
+def test_a_model_that_is_not_there_is_not_ready(
+    stub: pb_grpc.GRPCInferenceServiceStub, http: httpx.Client
+) -> None:
+    for name, ready in (("full", True), ("nobody", False)):
+        said = stub.ModelReady(pb.ModelReadyRequest(name=name), timeout=PATIENCE_S)
+        assert said.ready is ready
+        assert (http.get(f"/v2/models/{name}/ready").status_code == 200) is ready
+
+
 def test_draining(weights: Weights) -> None:
     with CloudProcess(weights.folder) as server, server.channel() as channel:
         stub = pb_grpc.GRPCInferenceServiceStub(channel)

@@ -1,6 +1,9 @@
 """The REST API of a real server, as a client with an HTTP library or a bare socket sees it."""
 
+import contextlib
+import gzip
 import socket
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,9 @@ def server(
     weights_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[CloudProcess]:
     file = tmp_path_factory.mktemp("config") / "cloud.toml"
-    file.write_text(f"[limits]\nbody_bytes = {BODY_BYTES}\n")
+    file.write_text(
+        f'cors_origins = ["https://app.example"]\n[limits]\nbody_bytes = {BODY_BYTES}\n'
+    )
     with CloudProcess(weights_folder, "--config", str(file)) as server:
         yield server
 
@@ -163,6 +168,71 @@ def test_a_chunked_body_is_refused_as_soon_as_it_passes_the_limit(server: CloudP
     # The last chunk never comes.
     body = b"%x\r\n%s\r\n" % (BODY_BYTES + 1, bytes(BODY_BYTES + 1))
     assert bare(server, head + body).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_refused_body_ends_the_connection(server: CloudProcess) -> None:
+    host, port = server.http.split(":")
+    sent = 0
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(
+            b"POST /v1/faces HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000000\r\n\r\n"
+        )
+        with contextlib.suppress(ConnectionError):
+            while sent < 100 * 2**20:
+                sent += connection.send(bytes(2**20))
+        # It was read before the connection broke.
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
+    assert sent < 20 * 2**20  # what the kernel's buffers hold
+
+
+@pytest.mark.parametrize(
+    "path", ["/healthz", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready", "/", "/v2"]
+)
+def test_head_is_get_without_its_body(client: httpx.Client, path: str) -> None:
+    got, asked = client.get(path), client.head(path)
+    assert (asked.status_code, asked.content) == (got.status_code, b"")
+    assert asked.headers["content-type"] == got.headers["content-type"]
+
+
+def test_packed_bodies_are_read_on_every_route(client: httpx.Client, portrait: bytes) -> None:
+    gzip_, deflate = {"Content-Encoding": "gzip"}, {"Content-Encoding": "deflate"}
+    for packed, headers in (
+        (gzip.compress(portrait), gzip_),
+        (zlib.compress(portrait), deflate),
+        (portrait, {"Content-Encoding": "identity"}),
+    ):
+        answer = client.post("/v1/faces", content=packed, headers=headers)
+        assert (answer.status_code, len(answer.json()["faces"])) == (200, 1)
+    bomb = gzip.compress(bytes(100 * BODY_BYTES))
+    assert error_of(client.post("/v1/faces", content=bomb, headers=gzip_)) == (413, "too_large")
+    for body in (portrait, gzip.compress(portrait)[:-10]):
+        refused = client.post("/v1/faces", content=body, headers=gzip_)
+        assert error_of(refused) == (400, "malformed_payload")
+    refused = client.post("/v1/faces", content=portrait, headers={"Content-Encoding": "br"})
+    assert error_of(refused) == (400, "malformed_payload")
+    # FastAPI reads this one's body.
+    json_type = {"Content-Type": "application/json"}
+    refused = client.post("/v1/admin/models", content=bomb, headers=gzip_ | json_type)
+    assert error_of(refused) == (413, "too_large")
+    packed = gzip.compress(b'{"folder": "x"}')
+    refused = client.post("/v1/admin/models", content=packed, headers=gzip_ | json_type)
+    assert error_of(refused) == (403, "forbidden")
+
+
+def test_pages_of_other_origins(client: httpx.Client) -> None:
+    ours = {"Origin": "https://app.example"}
+    ask = {"Access-Control-Request-Method": "POST"}
+    ask["Access-Control-Request-Headers"] = "authorization,x-splitfer-deadline-ms"
+    told = client.options("/v1/faces", headers=ours | ask)
+    assert told.status_code == 200
+    assert told.headers["access-control-allow-origin"] == "https://app.example"
+    refused = client.post("/v1/faces", headers=ours)
+    assert error_of(refused) == (422, "bad_picture")
+    assert refused.headers["access-control-allow-origin"] == "https://app.example"
+    assert len(refused.headers.get_list("x-request-id", split_commas=True)) == 1
+    other = {"Origin": "https://other.example"}
+    assert error_of(client.options("/v1/faces", headers=other | ask)) == (400, "forbidden")
+    assert "access-control-allow-origin" not in client.get("/healthz", headers=other).headers
 
 
 def test_the_limit_is_the_pictures_also_in_multipart(client: httpx.Client) -> None:

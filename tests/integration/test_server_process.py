@@ -6,8 +6,10 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -86,12 +88,50 @@ def test_a_signal_drains(weights_folder: Path, number: signal.Signals) -> None:
         assert "Traceback" not in server.log
 
 
-def test_a_drain_ends_when_its_time_is_up(weights_folder: Path, tmp_path: Path) -> None:
+def test_a_drain_ends_when_its_time_is_up(old_weights_folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "cloud.yaml"
     file.write_text("drain_s: 0.1\n")
-    with CloudProcess(weights_folder, "--config", str(file)) as server, upload(server):
+    with (
+        CloudProcess(old_weights_folder, "--config", str(file)) as server,
+        server.channel() as channel,
+    ):
+        # A watch is a call that never ends.
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        next(watch)
+        with upload(server) as connection:
+            server.signal(signal.SIGTERM)
+            server.wait_for_line("draining")
+            began_s = time.monotonic()
+            server.wait_for_line("stopping with requests in flight")
+            server.wait_for_line("stopped")
+            assert time.monotonic() - began_s < 0.1 + 1.9  # its second, and some for a busy machine
+            reply = b"".join(iter(partial(connection.recv, 65536), b""))
+        assert reply.startswith(b"HTTP/1.1 503 ")
+        assert b'"code":"not_ready"' in reply
+        assert reply.lower().count(b"x-request-id") == 1
+        assert server.exit_code() == 0
+        assert "Traceback" not in server.log
+        assert "ERROR" not in server.log
+        assert "1 not_ready" in server.log
+
+
+def test_a_lame_duck_serves_on(old_weights_folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "cloud.yaml"
+    file.write_text("lame_duck_s: 3600\n")
+    with CloudProcess(old_weights_folder, "--config", str(file)) as server:
+        with httpx.Client(base_url=f"http://{server.http}", trust_env=False) as client:
+            server.signal(signal.SIGTERM)
+            server.wait_for_line("leaving")
+            unready = client.get("/readyz")
+            assert (unready.status_code, unready.json()["reason"]) == (503, "leaving")
+            assert client.get("/v2/health/ready").status_code == 503
+            assert client.post("/v1/faces", content=PICTURE).status_code == 200
+            with server.channel() as channel:
+                check = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+                assert check.status == NOT_SERVING
+                stub = pb_grpc.SplitFerStub(channel)
+                assert stub.GetModel(pb.GetModelRequest(), timeout=PATIENCE_S).tails
         server.signal(signal.SIGTERM)
-        server.wait_for_line("stopping with requests in flight")
         assert server.exit_code() == 0
 
 

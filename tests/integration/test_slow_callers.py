@@ -1,6 +1,7 @@
 """Callers that are slow on purpose, as bare sockets: every wait for them has an end."""
 
 import contextlib
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -69,6 +70,17 @@ def until_the_end(connection: socket.socket) -> bytes:
     return reply
 
 
+def lives(connection: socket.socket) -> None:
+    """Ask whether the server lives, and take the whole of the reply."""
+    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    reply = b""
+    while not reply.endswith(b"}"):
+        part = connection.recv(65536)
+        assert part
+        reply += part
+    assert reply.startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_connection_that_says_nothing(connection: socket.socket) -> None:
     assert until_the_end(connection) == b""
 
@@ -98,12 +110,47 @@ def test_a_body_that_never_ends(connection: socket.socket) -> None:
 def test_a_body_that_was_refused_and_never_ends(connection: socket.socket) -> None:
     connection.sendall(UPLOAD + b"\r\n")
     with trickled(connection):
-        assert until_the_end(connection).startswith(b"HTTP/1.1 401 ")
+        reply = until_the_end(connection)
+    assert reply.startswith(b"HTTP/1.1 401 ")
+    assert b"connection: close" in reply
 
 
 def test_headers_without_bound(connection: socket.socket) -> None:
     connection.sendall(b"GET /healthz HTTP/1.1\r\nX: " + b"a" * 17_000)
-    assert until_the_end(connection).startswith(b"HTTP/1.1 400 ")
+    reply = until_the_end(connection)
+    assert reply.startswith(b"HTTP/1.1 431 ")
+    assert b'"code": "bad_request"' in reply
+
+
+def test_a_header_over_the_limit_that_comes_at_once(connection: socket.socket) -> None:
+    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 16_400 + b"\r\n\r\n")
+    assert until_the_end(connection).startswith(b"HTTP/1.1 431 ")
+
+
+def test_what_is_no_http_is_refused_in_the_one_shape(connection: socket.socket) -> None:
+    connection.sendall(b"\x16\x03\x01 hello\r\n\r\n")
+    reply = until_the_end(connection)
+    assert reply.startswith(b"HTTP/1.1 400 ")
+    assert set(json.loads(reply.partition(b"\r\n\r\n")[2])["error"]) == {
+        "code", "message", "retryable",
+    }  # fmt: skip
+
+
+def test_an_idle_connection_outlives_the_wait_for_a_header(connection: socket.socket) -> None:
+    lives(connection)
+    threading.Event().wait(1.5)  # the time itself is tested: longer than wait_s
+    lives(connection)
+    # The next header has no more time than the first one had.
+    connection.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
+    with trickled(connection):
+        assert until_the_end(connection) == b""
+
+
+def test_idle_connections_make_room(server: CloudProcess) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(2 * CONNECTIONS_MAX):
+            connection = stack.enter_context(connected(server))
+            lives(connection)
 
 
 def test_a_caller_that_takes_no_reply(connection: socket.socket) -> None:

@@ -115,7 +115,8 @@ def test_scopes(server: CloudProcess, client: httpx.Client, channel: grpc.Channe
     assert refused.headers["www-authenticate"] == "Bearer"
     for token in (DOOR, SETTING):
         assert client.get("/v1/model", headers=bearer(token)).status_code == 200
-        assert "splitfer_requests_total" in client.get("/metrics", headers=bearer(token)).text
+    assert "splitfer_requests_total" in client.get("/metrics", headers=bearer(SETTING)).text
+    assert error_of(client.get("/metrics", headers=bearer(DOOR))) == (403, "forbidden")
     assert error_of(client.get("/metrics")) == (401, "unauthorised")
     assert client.get("/healthz").status_code == 200
     admin = client.get("/v1/admin/models", headers=bearer(DOOR))
@@ -126,7 +127,7 @@ def test_a_caller_that_asks_too_often(client: httpx.Client) -> None:
     # One of its two was spent above, or none where this test runs alone.
     answers = [client.get("/v1/model", headers=bearer(YARD)) for _ in range(3)]
     assert answers[0].status_code == 200
-    assert error_of(answers[-1]) == (503, "overloaded")
+    assert error_of(answers[-1]) == (429, "overloaded")
     assert answers[-1].json()["error"]["retryable"] is True
     assert int(answers[-1].headers["retry-after"]) > 1
     assert client.get("/v1/model", headers=bearer(DOOR)).status_code == 200
@@ -144,7 +145,7 @@ def test_a_reload(
         head += f"Authorization: Bearer {YARD}\r\nExpect: 100-continue\r\n\r\n"
         upload.sendall(head.encode())
         assert upload.recv(100).startswith(b"HTTP/1.1 100 ")
-        assert error_of(client.get("/v1/model", headers=bearer(YARD))) == (503, "overloaded")
+        assert error_of(client.get("/v1/model", headers=bearer(YARD))) == (429, "overloaded")
 
         # While that picture is under way: its token goes, another one comes.
         tokens.write_text(token_line("later", LATER, [Scope.INFER]))

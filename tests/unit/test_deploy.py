@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from cloud_server.cli import _parser
 from cloud_server.config import CloudConfig
 from cloud_server.ray_serve.engine import SERVICES
-from cloud_server.rest_api import faces as rest_api
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -27,6 +27,7 @@ def manifest(kind: str) -> Any:
 
 
 COMPOSE = read(ROOT / "docker-compose.yml")
+SECURE = read(DEPLOY / "compose.secure.yml")
 POD = manifest("Deployment")["spec"]["template"]
 (CONTAINER,) = POD["spec"]["containers"]
 
@@ -38,10 +39,11 @@ def test_manifests_are_what_kubernetes_reads(path: Path, kubernetes: str) -> Non
     validate(read(path), kubernetes, strict=True)
 
 
-def test_the_compose_file_is_what_docker_reads() -> None:
+@pytest.mark.parametrize("name", ["docker-compose.yml", "deploy/compose.secure.yml"])
+def test_the_compose_files_are_what_docker_reads(name: str) -> None:
     schemas = pytest.importorskip("check_jsonschema.builtin_schemas")
     jsonschema = pytest.importorskip("jsonschema")
-    jsonschema.validate(COMPOSE, schemas.get_builtin_schema("vendor.compose-spec"))
+    jsonschema.validate(read(ROOT / name), schemas.get_builtin_schema("vendor.compose-spec"))
 
 
 def test_kubernetes_and_compose_run_the_same_images() -> None:
@@ -72,19 +74,67 @@ def test_ports_are_the_servers() -> None:
     assert POD["metadata"]["annotations"]["prometheus.io/port"] == str(config.http_port)
 
 
-def test_probed_paths_exist() -> None:
-    probes = [CONTAINER[name] for name in ("startupProbe", "readinessProbe", "livenessProbe")]
-    source = Path(rest_api.__file__).read_text()
-    for path in {probe["httpGet"]["path"] for probe in probes}:
-        assert f'"{path}"' in source
-    assert {probe["httpGet"]["port"] for probe in probes} == {"http"}
+def test_every_probe_reads_the_settings_that_the_server_reads() -> None:
+    # A path and a port alone would fail for ever once TLS or another port is set.
+    settings = CONTAINER["args"]
+    for name in ("startupProbe", "readinessProbe", "livenessProbe"):
+        command, *words = CONTAINER[name]["exec"]["command"]
+        assert command == "cloud-server"
+        assert words[-2:] == settings
+        arguments = _parser().parse_args(words)
+        assert arguments.live == (name == "livenessProbe")
+        assert CONTAINER[name]["timeoutSeconds"] > arguments.timeout_s
+    for name in ("cloud", "edge"):
+        image = (DEPLOY / f"Dockerfile.{name}").read_text()
+        (check,) = re.findall(r"HEALTHCHECK [^\n]*\\\n    CMD (\[.*\])\n", image)
+        side = {"cloud": "cloud-server", "edge": "edge-client"}[name]
+        assert yaml.safe_load(check) == [side, "health", "--pid", "1"]
+    assert "healthcheck" not in str(COMPOSE) + str(SECURE)  # the image's own
+
+
+def test_services_start_again_and_fill_no_disk() -> None:
+    for service in (*COMPOSE["services"].values(), *SECURE["services"].values()):
+        assert service["restart"]
+        assert service["mem_limit"]
+        assert service["logging"]["options"].keys() == {"max-size", "max-file"}
+
+
+def test_the_secure_files_have_settings_of_the_server() -> None:
+    service = SECURE["services"]["cloud"]
+    assert service["image"] == CONTAINER["image"]
+    text = (DEPLOY / "compose.secure.yml").read_text()
+    block = text[text.index("# cloud.yaml:") : text.index("# After")]
+    settings = yaml.safe_load(block.partition("\n")[2].replace("#", " "))
+    config = CloudConfig(**settings)
+    assert config.tls
+    assert config.tokens
+    unit = (DEPLOY / "systemd" / "splitfer-cloud.service").read_text()
+    for line in re.findall(r"^Exec\w+=\S+/cloud-server (.*)$", unit, re.MULTILINE):
+        _parser().parse_args(line.replace("$MAINPID", "1").split())
+    (stop_s,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
+    assert int(stop_s) > config.lame_duck_s + config.drain_s + 1
+
+
+def test_the_proxy_closes_idle_connections_before_the_server_does() -> None:
+    proxy = (DEPLOY / "nginx" / "splitfer.conf").read_text()
+    (idle_s,) = re.findall(r"keepalive_timeout (\d+)s", proxy)
+    assert int(idle_s) < CloudConfig().keep_alive_s
+    (body_mb,) = re.findall(r"client_max_body_size (\d+)m", proxy)
+    assert int(body_mb) * 2**20 > CloudConfig().limits.body_bytes
+
+
+def test_metrics_are_asked_for_with_a_token() -> None:
+    (job,) = read(DEPLOY / "prometheus" / "kubernetes.yml")["scrape_configs"]
+    assert job["authorization"]["credentials_file"]
+    (kept,) = [one for one in job["relabel_configs"] if one.get("action") == "keep"]
+    assert kept["regex"] == f"{POD['metadata']['labels']['app']};http"
 
 
 def test_a_pod_drains_before_it_is_killed() -> None:
     settings = yaml.safe_load(manifest("ConfigMap")["data"]["cloud.yaml"])
-    (_, before_s) = CONTAINER["lifecycle"]["preStop"]["exec"]["command"]
     grace_s = POD["spec"]["terminationGracePeriodSeconds"]
-    assert grace_s >= settings["drain_s"] + int(before_s)
+    assert settings["lame_duck_s"] > CONTAINER["readinessProbe"]["timeoutSeconds"]
+    assert grace_s > settings["lame_duck_s"] + settings["drain_s"] + 1
 
 
 def test_the_pod_may_do_nothing_that_it_need_not() -> None:

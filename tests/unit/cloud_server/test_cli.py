@@ -1,6 +1,7 @@
 import json
 import shutil
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,53 @@ def test_a_taken_port_is_named(capsys: pytest.CaptureFixture[str], weights_folde
         assert "http_port" in capsys.readouterr().err
         assert run([*common, "--grpc-port", port, "--http-port", "0"]) == 2
         assert "grpc_port" in capsys.readouterr().err
+
+
+def test_models_without_an_action_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["models"]) == 0
+    out = capsys.readouterr().out
+    assert "rollback" in out
+    assert "--config" in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["reload"], "pid_file"),
+        (["reload", "--pid", "999999999"], "no process"),
+        (["models", "--ca", "a.pem", "list"], "--url"),
+    ],
+)
+def test_what_cannot_be_told_a_server(
+    argv: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(argv) == 2
+    err = capsys.readouterr().err
+    assert told in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_library_that_is_missing_is_one_line_with_the_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As after an installation of the edge alone.
+    monkeypatch.delitem(sys.modules, "cloud_server.loop", raising=False)
+    monkeypatch.setattr(
+        sys, "meta_path", [_Without("cloud_server.loop", "fastapi"), *sys.meta_path]
+    )
+    assert run(["serve"]) == 2
+    err = capsys.readouterr().err
+    assert "pip install '.[cloud]'" in err
+    assert "fastapi" in err
+    assert len(err.splitlines()) == 1
+
+
+class _Without:
+    """Finds that ``module`` needs ``library``, which is not there."""
+
+    def __init__(self, module: str, library: str) -> None:
+        self._module, self._library = module, library
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == self._module:
+            raise ModuleNotFoundError(f"No module named '{self._library}'", name=self._library)

@@ -61,6 +61,10 @@ def test_flags_win_over_environment_over_file(
         ("tls_cert = 'a.pem'", "tls_cert and tls_key go together"),
         ("token = ' '", "token: an empty token"),
         ("tls_client_ca = 'a.pem'", "tls_client_ca goes with tls_cert"),
+        ("health_cert = 'a.pem'", "health_cert and health_key go together"),
+        ("cors_origins = ['https://app.example/']", "cors_origins: .*no origin"),
+        ("cors_origins = 'app.example'", "cors_origins: .*no origin"),
+        ("keep_alive_s = 0", "keep_alive_s: .*greater"),
         ("[caller_limits]\nconcurrent = 0", r"caller_limits.concurrent: .*greater"),
         ("[caller_limits]\nrate = 1", "unknown key caller_limits.rate"),
     ],
@@ -281,3 +285,8 @@ def test_settings_do_not_change() -> None:
 )
 def test_what_is_beyond_loopback(host: str, beyond: bool) -> None:
     assert CloudConfig(host=host).beyond_loopback is beyond
+
+
+def test_origins_in_the_environment_are_one_string(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPLITFER_CLOUD_CORS_ORIGINS", "https://a.example, http://localhost:3000")
+    assert load().cors_origins == ("https://a.example", "http://localhost:3000")

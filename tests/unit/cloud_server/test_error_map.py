@@ -18,6 +18,7 @@ from shared import errors
         (errors.RefusedChange, 409, "FAILED_PRECONDITION"),
         (errors.WeightsError, 422, "FAILED_PRECONDITION"),
         (errors.Overloaded, 503, "RESOURCE_EXHAUSTED"),
+        (errors.OverQuota, 429, "RESOURCE_EXHAUSTED"),
         (errors.NotReady, 503, "UNAVAILABLE"),
         (errors.DeadlineExceeded, 504, "DEADLINE_EXCEEDED"),
         (errors.InferenceFailed, 500, "INTERNAL"),
@@ -41,6 +42,7 @@ def test_what_is_ambiguous_in_grpc_is_told_apart_by_our_code() -> None:
 def test_a_later_try_is_offered_where_it_helps() -> None:
     assert "Retry-After" in http_headers(errors.Overloaded("x"))
     assert http_headers(errors.Overloaded("x", retry_after_s=2.1))["Retry-After"] == "3"
+    assert http_headers(errors.OverQuota("x", retry_after_s=2.1))["Retry-After"] == "3"
     assert http_headers(errors.Overloaded("x", retry_after_s=0))["Retry-After"] == "1"
     assert "Retry-After" not in http_headers(errors.InferenceFailed("x"))
 

@@ -183,3 +183,27 @@ def test_a_broken_file_leaves_the_old_one_in_force(
         assert "\n" not in str(raised.value)
         assert DOOR not in str(raised.value)
     assert here.authenticate(bearer(DOOR), Scope.INFER).name == "door"
+
+
+def test_refusals_are_logged_seldom_and_without_the_token(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    now_s = 0.0
+    guarded = Access(CloudConfig(tokens=file), clock=lambda: now_s)
+
+    def refuse(header: str | None) -> None:
+        with pytest.raises(AuthError):
+            guarded.authenticate(header, Scope.INFER, "ipv4:203.0.113.7:5000")
+
+    for _ in range(50):
+        refuse(bearer(YARD))
+    assert len(caplog.records) == 1
+    now_s = 10.0
+    refuse(None)
+    (_, second) = [record.getMessage() for record in caplog.records]
+    assert second.startswith("refused 50 request(s)")
+    assert second.endswith("came from 203.0.113.7, with no token")
+    assert YARD not in caplog.text
+    with pytest.raises(Forbidden):  # known: no refusal of a token
+        guarded.authenticate(bearer(DOOR), Scope.METRICS)
+    assert len(caplog.records) == 2

@@ -19,6 +19,14 @@ def test_it_says_why_it_takes_no_work(phase: Phase, reason: str) -> None:
     assert health.in_flight == 0
 
 
+def test_one_that_leaves_takes_work_that_it_asks_nobody_for() -> None:
+    health = Health()
+    health.phase = Phase.LEAVING
+    assert (health.ready, health.reason) == (False, "leaving")
+    with health.request():
+        assert health.in_flight == 1
+
+
 async def test_it_is_empty_once_each_request_has_ended() -> None:
     health = Health()
     health.phase = Phase.SERVING

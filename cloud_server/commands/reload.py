@@ -1,0 +1,61 @@
+"""``cloud-server reload``: let a running server read its settings again."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from cloud_server.commands.running import serve_words
+from cloud_server.config import CloudConfig
+from shared.errors import ConfigError
+
+
+def add_reload_command(commands: Any) -> None:
+    """Add ``reload`` to a parser's sub-commands."""
+    reload = commands.add_parser(
+        "reload",
+        help="let a running server read tokens, limits and certificates again",
+        description="Let the server on this machine read its tokens, limits of callers and "
+        "certificates again (SIGHUP). It is the process that --pid names, else the one in the "
+        "pid_file of the settings. The server's log says how it went.",
+    )
+    reload.add_argument("--config", type=Path, metavar="FILE", help="the server's settings")
+    reload.add_argument(
+        "--pid", type=int, metavar="N", help="of the server; in a container it is 1"
+    )
+    reload.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
+
+
+def run_reload(pid: int) -> None:
+    """Tell the server that is process ``pid``.
+
+    Raises:
+        ConfigError: there is none, or it is another user's.
+    """
+    serve_words(pid)
+    try:
+        os.kill(pid, signal.SIGHUP)
+    except OSError as error:
+        raise ConfigError(f"process {pid} cannot be told: {error.strerror}") from error
+    print(f"process {pid} reads its settings again; its log says how it went")
+
+
+def pid_in_file(config: CloudConfig) -> int:
+    """The process id in the pid_file of ``config``.
+
+    Raises:
+        ConfigError: there is no such setting or file, or something else is in it.
+    """
+    if config.pid_file is None:
+        raise ConfigError("name the server's process: with --pid, or set pid_file for the server")
+    try:
+        return int(config.pid_file.read_text())
+    except OSError as error:
+        raise ConfigError(
+            f"pid_file: cannot read {config.pid_file}: {error.strerror}; does the server run?"
+        ) from error
+    except ValueError:
+        raise ConfigError(f"pid_file: {config.pid_file} holds no process id") from None

@@ -1,0 +1,122 @@
+"""``cloud-server health`` and ``edge-client health`` beside real processes, over TLS too."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.certificates import authority, certificate
+from tests.integration.cloud_process import PATIENCE_S, CloudProcess, clean_environment
+from tests.processes import Edge, free_port
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tls")
+    authority(folder, "ca")
+    authority(folder, "callers-ca")
+    certificate(folder, "server", "ca")
+    certificate(folder, "probe", "callers-ca")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def mutual(old_weights_folder: Path, folder: Path) -> Iterator[CloudProcess]:
+    (folder / "cloud.yaml").write_text(
+        f"tls_cert: {folder / 'server.pem'}\ntls_key: {folder / 'server.key'}\n"
+        f"tls_client_ca: {folder / 'callers-ca.pem'}\ntoken: a-token-that-nobody-guesses\n"
+        f"health_cert: {folder / 'probe.pem'}\nhealth_key: {folder / 'probe.key'}\n"
+        f"http_port: {free_port()}\n"
+    )
+    with CloudProcess(
+        old_weights_folder, "--config", str(folder / "cloud.yaml"), http_port=None
+    ) as server:
+        yield server
+
+
+def health(of: str, *words: str) -> tuple[int, str]:
+    """The exit code, and what was said."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"{of}.cli", "health", *words],
+        capture_output=True, text=True, env=clean_environment(), timeout=PATIENCE_S, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_with_tls_and_certificates_of_callers(mutual: CloudProcess, folder: Path) -> None:
+    assert health("cloud_server", "--config", str(folder / "cloud.yaml")) == (0, "ready\n")
+    live = health("cloud_server", "--config", str(folder / "cloud.yaml"), "--live")
+    assert live == (0, "ok\n")
+    # As in a container, where process 1 alone knows its settings.
+    assert health("cloud_server", "--pid", str(mutual.pid)) == (0, "ready\n")
+
+
+def test_a_certificate_that_is_not_taken(mutual: CloudProcess, folder: Path) -> None:
+    (folder / "other.yaml").write_text(
+        "".join(
+            line
+            for line in (folder / "cloud.yaml").read_text().splitlines(True)
+            if "health" not in line
+        )
+    )
+    code, said = health("cloud_server", "--config", str(folder / "other.yaml"))
+    assert code == 1
+    assert "health_cert" in said
+
+
+def test_a_server_that_takes_no_work(old_weights_folder: Path, tmp_path: Path) -> None:
+    port = str(free_port())
+    assert health("cloud_server", "--http-port", port)[0] == 1
+    (tmp_path / "cloud.yaml").write_text("drain_s: 600\nlame_duck_s: 600\n")
+    flags = ("--config", str(tmp_path / "cloud.yaml"), "--http-port", port)
+    with CloudProcess(old_weights_folder, *flags, http_port=None) as server:
+        assert health("cloud_server", "--pid", str(server.pid)) == (0, "ready\n")
+        server.signal(signal.SIGTERM)
+        server.wait_for_line("leaving")
+        code, said = health("cloud_server", "--pid", str(server.pid))
+        assert (code, "leaving" in said) == (1, True)
+        assert health("cloud_server", "--pid", str(server.pid), "--live")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--pid", "999999999"), "no process"),
+        (("--pid", str(os.getpid())), "no 'cloud-server serve'"),
+        (("--http-port", "0"), "http_port"),
+    ],
+)
+def test_what_cannot_be_asked_is_named(words: tuple[str, ...], told: str) -> None:
+    code, said = health("cloud_server", *words)
+    assert code == 2
+    assert told in said
+    assert len(said.splitlines()) == 1
+
+
+def test_an_edge_asks_the_server_that_it_is_set_to(mutual: CloudProcess, folder: Path) -> None:
+    flags = ["--server", mutual.grpc, "--server-ca", str(folder / "ca.pem")]
+    cert = ["--client-cert", str(folder / "probe.pem"), "--client-key", str(folder / "probe.key")]
+    (folder / "edge.yaml").write_text("token: a-token-that-nobody-guesses\n")
+    config = ["--config", str(folder / "edge.yaml")]
+    code, said = health("edge_client", *flags, *cert, *config, "--timeout-s", "30")
+    assert (code, mutual.fingerprint in said) == (0, True)
+    code, said = health("edge_client", *flags, *cert, "--timeout-s", "30")
+    assert (code, "token" in said) == (1, True)
+    code, said = health("edge_client", *flags, *config, "--timeout-s", "30")
+    assert (code, "certificate" in said) == (1, True)
+
+
+def test_a_run_that_hangs(old_weights_folder: Path, tmp_path: Path) -> None:
+    flags = ("--realtime", "--policy", "local")
+    with Edge(tmp_path, old_weights_folder, *flags) as edge:
+        edge.wait_for(bool, "an answer")
+        assert health("edge_client", "--pid", str(edge.pid)) == (0, "working\n")
+        edge.signal(signal.SIGSTOP)
+        code, said = health("edge_client", "--pid", str(edge.pid), "--timeout-s", "1")
+        assert (code, "hangs" in said) == (1, True)
+    assert health("edge_client")[0] == 2
