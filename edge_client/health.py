@@ -31,7 +31,7 @@ _TICKS = slice(11, 13)
 
 
 def run_works(pid: int, within_s: float) -> str:
-    """A line about the run that is process ``pid``: it uses its processor, since frames keep it busy.
+    """A line about the run that is process ``pid``: frames keep its processor busy.
 
     Raises:
         ConfigError: there is no such process, or it is no run.

@@ -95,7 +95,7 @@ def measure(config: SplitConfig) -> dict[str, Any]:
     model = SplitModel(config).eval()
     crop = torch.zeros(1, 1, CROP_SIDE, CROP_SIDE)
     features, latent = torch.zeros(1, *FEATURES_SHAPE), torch.zeros(1, *LATENT_SHAPE)
-    attention = model.cloud_tail.attention
+    layers = list(model.cloud_tail.modules())
     stem = sum(count_macs(model.head.stem, crop.expand(-1, 3, -1, -1)).values())
     local = sum(count_macs(model.local_tail, features).values())
     cloud = count_macs(model.cloud_tail, latent)
@@ -104,8 +104,8 @@ def measure(config: SplitConfig) -> dict[str, Any]:
         "head": _row([model.head], sum(count_macs(model.head, crop).values())),
         "local_tail": _row([model.local_tail], local),
         "cloud_tail": _row([model.cloud_tail], sum(cloud.values())),
-        "asp": _row([m for m in attention if isinstance(m, ASP)], cloud["asp"]),
-        "sfp": _row([m for m in attention if isinstance(m, SFP | SFPEnergy)], cloud["sfp"]),
+        "asp": _row([m for m in layers if isinstance(m, ASP)], cloud["asp"]),
+        "sfp": _row([m for m in layers if isinstance(m, SFP | SFPEnergy)], cloud["sfp"]),
     }
     backbone = _sum(parts["stem"], parts["local_tail"])
     full = _sum(parts["head"], parts["cloud_tail"])
