@@ -16,6 +16,7 @@ from shared.bearer_token import token_fault
 from shared.contracts import Device, Limits
 from shared.prior import Prior
 from shared.settings import Settings
+from shared.vision.quality import UNCERTAIN_BELOW
 
 PREFIX = "SPLITFER_CLOUD_"
 
@@ -98,6 +99,13 @@ class CloudConfig(Settings):
         None,
         description="of answers to pictures where none is asked for: natural (classes as common as "
         "in training) or balanced (all alike)",
+    )
+
+    uncertain_below: float = Field(
+        UNCERTAIN_BELOW,
+        ge=0,
+        le=1,
+        description="confidence below which an answer about a picture is marked uncertain; 0: none",
     )
 
     device: Device = Field("cpu", description="what runs the networks: cpu, or cuda (NVIDIA)")

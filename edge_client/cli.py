@@ -36,6 +36,7 @@ from shared.errors import (
 from shared.labels import LabelSet
 from shared.prior import DEFAULT_PRIOR, Prior
 from shared.settings import printable
+from shared.vision.quality import UNCERTAIN_BELOW
 from shared.whole_file import write_whole
 
 OnFrame = Callable[[Frame, Sequence[FaceAnswer]], None]
@@ -197,8 +198,8 @@ def _classify(arguments: argparse.Namespace, config: EdgeConfig) -> int:
 
 _FLAGS = (
     "server", "policy", "objective", "min_accuracy", "max_bytes_per_s", "cascade_threshold", "rate",
-    "labels", "prior", "deadline_ms", "threads", "weights", "server_ca", "client_cert",
-    "client_key", "log_level", "output_max_mb",
+    "labels", "prior", "uncertain_below", "deadline_ms", "threads", "weights", "server_ca",
+    "client_cert", "client_key", "log_level", "output_max_mb",
 )  # fmt: skip
 
 
@@ -269,6 +270,10 @@ def _common(parser: argparse.ArgumentParser) -> None:
         "--prior", choices=[one.value for one in Prior],
         help="how common the classes are taken to be: as in training, or all alike "
         f"({DEFAULT_PRIOR.value})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--uncertain-below", type=float, metavar="P",
+        help=f"confidence below which an answer is marked uncertain ({UNCERTAIN_BELOW})",
     )  # fmt: skip
     parser.add_argument("--deadline-ms", type=float, metavar="MS", help="per frame, detection too")
     parser.add_argument("--threads", type=int, help="of ONNX Runtime")

@@ -14,6 +14,7 @@ from shared.contracts import Limits
 from shared.labels import LabelSet
 from shared.prior import Prior
 from shared.settings import Settings, load_settings
+from shared.vision.quality import UNCERTAIN_BELOW
 
 PREFIX = "SPLITFER_EDGE_"
 
@@ -68,6 +69,9 @@ class EdgeConfig(Settings):
     # How common the classes are taken to be: as in training (natural), or all alike (balanced).
     # The default is natural where none is named.
     prior: Prior | None = None
+    # Answers with less confidence than this are marked uncertain; 0 marks none. Confidence falls
+    # with the quality of the face's picture.
+    uncertain_below: float = Field(default=UNCERTAIN_BELOW, ge=0, le=1)
     # Longer side of the picture that faces are searched in: time grows with its square, and a
     # face must be about 80 px wide in it.
     search_side_px: int = Field(default=480, ge=80, le=4096)

@@ -8,16 +8,21 @@ good pictures. It sees neither what covers a face nor how the head is turned.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.contracts import CROP_SIDE
+from shared.contracts import CROP_SIDE, Box
+from shared.vision.crop import Cropping
 
 # The crop's own detail: it was enlarged from about so many pixels.
 _SIDE = 56
 _STEP = CROP_SIDE // _SIDE
+# Where an answer is uncertain if no setting says otherwise: its confidence, which has fallen with
+# the score, is below. Chosen on the curve of risk over coverage, see docs/measuring.md.
+UNCERTAIN_BELOW = 0.5
 # What a flat crop, whose sharpness is nothing by nothing, counts as.
 _LEAST = 1e-6
 
@@ -67,6 +72,16 @@ def quality(crop: NDArray[np.uint8], side_px: float, scale: QualityScale = SCALE
     """
     parts = quality_parts(measures(crop), np.array(side_px), scale)
     return Quality(float(parts.min()), *(float(part) for part in parts))
+
+
+def scores(
+    crops: Iterable[NDArray[np.uint8]], boxes: Iterable[Box], cropping: Cropping
+) -> tuple[float, ...]:
+    """The scores of a frame's faces: their crops uint8 ``(224, 224)``, and the boxes that those
+    were cut out of by ``cropping``."""
+    return tuple(
+        quality(crop, cropping.square(box)[2]).score for crop, box in zip(crops, boxes, strict=True)
+    )
 
 
 def measures(crop: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -17,6 +17,7 @@ from PIL import Image
 from edge_client import Recognizer
 from shared.contracts import Path as AnswerPath
 from shared.errors import ConfigError, ImageError, SourceError
+from shared.vision.quality import UNCERTAIN_BELOW
 
 WITHOUT_OURS = {k: v for k, v in os.environ.items() if not k.startswith("SPLITFER_")}
 
@@ -44,11 +45,13 @@ def test_classify_prints_a_line_per_face(portrait: Path, weights_folder: Path) -
     assert set(record) == {
         "source", "frame", "time_s", "face", "box", "label", "confidence", "probabilities",
         "path", "reason", "latency_ms", "sent_bytes", "rate", "model",
-        "labels", "prior",
+        "labels", "prior", "quality", "uncertain",
     }  # fmt: skip
     assert sum(record["probabilities"].values()) == pytest.approx(1, abs=1e-3)
     assert record["label"] == max(record["probabilities"], key=record["probabilities"].get)
     assert (record["path"], record["reason"], record["sent_bytes"]) == ("local", None, 0)
+    assert 0.8 < record["quality"] <= 1
+    assert record["uncertain"] is (record["confidence"] < UNCERTAIN_BELOW)
     x, y, w, h = record["box"]
     assert x < 222 < x + w, "the astronaut's nose"
     assert y < 120 < y + h

@@ -35,6 +35,7 @@ from shared.labels import LABELS, LabelSet
 from shared.prior import DEFAULT_PRIOR, Prior
 from shared.weights import Weights
 from shared.weights.runtime import softmax
+from tests.conftest import CROWD_PRIORS
 from tests.unit.cloud_server.pictures.made_pictures import BAD, encoded, grey
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -294,6 +295,29 @@ async def test_a_picture_with_a_face(service: Service, astronaut: np.ndarray) ->
     times = seen.latency_ms
     assert None not in (times.detect, times.head, times.tail, times.total)
     assert times.encode is times.link is None
+
+
+@pytest.mark.parametrize("prior", list(Prior))
+async def test_a_dark_picture_is_answered_and_less_is_made_of_it(
+    crowd_weights_folder: Path, astronaut: np.ndarray, prior: Prior
+) -> None:
+    config = config_of(crowd_weights_folder, uncertain_below=0.99)
+    service = Service(config, Registry.load(config))
+    service.start()
+    found = {}
+    for name, rgb in (("good", astronaut), ("dark", astronaut // 8)):
+        seen = await service.classify(encoded(rgb, "PNG"), "", soon(), None, prior)
+        ((_, answer),), (quality,), (trust,) = seen.faces, seen.qualities, seen.trust
+        assert isinstance(answer, Answer)
+        assert trust is not None
+        share = CROWD_PRIORS[answer.labels][LABELS.index(answer.label)]
+        if prior is Prior.BALANCED:
+            share = 1 / 7
+        assert trust.confidence == pytest.approx(share + quality * (answer.confidence - share))
+        assert trust.uncertain is (trust.confidence < 0.99)
+        found[name] = quality
+    await service.close()
+    assert found["dark"] < found["good"] - 0.1
 
 
 async def test_boxes_are_in_the_turned_picture(service: Service, astronaut: np.ndarray) -> None:

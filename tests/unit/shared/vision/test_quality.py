@@ -9,7 +9,7 @@ from PIL import Image
 
 from shared.contracts import Box
 from shared.vision.crop import Cropping, crop_face, to_grey
-from shared.vision.quality import SCALE, measures, quality, quality_parts
+from shared.vision.quality import SCALE, measures, quality, quality_parts, scores
 
 CROPPING = Cropping(1.18, 0.0, -0.075, 56, "lanczos")
 FACE = Box(181, 79, 93, 93)
@@ -109,3 +109,12 @@ def test_every_part_rises_from_nothing_to_one() -> None:
 def test_another_shape_is_refused() -> None:
     with pytest.raises(ValueError, match=r"224x224, not \(48, 48\)"):
         quality(np.zeros((48, 48), np.uint8), 48)
+
+
+def test_scores_of_a_frames_faces_are_those_of_their_squares(grey: NDArray[np.uint8]) -> None:
+    small, box = reduced(grey, 0.2)
+    faces = [(crop(grey), FACE), (crop(small, box), box)]
+    sharp, smear = scores((one for one, _ in faces), (box for _, box in faces), CROPPING)
+    assert sharp == quality(crop(grey), SIDE_PX).score
+    assert smear == quality(crop(small, box), CROPPING.square(box)[2]).score < 0.9
+    assert scores([], [], CROPPING) == ()
