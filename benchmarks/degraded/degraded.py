@@ -26,6 +26,8 @@ from benchmarks.degraded import quality_bands
 from benchmarks.degraded.answers import Answers, answers_by_label_set, compared, rows, truths
 from benchmarks.degraded.degradations import DEGRADATIONS
 from benchmarks.degraded.table import table
+from shared.labels import LabelSet
+from shared.prior import Prior
 from shared.weights import Weights, default_folder
 from training.data.datasets import HOLDOUT_SHARE, Faces, data_path, load_fer2013, split_off
 from training.data.duplicates import TRAINING
@@ -87,7 +89,10 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
             },
         }
     if arguments.bands:
-        result["bands"] = quality_bands.measure(ours, measured_by, faces.pictures)
+        shares = {
+            name: weights.manifest.shares(LabelSet(name), Prior.NATURAL) for name in measured_by
+        }
+        result["bands"] = quality_bands.measure(ours, measured_by, faces.pictures, shares)
     result |= {
         "fingerprint": weights.manifest.fingerprint,
         "tail": arguments.tail or weights.manifest.default_tail,
