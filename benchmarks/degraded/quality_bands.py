@@ -7,6 +7,7 @@ bands say what a score means, not how often it comes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from benchmarks.accuracy.calibration import coverage
 from benchmarks.accuracy.paths import crops_of
 from benchmarks.degraded.answers import Answers, Truth, right
-from benchmarks.degraded.degradations import CLEAN, DEGRADATIONS
+from benchmarks.degraded.degradations import CLEAN, DEGRADATIONS, SEVERE, Degradation
 from shared.prior import drawn_to_prior
 from shared.vision.quality import measures, quality_parts
 from training.data.datasets import SIDE
@@ -29,11 +30,13 @@ THRESHOLDS = (0.0, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7)
 ALONE, WITH = "the network's confidence", "fallen with quality"
 
 
-def measured(pictures: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
+def measured(
+    pictures: NDArray[np.uint8], ways: Mapping[str, Degradation]
+) -> dict[str, NDArray[np.float64]]:
     """``shared.vision.quality.measures`` ``(N, 3)`` of pictures ``(N, 48, 48)``, by degradation."""
     return {
         name: np.stack([measures(crops_of(one[None])[0]) for one in degradation.apply(pictures)])
-        for name, degradation in DEGRADATIONS.items()
+        for name, degradation in ways.items()
     }
 
 
@@ -49,7 +52,7 @@ def parts_of(
 
 def sides_px(name: str) -> float:
     """How many pixels a side of a crop of this degradation was made of."""
-    return float(DEGRADATIONS[name].side_px or SIDE)
+    return float((DEGRADATIONS | SEVERE)[name].side_px or SIDE)
 
 
 def measure(
@@ -63,7 +66,8 @@ def measure(
     ``by_kind``: mean score and parts of each degradation. By label set and path: ``bands`` of the
     score, ``area`` under the risk-coverage curves, the curves, and ``thresholds``.
     """
-    parts = parts_of(measured(pictures))
+    ways = {name: one for name, one in (DEGRADATIONS | SEVERE).items() if name in _ways(ours)}
+    parts = parts_of(measured(pictures, ways))
     scores = {name: one.min(axis=0) for name, one in parts.items()}
     return {
         "by_kind": {
@@ -79,6 +83,10 @@ def measure(
             for name, truth in truths.items()
         },
     }
+
+
+def _ways(ours: dict[str, Answers]) -> set[str]:
+    return {way for answers in ours.values() for by_kind in answers.values() for way in by_kind}
 
 
 def row(

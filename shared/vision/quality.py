@@ -44,11 +44,11 @@ class QualityScale:
 
 
 SCALE = QualityScale(
-    size_px=(1.0, 37.0),
-    sharpness=(0.08, 0.88),
-    noise=(2.7, 7.5),
-    brightness=(7.0, 30.0),
-    contrast=(3.2, 11.0),
+    size_px=(1.22, 25.5),
+    sharpness=(0.00517, 0.866),
+    noise=(4.3, 8.69),
+    brightness=(0.2, 4.0),
+    contrast=(0.1, 1.5),
 )
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from benchmarks.degraded import degraded, quality_fit
 from benchmarks.degraded.answers import Answers, compared, row, rows, truths
-from benchmarks.degraded.degradations import CLEAN, DEGRADATIONS
+from benchmarks.degraded.degradations import CLEAN, DEGRADATIONS, SEVERE
 from benchmarks.degraded.degraded import HELD_OUT, load, parser, report, table
 from benchmarks.degraded.quality_bands import ALONE, WITH, area, bands, measure
 from shared.errors import ConfigError
@@ -21,7 +21,8 @@ FACES = Faces(
     np.random.default_rng(0).integers(0, 256, (5, 48, 48), dtype=np.uint8),
     np.array([0, 3, 3, 4, 5]), np.arange(5),
 )  # fmt: skip
-DARK = "light x 0.1"
+DARK = "light x 0.015"
+ALL = DEGRADATIONS | SEVERE
 
 
 def votes(*rows: dict[str, int]) -> Votes:
@@ -95,7 +96,7 @@ def test_where_dark_pictures_are_answered_wrongly_quality_helps() -> None:
     coarse = rng.integers(60, 256, (30, 16, 16), dtype=np.uint8)
     pictures = np.stack([np.asarray(Image.fromarray(one).resize((48, 48))) for one in coarse])
     faces = Faces(pictures, np.zeros(30, np.int64), np.arange(30))
-    ours: Answers = {"cloud": {name: sure([0] * 30, 0.8) for name in DEGRADATIONS}}
+    ours: Answers = {"cloud": {name: sure([0] * 30, 0.8) for name in ALL}}
     ours["cloud"][DARK] = sure([4] * 30, 0.85)  # sure, and wrong
     even = {"fer2013": (1 / 7,) * 7}
     found = measure({"fer2013": ours}, truths(faces, None), pictures, even)
@@ -169,7 +170,7 @@ def test_the_whole_measurement(
     assert plot.stat().st_size > 20_000
 
     result = report(arguments(*common, "--bands", "--plot", str(plot)))
-    assert set(result["bands"]["by_kind"]) == set(DEGRADATIONS)
+    assert set(result["bands"]["by_kind"]) == set(ALL)
     assert WITH in table(result)
     json.dumps(result)
     assert plot.stat().st_size > 20_000
