@@ -51,9 +51,9 @@ def test_a_dark_picture_is_called_dark_and_a_flat_one_flat(grey: NDArray[np.uint
     dim = quality(crop((grey * 0.1).astype(np.uint8)), SIDE_PX)
     assert dim.score > 0.95, "crops are standardised: a tenth of the light is enough"
     dark = quality(crop((grey * 0.015).astype(np.uint8)), SIDE_PX)
-    assert dark.score == min(dark.brightness, dark.contrast) < 0.8
+    assert dark.score <= min(dark.brightness, dark.contrast) < 0.8
     hazy = quality(crop(grey // 150 + 120), SIDE_PX)
-    assert hazy.score == hazy.contrast < 0.8
+    assert hazy.score <= hazy.contrast < 0.8
     assert hazy.brightness == 1
     nothing = quality(np.full((224, 224), 128, np.uint8), SIDE_PX)
     assert nothing.score == nothing.contrast == nothing.sharpness == 0
