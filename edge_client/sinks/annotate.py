@@ -24,7 +24,7 @@ PATH_COLOURS: dict[Path, tuple[int, int, int]] = {
 _INK = (16, 18, 22)
 _PAPER = (240, 242, 245)
 _BACKDROP = (24, 26, 31)
-# Of an uncertain answer: how much of the colours gives way to paper.
+# Of an uncertain answer: how much of its colour gives way to paper.
 _PALER = 0.6
 
 
@@ -101,9 +101,9 @@ def _draw_face(
     top: int,
     canvas: Canvas,
 ) -> None:
-    colour, ink = PATH_COLOURS[face.path], _INK
+    colour = PATH_COLOURS[face.path]
     if face.uncertain:
-        colour, ink = _paler(colour), _paler(ink)
+        colour = _paler(colour)
     x0, y0 = left + face.box.x * scale, top + face.box.y * scale
     x1, y1 = x0 + max(1.0, face.box.w * scale), y0 + max(1.0, face.box.h * scale)
     line_px = max(2, canvas.text_px // 7)
@@ -117,7 +117,7 @@ def _draw_face(
     tag_y = min(max(y0 - tag_height, 0), canvas.picture_px - tag_height)
     draw.rectangle((tag_x, tag_y, tag_x + text_width + 2 * pad, tag_y + tag_height), fill=colour)
     middle = tag_y + tag_height / 2
-    draw.text((tag_x + pad, middle), text, fill=ink, font=font, anchor="lm")
+    draw.text((tag_x + pad, middle), text, fill=_INK, font=font, anchor="lm")
 
 
 def _paler(colour: tuple[int, int, int]) -> tuple[int, int, int]:
