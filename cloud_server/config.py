@@ -16,7 +16,7 @@ from pydantic_settings import NoDecode
 from shared.bearer_token import weak_token_fault
 from shared.certificates import Certificates, read_certificates
 from shared.contracts import Device, Limits
-from shared.prior import Prior
+from shared.prior import UNCERTAIN_BELOW, Prior
 from shared.settings import Settings
 
 PREFIX = "SPLITFER_CLOUD_"
@@ -112,6 +112,13 @@ class CloudConfig(Settings):
         None,
         description="of answers to pictures where none is asked for: natural (classes as common as "
         "in training) or balanced (all alike)",
+    )
+
+    uncertain_below: float = Field(
+        UNCERTAIN_BELOW,
+        ge=0,
+        le=1,
+        description="confidence below which an answer about a picture is marked uncertain; 0: none",
     )
 
     device: Device = Field("cpu", description="what runs the networks: cpu, or cuda (NVIDIA)")

@@ -41,7 +41,16 @@ from cloud_server.weights.registry import Registry
 from cloud_server.weights.served import ServedWeights
 from shared.codec.latent import Latent
 from shared.codec.payload import Payload, PayloadCodec
-from shared.contracts import SCHEMA_VERSION, Answer, Box, LatencyMs, Limits, Path
+from shared.contracts import (
+    SCHEMA_VERSION,
+    Answer,
+    Box,
+    LatencyMs,
+    Limits,
+    Path,
+    Trust,
+    trust_in,
+)
 from shared.deadline import Deadline
 from shared.errors import (
     ConfigError,
@@ -89,12 +98,15 @@ class Inferred:
 
 @dataclass(frozen=True)
 class Classified:
-    """A picture's size after its EXIF rotation, and a box and a result per face."""
+    """A picture's size after its EXIF rotation, and per face a box, a result, the score of its
+    picture (``shared.vision.quality``), and how far to go by the answer where there is one."""
 
     width: int
     height: int
     faces: list[tuple[Box, FaceResult]]
     latency_ms: LatencyMs
+    qualities: tuple[float, ...]
+    trust: tuple[Trust | None, ...]
 
 
 class Place(NamedTuple):
@@ -344,11 +356,19 @@ class Service:
             results = [
                 one if isinstance(one, SplitFerError) else one.balanced(balance) for one in results
             ]
+        prior = Prior.NATURAL if balance is None else Prior.BALANCED
+        shares = served.weights.manifest.shares(place.labels, prior)
+        trust = tuple(
+            None
+            if isinstance(one, SplitFerError)
+            else trust_in(one, quality, shares, self.config.uncertain_below)
+            for one, quality in zip(results, read.qualities, strict=True)
+        )
         latency_ms = LatencyMs(
             detect=read.detect_ms, head=read.head_ms, tail=tail_ms, total=_since_ms(start)
         )
         faces = list(zip(read.boxes, results, strict=True))
-        return Classified(read.width, read.height, faces, latency_ms)
+        return Classified(read.width, read.height, faces, latency_ms, read.qualities, trust)
 
     async def _answer(
         self, faces: Sequence[Face | SplitFerError], place: Place, deadline: Deadline

@@ -28,7 +28,7 @@ from shared.errors import (
     WeightsError,
 )
 from shared.labels import LabelSet
-from shared.prior import DEFAULT_PRIOR, Prior
+from shared.prior import DEFAULT_PRIOR, UNCERTAIN_BELOW, Prior
 from shared.processor import check_processor
 from shared.standard_streams import open_standard_streams
 
@@ -273,7 +273,7 @@ def _health(arguments: argparse.Namespace, config: EdgeConfig) -> int:
 
 _FLAGS = (
     "server", "policy", "objective", "min_accuracy", "max_bytes_per_s", "cascade_threshold", "rate",
-    "labels", "prior", "deadline_ms", "threads", "weights", "server_ca", "client_cert",
+    "labels", "prior", "uncertain_below", "deadline_ms", "threads", "weights", "server_ca", "client_cert",
     "client_key", "log_level", "output", "output_max_mb", "device_id", "source_name",
     "heartbeat_s", "wait_source", "rtsp_transport", "search_side_px", "crops",
 )  # fmt: skip
@@ -394,6 +394,10 @@ def _common(parser: argparse.ArgumentParser) -> None:
         "--prior", choices=[one.value for one in Prior],
         help="how common the classes are taken to be: as in training, or all alike "
         f"({DEFAULT_PRIOR.value})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--uncertain-below", type=float, metavar="P",
+        help=f"confidence below which an answer is marked uncertain ({UNCERTAIN_BELOW})",
     )  # fmt: skip
     parser.add_argument("--deadline-ms", type=float, metavar="MS", help="per frame, detection too")
     parser.add_argument(

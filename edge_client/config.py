@@ -15,7 +15,7 @@ from shared.bearer_token import token_fault
 from shared.contracts import Limits
 from shared.errors import ConfigError
 from shared.labels import LabelSet
-from shared.prior import Prior
+from shared.prior import UNCERTAIN_BELOW, Prior
 from shared.settings import PathWhere, Settings, load_settings
 
 __all__ = ["PREFIX", "EdgeConfig", "Objective", "Policy", "load_config"]
@@ -70,6 +70,9 @@ class EdgeConfig(Settings):
     # How common the classes are taken to be: as in training (natural), or all alike (balanced).
     # The default is natural where none is named.
     prior: Prior | None = None
+    # Answers with less confidence than this are marked uncertain; 0 marks none. Confidence falls
+    # with the quality of the face's picture.
+    uncertain_below: float = Field(default=UNCERTAIN_BELOW, ge=0, le=1)
     # Longer side of the picture that faces are searched in: time grows with its square, and a
     # face must be about 80 px wide in it.
     search_side_px: int = Field(default=480, ge=80, le=4096)

@@ -15,6 +15,7 @@ from shared.contracts import Answer, Box
 from shared.prior import Prior
 from shared.vision.crop import crop_face, ready_crop, to_grey
 from shared.vision.detection import FaceDetector
+from shared.vision.quality import scores
 from shared.weights import Weights, default_folder
 from shared.weights.manifest import LOCAL_TAIL
 
@@ -22,13 +23,15 @@ from shared.weights.manifest import LOCAL_TAIL
 @dataclass(frozen=True)
 class FoundFaces:
     """The faces of one frame: boxes, features ``(N, 116, 28, 28)``, ``z`` ``(N, 8, 28, 28)``, good
-    for every rate, and what it took. Without faces the arrays are None and the head did not run."""
+    for every rate, and what it took. Without faces the arrays are None and the head did not run.
+    ``qualities`` are the scores of the faces' pictures."""
 
     boxes: tuple[Box, ...]
     features: NDArray[np.float32] | None
     z: NDArray[np.float32] | None
     detect_ms: float | None
     head_ms: float | None
+    qualities: tuple[float, ...] = ()
 
 
 class Device:
@@ -36,7 +39,8 @@ class Device:
 
     ``manifest`` is that of its weights, ``rate`` the name of the configured rate, ``label_set``
     whose labels it answers, ``codecs`` what payloads may be written by. Its answers are natural;
-    where others are wanted, ``balance`` says how common each class was in training.
+    where others are wanted, ``balance`` says how common each class was in training. ``shares`` say
+    how common the wanted answers take each class to be.
 
     Raises:
         WeightsError: the weights are missing, altered, or give wrong numbers here.
@@ -51,8 +55,10 @@ class Device:
         self.model = f"{self.fingerprint}/{LOCAL_TAIL}"
         self.rate = weights.manifest.rates[weights.rate_index(config.rate)].name
         self.label_set = weights.label_set(config.labels)
-        balanced = weights.prior(config.prior, self.label_set) is Prior.BALANCED
+        prior = weights.prior(config.prior, self.label_set)
+        balanced = prior is Prior.BALANCED
         self.balance = self.manifest.priors[self.label_set] if balanced else None
+        self.shares = self.manifest.shares(self.label_set, prior)
         self.codecs = weights.payload_codec.names
         self._weights = weights
         self._cropping = weights.manifest.crop
@@ -60,7 +66,7 @@ class Device:
             config.search_side_px, config.smallest_face_px, config.faces_per_frame,
             config.search_enlarged,
         )  # fmt: skip
-        self._crops = config.crops
+        self._ready_crops = config.crops
         self._head = weights.head(config.threads)
         self._tail = weights.tail(LOCAL_TAIL, config.threads)
         self.head_ms_per_face, self.tail_ms_per_face = RecentTimes(), RecentTimes()
@@ -72,7 +78,9 @@ class Device:
         start = time.monotonic()
         grey = to_grey(rgb)
         height, width = grey.shape
-        boxes = (Box(0, 0, width, height),) if self._crops else tuple(self._detector.detect(grey))
+        boxes = (
+            (Box(0, 0, width, height),) if self._ready_crops else tuple(self._detector.detect(grey))
+        )
         detect_ms = since_ms(start)
         if not boxes:
             return FoundFaces((), None, None, detect_ms, None)
@@ -85,16 +93,16 @@ class Device:
     ) -> FoundFaces:
         """Features and ``z`` of boxes in a grey frame uint8 ``(H, W)``."""
         start = time.monotonic()
-        crops = np.stack([self._crop(grey, box) for box in boxes])
+        crops = self._crops(grey, boxes)
+        qualities = scores(crops, boxes, self._cropping)
         features, z = self._head.run(crops)
         head_ms = since_ms(start)
         self.head_ms_per_face.add(head_ms / len(boxes))
-        return FoundFaces(boxes, features, z, detect_ms, head_ms)
+        return FoundFaces(boxes, features, z, detect_ms, head_ms, qualities)
 
-    def _crop(self, grey: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
-        if self._crops:
-            return ready_crop(grey, self._cropping)
-        return crop_face(grey, box, self._cropping)
+    def qualities(self, grey: NDArray[np.uint8], boxes: tuple[Box, ...]) -> tuple[float, ...]:
+        """Scores of the faces in these boxes of a grey frame uint8 ``(H, W)``."""
+        return scores(self._crops(grey, boxes), boxes, self._cropping)
 
     def payloads(self, z: NDArray[np.float32], rate: str) -> list[bytes]:
         """``z`` ``(N, 8, 28, 28)`` quantised and encoded at the rate of this name, one payload a
@@ -111,6 +119,14 @@ class Device:
         self.tail_ms_per_face.add(tail_ms / len(features))
         answers = [Answer(tuple(row), self.model, self.label_set) for row in rows.tolist()]
         return answers, tail_ms
+
+    def _crops(self, grey: NDArray[np.uint8], boxes: tuple[Box, ...]) -> NDArray[np.uint8]:
+        return np.stack([self._crop(grey, box) for box in boxes])
+
+    def _crop(self, grey: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
+        if self._ready_crops:
+            return ready_crop(grey, self._cropping)
+        return crop_face(grey, box, self._cropping)
 
     def _warm_up(self, crops: NDArray[np.uint8]) -> None:
         """What the device takes, without the first runs: they are slow."""

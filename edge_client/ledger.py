@@ -41,7 +41,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.frames = self.frames_without_face = self.faces = self.answered = self.failed = 0
-        self.lost_frames = 0
+        self.lost_frames = self.uncertain = 0
         self._by_path: Counter[Path] = Counter()
         self._by_reason: Counter[Reason] = Counter()
         self._by_rate: Counter[str] = Counter()
@@ -57,6 +57,7 @@ class Ledger:
         self.answered += len(answers)
         for face in answers:
             self._by_path[face.path] += 1
+            self.uncertain += face.uncertain
             if face.reason is not None:
                 self._by_reason[face.reason] += 1
             if face.rate is not None:
@@ -95,6 +96,7 @@ class Ledger:
             "faces": self.faces,
             "answered": self.answered,
             "failed": self.failed,
+            "uncertain": self.uncertain,
             "by_path": {path.value: self._by_path[path] for path in Path},
             "by_reason": {r.value: n for r, n in sorted(self._by_reason.items())},
             "by_rate": dict(sorted(self._by_rate.items())),

@@ -83,8 +83,9 @@ class Recognizer:
         self._chooser = make_chooser(config, device.manifest, device.rate, device.label_set)
         cascade = config.cascade_threshold if config.wanted is Policy.CASCADE else None
         self._offload = Offload(
-            device, self._link, self._chooser, config.deadline_ms, config.jpeg_quality, cascade
-        )
+            device, self._link, self._chooser, config.deadline_ms, config.jpeg_quality, cascade,
+            config.uncertain_below,
+        )  # fmt: skip
         # dlib's detector and the deadline's measurements belong to one frame at a time.
         self._one_frame = threading.Lock()
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from shared.labels import LABELS, LabelSet
-from shared.prior import Prior, balanced
+from shared.prior import Prior, balanced, drawn_to_prior
 
 # Of the messages between edge and server: each refuses to work with another one.
 SCHEMA_VERSION = 2
@@ -101,6 +101,26 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Trust:
+    """How far to go by an answer: the probability of its label as far as the face's picture can
+    show it, and whether that is too little."""
+
+    confidence: float
+    uncertain: bool
+
+
+def trust_in(
+    answer: Answer, quality: float, shares: tuple[float, ...], uncertain_below: float
+) -> Trust:
+    """Of an answer about a picture of this ``quality`` (``shared.vision.quality``, 0 to 1);
+    ``shares`` say how common the answer takes each label to be. With less confidence than
+    ``uncertain_below`` it is uncertain."""
+    row = drawn_to_prior(np.array(answer.probabilities), np.array(shares), quality)
+    confidence = float(row[LABELS.index(answer.label)])
+    return Trust(confidence, confidence < uncertain_below)
+
+
+@dataclass(frozen=True)
 class LatencyMs:
     """Milliseconds per stage; None where a stage did not run.
 
@@ -121,7 +141,8 @@ class FaceAnswer:
     """The one answer of one face.
 
     ``rate`` and ``sent_bytes`` are of what was sent, whoever answered: the rate of the latent, None
-    where none was sent.
+    where none was sent. ``quality`` is the score of the face's picture (``shared.vision.quality``,
+    0 to 1) and ``trust`` what it leaves of the answer; None where that was not looked at.
     """
 
     box: Box
@@ -131,6 +152,8 @@ class FaceAnswer:
     latency_ms: LatencyMs = field(default_factory=LatencyMs)
     sent_bytes: int = 0
     rate: str | None = None
+    quality: float | None = None
+    trust: Trust | None = None
 
     @property
     def label(self) -> str:
@@ -139,8 +162,13 @@ class FaceAnswer:
 
     @property
     def confidence(self) -> float:
-        """The probability of ``label``."""
-        return self.answer.confidence
+        """The probability of ``label``, as far as the face's picture can show it."""
+        return self.trust.confidence if self.trust else self.answer.confidence
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether that is too little to go by."""
+        return self.trust is not None and self.trust.uncertain
 
     @property
     def probabilities(self) -> dict[str, float]:

@@ -1,6 +1,7 @@
-"""Answers for faces whose labels are spread otherwise than those that were learnt from.
+"""How common each label is before a face is looked at, and what that makes of an answer.
 
 A network learns how common each class is in what it is shown. ``balanced`` takes that out again.
+Where the picture shows little, ``drawn_to_prior`` leaves little but that.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ class Prior(StrEnum):
 
 # Where none is asked for, and the weights say how common the classes were.
 DEFAULT_PRIOR = Prior.NATURAL
+# Where an answer is uncertain if no setting says otherwise: its confidence, which has fallen with
+# the quality of the face's picture, is below. Chosen on the curve of risk over coverage, see
+# docs/measuring.md.
+UNCERTAIN_BELOW = 0.5
 
 
 def balanced(
@@ -54,3 +59,21 @@ def balanced(
     # In double precision: a small prior may lift what float32 has no digits for.
     weighed = probabilities.astype(np.float64) * (prior.min() / prior.astype(np.float64))
     return np.asarray(weighed / weighed.sum(axis=-1, keepdims=True), np.float32)
+
+
+def drawn_to_prior(
+    probabilities: NDArray[np.floating[Any]],
+    prior: NDArray[np.floating[Any]],
+    quality: NDArray[np.floating[Any]] | float,
+) -> NDArray[np.float64]:
+    """What to believe where the picture may have shown nothing: ``prior + quality * (p - prior)``.
+
+    The mean of the answer and of what is known without a picture, by ``quality``, the share that
+    is left of the accuracy on good pictures (``shared.vision.quality``). ``probabilities``
+    ``(..., 7)``, calibrated on good pictures; ``prior`` ``(7,)``, how common the answer takes each
+    label to be (its scale does not matter); ``quality`` ``(...)`` or one number, 0 to 1. Gives
+    float64 ``(..., 7)``, whose rows sum to one where those of ``probabilities`` do.
+    """
+    even = prior.astype(np.float64) / prior.sum()
+    weight = np.asarray(quality, np.float64)[..., None]
+    return np.asarray(even + weight * (probabilities.astype(np.float64) - even))

@@ -3,7 +3,7 @@ and how sure they are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from benchmarks.accuracy.calibration import equal_width, expected_error
 from benchmarks.accuracy.paths import TOGETHER, Column, Paths, measure
 from benchmarks.accuracy.picture_codec import picture_codec
 from benchmarks.common.bootstrap import difference
-from benchmarks.degraded.degradations import CLEAN, DEGRADATIONS
+from benchmarks.degraded.degradations import CLEAN, DEGRADATIONS, Degradation
 from shared.contracts import Path as AnswerPath
 from shared.labels import LABELS, LabelSet
 from shared.weights import Weights
@@ -57,9 +57,10 @@ def answers_by_label_set(
     threads: int,
     pictures: NDArray[np.uint8],
     label_sets: Iterable[str],
+    ways: Mapping[str, Degradation] = DEGRADATIONS,
 ) -> dict[str, Answers]:
     """What ``local``, ``cloud`` at a rate and the mean of both say of pictures ``(N, 48, 48)`` in
-    every way of ``DEGRADATIONS``, in each label set; an empty ``tail`` or ``rate`` means the
+    every one of ``ways``, in each label set; an empty ``tail`` or ``rate`` means the
     default one. Where the weights do not answer in a label set, it is what they do answer.
 
     Raises:
@@ -72,7 +73,7 @@ def answers_by_label_set(
     }
     local, cloud = Column(AnswerPath.LOCAL, index), Column(AnswerPath.CLOUD, index)
     found: dict[str, Answers] = {name: {"cloud": {}, "local": {}, TOGETHER: {}} for name in by_set}
-    for way, degradation in DEGRADATIONS.items():
+    for way, degradation in ways.items():
         degraded = degradation.apply(pictures)
         scores = measure(paths, [local, cloud], degraded, picture_codec("jpeg:75"))
         for name, asked in by_set.items():

@@ -73,6 +73,11 @@ def darkened(pictures: Pictures, factor: float) -> Pictures:
     return _whole(pictures * factor)
 
 
+def flattened(pictures: Pictures, factor: float) -> Pictures:
+    """With so much of the contrast about the middle grey: haze."""
+    return _whole(128 + (pictures.astype(np.float64) - 128) * factor)
+
+
 def covered(pictures: Pictures, rows: tuple[int, int]) -> Pictures:
     """With one grey in place of these rows (the first, and the one after the last)."""
     made = pictures.copy()
@@ -121,4 +126,19 @@ DEGRADATIONS = {
     "eyes covered": Degradation(partial(covered, rows=EYES_ROWS)),
     "JPEG 10": Degradation(partial(jpeg, quality=10)),
     "noise of 15": Degradation(partial(noisy, deviation=15.0)),
+}
+# So bad that little or nothing can be told: where the scores of pictures end. Beside those above
+# for `quality_fit` and `--bands`.
+SEVERE = {
+    "blur 3 px": Degradation(partial(blurred, sigma_px=3.0)),
+    "blur 5 px": Degradation(partial(blurred, sigma_px=5.0)),
+    "face of 14 px": Degradation(partial(small, side_px=14), 14),
+    "face of 10 px": Degradation(partial(small, side_px=10), 10),
+    "face of 7 px": Degradation(partial(small, side_px=7), 7),
+    "light x 0.04": Degradation(partial(darkened, factor=0.04)),
+    "light x 0.015": Degradation(partial(darkened, factor=0.015)),
+    "contrast x 0.05": Degradation(partial(flattened, factor=0.05)),
+    "contrast x 0.02": Degradation(partial(flattened, factor=0.02)),
+    "noise of 40": Degradation(partial(noisy, deviation=40.0)),
+    "noise of 80": Degradation(partial(noisy, deviation=80.0)),
 }

@@ -24,8 +24,10 @@ from benchmarks.common.machine import describe_machine
 from benchmarks.degraded import plot as degraded_plot
 from benchmarks.degraded import quality_bands
 from benchmarks.degraded.answers import Answers, answers_by_label_set, compared, rows, truths
-from benchmarks.degraded.degradations import DEGRADATIONS
+from benchmarks.degraded.degradations import DEGRADATIONS, SEVERE
 from benchmarks.degraded.table import table
+from shared.labels import LabelSet
+from shared.prior import Prior
 from shared.weights import Weights, default_folder
 from training.data.datasets import HOLDOUT_SHARE, Faces, data_path, load_fer2013, split_off
 from training.data.duplicates import TRAINING
@@ -66,9 +68,11 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     weights = Weights(arguments.weights or default_folder())
     measured_by = truths(faces, votes)
 
+    ways = DEGRADATIONS | SEVERE if arguments.bands else DEGRADATIONS
+
     def answered(which: Weights, tail: str, rate: str) -> dict[str, Answers]:
         return answers_by_label_set(
-            which, tail, rate, arguments.threads, faces.pictures, measured_by
+            which, tail, rate, arguments.threads, faces.pictures, measured_by, ways
         )
 
     ours = answered(weights, arguments.tail, arguments.rate)
@@ -87,7 +91,10 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
             },
         }
     if arguments.bands:
-        result["bands"] = quality_bands.measure(ours, measured_by, faces.pictures)
+        shares = {
+            name: weights.manifest.shares(LabelSet(name), Prior.NATURAL) for name in measured_by
+        }
+        result["bands"] = quality_bands.measure(ours, measured_by, faces.pictures, shares)
     result |= {
         "fingerprint": weights.manifest.fingerprint,
         "tail": arguments.tail or weights.manifest.default_tail,

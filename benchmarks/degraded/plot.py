@@ -46,8 +46,8 @@ def draw(result: Row, target: Path) -> None:
 
 
 def draw_bands(result: Row, target: Path) -> None:
-    """Of each label set: accuracy and confidence by band of quality, and beside it accuracy over
-    the surest answers, by confidence alone and by confidence x quality."""
+    """Of each label set: accuracy and confidence, fallen with quality, by band of quality, and
+    beside it accuracy over the surest answers, by either confidence."""
     label_sets = result["bands"]["label_sets"]
     figure, panels = _panels(len(label_sets), 2, 5.2, 4.2)
     for row, (label_set, paths) in enumerate(label_sets.items()):
@@ -60,7 +60,7 @@ def draw_bands(result: Row, target: Path) -> None:
                 label=f"{path}: right",
             )  # fmt: skip
             left.plot(
-                middle, [100 * band["confidence_mean"] for band in bands], "o--", color=colour,
+                middle, [100 * band["fallen_mean"] for band in bands], "o--", color=colour,
                 markerfacecolor="white", label=f"{path}: how sure",
             )  # fmt: skip
             for (name, curve), line in zip(found["coverage"].items(), ("--", "-"), strict=True):

@@ -21,7 +21,7 @@ from benchmarks.accuracy.accuracy import positive
 from benchmarks.common.command import finish
 from benchmarks.common.machine import describe_machine, machine_line
 from benchmarks.degraded.answers import Answers, Truth, answers_by_label_set, right, truths
-from benchmarks.degraded.degradations import CLEAN, DEGRADATIONS
+from benchmarks.degraded.degradations import CLEAN, DEGRADATIONS, SEVERE
 from benchmarks.degraded.degraded import HELD_OUT, load
 from benchmarks.degraded.quality_bands import area, measured, sides_px
 from shared.vision.quality import SCALE, QualityScale, quality_parts
@@ -29,12 +29,14 @@ from shared.weights import Weights, default_folder
 
 # Of each part the ends to try: the least and the greatest low end, the same of the high end.
 RANGES = {
-    "size_px": (1.0, 14.0, 20.0, 48.0),
-    "sharpness": (0.005, 0.25, 0.6, 2.0),
-    "noise": (2.7, 3.1, 4.0, 60.0),
-    "brightness": (0.5, 10.0, 15.0, 80.0),
-    "contrast": (0.2, 4.0, 5.0, 30.0),
+    "size_px": (1.0, 14.0, 15.0, 48.0),
+    "sharpness": (0.005, 0.25, 0.3, 2.0),
+    "noise": (2.7, 5.0, 5.0, 60.0),
+    "brightness": (0.2, 10.0, 4.0, 80.0),
+    "contrast": (0.1, 4.0, 1.5, 30.0),
 }
+# Bad pictures, and those of which little can be told, so that the low ends are seen too.
+WAYS = DEGRADATIONS | SEVERE
 # The score cannot see these, so that it is not asked to tell what they cost.
 UNSEEN = ("roll of 30 deg", "mouth covered", "eyes covered")
 # Of the area under the risk-coverage curve, beside the squared error.
@@ -117,7 +119,7 @@ def chosen(
     rounds: int,
 ) -> dict[str, Any]:
     """The scale that was found, and the loss of it and of ``SCALE``."""
-    found = measured(pictures)
+    found = measured(pictures, WAYS)
     samples = [
         sample(ours[name][path], found, truth)
         for name, truth in measured_by.items() for path in ("local", "cloud")
@@ -136,10 +138,10 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     faces, votes = load(arguments)
     weights, measured_by = Weights(arguments.weights or default_folder()), truths(faces, votes)
     ours = answers_by_label_set(
-        weights, arguments.tail, "", arguments.threads, faces.pictures, measured_by
+        weights, arguments.tail, "", arguments.threads, faces.pictures, measured_by, WAYS
     )
     return {
-        "usage": arguments.usage, "n": len(faces), "degradations": list(DEGRADATIONS),
+        "usage": arguments.usage, "n": len(faces), "degradations": list(WAYS),
         **chosen(ours, measured_by, faces.pictures, arguments.rounds),
         "fingerprint": weights.manifest.fingerprint, "machine": describe_machine(),
     }  # fmt: skip

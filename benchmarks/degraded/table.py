@@ -69,11 +69,11 @@ def _bands(bands: Row) -> str:
 
 
 def _path_bands(row: Row) -> list[str]:
-    lines = [f"{'quality':<16}{'pictures':>10}{'accuracy':>10}{'sure of it':>12}"]
+    lines = [f"{'quality':<16}{'pictures':>10}{'accuracy':>10}{'sure of it':>12}{'fallen to':>12}"]
     for band in row["bands"]:
         lines.append(
             f"{band['from']:.2f} - {band['to']:.2f}{'':<5}{band['n']:>10}{band['accuracy']:>10.1%}"
-            f"{band['confidence_mean']:>12.1%}"
+            f"{band['confidence_mean']:>12.1%}{band['fallen_mean']:>12.1%}"
         )
     lines.append(f"{'the surest':<24}{'area':>8}" + "".join(f"{c:>8.0%}" for c in COVERAGES))
     for name, curve in row["coverage"].items():

@@ -133,9 +133,14 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
                 request.picture, request.tail, deadline, labels, prior
             )
             reply = pb.ClassifyResponse(width=seen.width, height=seen.height)
-            for box, result in seen.faces:
+            for (box, result), quality, trust in zip(
+                seen.faces, seen.qualities, seen.trust, strict=True
+            ):
                 face = reply.faces.add(box=pb.Box(x=box.x, y=box.y, w=box.w, h=box.h))
                 fill_result(face.result, result)
+                face.quality = quality
+                if trust is not None:
+                    face.confidence, face.uncertain = trust.confidence, trust.uncertain
             fill_time(reply.time, seen.latency_ms)
             reply.checksum = classify_checksum(request.picture, reply)
             return reply

@@ -22,18 +22,21 @@ from shared.deadline import Deadline
 from shared.errors import DeadlineExceeded, InferenceFailed, NotReady, Overloaded, SplitFerError
 from shared.vision.crop import crop_face, to_grey
 from shared.vision.detection import FaceDetector
+from shared.vision.quality import scores
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ReadPicture:
-    """A picture's size, its faces, largest first, and their latents at the default rate."""
+    """A picture's size, its faces, largest first, their latents at the default rate, and the scores
+    of their own pictures (``shared.vision.quality``)."""
 
     width: int
     height: int
     boxes: list[Box]
     latents: list[Latent]
+    qualities: tuple[float, ...]
     detect_ms: float
     head_ms: float | None
 
@@ -115,18 +118,22 @@ class PictureReader:
         boxes = self._detector().detect(grey)
         detected = time.perf_counter()
         latents: list[Latent] = []
+        qualities: tuple[float, ...] = ()
         head_ms = None
         if boxes:
             _in_time(deadline)
             weights = served.weights
-            crops = np.stack([crop_face(grey, box, weights.manifest.crop) for box in boxes])
+            cropping = weights.manifest.crop
+            crops = np.stack([crop_face(grey, box, cropping) for box in boxes])
+            qualities = scores(crops, boxes, cropping)
             cropped = time.perf_counter()
             z = served.head.run(crops)[1]
             rate = weights.rate_index("")
             latents = [Latent(symbols, rate) for symbols in weights.quantiser.symbols(z, rate)]
             head_ms = (time.perf_counter() - cropped) * 1000
         height, width = grey.shape
-        return ReadPicture(width, height, boxes, latents, (detected - start) * 1000, head_ms)
+        detect_ms = (detected - start) * 1000
+        return ReadPicture(width, height, boxes, latents, qualities, detect_ms, head_ms)
 
     def _decoded(self, data: bytes) -> NDArray[np.uint8]:
         decoder = self._idle_decoders.pop()

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from cloud_server.service import Classified, FaceResult, ServedModel
-from shared.contracts import REPLY_VERSION, Box
+from shared.contracts import REPLY_VERSION, Box, Trust
 from shared.errors import SplitFerError
 from shared.labels import LABELS, LabelSet
 from shared.prior import Prior
@@ -32,11 +32,17 @@ class FaceAnswer(BaseModel):
 
     box: list[int] = Field(description="[x, y, w, h] in pixels", examples=[[170, 80, 108, 108]])
     label: str = Field(examples=["happy"])
-    confidence: float = Field(description="probability of the label")
+    confidence: float = Field(
+        description="probability of the label, as far as the face's picture can show it"
+    )
     probabilities: dict[str, float]
     model: str = Field(description="<fingerprint>/<tail>")
     labels: LabelSet = Field(description="whose labels these are")
     prior: Prior = Field(description="how common the classes are taken to be")
+    quality: float = Field(
+        ge=0, le=1, description="of the face's picture: 1 is a good one, 0 shows nothing"
+    )
+    uncertain: bool = Field(description="whether the confidence is too low to go by")
 
 
 class FaceError(BaseModel):
@@ -110,7 +116,12 @@ def faces_body(seen: Classified) -> FacesBody:
         schema_version=REPLY_VERSION,
         width=seen.width,
         height=seen.height,
-        faces=[_face(box, result) for box, result in seen.faces],
+        faces=[
+            _face(box, result, quality, trust)
+            for (box, result), quality, trust in zip(
+                seen.faces, seen.qualities, seen.trust, strict=True
+            )
+        ],
         latency_ms=LatencyBody(**_rounded(vars(seen.latency_ms))),
     )
 
@@ -125,19 +136,22 @@ def error_detail(error: SplitFerError) -> ErrorDetail:
     return ErrorDetail(code=error.code, message=str(error), retryable=error.retryable)
 
 
-def _face(box: Box, result: FaceResult) -> FaceAnswer | FaceError:
+def _face(
+    box: Box, result: FaceResult, quality: float, trust: Trust | None
+) -> FaceAnswer | FaceError:
     if isinstance(result, SplitFerError):
         return FaceError(box=box.as_list(), error=error_detail(result))
-    probabilities = dict(zip(LABELS, result.probabilities, strict=True))
-    label = max(probabilities, key=probabilities.__getitem__)
+    assert trust is not None
     return FaceAnswer(
         box=box.as_list(),
-        label=label,
-        confidence=probabilities[label],
-        probabilities=probabilities,
+        label=result.label,
+        confidence=trust.confidence,
+        probabilities=dict(zip(LABELS, result.probabilities, strict=True)),
         model=result.model,
         labels=result.labels,
         prior=result.prior,
+        quality=round(quality, 3),
+        uncertain=trust.uncertain,
     )
 
 

@@ -20,6 +20,7 @@ MOST_MS = 60_000.0
 class ServerFaces:
     """Per face an answer or why there is none; or one ``reason`` why there is no reply at all.
 
+    ``qualities`` are the scores of the faces' pictures where the server cut them out and says so.
     ``times`` holds what the server and the link took, ``ended_s`` the monotonic instant at which
     the reply was there.
     """
@@ -30,6 +31,7 @@ class ServerFaces:
     reason: Reason | None = None
     times: LatencyMs = field(default_factory=LatencyMs)
     ended_s: float = 0.0
+    qualities: tuple[float | None, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -61,9 +63,12 @@ def read_classify(call: Call[pb.ClassifyResponse], labels: LabelSet) -> ServerFa
     boxes = tuple(Box(f.box.x, f.box.y, f.box.w, f.box.h) for f in reply.faces)
     if any(min(box.w, box.h) < 1 for box in boxes):
         return ServerFaces(Path.IMAGE, reason=Reason.SERVER_ERROR)
+    qualities = tuple(f.quality if f.HasField("quality") else None for f in reply.faces)
+    if not all(one is None or 0 <= one <= 1 for one in qualities):
+        return ServerFaces(Path.IMAGE, reason=Reason.SERVER_ERROR)
     results = tuple(_read_result(face.result, labels) for face in reply.faces)
     times = _times(call, reply.time)
-    return ServerFaces(Path.IMAGE, boxes, results, None, times, _ended_s(call))
+    return ServerFaces(Path.IMAGE, boxes, results, None, times, _ended_s(call), qualities)
 
 
 def _read_result(result: pb.FaceResult, labels: LabelSet) -> Answer | Reason:

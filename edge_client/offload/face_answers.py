@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from edge_client.device import FoundFaces, since_ms
 from edge_client.link.replies import ServerFaces
-from shared.contracts import Answer, FaceAnswer, Path, Reason
+from shared.contracts import Answer, FaceAnswer, Path, Reason, trust_in
 
 
 def merge(reply: ServerFaces | None, local: list[FaceAnswer], decoded_s: float) -> list[FaceAnswer]:
@@ -15,11 +16,14 @@ def merge(reply: ServerFaces | None, local: list[FaceAnswer], decoded_s: float) 
         return local
     total_ms = (reply.ended_s - decoded_s) * 1000
     return [
-        FaceAnswer(box, one, reply.path, None, replace(reply.times, total=total_ms))
+        FaceAnswer(
+            box, one, reply.path, None, replace(reply.times, total=total_ms),
+            quality=reply.qualities[index] if reply.qualities else None,
+        )
         if isinstance(one, Answer)
         else replace(local[index], reason=one)
         for index, (box, one) in enumerate(zip(reply.boxes, reply.results, strict=True))
-    ]
+    ]  # fmt: skip
 
 
 def together(faces: list[FaceAnswer], local: list[FaceAnswer]) -> list[FaceAnswer]:
@@ -56,6 +60,24 @@ def balanced(faces: list[FaceAnswer], shares: tuple[float, ...] | None) -> list[
     if shares is None:
         return faces
     return [replace(face, answer=face.answer.balanced(shares)) for face in faces]
+
+
+def with_qualities(faces: list[FaceAnswer], qualities: Iterable[float]) -> list[FaceAnswer]:
+    """Answers of faces whose pictures have these scores."""
+    return [replace(face, quality=quality) for face, quality in zip(faces, qualities, strict=True)]
+
+
+def trusted(
+    faces: list[FaceAnswer], shares: tuple[float, ...], uncertain_below: float
+) -> list[FaceAnswer]:
+    """Answers with how far to go by them; ``shares`` say how common they take each class to be, and
+    every one has its picture's score."""
+    found = []
+    for face in faces:
+        assert face.quality is not None
+        trust = trust_in(face.answer, face.quality, shares, uncertain_below)
+        found.append(replace(face, trust=trust))
+    return found
 
 
 def with_payloads(

@@ -30,7 +30,9 @@ from edge_client.offload.face_answers import (
     balanced,
     merge,
     together,
+    trusted,
     with_payloads,
+    with_qualities,
     with_sent,
 )
 from edge_client.policy.decision import Decision
@@ -38,6 +40,7 @@ from edge_client.policy.prediction import ANSWERED_WAIT_SHARE, Candidate, local_
 from edge_client.policy.router import Chooser
 from shared.contracts import Answer, FaceAnswer, LatencyMs, Path, Reason
 from shared.deadline import Deadline
+from shared.prior import UNCERTAIN_BELOW
 from shared.vision.crop import to_grey
 from shared.vision.picture import encode_jpeg
 
@@ -55,7 +58,8 @@ class Offload:
     a time.
 
     ``link`` is None where no server is named; then every answer is `local`. With a
-    ``cascade_threshold`` the device answers first.
+    ``cascade_threshold`` the device answers first. Answers with less confidence than
+    ``uncertain_below`` are uncertain.
     """
 
     def __init__(
@@ -66,10 +70,11 @@ class Offload:
         deadline_ms: float,
         jpeg_quality: int,
         cascade_threshold: float | None = None,
+        uncertain_below: float = UNCERTAIN_BELOW,
     ) -> None:
         self._device, self._link, self._chooser = device, link, chooser
         self._deadline_ms, self._jpeg_quality = deadline_ms, jpeg_quality
-        self._cascade_threshold = cascade_threshold
+        self._cascade_threshold, self._uncertain_below = cascade_threshold, uncertain_below
         self._labels = device.label_set
         # The first frames are not the ones to learn this from: the device measured it as it began.
         chooser.estimates.found(None, device.head_ms_per_face.typical_ms, 1)
@@ -83,7 +88,8 @@ class Offload:
         """
         # All that was decided, compared and put together was so with natural probabilities, which
         # are calibrated.
-        return balanced(self._natural(rgb, decoded_s), self._device.balance)
+        faces = balanced(self._natural(rgb, decoded_s), self._device.balance)
+        return trusted(faces, self._device.shares, self._uncertain_below)
 
     def _natural(self, rgb: NDArray[np.uint8], decoded_s: float) -> list[FaceAnswer]:
         found = FoundFaces((), None, None, None, None)
@@ -152,6 +158,7 @@ class Offload:
         answers = merge(reply, local, decoded_s)
         if chosen.together:
             answers = together(answers, local)
+        answers = with_qualities(answers, found.qualities)
         answers = with_payloads(answers, sizes, chosen.rate, found, encode_ms)
         waited = not local or (chosen.together and in_time and _ended_after(call, local_ready_s))
         if waited:
@@ -170,7 +177,12 @@ class Offload:
             since_ms(decoded_s), len(unsure), pixels, link.refusal, answered=True
         )
         assert found.z is not None
-        asked = replace(found, boxes=tuple(found.boxes[i] for i in unsure), z=found.z[list(unsure)])
+        asked = replace(
+            found,
+            boxes=tuple(found.boxes[i] for i in unsure),
+            z=found.z[list(unsure)],
+            qualities=tuple(found.qualities[i] for i in unsure),
+        )
         answers = self._improved(link, asked, [local[i] for i in unsure], decision, decoded_s)
         by_place = dict(zip(unsure, answers, strict=True))
         return [by_place.get(i, face) for i, face in enumerate(local)]
@@ -202,6 +214,7 @@ class Offload:
         merged = merge(reply, answers, decoded_s)
         if decision.chosen.together:
             merged = together(merged, answers)
+        merged = with_qualities(merged, asked.qualities)
         return with_payloads(merged, sizes, rate, asked, encode_ms)
 
     def _by_image(self, link: Link, rgb: NDArray[np.uint8], decoded_s: float) -> list[FaceAnswer]:
@@ -228,7 +241,10 @@ class Offload:
         if not reply.complete:  # the server's faces are the faces: answer its boxes here
             found = self._device.look(to_grey(rgb), reply.boxes)
             local = self._by_device(found, decoded_s, None)
-        answers = with_sent(merge(reply, local, decoded_s), size, encode_ms)
+        merged = merge(reply, local, decoded_s)
+        if any(face.quality is None for face in merged):  # a server that does not say it yet
+            merged = with_qualities(merged, self._device.qualities(to_grey(rgb), reply.boxes))
+        answers = with_sent(merged, size, encode_ms)
         if in_time and not local:
             self._collected(call)
         return answers
@@ -302,10 +318,11 @@ class Offload:
         answers, tail_ms = self._device.local_answers(found.features)
         self._chooser.estimates.answered(tail_ms, len(answers))
         times = LatencyMs(found.detect_ms, found.head_ms, tail=tail_ms, total=since_ms(decoded_s))
-        return [
+        faces = [
             FaceAnswer(box, answer, Path.LOCAL, reason, times)
             for box, answer in zip(found.boxes, answers, strict=True)
         ]
+        return with_qualities(faces, found.qualities)
 
     def _deadline(self, decoded_s: float) -> Deadline:
         return Deadline(decoded_s + self._deadline_ms / 1000)

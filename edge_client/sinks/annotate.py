@@ -24,6 +24,8 @@ PATH_COLOURS: dict[Path, tuple[int, int, int]] = {
 _INK = (16, 18, 22)
 _PAPER = (240, 242, 245)
 _BACKDROP = (24, 26, 31)
+# Of an uncertain answer: how much of its colour gives way to paper.
+_PALER = 0.6
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,8 @@ def annotate(frame: Frame, faces: Sequence[FaceAnswer], canvas: Canvas) -> NDArr
 
 
 def headline(face: FaceAnswer) -> str:
-    """What is written on a face's box: ``happy 93%``."""
-    return f"{face.label} {100 * face.confidence:.0f}%"
+    """What is written on a face's box: ``happy 93%``, or ``happy? 41%`` where it is uncertain."""
+    return f"{face.label}{'?' if face.uncertain else ''} {100 * face.confidence:.0f}%"
 
 
 def small_print(faces: Sequence[FaceAnswer]) -> list[tuple[str, Path | None]]:
@@ -100,6 +102,8 @@ def _draw_face(
     canvas: Canvas,
 ) -> None:
     colour = PATH_COLOURS[face.path]
+    if face.uncertain:
+        colour = _paler(colour)
     x0, y0 = left + face.box.x * scale, top + face.box.y * scale
     x1, y1 = x0 + max(1.0, face.box.w * scale), y0 + max(1.0, face.box.h * scale)
     line_px = max(2, canvas.text_px // 7)
@@ -114,6 +118,13 @@ def _draw_face(
     draw.rectangle((tag_x, tag_y, tag_x + text_width + 2 * pad, tag_y + tag_height), fill=colour)
     middle = tag_y + tag_height / 2
     draw.text((tag_x + pad, middle), text, fill=_INK, font=font, anchor="lm")
+
+
+def _paler(colour: tuple[int, int, int]) -> tuple[int, int, int]:
+    red, green, blue = (
+        round(own + _PALER * (paper - own)) for own, paper in zip(colour, _PAPER, strict=True)
+    )
+    return red, green, blue
 
 
 def _draw_strip(

@@ -47,6 +47,8 @@ def face_record(
         "model": face.answer.model,
         "labels": face.answer.labels.value,
         "prior": face.answer.prior.value,
+        "quality": None if face.quality is None else round(face.quality, 3),
+        "uncertain": face.uncertain,
     }
 
 

@@ -8,12 +8,14 @@ good pictures. It sees neither what covers a face nor how the head is turned.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.contracts import CROP_SIDE
+from shared.contracts import CROP_SIDE, Box
+from shared.vision.crop import Cropping
 
 # The crop's own detail: it was enlarged from about so many pixels.
 _SIDE = 56
@@ -39,11 +41,11 @@ class QualityScale:
 
 
 SCALE = QualityScale(
-    size_px=(1.0, 37.0),
-    sharpness=(0.08, 0.88),
-    noise=(2.7, 7.5),
-    brightness=(7.0, 30.0),
-    contrast=(3.2, 11.0),
+    size_px=(1.22, 25.5),
+    sharpness=(0.00517, 0.866),
+    noise=(4.3, 8.69),
+    brightness=(0.2, 4.0),
+    contrast=(0.1, 1.5),
 )
 
 
@@ -67,6 +69,16 @@ def quality(crop: NDArray[np.uint8], side_px: float, scale: QualityScale = SCALE
     """
     parts = quality_parts(measures(crop), np.array(side_px), scale)
     return Quality(float(parts.min()), *(float(part) for part in parts))
+
+
+def scores(
+    crops: Iterable[NDArray[np.uint8]], boxes: Iterable[Box], cropping: Cropping
+) -> tuple[float, ...]:
+    """The scores of a frame's faces: their crops uint8 ``(224, 224)``, and the boxes that those
+    were cut out of by ``cropping``."""
+    return tuple(
+        quality(crop, cropping.square(box)[2]).score for crop, box in zip(crops, boxes, strict=True)
+    )
 
 
 def measures(crop: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from shared.codec.payload import MAX_PAYLOAD_BYTES, MOST_RATES
 from shared.codec.quantiser import ZERO_SYMBOL, Quantiser
 from shared.contracts import LATENT_SHAPE, Path
 from shared.labels import LABELS, LabelSet, default_label_set
+from shared.prior import Prior
 from shared.vision.crop import ENLARGE, Cropping
 from shared.weights.migration import MANIFEST_VERSION, as_of_now
 
@@ -127,6 +128,12 @@ class Manifest(BaseModel):
     def default_label_set(self) -> LabelSet:
         """The one that is answered where none is named."""
         return default_label_set(self.label_sets)
+
+    def shares(self, label_set: LabelSet, prior: Prior) -> tuple[float, ...]:
+        """How common answers of this prior take each label to be, in the order of ``labels``: as in
+        training, or all alike where it is ``balanced`` or nothing is said."""
+        even = (1 / len(LABELS),) * len(LABELS)
+        return even if prior is Prior.BALANCED else self.priors.get(label_set, even)
 
     @model_validator(mode="before")
     @classmethod

@@ -20,6 +20,7 @@ from PIL import Image
 from edge_client import ConfigError, ImageError, Recognizer, SourceError
 from shared.contracts import RECORD_VERSION
 from shared.contracts import Path as AnswerPath
+from shared.prior import UNCERTAIN_BELOW
 
 WITHOUT_OURS = {k: v for k, v in os.environ.items() if not k.startswith("SPLITFER_")}
 
@@ -47,7 +48,8 @@ def test_classify_prints_a_line_per_face(portrait: Path, weights_folder: Path) -
     assert set(record) == {
         "source", "source_name", "device_id", "schema_version", "record", "time", "frame",
         "time_s", "face", "box", "label", "confidence", "probabilities", "path", "reason",
-        "latency_ms", "sent_bytes", "rate", "model", "labels", "prior",
+        "latency_ms", "sent_bytes", "rate", "model", "labels", "prior", "quality",
+        "uncertain",
     }  # fmt: skip
     assert (record["record"], record["schema_version"]) == ("face", RECORD_VERSION)
     assert record["device_id"] == socket.gethostname()
@@ -55,6 +57,8 @@ def test_classify_prints_a_line_per_face(portrait: Path, weights_folder: Path) -
     assert sum(record["probabilities"].values()) == pytest.approx(1, abs=1e-3)
     assert record["label"] == max(record["probabilities"], key=record["probabilities"].get)
     assert (record["path"], record["reason"], record["sent_bytes"]) == ("local", None, 0)
+    assert 0.8 < record["quality"] <= 1
+    assert record["uncertain"] is (record["confidence"] < UNCERTAIN_BELOW)
     x, y, w, h = record["box"]
     assert x < 222 < x + w, "the astronaut's nose"
     assert y < 120 < y + h

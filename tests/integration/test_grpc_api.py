@@ -17,6 +17,7 @@ from shared.codec.latent import Latent
 from shared.codec.payload import PayloadCodec
 from shared.contracts import SCHEMA_VERSION
 from shared.labels import LABELS
+from shared.prior import UNCERTAIN_BELOW
 from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
 from shared.weights import Weights
@@ -148,6 +149,9 @@ def test_classify(
     (face,) = reply.faces
     assert 150 < face.box.x < 230
     assert sum(face.result.answer.probabilities) == pytest.approx(1, abs=1e-4)
+    assert 0.8 < face.quality <= 1
+    assert 0 < face.confidence <= max(face.result.answer.probabilities)
+    assert face.uncertain is (face.confidence < UNCERTAIN_BELOW)
     assert reply.time.detect_ms > 0
     assert reply.time.head_ms > 0
     empty = stub.Classify(pb.ClassifyRequest(picture=encoded(grey(99))), timeout=TIMEOUT_S)

@@ -14,6 +14,7 @@ import pytest
 
 from shared.contracts import REPLY_VERSION
 from shared.labels import LABELS
+from shared.prior import UNCERTAIN_BELOW
 from tests.integration.cloud_process import CloudProcess
 from tests.unit.cloud_server.pictures.made_pictures import BAD, encoded, grey
 
@@ -79,12 +80,17 @@ def test_a_raw_body(client: httpx.Client, server: CloudProcess, portrait: bytes)
     assert (body["schema_version"], body["width"], body["height"]) == (REPLY_VERSION, 512, 512)
     (face,) = body["faces"]
     assert list(face) == [
-        "box", "label", "confidence", "probabilities", "model", "labels", "prior",
+        "box", "label", "confidence", "probabilities", "model", "labels", "prior", "quality",
+        "uncertain",
     ]  # fmt: skip
     assert 150 < face["box"][0] < 230
     assert tuple(face["probabilities"]) == LABELS
-    assert face["confidence"] == max(face["probabilities"].values())
-    assert face["probabilities"][face["label"]] == face["confidence"]
+    assert face["label"] == max(face["probabilities"], key=face["probabilities"].get)
+    # These weights do not say how common the labels were: all alike.
+    share, quality = face["probabilities"][face["label"]], face["quality"]
+    assert face["confidence"] == pytest.approx(1 / 7 + quality * (share - 1 / 7), abs=1e-3)
+    assert 0.8 < quality <= 1
+    assert face["uncertain"] is (face["confidence"] < UNCERTAIN_BELOW)
     assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-4)
     assert face["model"] == f"{server.fingerprint}/cloud"
     times = body["latency_ms"]

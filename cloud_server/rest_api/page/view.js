@@ -2,12 +2,14 @@
 
 import { amount } from "./api.js";
 
+const PALE = 0.55; // of an uncertain answer's box
 const HUES = ["#2a9d8f", "#e07a5f", "#6d8fe0", "#d9a441", "#b07cc6", "#7fae54"];
 
 const at = (id) => document.getElementById(id);
 const percent = (share) => `${(100 * share).toFixed(0)} %`;
 const ms = (value) => (value < 10 ? value.toFixed(1) : value.toFixed(0)) + " ms";
 const hue = (index) => HUES[index % HUES.length];
+const word = (face) => face.label + (face.uncertain ? "?" : "");
 
 function element(tag, className = "", text = "") {
   const made = document.createElement(tag);
@@ -56,13 +58,14 @@ export class Boxes {
     pen.beginPath();
     pen.roundRect(x, y, w, h, Math.min(10, w / 6));
     pen.lineWidth = 5;
+    pen.globalAlpha = face.uncertain ? PALE : 1;
     pen.strokeStyle = "#0e1214a0";
     pen.stroke();
     pen.lineWidth = 3;
     pen.strokeStyle = hue(index);
     pen.stroke();
 
-    const text = `${index + 1}  ${face.label ? `${face.label} ${percent(face.confidence)}` : "no answer"}`;
+    const text = `${index + 1}  ${face.label ? `${word(face)} ${percent(face.confidence)}` : "no answer"}`;
     pen.font = "600 13px system-ui, sans-serif";
     const tagWidth = pen.measureText(text).width + 16;
     const tagX = Math.max(2, Math.min(x, width - tagWidth - 2));
@@ -115,9 +118,8 @@ function newCard(index, face, names) {
       bars.append(row);
     }
     card.append(bars);
-  } else {
-    card.append(element("p", "hint"));
   }
+  card.append(element("p", "hint"));
   return card;
 }
 
@@ -125,10 +127,14 @@ function fillCard(card, face) {
   const title = card.querySelector(".title");
   if (!face.probabilities) {
     title.textContent = "No answer";
-    card.querySelector("p").textContent = face.error?.message ?? "";
+    card.querySelector(".hint").textContent = face.error?.message ?? "";
     return;
   }
-  title.textContent = `${face.label}, ${percent(face.confidence)}`;
+  title.textContent = `${face.label}${face.uncertain ? "?" : ","} ${percent(face.confidence)}`;
+  card.classList.toggle("uncertain", face.uncertain);
+  const hint = card.querySelector(".hint");
+  hint.textContent = `Uncertain. Quality of the face's picture: ${percent(face.quality)}`;
+  hint.hidden = !face.uncertain;
   Object.entries(face.probabilities).forEach(([label, share], place) => {
     const row = card.querySelector(".bars").children[place];
     row.classList.toggle("most", label === face.label);
@@ -175,9 +181,12 @@ export function showCost({ body, sentBytes, receivedBytes, roundTripMs }, ratePe
 
 // [face, ...] -> "1 face: happy, 91 %." or "3 faces: 2 happy, 1 sad."
 export function sentence(faces) {
-  const labels = faces.map((face) => face.label ?? "without an answer");
+  const labels = faces.map((face) => (face.label ? word(face) : "without an answer"));
   if (!faces.length) return "No face was found.";
-  if (faces.length === 1 && faces[0].label) return `1 face: ${labels[0]}, ${percent(faces[0].confidence)}.`;
+  if (faces.length === 1 && faces[0].label) {
+    const [face] = faces;
+    return `1 face: ${face.label}${face.uncertain ? "?" : ","} ${percent(face.confidence)}.`;
+  }
   const counts = [...new Set(labels)].map((label) => `${labels.filter((other) => other === label).length} ${label}`);
   return `${faces.length} ${faces.length === 1 ? "face" : "faces"}: ${counts.join(", ")}.`;
 }

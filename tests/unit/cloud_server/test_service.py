@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import pytest_asyncio
+from PIL import Image, ImageFilter
 
 from cloud_server.config import CloudConfig
 from cloud_server.inference.tail import RateTable, ServedTail
@@ -33,7 +34,7 @@ from shared.errors import (
 )
 from shared.labels import LABELS, LabelSet
 from shared.prior import DEFAULT_PRIOR, Prior
-from shared.weights import Weights
+from shared.weights import Weights, default_folder
 from shared.weights.runtime import softmax
 from tests.unit.cloud_server.pictures.made_pictures import BAD, encoded, grey
 
@@ -294,6 +295,31 @@ async def test_a_picture_with_a_face(service: Service, astronaut: np.ndarray) ->
     times = seen.latency_ms
     assert None not in (times.detect, times.head, times.tail, times.total)
     assert times.encode is times.link is None
+
+
+@pytest.mark.parametrize("prior", list(Prior))
+async def test_a_blurred_picture_is_answered_and_less_is_made_of_it(
+    astronaut: np.ndarray, prior: Prior
+) -> None:
+    config = config_of(default_folder(), uncertain_below=0.9)
+    service = Service(config, Registry.load(config))
+    service.start()
+    priors, found = Weights(default_folder()).manifest.priors, []
+    for radius in (0, 3):
+        picture = Image.fromarray(astronaut).filter(ImageFilter.GaussianBlur(radius))
+        rgb = np.asarray(picture)
+        seen = await service.classify(encoded(rgb, "PNG"), "", soon(), None, prior)
+        ((_, answer),), (quality,), (trust,) = seen.faces, seen.qualities, seen.trust
+        assert isinstance(answer, Answer)
+        assert trust is not None
+        share = priors[answer.labels][LABELS.index(answer.label)]
+        if prior is Prior.BALANCED:
+            share = 1 / 7
+        assert trust.confidence == pytest.approx(share + quality * (answer.confidence - share))
+        assert trust.uncertain is (trust.confidence < 0.9)
+        found.append(quality)
+    await service.close()
+    assert found[1] < found[0] - 0.1
 
 
 async def test_boxes_are_in_the_turned_picture(service: Service, astronaut: np.ndarray) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edge_client.sources.frame import Frame
-from shared.contracts import Answer, Box, FaceAnswer, Path, Reason
+from shared.contracts import Answer, Box, FaceAnswer, Path, Reason, Trust
 from shared.labels import LabelSet
 
 
@@ -24,6 +24,7 @@ def face(
     path: Path = Path.CLOUD,
     reason: Reason | None = None,
     box: tuple[int, int, int, int] = (60, 50, 40, 40),
+    trust: Trust | None = None,
 ) -> FaceAnswer:
     answer = Answer((0.01, 0.01, 0.01, 0.93, 0.02, 0.01, 0.01), "model", LabelSet.CROWD)
-    return FaceAnswer(Box(*box), answer, path, reason)
+    return FaceAnswer(Box(*box), answer, path, reason, quality=0.3216, trust=trust)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_client.ledger import Ledger, Percentiles
-from shared.contracts import Answer, Box, FaceAnswer, LatencyMs, Path, Reason
+from shared.contracts import Answer, Box, FaceAnswer, LatencyMs, Path, Reason, Trust
 from shared.labels import LabelSet
 
 ANSWER = Answer((1.0, 0, 0, 0, 0, 0, 0), "m", LabelSet.FER2013)
@@ -20,8 +20,10 @@ def face(
     ms: float = 10,
     sent: int = 0,
     rate: str | None = None,
+    uncertain: bool = False,
 ) -> FaceAnswer:
-    return FaceAnswer(Box(0, 0, 9, 9), ANSWER, path, reason, LatencyMs(total=ms), sent, rate)
+    times, trust = LatencyMs(total=ms), Trust(0.4, uncertain)
+    return FaceAnswer(Box(0, 0, 9, 9), ANSWER, path, reason, times, sent, rate, 0.3, trust)
 
 
 def test_the_summary_of_a_small_run() -> None:
@@ -30,14 +32,14 @@ def test_the_summary_of_a_small_run() -> None:
     ledger.frame_answered(
         [face(Path.CLOUD, sent=100, rate="low"), face(Path.CLOUD, sent=300, rate="high")]
     )
-    ledger.frame_answered([face(Path.LOCAL, Reason.LINK_DOWN)])
+    ledger.frame_answered([face(Path.LOCAL, Reason.LINK_DOWN, uncertain=True)])
     ledger.frame_failed(2)
     summary = ledger.summary(dropped=3, wire_bytes=512)
     seconds = summary.pop("seconds")
     assert seconds >= 0
     assert summary == {
         "schema_version": 4, "frames": 7, "frames_without_face": 1, "dropped_frames": 3,
-        "faces": 5, "answered": 3, "failed": 2,
+        "faces": 5, "answered": 3, "failed": 2, "uncertain": 1,
         "by_path": {"cloud": 2, "local": 1, "image": 0}, "by_reason": {"link_down": 1},
         "by_rate": {"high": 1, "low": 1},
         "latency_ms": dict.fromkeys(("p50", "p95", "p99"), pytest.approx(10, rel=0.01)),

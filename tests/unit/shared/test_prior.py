@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shared.prior import balanced
+from shared.prior import balanced, drawn_to_prior
 
 
 def test_bayes_rule_by_hand() -> None:
@@ -50,3 +50,13 @@ def test_rare_labels_are_found_more_often_and_the_mean_recall_rises() -> None:
 def test_a_prior_that_is_none(prior: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         balanced(np.full((1, 7), 1 / 7, np.float32), prior)
+
+
+def test_a_picture_that_shows_nothing_leaves_the_prior() -> None:
+    probabilities = np.array([0.94, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01])
+    prior = np.array([0.1, 0.1, 0.1, 0.3, 0.2, 0.1, 0.1])
+    drawn = drawn_to_prior(probabilities, prior, np.array([1.0, 0.5, 0.0]))
+    np.testing.assert_allclose(drawn[0], probabilities)
+    np.testing.assert_allclose(drawn[1], (probabilities + prior) / 2)
+    np.testing.assert_allclose(drawn[2], prior)
+    np.testing.assert_allclose(drawn_to_prior(probabilities, 9 * prior, 0.5), drawn[1])

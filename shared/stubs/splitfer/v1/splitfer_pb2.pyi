@@ -165,12 +165,18 @@ class ClassifyResponse(_message.Message):
     def __init__(self, width: _Optional[int] = ..., height: _Optional[int] = ..., faces: _Optional[_Iterable[_Union[DetectedFace, _Mapping]]] = ..., time: _Optional[_Union[ServerTime, _Mapping]] = ..., checksum: _Optional[int] = ...) -> None: ...
 
 class DetectedFace(_message.Message):
-    __slots__ = ("box", "result")
+    __slots__ = ("box", "result", "quality", "confidence", "uncertain")
     BOX_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    UNCERTAIN_FIELD_NUMBER: _ClassVar[int]
     box: Box
     result: FaceResult
-    def __init__(self, box: _Optional[_Union[Box, _Mapping]] = ..., result: _Optional[_Union[FaceResult, _Mapping]] = ...) -> None: ...
+    quality: float
+    confidence: float
+    uncertain: bool
+    def __init__(self, box: _Optional[_Union[Box, _Mapping]] = ..., result: _Optional[_Union[FaceResult, _Mapping]] = ..., quality: _Optional[float] = ..., confidence: _Optional[float] = ..., uncertain: _Optional[bool] = ...) -> None: ...
 
 class Box(_message.Message):
     __slots__ = ("x", "y", "w", "h")

@@ -14,9 +14,11 @@ from benchmarks.degraded.degradations import (
     DEGRADATIONS,
     EYES_ROWS,
     MOUTH_ROWS,
+    SEVERE,
     blurred,
     covered,
     darkened,
+    flattened,
     jpeg,
     noisy,
     rolled,
@@ -40,16 +42,22 @@ def spectrum_share(pictures: NDArray[np.uint8], above: float) -> float:
     return float(power[:, radius > above].sum() / power.sum())
 
 
-@pytest.mark.parametrize("name", DEGRADATIONS)
+@pytest.mark.parametrize("name", DEGRADATIONS | SEVERE)
 def test_each_keeps_form_and_original_and_is_the_same_again(name: str) -> None:
     before = PICTURES.copy()
-    made = DEGRADATIONS[name].apply(PICTURES)
+    degradation = (DEGRADATIONS | SEVERE)[name]
+    made = degradation.apply(PICTURES)
     assert (made.shape, made.dtype) == (PICTURES.shape, np.uint8)
     np.testing.assert_array_equal(PICTURES, before)
-    np.testing.assert_array_equal(made, DEGRADATIONS[name].apply(PICTURES))
+    np.testing.assert_array_equal(made, degradation.apply(PICTURES))
     # What follows a picture does not matter to it, so that fewer faces measure the same.
-    np.testing.assert_array_equal(made[:2], DEGRADATIONS[name].apply(PICTURES[:2]))
+    np.testing.assert_array_equal(made[:2], degradation.apply(PICTURES[:2]))
     assert (name == CLEAN) == np.array_equal(made, PICTURES)
+
+
+def test_haze_keeps_the_middle_grey_and_its_share_of_the_contrast() -> None:
+    grey = np.array([[[28, 128, 228]]], np.uint8)
+    assert flattened(grey, 0.05).tolist() == [[[123, 128, 133]]]
 
 
 @pytest.mark.parametrize("sigma", [1.0, 2.0])

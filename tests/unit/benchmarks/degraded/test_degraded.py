@@ -10,9 +10,9 @@ from PIL import Image
 
 from benchmarks.degraded import degraded, quality_fit
 from benchmarks.degraded.answers import Answers, compared, row, rows, truths
-from benchmarks.degraded.degradations import CLEAN, DEGRADATIONS
+from benchmarks.degraded.degradations import CLEAN, DEGRADATIONS, SEVERE
 from benchmarks.degraded.degraded import HELD_OUT, load, parser, report, table
-from benchmarks.degraded.quality_bands import area, bands, measure
+from benchmarks.degraded.quality_bands import ALONE, WITH, area, bands, measure
 from shared.errors import ConfigError
 from training.data.datasets import Faces, load_fer2013, split_off
 from training.data.votes import COLUMNS, VOTES_VARIABLE, Votes
@@ -21,7 +21,8 @@ FACES = Faces(
     np.random.default_rng(0).integers(0, 256, (5, 48, 48), dtype=np.uint8),
     np.array([0, 3, 3, 4, 5]), np.arange(5),
 )  # fmt: skip
-DARK = "light x 0.1"
+DARK = "light x 0.015"
+ALL = DEGRADATIONS | SEVERE
 
 
 def votes(*rows: dict[str, int]) -> Votes:
@@ -83,11 +84,11 @@ def test_area_by_hand_and_among_equals() -> None:
 def test_bands_have_their_own_accuracy() -> None:
     confidence = np.array([0.9, 0.8, 0.5, 0.5], np.float32)
     correct = np.array([True, False, True, True])
-    found = bands(confidence, correct, np.array([0.1, 0.2, 0.95, 1.0]))
+    found = bands(confidence, confidence / 2, correct, np.array([0.1, 0.2, 0.95, 1.0]))
     assert [(one["from"], one["to"], one["n"], one["accuracy"]) for one in found] == [
         (0.0, 0.2, 1, 1.0), (0.2, 0.4, 1, 0.0), (0.95, 1.0, 2, 1.0),
     ]  # fmt: skip
-    assert found[0]["confidence_mean"] == 0.9
+    assert (found[0]["confidence_mean"], found[0]["fallen_mean"]) == (0.9, 0.45)
 
 
 def test_where_dark_pictures_are_answered_wrongly_quality_helps() -> None:
@@ -95,13 +96,14 @@ def test_where_dark_pictures_are_answered_wrongly_quality_helps() -> None:
     coarse = rng.integers(60, 256, (30, 16, 16), dtype=np.uint8)
     pictures = np.stack([np.asarray(Image.fromarray(one).resize((48, 48))) for one in coarse])
     faces = Faces(pictures, np.zeros(30, np.int64), np.arange(30))
-    ours: Answers = {"cloud": {name: sure([0] * 30, 0.8) for name in DEGRADATIONS}}
+    ours: Answers = {"cloud": {name: sure([0] * 30, 0.8) for name in ALL}}
     ours["cloud"][DARK] = sure([4] * 30, 0.85)  # sure, and wrong
-    found = measure({"fer2013": ours}, truths(faces, None), pictures)
+    even = {"fer2013": (1 / 7,) * 7}
+    found = measure({"fer2013": ours}, truths(faces, None), pictures, even)
     assert found["by_kind"][DARK]["score"] < found["by_kind"]["light x 0.25"]["score"]
     assert found["by_kind"]["face of 20 px"]["score"] == found["by_kind"]["face of 20 px"]["size"]
     cloud = found["label_sets"]["fer2013"]["cloud"]
-    assert cloud["area"]["confidence x quality"] < cloud["area"]["confidence"]
+    assert cloud["area"][WITH] < cloud["area"][ALONE]
     first, last = cloud["thresholds"][0], cloud["thresholds"][-1]
     assert first["uncertain"] == 0
     assert first["accuracy_of_uncertain"] is None
@@ -168,8 +170,8 @@ def test_the_whole_measurement(
     assert plot.stat().st_size > 20_000
 
     result = report(arguments(*common, "--bands", "--plot", str(plot)))
-    assert set(result["bands"]["by_kind"]) == set(DEGRADATIONS)
-    assert "confidence x quality" in table(result)
+    assert set(result["bands"]["by_kind"]) == set(ALL)
+    assert WITH in table(result)
     json.dumps(result)
     assert plot.stat().st_size > 20_000
     with pytest.raises(ConfigError, match="no 'fast'"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
 DEADLINE_MS = 60_000.0  # nothing here waits, and no stall of the machine may come near it
 LOCAL = Answer((0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1), "f/local", LabelSet.FER2013)
+EVEN = (1 / 7,) * 7
 REMOTE = [0.1, 0.1, 0.1, 0.4, 0.1, 0.1, 0.1]
 FRAME = np.zeros((60, 80, 3), np.uint8)
 
@@ -28,13 +30,15 @@ FRAME = np.zeros((60, 80, 3), np.uint8)
 class PlayedDevice:
     """Finds ``faces`` faces and answers them."""
 
-    label_set, balance = LabelSet.FER2013, None
+    label_set, balance, shares = LabelSet.FER2013, None, EVEN
 
-    def __init__(self, faces: int = 2, before_tail: Any = None) -> None:
+    def __init__(
+        self, faces: int = 2, before_tail: Any = None, quality: Sequence[float] = (1.0,) * 9
+    ) -> None:
         self.tail_ms_per_face, self.find_ms = RecentTimes(1.0), RecentTimes(1.0)
         self.head_ms_per_face = RecentTimes(1.0)
         self.faces, self.local_runs, self._before_tail = faces, 0, before_tail
-        self.rate = "low"
+        self.rate, self._quality, self.measured = "low", quality, 0
 
     def find(self, rgb: Any) -> FoundFaces:
         return self.look(rgb, tuple(Box(10 * i, 0, 8, 8) for i in range(self.faces)), 3.0)
@@ -45,7 +49,11 @@ class PlayedDevice:
         z = np.arange(len(boxes), dtype=np.float32)[:, None, None, None]
         z = np.broadcast_to(z, (len(boxes), 8, 28, 28))
         features = np.zeros((len(boxes), 116, 28, 28), np.float32)
-        return FoundFaces(boxes, features, z, detect_ms, 1.0)
+        return FoundFaces(boxes, features, z, detect_ms, 1.0, tuple(self._quality[: len(boxes)]))
+
+    def qualities(self, grey: Any, boxes: tuple[Box, ...]) -> tuple[float, ...]:
+        self.measured += 1
+        return tuple(self._quality[: len(boxes)])
 
     def payloads(self, z: Any, rate: str) -> list[bytes]:
         return [f"{rate} {one.max():.0f}".encode() for one in z]
@@ -464,6 +472,86 @@ def test_an_answer_that_is_balanced_already_is_not_what_was_asked_for() -> None:
     other.answer.prior = "balanced"
     (face,) = answer(PlayedDevice(1), PlayedLink(PlayedCall(infer_reply(other))))
     assert (face.path, face.reason) == (Path.LOCAL, Reason.SERVER_ERROR)
+
+
+# -- how far to go by it -----------------------------------------------------------------------
+
+
+def drawn(confidence: float, quality: float, prior: float = 1 / 7) -> Any:
+    return pytest.approx(prior + quality * (confidence - prior))
+
+
+@pytest.mark.parametrize("path", [Path.CLOUD, Path.LOCAL])
+def test_confidence_falls_with_each_pictures_quality_whoever_answers(path: Path) -> None:
+    device = PlayedDevice(quality=(0.9, 0.2))
+    link = PlayedLink(PlayedCall(infer_reply(result(), result())))
+    faces = answer(device, link, path)
+    assert [(f.path, f.quality) for f in faces] == [(path, 0.9), (path, 0.2)]
+    assert [f.confidence for f in faces] == [drawn(0.4, 0.9), drawn(0.4, 0.2)]
+    assert [max(f.answer.probabilities) for f in faces] == pytest.approx([0.4, 0.4])
+
+
+@pytest.mark.parametrize(("below", "uncertain"), [(0.0, []), (0.3, [1]), (0.5, [0, 1])])
+def test_answers_below_the_threshold_are_uncertain(below: float, uncertain: list[int]) -> None:
+    offload = Offload(
+        PlayedDevice(quality=(0.9, 0.2)), None, always(Path.LOCAL), DEADLINE_MS, 85,  # type: ignore[arg-type]
+        uncertain_below=below,
+    )  # fmt: skip
+    faces = offload.answer(FRAME, time.monotonic())
+    assert [i for i, face in enumerate(faces) if face.uncertain] == uncertain
+
+
+def test_the_mean_of_both_answers_falls_once() -> None:
+    link = PlayedLink(PlayedCall(infer_reply(result(), result())))
+    device = PlayedDevice(quality=(0.5, 0.5))
+    faces = Offload(device, link, both(), DEADLINE_MS, 85).answer(FRAME, time.monotonic())  # type: ignore[arg-type]
+    assert [f.answer.probabilities for f in faces] == [MEAN] * 2
+    assert [f.confidence for f in faces] == [drawn(0.25, 0.5)] * 2
+
+
+def test_confidence_falls_to_how_common_the_answers_take_the_label_to_be() -> None:
+    device = PlayedDevice(1, quality=(0.5,))
+    device.shares = SHARES
+    (natural,) = answer(device, None, Path.LOCAL)
+    assert natural.confidence == drawn(0.4, 0.5, prior=SHARES[0])
+    device.balance, device.shares = SHARES, EVEN  # type: ignore[assignment]
+    (even,) = answer(device, None, Path.LOCAL)
+    assert even.confidence == drawn(even.answer.confidence, 0.5)
+
+
+def test_a_cascade_decides_by_what_the_network_said() -> None:
+    device, link = PlayedDevice(3, quality=(0.2, 0.1, 0.3)), PlayedLink(PlayedCall())
+    link.call = PlayedCall(infer_reply(result()))
+    sure = Answer((0.9, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0), "f/local", LabelSet.FER2013)
+    device.local_answers = lambda _: ([sure, LOCAL, sure], 2.0)  # type: ignore[method-assign]
+    faces = cascade(link, 0.8, device)
+    assert [f.path for f in faces] == [Path.LOCAL, Path.CLOUD, Path.LOCAL]
+    assert [f.quality for f in faces] == [0.2, 0.1, 0.3]
+    assert link.sent == [[b"low 1"]]
+
+
+def test_the_server_says_the_quality_of_the_pictures_that_it_cut_out() -> None:
+    reply = classify_reply(result())
+    reply.faces[0].quality = 0.25
+    device = PlayedDevice(1)
+    (face,) = answer(device, PlayedLink(PlayedCall(reply)), Path.IMAGE)
+    assert (face.path, face.quality, device.measured) == (Path.IMAGE, 0.25, 0)
+    assert face.confidence == drawn(0.4, 0.25)
+
+
+def test_a_server_that_does_not_say_it_leaves_it_to_the_device() -> None:
+    device = PlayedDevice(quality=(0.5,))
+    (face,) = answer(device, PlayedLink(PlayedCall(classify_reply(result()))), Path.IMAGE)
+    assert (face.path, face.quality, device.measured) == (Path.IMAGE, 0.5, 1)
+    assert face.confidence == drawn(0.4, 0.5)
+
+
+@pytest.mark.parametrize("said", [1.5, -0.1, float("nan")])
+def test_a_quality_that_makes_no_sense_is_a_server_error(said: float) -> None:
+    reply = classify_reply(result())
+    reply.faces[0].quality = said
+    faces = answer(PlayedDevice(1), PlayedLink(PlayedCall(reply)), Path.IMAGE)
+    assert [(f.path, f.reason) for f in faces] == [(Path.LOCAL, Reason.SERVER_ERROR)]
 
 
 def cascade(

@@ -7,7 +7,7 @@ from PIL import ImageFont
 
 from edge_client.sinks import annotate as module
 from edge_client.sinks.annotate import PATH_COLOURS, Canvas, annotate, headline, small_print
-from shared.contracts import Path, Reason
+from shared.contracts import Path, Reason, Trust
 from tests.unit.edge_client.answers import face, frame
 
 
@@ -27,6 +27,16 @@ def test_a_face_is_outlined_where_it_is_and_named() -> None:
     assert (drawn[70, 80] == 90).all()
     assert (drawn[5, 5] == 90).all()
     assert headline(face()) == "happy 93%"
+
+
+def test_an_uncertain_answer_has_a_question_mark_and_is_paler() -> None:
+    seen, unsure = frame(), face(trust=Trust(0.41, uncertain=True))
+    assert headline(unsure) == "happy? 41%"
+    assert headline(face(trust=Trust(0.71, uncertain=False))) == "happy 71%"
+    canvas = Canvas.for_picture(seen.rgb, 1000)
+    sure, pale = (annotate(seen, [one], canvas)[70, 60] for one in (face(), unsure))
+    assert np.ptp(pale) < np.ptp(sure) / 2
+    assert pale.mean() > sure.mean()
 
 
 @pytest.mark.parametrize("path", list(Path))

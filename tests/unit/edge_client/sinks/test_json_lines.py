@@ -11,6 +11,7 @@ import pytest
 
 from edge_client.sinks.json_lines import JsonLines
 from edge_client.sinks.records import face_record
+from shared.contracts import Trust
 from shared.errors import ConfigError
 from tests.unit.edge_client.answers import face, frame
 
@@ -149,3 +150,9 @@ def test_a_pipe_gets_its_lines(tmp_path: Path) -> None:
         assert json.loads(os.read(reader, 10_000))["frame"] == 0
     finally:
         os.close(reader)
+
+
+def test_a_record_says_how_good_the_picture_is_and_keeps_what_the_network_said() -> None:
+    record = face_record(frame(), 0, face(trust=Trust(0.41237, uncertain=True)))
+    assert (record["quality"], record["uncertain"], record["confidence"]) == (0.322, True, 0.4124)
+    assert (record["label"], record["probabilities"]["happy"]) == ("happy", 0.93)

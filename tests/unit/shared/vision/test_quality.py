@@ -9,7 +9,7 @@ from PIL import Image
 
 from shared.contracts import Box
 from shared.vision.crop import Cropping, crop_face, to_grey
-from shared.vision.quality import SCALE, measures, quality, quality_parts
+from shared.vision.quality import SCALE, measures, quality, quality_parts, scores
 
 CROPPING = Cropping(1.18, 0.0, -0.075, 56, "lanczos")
 FACE = Box(181, 79, 93, 93)
@@ -41,17 +41,19 @@ def test_a_good_picture_has_full_marks(grey: NDArray[np.uint8]) -> None:
 
 
 def test_the_score_is_the_worst_part(grey: NDArray[np.uint8]) -> None:
-    for picture, side in ((grey, 12.0), (grey // 8, SIDE_PX), (grey // 20 + 120, SIDE_PX)):
+    for picture, side in ((grey, 12.0), (grey // 64, SIDE_PX), (grey // 150 + 120, SIDE_PX)):
         parts = dataclasses.asdict(quality(crop(picture), side))
         score = parts.pop("score")
         assert score == min(parts.values()) < 0.8
 
 
 def test_a_dark_picture_is_called_dark_and_a_flat_one_flat(grey: NDArray[np.uint8]) -> None:
-    dark = quality(crop((grey * 0.1).astype(np.uint8)), SIDE_PX)
-    assert dark.score == min(dark.brightness, dark.contrast) < 0.7
-    hazy = quality(crop(grey // 32 + 120), SIDE_PX)
-    assert hazy.score == hazy.contrast < 0.5
+    dim = quality(crop((grey * 0.1).astype(np.uint8)), SIDE_PX)
+    assert dim.score > 0.95, "crops are standardised: a tenth of the light is enough"
+    dark = quality(crop((grey * 0.015).astype(np.uint8)), SIDE_PX)
+    assert dark.score <= min(dark.brightness, dark.contrast) < 0.8
+    hazy = quality(crop(grey // 150 + 120), SIDE_PX)
+    assert hazy.score <= hazy.contrast < 0.8
     assert hazy.brightness == 1
     nothing = quality(np.full((224, 224), 128, np.uint8), SIDE_PX)
     assert nothing.score == nothing.contrast == nothing.sharpness == 0
@@ -78,7 +80,7 @@ def test_the_softer_the_picture_the_lower_its_sharpness(grey: NDArray[np.uint8])
 
 def test_strong_noise_is_no_detail(grey: NDArray[np.uint8]) -> None:
     small, box = reduced(grey, 0.4)
-    noise = np.random.default_rng(0).normal(0, 30, small.shape)
+    noise = np.random.default_rng(0).normal(0, 60, small.shape)
     noisy = np.clip(small + noise, 0, 255).astype(np.uint8)
     assert quality(crop(noisy, box), 44).sharpness < quality(crop(small, box), 44).sharpness - 0.1
 
@@ -88,7 +90,8 @@ def test_the_smaller_the_face_the_lower_its_size(grey: NDArray[np.uint8]) -> Non
     assert found == sorted(found)
     assert found[0] == 0
     assert found[-2:] == [1, 1]
-    assert found[2] < found[3] < 0.9
+    assert found[2] < 0.95
+    assert found[2] < found[3] < 1
 
 
 def test_the_parts_of_many_are_those_of_each(grey: NDArray[np.uint8]) -> None:
@@ -109,3 +112,12 @@ def test_every_part_rises_from_nothing_to_one() -> None:
 def test_another_shape_is_refused() -> None:
     with pytest.raises(ValueError, match=r"224x224, not \(48, 48\)"):
         quality(np.zeros((48, 48), np.uint8), 48)
+
+
+def test_scores_of_a_frames_faces_are_those_of_their_squares(grey: NDArray[np.uint8]) -> None:
+    small, box = reduced(grey, 0.1)
+    faces = [(crop(grey), FACE), (crop(small, box), box)]
+    sharp, smear = scores((one for one, _ in faces), (box for _, box in faces), CROPPING)
+    assert sharp == quality(crop(grey), SIDE_PX).score
+    assert smear == quality(crop(small, box), CROPPING.square(box)[2]).score < 0.8
+    assert scores([], [], CROPPING) == ()
