@@ -1,14 +1,20 @@
-"""What ``pyproject.toml`` cannot say: which weights the wheel carries."""
+"""What ``pyproject.toml`` cannot say: which weights the wheel carries, and under which names.
+
+The folders ``edge_client/``, ``cloud_server/`` and ``shared/`` are installed as the packages
+``splitfer.edge_client``, ``splitfer.cloud_server`` and ``splitfer.shared``
+(docs/adr/0015-one-import-name.md).
+"""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 FOLDERS = ("edge_client", "cloud_server", "shared")
+INCLUDED = [*FOLDERS, *(f"{folder}.*" for folder in FOLDERS)]
 WEIGHTS = Path("shared/weights")
 
 
@@ -37,8 +43,8 @@ class BuildPy(build_py):
         """Copy modules and data into the build folder."""
         if not self.editable_mode:
             # What an earlier build left there would be packed too: weights that are no longer the
-            # default, modules that were moved.
-            for folder in FOLDERS:
+            # default, modules that were moved, packages of the names of before.
+            for folder in ("splitfer", *FOLDERS):
                 if (left := Path(self.build_lib, folder)).exists():
                     shutil.rmtree(left)
             print(f"weights packed: {default_weights()}, as {WEIGHTS}/DEFAULT says", flush=True)
@@ -47,9 +53,12 @@ class BuildPy(build_py):
 
 setup(
     cmdclass={"build_py": BuildPy},
+    packages=["splitfer", *(f"splitfer.{name}" for name in find_packages(include=INCLUDED))],
+    package_dir={f"splitfer.{folder}": folder for folder in FOLDERS},
     package_data={
-        "edge_client": ["py.typed", "assets/*.mp4"],
-        "cloud_server": ["py.typed", "rest_api/page/*"],
-        "shared": ["py.typed", "codec/*.pyi", "weights/DEFAULT", f"weights/{default_weights()}/*"],
+        "splitfer": ["py.typed"],
+        "splitfer.edge_client": ["assets/*.mp4"],
+        "splitfer.cloud_server": ["rest_api/page/*"],
+        "splitfer.shared": ["codec/*.pyi", "weights/DEFAULT", f"weights/{default_weights()}/*"],
     },
 )
