@@ -59,7 +59,7 @@ figures: .venv/.dev
 	$(PYTHON) -m venv .venv
 
 # A stamp is made last, so that an interrupted install is done again.
-.venv/.run: .venv/bin/python requirements/run.txt pyproject.toml $(wildcard shared/codec/*.[ch])
+.venv/.run: .venv/bin/python requirements/run.txt pyproject.toml setup.py $(wildcard shared/codec/*.[ch])
 	$(PIP) --require-hashes -r requirements/run.txt
 	$(PIP) --no-deps --no-build-isolation -e .
 	touch $@

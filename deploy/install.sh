@@ -3,7 +3,7 @@
 #
 #   install.sh dependencies EXTRAS      what those extras need, of the versions and hashes in
 #                                       requirements/, wheels only
-#   install.sh project COMMAND PACKAGE  SplitFER itself, without the other side's
+#   install.sh project COMMAND FOLDER   SplitFER itself, without the other side's
 #
 # The secrets of the build, where there are any: certificates to trust, and a pip.conf.
 set -eu
