@@ -11,17 +11,17 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from cloud_server.commands.health import add_health_command, run_health
-from cloud_server.commands.models import add_models_command, run_models
-from cloud_server.commands.reload import add_reload_command, pid_in_file, run_reload
-from cloud_server.commands.running import serve_words
-from cloud_server.commands.token import add_token_command, run_token
-from cloud_server.config import PREFIX, CloudConfig
-from cloud_server.telemetry.logs import configure_logs, log_handler
-from shared.arguments import Once, file_name
-from shared.errors import ConfigError, SplitFerError, WeightsError
-from shared.extras import needing
-from shared.settings import load_settings, peek, printable
+from splitfer.cloud_server.commands.health import add_health_command, run_health
+from splitfer.cloud_server.commands.models import add_models_command, run_models
+from splitfer.cloud_server.commands.reload import add_reload_command, pid_in_file, run_reload
+from splitfer.cloud_server.commands.running import serve_words
+from splitfer.cloud_server.commands.token import add_token_command, run_token
+from splitfer.cloud_server.config import PREFIX, CloudConfig
+from splitfer.cloud_server.telemetry.logs import configure_logs, log_handler
+from splitfer.shared.arguments import Once, file_name
+from splitfer.shared.errors import ConfigError, SplitFerError, WeightsError
+from splitfer.shared.extras import needing
+from splitfer.shared.settings import load_settings, peek, printable
 
 DONE, FAILED, USAGE, WEIGHTS = 0, 1, 2, 4
 # Of a command's arguments, those that are settings of the server.
@@ -85,13 +85,13 @@ def _serve_with(arguments: argparse.Namespace, handler: logging.Handler) -> None
     # Imported only now: --version and --print-config need no network and no gRPC.
     if config.engine == "ray":
         with needing("cloud"):
-            from cloud_server.ray_serve import engine as ray_engine
+            from splitfer.cloud_server.ray_serve import engine as ray_engine
 
         ray_engine.serve(config)
         return
     with needing("cloud"):
-        from cloud_server.loop import new_event_loop
-        from cloud_server.server import serve
+        from splitfer.cloud_server.loop import new_event_loop
+        from splitfer.cloud_server.server import serve
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(serve(config, read))
@@ -106,7 +106,7 @@ def _print(error: SplitFerError, with_traceback: bool) -> None:
 def _tell(handler: logging.Handler, message: str, error: Exception | None) -> None:
     """A line of the log before, or instead of, the log."""
     cause = (type(error), error, error.__traceback__) if error else None
-    record = logging.LogRecord("cloud_server", logging.ERROR, "", 0, message, None, cause)
+    record = logging.LogRecord("splitfer.cloud_server", logging.ERROR, "", 0, message, None, cause)
     handler.handle(record)
 
 
@@ -193,7 +193,7 @@ class _Version(argparse.Action):
     """Looks the version up only where it is asked for."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        from shared.version import server_version
+        from splitfer.shared.version import server_version
 
         print(f"cloud-server {server_version()}")
         parser.exit(DONE)

@@ -13,11 +13,11 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-from shared.bearer_token import weak_token_fault
-from shared.certificates import Certificates, read_certificates
-from shared.contracts import Device, Limits
-from shared.prior import UNCERTAIN_BELOW, Prior
-from shared.settings import Settings
+from splitfer.shared.bearer_token import weak_token_fault
+from splitfer.shared.certificates import Certificates, read_certificates
+from splitfer.shared.contracts import Device, Limits
+from splitfer.shared.prior import UNCERTAIN_BELOW, Prior
+from splitfer.shared.settings import Settings
 
 PREFIX = "SPLITFER_CLOUD_"
 # More is a slip of the keyboard: no machine has it, and gRPC counts in 32 bits.
@@ -86,7 +86,7 @@ class CallerLimits(BaseModel):
 
 
 class CloudConfig(Settings):
-    """Every setting of ``cloud-server``; ``shared.settings`` says where values come from."""
+    """Every setting of ``cloud-server``; ``shared/settings.py`` says where values come from."""
 
     engine: Literal["process", "ray"] = Field(
         "process", description="one process, or Ray Serve (the extra ray)"

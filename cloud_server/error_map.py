@@ -9,8 +9,8 @@ from typing import Any
 
 import grpc
 
-from cloud_server.request import REQUEST_ID, current
-from shared.errors import (
+from splitfer.cloud_server.request import REQUEST_ID, current
+from splitfer.shared.errors import (
     AuthError,
     DeadlineExceeded,
     Forbidden,

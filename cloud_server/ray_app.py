@@ -1,5 +1,5 @@
-"""What ``serve run cloud_server.ray_app:app`` names."""
+"""What ``serve run splitfer.cloud_server.ray_app:app`` names."""
 
-from cloud_server.ray_serve.app import app
+from splitfer.cloud_server.ray_serve.app import app
 
 __all__ = ["app"]

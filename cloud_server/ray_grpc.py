@@ -1,5 +1,5 @@
-"""What ``grpc_servicer_functions: [cloud_server.ray_grpc.add_services]`` names."""
+"""What ``grpc_servicer_functions: [splitfer.cloud_server.ray_grpc.add_services]`` names."""
 
-from cloud_server.ray_serve.grpc import add_services
+from splitfer.cloud_server.ray_serve.grpc import add_services
 
 __all__ = ["add_services"]

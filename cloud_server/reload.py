@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from cloud_server.config import CloudConfig
-from cloud_server.service import Service
-from shared.errors import ConfigError
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.cloud_server.service import Service
+from splitfer.shared.errors import ConfigError
 
 log = logging.getLogger(__name__)
 _RELOADED = {"token", "tokens", "caller_limits", "limit_by_address"}

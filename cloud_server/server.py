@@ -15,19 +15,19 @@ from typing import Any
 
 import uvicorn
 
-from cloud_server.admission.health import Phase
-from cloud_server.config import CloudConfig
-from cloud_server.grpc_api.splitfer import GrpcServer
-from cloud_server.process import keep_what_is_loaded, run_as_batch
-from cloud_server.reload import reload
-from cloud_server.rest_api.app import http_app
-from cloud_server.rest_api.protocol import HEADER_BYTES, bounded_http
-from cloud_server.service import Service
-from cloud_server.weights.folder_watcher import watching
-from cloud_server.weights.registry import Registry
-from shared.errors import ConfigError
+from splitfer.cloud_server.admission.health import Phase
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.cloud_server.grpc_api.splitfer import GrpcServer
+from splitfer.cloud_server.process import keep_what_is_loaded, run_as_batch
+from splitfer.cloud_server.reload import reload
+from splitfer.cloud_server.rest_api.app import http_app
+from splitfer.cloud_server.rest_api.protocol import HEADER_BYTES, bounded_http
+from splitfer.cloud_server.service import Service
+from splitfer.cloud_server.weights.folder_watcher import watching
+from splitfer.cloud_server.weights.registry import Registry
+from splitfer.shared.errors import ConfigError
 
-log = logging.getLogger("cloud_server")
+log = logging.getLogger("splitfer.cloud_server")
 # For replies that are being written. Not longer: a health watch is a call that never ends.
 _LAST_WORDS_S = 0.5
 # For answers that are there already to reach their connections, before what is left is refused.

@@ -22,26 +22,26 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_server.admission.access import Access
-from cloud_server.admission.health import Health
-from cloud_server.config import CloudConfig
-from cloud_server.inference.face import Face
-from cloud_server.inference.head import Crop, ServedHead
-from cloud_server.inference.pending_faces import Settling, settled_all
-from cloud_server.inference.tail import ServedTail, TailAnswer
-from cloud_server.pictures.reader import PictureReader
-from cloud_server.request import about
-from cloud_server.telemetry.live_metrics import LiveMetrics
-from cloud_server.telemetry.metrics import Metrics
-from cloud_server.telemetry.observer import Observer, Watches
-from cloud_server.telemetry.tls_metrics import TlsMetrics
-from cloud_server.telemetry.tracing import open_tracing
-from cloud_server.tls import ServerTls
-from cloud_server.weights.registry import Registry
-from cloud_server.weights.served import ServedWeights
-from shared.codec.latent import Latent
-from shared.codec.payload import Payload, PayloadCodec
-from shared.contracts import (
+from splitfer.cloud_server.admission.access import Access
+from splitfer.cloud_server.admission.health import Health
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.cloud_server.inference.face import Face
+from splitfer.cloud_server.inference.head import Crop, ServedHead
+from splitfer.cloud_server.inference.pending_faces import Settling, settled_all
+from splitfer.cloud_server.inference.tail import ServedTail, TailAnswer
+from splitfer.cloud_server.pictures.reader import PictureReader
+from splitfer.cloud_server.request import about
+from splitfer.cloud_server.telemetry.live_metrics import LiveMetrics
+from splitfer.cloud_server.telemetry.metrics import Metrics
+from splitfer.cloud_server.telemetry.observer import Observer, Watches
+from splitfer.cloud_server.telemetry.tls_metrics import TlsMetrics
+from splitfer.cloud_server.telemetry.tracing import open_tracing
+from splitfer.cloud_server.tls import ServerTls
+from splitfer.cloud_server.weights.registry import Registry
+from splitfer.cloud_server.weights.served import ServedWeights
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.codec.payload import Payload, PayloadCodec
+from splitfer.shared.contracts import (
     SCHEMA_VERSION,
     Answer,
     Box,
@@ -51,8 +51,8 @@ from shared.contracts import (
     Trust,
     trust_in,
 )
-from shared.deadline import Deadline
-from shared.errors import (
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.errors import (
     ConfigError,
     DeadlineExceeded,
     MalformedPayload,
@@ -61,9 +61,9 @@ from shared.errors import (
     ServeError,
     SplitFerError,
 )
-from shared.labels import LABELS, LabelSet
-from shared.prior import Prior
-from shared.version import server_version
+from splitfer.shared.labels import LABELS, LabelSet
+from splitfer.shared.prior import Prior
+from splitfer.shared.version import server_version
 
 FaceResult = Answer | SplitFerError
 Item = TypeVar("Item")
@@ -99,7 +99,7 @@ class Inferred:
 @dataclass(frozen=True)
 class Classified:
     """A picture's size after its EXIF rotation, and per face a box, a result, the score of its
-    picture (``shared.vision.quality``), and how far to go by the answer where there is one."""
+    picture (0 to 1), and how far to go by the answer where there is one."""
 
     width: int
     height: int

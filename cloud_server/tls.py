@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 
 import grpc
 
-from cloud_server.config import CloudConfig
-from shared.certificates import Certificates
-from shared.errors import ConfigError
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.shared.certificates import Certificates
+from splitfer.shared.errors import ConfigError
 
 # Before its end a certificate is warned of for so long.
 NEAR_DAYS = 30.0

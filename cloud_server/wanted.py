@@ -5,10 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TypeVar
 
-from cloud_server.weights.served import quoted
-from shared.errors import MalformedPayload
-from shared.labels import LabelSet
-from shared.prior import Prior
+from splitfer.cloud_server.weights.served import quoted
+from splitfer.shared.errors import MalformedPayload
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.prior import Prior
 
 Kind = TypeVar("Kind", bound=StrEnum)
 

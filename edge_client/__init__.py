@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import (
+from splitfer.shared.errors import (
     ConfigError,
     ImageError,
     PayloadTooLarge,
@@ -22,8 +22,8 @@ from shared.errors import (
 )
 
 if TYPE_CHECKING:
-    from edge_client.recognizer import Recognizer
-    from shared.contracts import FaceAnswer
+    from splitfer.edge_client.recognizer import Recognizer
+    from splitfer.shared.contracts import FaceAnswer
 
 __all__ = [
     "ConfigError", "FaceAnswer", "ImageError", "PayloadTooLarge", "Recognizer", "SourceError",
@@ -34,11 +34,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """What takes a second to import is imported when it is asked for."""
     if name == "Recognizer":
-        from edge_client.recognizer import Recognizer
+        from splitfer.edge_client.recognizer import Recognizer
 
         return Recognizer
     if name == "FaceAnswer":
-        from shared.contracts import FaceAnswer
+        from splitfer.shared.contracts import FaceAnswer
 
         return FaceAnswer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,11 +14,11 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 # What takes its time to import is imported where it is used: --help and a wrong flag need none.
-from edge_client.choices import Objective, Policy
-from edge_client.sinks import flags as output_flags
-from edge_client.source_name import KINDS
-from shared.arguments import Once, file_name
-from shared.errors import (
+from splitfer.edge_client.choices import Objective, Policy
+from splitfer.edge_client.sinks import flags as output_flags
+from splitfer.edge_client.source_name import KINDS
+from splitfer.shared.arguments import Once, file_name
+from splitfer.shared.errors import (
     ConfigError,
     ImageError,
     LinkError,
@@ -27,18 +27,18 @@ from shared.errors import (
     SplitFerError,
     WeightsError,
 )
-from shared.labels import LabelSet
-from shared.prior import DEFAULT_PRIOR, UNCERTAIN_BELOW, Prior
-from shared.processor import check_processor
-from shared.standard_streams import open_standard_streams
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.prior import DEFAULT_PRIOR, UNCERTAIN_BELOW, Prior
+from splitfer.shared.processor import check_processor
+from splitfer.shared.standard_streams import open_standard_streams
 
 if TYPE_CHECKING:
-    from edge_client.config import EdgeConfig
-    from edge_client.ledger import Ledger
-    from edge_client.sources.feed import Feed
-    from edge_client.sources.frame import Frame
-    from edge_client.sources.open import Source
-    from shared.contracts import FaceAnswer
+    from splitfer.edge_client.config import EdgeConfig
+    from splitfer.edge_client.ledger import Ledger
+    from splitfer.edge_client.sources.feed import Feed
+    from splitfer.edge_client.sources.frame import Frame
+    from splitfer.edge_client.sources.open import Source
+    from splitfer.shared.contracts import FaceAnswer
 
 # In which a server must answer `health`, and a run must have used its processor.
 _ANSWER_S, _WORKS_S = 2.0, 5.0
@@ -51,8 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         check_processor()
-        from edge_client.config import load_config
-        from shared.settings import printable
+        from splitfer.edge_client.config import load_config
+        from splitfer.shared.settings import printable
 
         config = load_config(
             arguments.config, _flags(arguments), single_pictures=arguments.command is _classify
@@ -90,12 +90,12 @@ def _exit_code(error: SplitFerError) -> int:
 
 
 def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
-    from edge_client import pipeline
-    from edge_client.ledger import Ledger
-    from edge_client.recognizer import Recognizer
-    from edge_client.sinks import output_flags
-    from edge_client.sources.feed import Feed
-    from edge_client.sources.open import open_source
+    from splitfer.edge_client import pipeline
+    from splitfer.edge_client.ledger import Ledger
+    from splitfer.edge_client.recognizer import Recognizer
+    from splitfer.edge_client.sinks import output_flags
+    from splitfer.edge_client.sources.feed import Feed
+    from splitfer.edge_client.sources.open import open_source
 
     if config.source is None:
         raise ConfigError(f"--source: name {KINDS}")
@@ -145,7 +145,7 @@ def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
 
 
 def _write_summary(arguments: argparse.Namespace, summary: dict[str, Any]) -> None:
-    from shared.whole_file import write_whole
+    from splitfer.shared.whole_file import write_whole
 
     data = json.dumps(summary, indent=2).encode() + b"\n"
     write_whole(arguments.summary, data, arguments.overwrite)
@@ -218,9 +218,9 @@ def _no_face(searched_px: int) -> str:
 
 
 def _classify(arguments: argparse.Namespace, config: EdgeConfig) -> int:
-    from edge_client.recognizer import Recognizer
-    from edge_client.sinks import output_flags
-    from edge_client.sources.open import open_source
+    from splitfer.edge_client.recognizer import Recognizer
+    from splitfer.edge_client.sinks import output_flags
+    from splitfer.edge_client.sources.open import open_source
 
     output_flags.check(arguments, config, arguments.images)
     bad: SplitFerError | None = None
@@ -256,7 +256,7 @@ def _classify(arguments: argparse.Namespace, config: EdgeConfig) -> int:
 
 
 def _health(arguments: argparse.Namespace, config: EdgeConfig) -> int:
-    from edge_client.health import run_works, server_answers
+    from splitfer.edge_client.health import run_works, server_answers
 
     try:
         if arguments.pid is not None:
@@ -273,8 +273,8 @@ def _health(arguments: argparse.Namespace, config: EdgeConfig) -> int:
 
 _FLAGS = (
     "server", "policy", "objective", "min_accuracy", "max_bytes_per_s", "cascade_threshold", "rate",
-    "labels", "prior", "uncertain_below", "deadline_ms", "threads", "weights", "server_ca", "client_cert",
-    "client_key", "log_level", "output", "output_max_mb", "device_id", "source_name",
+    "labels", "prior", "uncertain_below", "deadline_ms", "threads", "weights", "server_ca",
+    "client_cert", "client_key", "log_level", "output", "output_max_mb", "device_id", "source_name",
     "heartbeat_s", "wait_source", "rtsp_transport", "search_side_px", "crops",
 )  # fmt: skip
 

@@ -8,15 +8,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from edge_client.address import parse_address
-from edge_client.choices import Objective, Policy
-from edge_client.source_name import names_a_path
-from shared.bearer_token import token_fault
-from shared.contracts import Limits
-from shared.errors import ConfigError
-from shared.labels import LabelSet
-from shared.prior import UNCERTAIN_BELOW, Prior
-from shared.settings import PathWhere, Settings, load_settings
+from splitfer.edge_client.address import parse_address
+from splitfer.edge_client.choices import Objective, Policy
+from splitfer.edge_client.source_name import names_a_path
+from splitfer.shared.bearer_token import token_fault
+from splitfer.shared.contracts import Limits
+from splitfer.shared.errors import ConfigError
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.prior import UNCERTAIN_BELOW, Prior
+from splitfer.shared.settings import PathWhere, Settings, load_settings
 
 __all__ = ["PREFIX", "EdgeConfig", "Objective", "Policy", "load_config"]
 

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.config import EdgeConfig
-from shared.codec.latent import Latent
-from shared.contracts import Answer, Box
-from shared.prior import Prior
-from shared.vision.crop import crop_face, ready_crop, to_grey
-from shared.vision.detection import FaceDetector
-from shared.vision.quality import scores
-from shared.weights import Weights, default_folder
-from shared.weights.manifest import LOCAL_TAIL
+from splitfer.edge_client.config import EdgeConfig
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.contracts import Answer, Box
+from splitfer.shared.prior import Prior
+from splitfer.shared.vision.crop import crop_face, ready_crop, to_grey
+from splitfer.shared.vision.detection import FaceDetector
+from splitfer.shared.vision.quality import scores
+from splitfer.shared.weights import Weights, default_folder
+from splitfer.shared.weights.manifest import LOCAL_TAIL
 
 
 @dataclass(frozen=True)

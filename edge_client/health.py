@@ -10,21 +10,21 @@ from typing import Any
 
 import grpc
 
-from edge_client.address import parse_address
-from edge_client.config import EdgeConfig
-from edge_client.link.call_cause import VAGUE, cause_of_call, plain_words
-from edge_client.link.channel import open_channel
-from edge_client.link.diagnosis import diagnose
-from shared.cause import Names, came_back, what_to_do
-from shared.certificates import read_certificates
-from shared.errors import ConfigError, LinkError, SourceError
-from shared.peer_words import peer_words
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
-from shared.stubs.splitfer.v1.splitfer_pb2_grpc import SplitFerStub
+from splitfer.edge_client.address import parse_address
+from splitfer.edge_client.config import EdgeConfig
+from splitfer.edge_client.link.call_cause import VAGUE, cause_of_call, plain_words
+from splitfer.edge_client.link.channel import open_channel
+from splitfer.edge_client.link.diagnosis import diagnose
+from splitfer.shared.cause import Names, came_back, what_to_do
+from splitfer.shared.certificates import read_certificates
+from splitfer.shared.errors import ConfigError, LinkError, SourceError
+from splitfer.shared.peer_words import peer_words
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.shared.stubs.splitfer.v1.splitfer_pb2_grpc import SplitFerStub
 
 _CODE_KEY = "splitfer-code"
 _PROCESSES = Path("/proc")
-_NAMES = ("edge-client", "edge_client.cli", "edge_client/cli.py")
+_NAMES = ("edge-client", "splitfer.edge_client.cli", "edge_client/cli.py")
 _LOOK_EVERY_S = 0.25
 # Of /proc/N/stat after the name: the ticks spent in the program, and in the kernel for it.
 _TICKS = slice(11, 13)

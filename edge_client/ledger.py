@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from shared.contracts import RECORD_VERSION, FaceAnswer, Path, Reason
+from splitfer.shared.contracts import RECORD_VERSION, FaceAnswer, Path, Reason
 
 _STEP = math.log(1.01)
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from edge_client.ledger import Ledger
-from edge_client.offload.offload import FrameLost
-from edge_client.recognizer import Recognizer
-from edge_client.sinks.sink import Sink
-from edge_client.sources.feed import Feed
-from edge_client.sources.frame import Frame
-from shared.contracts import FaceAnswer
+from splitfer.edge_client.ledger import Ledger
+from splitfer.edge_client.offload.offload import FrameLost
+from splitfer.edge_client.recognizer import Recognizer
+from splitfer.edge_client.sinks.sink import Sink
+from splitfer.edge_client.sources.feed import Feed
+from splitfer.edge_client.sources.frame import Frame
+from splitfer.shared.contracts import FaceAnswer
 
 _log = logging.getLogger(__name__)
 

@@ -16,19 +16,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.address import parse_address
-from edge_client.config import EdgeConfig, Policy, program_config
-from edge_client.device import Device
-from edge_client.link.channel import open_channel
-from edge_client.link.diagnosis import diagnose
-from edge_client.link.link import HANDSHAKE_TIMEOUT_S, Link, LinkCounts
-from edge_client.offload.offload import Offload
-from edge_client.policy.decision import Decision
-from edge_client.policy.router import make_chooser
-from edge_client.sources.picture import PictureLike, picture_of
-from edge_client.tracing import open_tracing
-from shared.certificates import read_certificates
-from shared.contracts import FaceAnswer
+from splitfer.edge_client.address import parse_address
+from splitfer.edge_client.config import EdgeConfig, Policy, program_config
+from splitfer.edge_client.device import Device
+from splitfer.edge_client.link.channel import open_channel
+from splitfer.edge_client.link.diagnosis import diagnose
+from splitfer.edge_client.link.link import HANDSHAKE_TIMEOUT_S, Link, LinkCounts
+from splitfer.edge_client.offload.offload import Offload
+from splitfer.edge_client.policy.decision import Decision
+from splitfer.edge_client.policy.router import make_chooser
+from splitfer.edge_client.sources.picture import PictureLike, picture_of
+from splitfer.edge_client.tracing import open_tracing
+from splitfer.shared.certificates import read_certificates
+from splitfer.shared.contracts import FaceAnswer
 
 # A server that is down refuses at once; longer than a handshake may take, so that its outcome is
 # known before the first face.

@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from shared.errors import ConfigError
-from shared.extras import needing
+from splitfer.shared.errors import ConfigError
+from splitfer.shared.extras import needing
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """See ``edge_client.cli.main``."""
+    """See ``splitfer.edge_client.cli.main``."""
     try:
         with needing("edge"):
-            from edge_client.cli import main as run
+            from splitfer.edge_client.cli import main as run
     except ConfigError as error:
         print(f"edge-client: {error}", file=sys.stderr)
         return 2

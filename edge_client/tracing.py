@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from shared.contracts import FaceAnswer
-from shared.errors import ConfigError
-from shared.extras import how_to_install
+from splitfer.shared.contracts import FaceAnswer
+from splitfer.shared.errors import ConfigError
+from splitfer.shared.extras import how_to_install
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor

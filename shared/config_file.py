@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from shared.errors import ConfigError
+from splitfer.shared.errors import ConfigError
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from shared.labels import LABELS, LabelSet
-from shared.prior import Prior, balanced, drawn_to_prior
+from splitfer.shared.labels import LABELS, LabelSet
+from splitfer.shared.prior import Prior, balanced, drawn_to_prior
 
 # Of the messages between edge and server: each refuses to work with another one.
 SCHEMA_VERSION = 2
@@ -112,9 +112,11 @@ class Trust:
 def trust_in(
     answer: Answer, quality: float, shares: tuple[float, ...], uncertain_below: float
 ) -> Trust:
-    """Of an answer about a picture of this ``quality`` (``shared.vision.quality``, 0 to 1);
+    """How far to go by an answer about a picture of this ``quality`` (0 to 1).
+
     ``shares`` say how common the answer takes each label to be. With less confidence than
-    ``uncertain_below`` it is uncertain."""
+    ``uncertain_below`` it is uncertain.
+    """
     row = drawn_to_prior(np.array(answer.probabilities), np.array(shares), quality)
     confidence = float(row[LABELS.index(answer.label)])
     return Trust(confidence, confidence < uncertain_below)
@@ -141,8 +143,8 @@ class FaceAnswer:
     """The one answer of one face.
 
     ``rate`` and ``sent_bytes`` are of what was sent, whoever answered: the rate of the latent, None
-    where none was sent. ``quality`` is the score of the face's picture (``shared.vision.quality``,
-    0 to 1) and ``trust`` what it leaves of the answer; None where that was not looked at.
+    where none was sent. ``quality`` is the score of the face's picture (0 to 1, see
+    ``vision.quality``) and ``trust`` what it leaves of the answer; None where nobody looked.
     """
 
     box: Box

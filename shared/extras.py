@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from shared.errors import ConfigError
+from splitfer.shared.errors import ConfigError
 
 # The imports of ours; what is missing among them is a fault and not an extra.
 _OURS = frozenset({"cloud_server", "edge_client", "shared"})

@@ -69,7 +69,7 @@ def drawn_to_prior(
     """What to believe where the picture may have shown nothing: ``prior + quality * (p - prior)``.
 
     The mean of the answer and of what is known without a picture, by ``quality``, the share that
-    is left of the accuracy on good pictures (``shared.vision.quality``). ``probabilities``
+    is left of the accuracy on good pictures (``splitfer.shared.vision.quality``). ``probabilities``
     ``(..., 7)``, calibrated on good pictures; ``prior`` ``(7,)``, how common the answer takes each
     label to be (its scale does not matter); ``quality`` ``(...)`` or one number, 0 to 1. Gives
     float64 ``(..., 7)``, whose rows sum to one where those of ``probabilities`` do.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
-from shared.errors import ConfigError
+from splitfer.shared.errors import ConfigError
 
 _X86 = ("x86_64", "amd64", "i686", "i386")
 

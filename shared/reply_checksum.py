@@ -17,7 +17,7 @@ import struct
 import zlib
 from collections.abc import Iterable
 
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
 
 def infer_checksum(payloads: Iterable[bytes], reply: pb.InferResponse) -> int:

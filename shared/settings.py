@@ -29,8 +29,8 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from shared.config_file import read_mapping
-from shared.errors import ConfigError
+from splitfer.shared.config_file import read_mapping
+from splitfer.shared.errors import ConfigError
 
 _NESTED = "__"
 _IsPath = Callable[[str], bool]

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import av
 
-import edge_client.assets
+import splitfer.edge_client.assets
 
 
 def write_start_of_demo(file: Path, frames: int) -> Path:
     """The start of the demo clip in the one form that needs no encoder, ``.y4m``."""
-    demo = Path(edge_client.assets.__file__).parent / "demo.mp4"
+    demo = Path(splitfer.edge_client.assets.__file__).parent / "demo.mp4"
     with av.open(str(demo)) as source, file.open("wb") as out:
         stream = source.streams.video[0]
         out.write(b"YUV4MPEG2 W%d H%d F15:1 Ip A1:1 C420jpeg\n" % (stream.width, stream.height))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import shared.weights
+import splitfer.shared.weights
 from tests.manifests import edit_manifest, set_figures
 
 pytest_plugins = ["tests.exported_weights"] if importlib.util.find_spec("torch") else []
@@ -26,14 +26,14 @@ hypothesis.settings.load_profile("patient")
 @pytest.fixture(scope="session")
 def old_weights_folder() -> Path:
     """The first weights that were shipped: schema 1, a head that rounds, one rate, no tables."""
-    return Path(shared.weights.__file__).parent / "76c2ec20ba6c6356"
+    return Path(splitfer.shared.weights.__file__).parent / "76c2ec20ba6c6356"
 
 
 @pytest.fixture(scope="session")
 def better_server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped weights with a manifest that calls the cloud tail the more accurate one, at
     every rate: what the policy weighs is what a manifest says."""
-    source = shared.weights.default_folder()
+    source = splitfer.shared.weights.default_folder()
     folder = Path(shutil.copytree(source, tmp_path_factory.mktemp("better") / source.name))
 
     def better(manifest: dict[str, Any]) -> None:

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from shared.codec.entropy import EntropyTables
-from shared.vision.crop import enlarge_crop
+from splitfer.shared.codec.entropy import EntropyTables
+from splitfer.shared.vision.crop import enlarge_crop
 from tests.manifests import edit_manifest
 from training.models.split_model import SplitConfig, SplitModel
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from shared.weights import Manifest
+from splitfer.shared.weights import Manifest
 
 
 def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:

@@ -54,8 +54,9 @@ class Server:
     def start(self) -> Self:
         before = len(self._lines())
         command = [
-            *self._inside, sys.executable, "-m", "cloud_server.cli", "serve", "--host", self._host,
-            "--grpc-port", str(self.port), "--http-port", "0", "--weights", str(self.weights),
+            *self._inside, sys.executable, "-m", "splitfer.cloud_server.cli", "serve",
+            "--host", self._host, "--grpc-port", str(self.port), "--http-port", "0",
+            "--weights", str(self.weights),
         ]  # fmt: skip
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -124,7 +125,7 @@ class Edge:
         self.answers_file.unlink(missing_ok=True)
         self.summary_file.unlink(missing_ok=True)
         command = [
-            *inside, sys.executable, "-m", "edge_client.cli", "run", "--source", source,
+            *inside, sys.executable, "-m", "splitfer.edge_client.cli", "run", "--source", source,
             "--weights", str(weights), "--output", str(self.answers_file),
             "--summary", str(self.summary_file), "--log-level", "info", *flags,
         ]  # fmt: skip

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.whole_file import write_whole
+from splitfer.shared.whole_file import write_whole
 from training.data.datasets import DATA_VARIABLE, DataError, data_path
 from training.data.votes import VOTES_VARIABLE, votes_or_none
 

@@ -26,10 +26,10 @@ from benchmarks.accuracy.truth import add_truth, faces_of, label_set_of
 from benchmarks.common.bootstrap import difference, points
 from benchmarks.common.command import finish
 from benchmarks.common.machine import describe_machine, machine_line
-from shared.contracts import Path as AnswerPath
-from shared.labels import LabelSet
-from shared.prior import balanced
-from shared.weights import Weights, default_folder
+from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.prior import balanced
+from splitfer.shared.weights import Weights, default_folder
 from training.data.datasets import DataError, Faces, data_path, load_fer2013
 from training.data.duplicates import TRAINING, copied
 from training.data.votes import Votes, load_votes, votes_or_none, votes_path

@@ -23,9 +23,9 @@ from benchmarks.accuracy.truth import add_truth, faces_of, label_set_of
 from benchmarks.common.bootstrap import difference, points
 from benchmarks.common.command import finish
 from benchmarks.common.machine import describe_machine, machine_line
-from edge_client.config import EdgeConfig
-from shared.contracts import Path as AnswerPath
-from shared.weights import Weights, default_folder
+from splitfer.edge_client.config import EdgeConfig
+from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.weights import Weights, default_folder
 from training.study.figure_file import figure_path, save_figure
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(21))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from benchmarks.accuracy import calibration as by_answer
 from benchmarks.accuracy.calibration import BINS, coverage, equal_mass, equal_width, expected_error
 from benchmarks.common.bootstrap import DRAWS, SEED, interval
-from shared.labels import LABELS
+from splitfer.shared.labels import LABELS
 from training.data.datasets import DataError
 from training.data.votes import CONTEMPT, Votes
 from training.study.figure_file import save_figure

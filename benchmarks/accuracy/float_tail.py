@@ -6,10 +6,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from shared.codec.quantiser import ZERO_SYMBOL
-from shared.labels import LabelSet
-from shared.weights import Weights
-from shared.weights.runtime import Tail
+from splitfer.shared.codec.quantiser import ZERO_SYMBOL
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.weights import Weights
+from splitfer.shared.weights.runtime import Tail
 
 
 class FloatTail:

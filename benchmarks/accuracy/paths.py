@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks.accuracy.picture_codec import PictureCodec
-from shared.codec.latent import Latent
-from shared.contracts import Path as AnswerPath
-from shared.errors import WeightsError
-from shared.labels import LabelSet
-from shared.vision.crop import enlarge_crop
-from shared.weights import Weights
-from shared.weights.manifest import LOCAL_TAIL
-from shared.weights.runtime import softmax
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.errors import WeightsError
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.vision.crop import enlarge_crop
+from splitfer.shared.weights import Weights
+from splitfer.shared.weights.manifest import LOCAL_TAIL
+from splitfer.shared.weights.runtime import softmax
 
 BATCH = 32
 # The mean of both answers, which `auto` and `cascade` give.

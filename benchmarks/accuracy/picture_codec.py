@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from shared.contracts import Limits
-from shared.vision.crop import DETAIL_SIDE, to_grey
-from shared.vision.picture import decode_picture
+from splitfer.shared.contracts import Limits
+from splitfer.shared.vision.crop import DETAIL_SIDE, to_grey
+from splitfer.shared.vision.picture import decode_picture
 
 NAMES = "jpeg:1-100, webp:1-100, webp:lossless, avif:1-100, png"
 _OPTIONS: dict[str, dict[str, Any]] = {

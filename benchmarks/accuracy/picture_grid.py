@@ -10,7 +10,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from benchmarks.accuracy.picture_codec import PictureCodec, avif_is_there
-from shared.vision.crop import DETAIL_SIDE
+from splitfer.shared.vision.crop import DETAIL_SIDE
 
 SIDES_PX = (32, 40, 48, 64, 96, 128, 160, 224)
 # AVIF is slow, and its container alone takes as much as a small WebP.

@@ -20,11 +20,11 @@ from tqdm import tqdm
 
 from benchmarks.accuracy.paths import BATCH, Column, Paths
 from benchmarks.common.bootstrap import difference, points
-from edge_client.config import EdgeConfig
-from shared.contracts import Box, Limits
-from shared.contracts import Path as AnswerPath
-from shared.vision.crop import Cropping, crop_face, enlarge_crop
-from shared.vision.detection import FaceDetector
+from splitfer.edge_client.config import EdgeConfig
+from splitfer.shared.contracts import Box, Limits
+from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.vision.crop import Cropping, crop_face, enlarge_crop
+from splitfer.shared.vision.detection import FaceDetector
 from training.data.datasets import DataError, Faces
 
 WIDTH_PX, HEIGHT_PX = 640, 480

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from shared.labels import LabelSet
-from shared.weights import Weights
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.weights import Weights
 from training.data.datasets import Faces, data_path
 from training.data.judged import judged_part
 from training.data.votes import votes_or_none, votes_path

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.accuracy.paths import TOGETHER, Column, Paths, Scores
-from shared.contracts import Path as AnswerPath
-from shared.weights.manifest import LOCAL_TAIL
+from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.weights.manifest import LOCAL_TAIL
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.labels import LABELS
+from splitfer.shared.labels import LABELS
 from training.data.votes import CONTEMPT
 
 # What rows of ``counts`` are called.

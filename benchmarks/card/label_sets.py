@@ -7,8 +7,8 @@ from typing import Any
 from benchmarks.accuracy.paths import TOGETHER
 from benchmarks.card.measurement import PICTURE_CODEC, USAGE
 from benchmarks.common.markdown import figures_table
-from shared.labels import LABELS, LabelSet
-from shared.prior import Prior
+from splitfer.shared.labels import LABELS, LabelSet
+from splitfer.shared.prior import Prior
 
 Row = dict[str, Any]
 

@@ -16,11 +16,11 @@ from benchmarks.card.confusion import Confusion
 from benchmarks.card.part import Part
 from benchmarks.card.slices import COVERED, Slice, covered, of_light, of_pose
 from benchmarks.common.bootstrap import difference
-from shared.contracts import Path as AnswerPath
-from shared.labels import LABELS, LabelSet
-from shared.prior import Prior, balanced
-from shared.weights import Weights
-from shared.weights.manifest import LOCAL_TAIL
+from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.labels import LABELS, LabelSet
+from splitfer.shared.prior import Prior, balanced
+from splitfer.shared.weights import Weights
+from splitfer.shared.weights.manifest import LOCAL_TAIL
 from training.data import votes_report
 from training.data.datasets import Faces
 from training.data.duplicates import blank, find_pairs

@@ -18,9 +18,9 @@ from benchmarks.card.page import page
 from benchmarks.card.part import Part
 from benchmarks.card.pictures import draw
 from benchmarks.common.command import finish
-from shared.labels import LabelSet
-from shared.weights import Weights, default_folder
-from shared.whole_file import write_whole
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.weights import Weights, default_folder
+from splitfer.shared.whole_file import write_whole
 from training.data.datasets import data_path
 from training.data.votes import votes_or_none, votes_path
 

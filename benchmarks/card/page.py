@@ -11,7 +11,7 @@ from benchmarks.card.label_sets import accuracy, label_sets, priors, whose
 from benchmarks.card.measurement import DETAILED, USAGE
 from benchmarks.card.words import failures, labels_worth
 from benchmarks.common.markdown import figures_table as table
-from shared.labels import LABELS, LabelSet
+from splitfer.shared.labels import LABELS, LabelSet
 
 Row = dict[str, Any]
 

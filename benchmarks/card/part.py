@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.labels import LabelSet
+from splitfer.shared.labels import LabelSet
 from training.data.datasets import DataError, Faces, load_fer2013
 from training.data.votes import Votes, load_votes
 

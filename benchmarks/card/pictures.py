@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from benchmarks.accuracy.calibration import draw as draw_calibration
 from benchmarks.card.confusion import ROWS, Confusion
 from benchmarks.card.measurement import DETAILED
-from shared.labels import LABELS
+from splitfer.shared.labels import LABELS
 from training.study.figure_file import save_figure
 
 Row = dict[str, Any]

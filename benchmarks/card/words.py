@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.card.confusion import Confusion
-from shared.labels import LABELS
+from splitfer.shared.labels import LABELS
 
 Row = dict[str, Any]
 # Confusions that are told.

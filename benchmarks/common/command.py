@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from shared.errors import ConfigError, SourceError, SplitFerError
+from splitfer.shared.errors import ConfigError, SourceError, SplitFerError
 from training.data.datasets import DataError
 
 OK, USAGE, SOURCE, WEIGHTS = 0, 2, 3, 4

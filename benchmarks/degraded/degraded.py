@@ -3,8 +3,8 @@
 Every picture as it is, and degraded in each of the ways of ``benchmarks.degraded.degradations``,
 through the paths of the shipped files: accuracy and what of it is lost, how sure the answers are,
 and how often they are sure and wrong, which is the harm. ``--bands`` asks whether
-``shared.vision.quality`` tells where that is; ``--examples`` draws faces in every way and measures
-nothing.
+``splitfer.shared.vision.quality`` tells where that is; ``--examples`` draws faces in every way and
+measures nothing.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from benchmarks.degraded import quality_bands
 from benchmarks.degraded.answers import Answers, answers_by_label_set, compared, rows, truths
 from benchmarks.degraded.degradations import DEGRADATIONS, SEVERE
 from benchmarks.degraded.table import table
-from shared.labels import LabelSet
-from shared.prior import Prior
-from shared.weights import Weights, default_folder
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.prior import Prior
+from splitfer.shared.weights import Weights, default_folder
 from training.data.datasets import HOLDOUT_SHARE, Faces, data_path, load_fer2013, split_off
 from training.data.duplicates import TRAINING
 from training.data.votes import VOTES_VARIABLE, Votes, load_votes, votes_path

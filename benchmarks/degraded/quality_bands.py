@@ -1,4 +1,4 @@
-"""Whether ``shared.vision.quality`` tells where answers are wrong:
+"""Whether ``splitfer.shared.vision.quality`` tells where answers are wrong:
 ``benchmarks.degraded.degraded --bands``.
 
 Every face counts once for each way to degrade it, and once as it is. That is nobody's camera: the
@@ -17,8 +17,8 @@ from benchmarks.accuracy.calibration import coverage
 from benchmarks.accuracy.paths import crops_of
 from benchmarks.degraded.answers import Answers, Truth, right
 from benchmarks.degraded.degradations import CLEAN, DEGRADATIONS, SEVERE, Degradation
-from shared.prior import drawn_to_prior
-from shared.vision.quality import measures, quality_parts
+from splitfer.shared.prior import drawn_to_prior
+from splitfer.shared.vision.quality import measures, quality_parts
 from training.data.datasets import SIDE
 
 Row = dict[str, Any]
@@ -33,7 +33,7 @@ ALONE, WITH = "the network's confidence", "fallen with quality"
 def measured(
     pictures: NDArray[np.uint8], ways: Mapping[str, Degradation]
 ) -> dict[str, NDArray[np.float64]]:
-    """``shared.vision.quality.measures`` ``(N, 3)`` of pictures ``(N, 48, 48)``, by degradation."""
+    """``quality.measures`` ``(N, 3)`` of pictures ``(N, 48, 48)``, by degradation."""
     return {
         name: np.stack([measures(crops_of(one[None])[0]) for one in degradation.apply(pictures)])
         for name, degradation in ways.items()
@@ -101,7 +101,7 @@ def row(
     confidence = answers.max(axis=1)
     score = np.concatenate([scores[name][truth.counted] for name in by_kind])
     clean = np.repeat([name == CLEAN for name in by_kind], truth.counted.sum())
-    # As `shared.contracts.trust_in` does it, of all at once.
+    # As `splitfer.shared.contracts.trust_in` does it, of all at once.
     drawn = drawn_to_prior(answers, np.array(shares), score)
     together = drawn[np.arange(len(drawn)), answers.argmax(axis=1)].astype(np.float32)
     return {

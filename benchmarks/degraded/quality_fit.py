@@ -1,4 +1,4 @@
-"""Choose the scale of ``shared.vision.quality``: ``python -m benchmarks quality_fit --data PATH``.
+"""Choose the scale of a face's quality: ``python -m benchmarks quality_fit --data PATH``.
 
 On the part of Training that is never trained on, as it is and degraded: the scale whose score is
 nearest to the share that is left of the accuracy on good pictures, and by which confidence x score
@@ -24,8 +24,8 @@ from benchmarks.degraded.answers import Answers, Truth, answers_by_label_set, ri
 from benchmarks.degraded.degradations import CLEAN, DEGRADATIONS, SEVERE
 from benchmarks.degraded.degraded import HELD_OUT, load
 from benchmarks.degraded.quality_bands import area, measured, sides_px
-from shared.vision.quality import SCALE, QualityScale, quality_parts
-from shared.weights import Weights, default_folder
+from splitfer.shared.vision.quality import SCALE, QualityScale, quality_parts
+from splitfer.shared.weights import Weights, default_folder
 
 # Of each part the ends to try: the least and the greatest low end, the same of the high end.
 RANGES = {

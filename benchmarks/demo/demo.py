@@ -27,7 +27,7 @@ from typing import Any, BinaryIO
 
 from benchmarks.demo.table import table
 from benchmarks.demo.verdict import failed_conditions
-from edge_client.sources.open import open_source
+from splitfer.edge_client.sources.open import open_source
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 120.0
@@ -62,7 +62,7 @@ class Server:
         """Start it, and do not wait."""
         with self._log.open("ab") as log:
             self._process = _spawn(
-                "cloud_server.cli", "serve", "--host", HOST,
+                "splitfer.cloud_server.cli", "serve", "--host", HOST,
                 "--grpc-port", str(self.grpc_port), "--http-port", str(self._http_port), log=log,
             )  # fmt: skip
 
@@ -229,7 +229,7 @@ def _report(out: Path, edge_exit: int, restart_s: float) -> int:
 def _edge(out: Path, port: int, laps: int) -> Iterator[subprocess.Popen[bytes]]:
     # By `cloud` wherever the link allows: what is shown is the link, lost and found again.
     process = _spawn(
-        "edge_client.cli", "run", "--source", "demo" if laps == 1 else f"demo*{laps}",
+        "splitfer.edge_client.cli", "run", "--source", "demo" if laps == 1 else f"demo*{laps}",
         "--policy", "cloud",
         "--realtime", "--server", f"{HOST}:{port}", "--log-level", "warning",
         "--output", str(out / "answers.jsonl"), "--summary", str(out / "summary.json"),

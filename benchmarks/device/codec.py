@@ -20,13 +20,13 @@ from tqdm import tqdm
 from benchmarks.common.command import finish
 from benchmarks.common.machine import describe_machine, machine_line
 from benchmarks.device.face_frame import face_frame
-from shared.codec.latent import Latent
-from shared.codec.payload import PayloadCodec
-from shared.contracts import Box, Limits
-from shared.errors import SourceError
-from shared.vision.crop import Cropping, crop_face, enlarge_crop, to_grey
-from shared.vision.detection import FaceDetector
-from shared.weights import Weights, default_folder
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.codec.payload import PayloadCodec
+from splitfer.shared.contracts import Box, Limits
+from splitfer.shared.errors import SourceError
+from splitfer.shared.vision.crop import Cropping, crop_face, enlarge_crop, to_grey
+from splitfer.shared.vision.detection import FaceDetector
+from splitfer.shared.weights import Weights, default_folder
 from training.data.datasets import data_path, load_fer2013
 
 HEAD_BATCH = 16

@@ -25,15 +25,15 @@ from tqdm import tqdm
 from benchmarks.common.command import finish
 from benchmarks.common.machine import describe_machine, machine_line
 from benchmarks.device.face_frame import face_frame
-from edge_client.config import EdgeConfig
-from shared.codec.latent import Latent
-from shared.contracts import Limits
-from shared.errors import SourceError
-from shared.vision.crop import crop_face, to_grey
-from shared.vision.detection import FaceDetector
-from shared.weights import Weights, default_folder
-from shared.weights.manifest import LOCAL_TAIL
-from shared.weights.runtime import Tail
+from splitfer.edge_client.config import EdgeConfig
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.contracts import Limits
+from splitfer.shared.errors import SourceError
+from splitfer.shared.vision.crop import crop_face, to_grey
+from splitfer.shared.vision.detection import FaceDetector
+from splitfer.shared.weights import Weights, default_folder
+from splitfer.shared.weights.manifest import LOCAL_TAIL
+from splitfer.shared.weights.runtime import Tail
 
 NO_TORCH = "torch is not installed: pip install torch and '.[train]' from a checkout"
 Stage = Callable[[], object]

@@ -8,10 +8,10 @@ from importlib.util import find_spec
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.contracts import Limits
-from shared.errors import SourceError
-from shared.vision.crop import to_grey
-from shared.vision.detection import FaceDetector
+from splitfer.shared.contracts import Limits
+from splitfer.shared.errors import SourceError
+from splitfer.shared.vision.crop import to_grey
+from splitfer.shared.vision.detection import FaceDetector
 
 CLIP = "demo.mp4"
 # The clip need not begin with a face; not every frame has to be looked at to find one.
@@ -24,7 +24,7 @@ def face_frame() -> tuple[NDArray[np.uint8], str]:
     Raises:
         SourceError: there is neither a clip nor scikit-image to make a frame from.
     """
-    clip = files("edge_client.assets") / CLIP
+    clip = files("splitfer.edge_client.assets") / CLIP
     if clip.is_file() and find_spec("av"):
         with as_file(clip) as path:
             found = _first_face(str(path))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from benchmarks.common.command import finish
 from benchmarks.common.machine import describe_machine, machine_line
-from shared.contracts import CROP_SIDE, FEATURES_SHAPE, LATENT_SHAPE
+from splitfer.shared.contracts import CROP_SIDE, FEATURES_SHAPE, LATENT_SHAPE
 from training.models.asp import ASP, line_means
 from training.models.sfp import SFP
 from training.models.sfp_energy import SFPEnergy, filter_bank

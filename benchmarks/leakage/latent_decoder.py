@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from shared.codec.quantiser import ZERO_SYMBOL, Quantiser
-from shared.contracts import LATENT_SHAPE
+from splitfer.shared.codec.quantiser import ZERO_SYMBOL, Quantiser
+from splitfer.shared.contracts import LATENT_SHAPE
 from training.data.datasets import SIDE, DataError
 
 CHANNELS, BLOCKS = 32, 3

@@ -29,9 +29,9 @@ from benchmarks.common.command import finish
 from benchmarks.common.machine import describe_machine, machine_line
 from benchmarks.leakage import reidentification
 from benchmarks.leakage.latent_decoder import SEED, Training, decoded, trained
-from shared.codec.latent import Latent
-from shared.codec.payload import PayloadCodec
-from shared.weights import Weights, default_folder
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.codec.payload import PayloadCodec
+from splitfer.shared.weights import Weights, default_folder
 from training.data.datasets import SIDE, DataError, Faces, data_path, load_fer2013
 from training.data.duplicates import TRAINING, without_copies
 

@@ -22,17 +22,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.link.two_way import METHOD, Parts
-from edge_client.config import EdgeConfig, Objective, Policy, load_config
-from edge_client.device import Device, FoundFaces
-from edge_client.link.channel import open_channel
-from edge_client.link.link import Link
-from edge_client.offload.offload import Offload
-from edge_client.policy.router import make_chooser
-from edge_client.sources.open import open_source
-from shared.codec import raw
-from shared.contracts import Box
-from shared.vision.crop import to_grey
-from shared.weights import Weights, default_folder
+from splitfer.edge_client.config import EdgeConfig, Objective, Policy, load_config
+from splitfer.edge_client.device import Device, FoundFaces
+from splitfer.edge_client.link.channel import open_channel
+from splitfer.edge_client.link.link import Link
+from splitfer.edge_client.offload.offload import Offload
+from splitfer.edge_client.policy.router import make_chooser
+from splitfer.edge_client.sources.open import open_source
+from splitfer.shared.codec import raw
+from splitfer.shared.contracts import Box
+from splitfer.shared.vision.crop import to_grey
+from splitfer.shared.weights import Weights, default_folder
 
 # So long that no strategy of one path ever falls back.
 NO_DEADLINE_MS = 60_000.0

@@ -40,8 +40,8 @@ from benchmarks.link.rig import Rig
 from benchmarks.link.summary import point_rows, table, verdict
 from benchmarks.net.shape import Shape
 from benchmarks.net.slow_processor import MOST_FACTOR
-from shared.errors import SourceError
-from shared.weights import Weights, default_folder
+from splitfer.shared.errors import SourceError
+from splitfer.shared.weights import Weights, default_folder
 from training.study.figure_file import figure_path
 
 POLICIES = ("auto:latency", "auto", "cascade")

@@ -21,15 +21,15 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from benchmarks.link.simulated_link import GOOD, OUT, LinkNow, SimulatedLink, Trace
-from edge_client.config import Objective
-from edge_client.link import breaker as machine
-from edge_client.link.breaker import Breaker
-from edge_client.link.link import HANDSHAKE_TIMEOUT_S
-from edge_client.policy.decision import Decision, Why
-from edge_client.policy.estimates import Estimates
-from edge_client.policy.policy import Memory, PolicySettings, charge, decide
-from edge_client.policy.prediction import Candidate, FrameFacts, local_start_ms
-from shared.contracts import Path, Reason
+from splitfer.edge_client.config import Objective
+from splitfer.edge_client.link import breaker as machine
+from splitfer.edge_client.link.breaker import Breaker
+from splitfer.edge_client.link.link import HANDSHAKE_TIMEOUT_S
+from splitfer.edge_client.policy.decision import Decision, Why
+from splitfer.edge_client.policy.estimates import Estimates
+from splitfer.edge_client.policy.policy import Memory, PolicySettings, charge, decide
+from splitfer.edge_client.policy.prediction import Candidate, FrameFacts, local_start_ms
+from splitfer.shared.contracts import Path, Reason
 from training.study.figure_file import figure_path, save_figure
 
 HANDSHAKE_BYTES = 300

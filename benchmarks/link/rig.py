@@ -20,7 +20,7 @@ from benchmarks.net.forwarder import Forwarder
 from benchmarks.net.namespaces import ADDRESSES, Namespaces, NamespacesMissing
 from benchmarks.net.shape import Shape
 from benchmarks.net.slow_processor import slow_processor
-from shared.errors import SourceError
+from splitfer.shared.errors import SourceError
 
 PORT, TWO_WAY_PORT = 50051, 50052
 _ROOT = Path(__file__).resolve().parent.parent.parent
@@ -102,7 +102,7 @@ class Rig:
             host, self.link_kind = "127.0.0.1", f"TCP forwarder on loopback ({error})"
         ports = (PORT, TWO_WAY_PORT)
         self._spawn(
-            "cloud", "cloud_server.cli", "serve", "--host", host,
+            "cloud", "splitfer.cloud_server.cli", "serve", "--host", host,
             "--grpc-port", str(PORT), "--http-port", "0", "--log-level", "error",
         )  # fmt: skip
         two_way = self._spawn("cloud", "benchmarks.link.two_way", f"{host}:{TWO_WAY_PORT}")

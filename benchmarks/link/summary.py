@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common.machine import machine_line
-from edge_client.policy.prediction import Candidate
-from edge_client.policy.routes import candidates
-from shared.contracts import Path
-from shared.weights.manifest import Manifest
+from splitfer.edge_client.policy.prediction import Candidate
+from splitfer.edge_client.policy.routes import candidates
+from splitfer.shared.contracts import Path
+from splitfer.shared.weights.manifest import Manifest
 
 Row = dict[str, Any]
 PLACE = ("device", "kilobytes_per_s", "round_trip_ms", "loss")

@@ -25,11 +25,11 @@ import onnx
 import onnx.numpy_helper
 from numpy.typing import NDArray
 
-from shared.codec import raw
-from shared.contracts import LATENT_SHAPE
-from shared.errors import WeightsError
-from shared.weights import Weights, default_folder
-from shared.weights.runtime import session
+from splitfer.shared.codec import raw
+from splitfer.shared.contracts import LATENT_SHAPE
+from splitfer.shared.errors import WeightsError
+from splitfer.shared.weights import Weights, default_folder
+from splitfer.shared.weights.runtime import session
 
 METHOD = "/splitfer.benchmark.TwoWay/Weigh"
 _SERVICE, _NAME = METHOD.strip("/").split("/")

@@ -12,9 +12,9 @@ from benchmarks.accuracy.rate_plot import draw as draw_rates
 from benchmarks.common.bootstrap import points
 from benchmarks.common.markdown import paragraphs, table
 from benchmarks.readme.results import run_json
-from shared.contracts import Path as AnswerPath
-from shared.labels import LabelSet
-from shared.weights import Weights, default_folder
+from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.weights import Weights, default_folder
 
 RATE_PICTURE = Path("docs/rate-accuracy.png")
 CALIBRATION_PICTURE = Path("docs/calibration.png")

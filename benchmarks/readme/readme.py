@@ -28,7 +28,7 @@ from benchmarks.readme import accuracy as readme_accuracy
 from benchmarks.readme import link as readme_link
 from benchmarks.readme import serving as readme_serving
 from benchmarks.readme.results import keep, kept, kept_alone, measuring, run_json
-from shared.whole_file import write_whole
+from splitfer.shared.whole_file import write_whole
 from training.data.votes import VOTES_VARIABLE
 
 PAGES = (Path("README.md"), Path("docs/figures.md"))

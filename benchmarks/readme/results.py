@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common.markdown import run
-from shared.whole_file import write_whole
+from splitfer.shared.whole_file import write_whole
 
 RESULTS = Path("benchmarks/results")
 # Where the data lie on this machine is nobody's business.

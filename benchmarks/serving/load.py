@@ -26,7 +26,7 @@ from google.protobuf.message import DecodeError
 
 from benchmarks.net.http1_caller import Http1Pool
 from benchmarks.net.http2_caller import Http2Caller, header_block
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
 HOST = "127.0.0.1"
 # As from so many devices; and as many HTTP/1.1 connections as calls may be under way.

@@ -19,10 +19,10 @@ from statistics import median
 
 from benchmarks.link.edge import FACES, KnownFaces, frames_with_one_face
 from benchmarks.serving.peers.model import PeerModel
-from cloud_server.config import PREFIX, CloudConfig
-from cloud_server.weights.registry import Registry
-from edge_client.config import load_config
-from shared.settings import load_settings
+from splitfer.cloud_server.config import PREFIX, CloudConfig
+from splitfer.cloud_server.weights.registry import Registry
+from splitfer.edge_client.config import load_config
+from splitfer.shared.settings import load_settings
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 # How often faces come one by one. Each finds cold caches, and what its run takes then is no part of

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from shared.errors import SourceError
+from splitfer.shared.errors import SourceError
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _SERVING = re.compile(r"serving (\w+) \(tail \w+\) on grpc [^:]+:(\d+)")
@@ -82,7 +82,7 @@ class Rig:
     def server(self, **settings: Any) -> Iterator[ServerProcess]:
         """This project's server, with ``settings`` besides the default ones."""
         command = [
-            "cloud_server.cli", "serve", "--grpc-port", "0", "--http-port", "0",
+            "splitfer.cloud_server.cli", "serve", "--grpc-port", "0", "--http-port", "0",
         ]  # fmt: skip
         variables = {f"SPLITFER_CLOUD_{key.upper()}": str(value) for key, value in settings.items()}
         with _process(command, self.server_core, variables, stderr=True) as process:

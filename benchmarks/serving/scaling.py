@@ -29,8 +29,8 @@ from benchmarks.common.command import Result, finish
 from benchmarks.common.machine import describe_machine, machine_line
 from benchmarks.serving.capacity import Bound, Stage, bound
 from benchmarks.serving.rig import Rig
-from shared.errors import ConfigError, SourceError
-from shared.whole_file import write_whole
+from splitfer.shared.errors import ConfigError, SourceError
+from splitfer.shared.whole_file import write_whole
 
 REPLICAS = (1, 2)
 LOADS_CALLS_PER_S = (25.0, 50.0, 100.0, 200.0, 400.0, 800.0)
@@ -119,7 +119,7 @@ def _server(replicas: int) -> Iterator[tuple[int, int, str]]:
     with tempfile.NamedTemporaryFile("r") as log, Path(log.name).open("w") as said_to:
         process = subprocess.Popen(
             [
-                sys.executable, "-m", "cloud_server.cli", "serve", "--engine", "ray",
+                sys.executable, "-m", "splitfer.cloud_server.cli", "serve", "--engine", "ray",
                 "--grpc-port", "0", "--http-port", "0",
             ],
             env=environment | variables | {"OMP_NUM_THREADS": "1"},

@@ -10,11 +10,11 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from cloud_server.admission.rate_limit import Allowance
-from cloud_server.admission.tokens import Scope, read_tokens, token_digest
-from cloud_server.config import CallerLimits, CloudConfig
-from shared.deadline import Clock
-from shared.errors import AuthError, ConfigError, Forbidden
+from splitfer.cloud_server.admission.rate_limit import Allowance
+from splitfer.cloud_server.admission.tokens import Scope, read_tokens, token_digest
+from splitfer.cloud_server.config import CallerLimits, CloudConfig
+from splitfer.shared.deadline import Clock
+from splitfer.shared.errors import AuthError, ConfigError, Forbidden
 
 log = logging.getLogger(__name__)
 _SCHEME = "bearer "

@@ -7,8 +7,8 @@ from typing import Any
 import grpc
 from starlette.requests import Request
 
-from cloud_server.admission.access import Access, Identity
-from cloud_server.admission.tokens import Scope
+from splitfer.cloud_server.admission.access import Access, Identity
+from splitfer.cloud_server.admission.tokens import Scope
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from cloud_server.admission.in_flight import InFlight
-from shared.errors import NotReady
+from splitfer.cloud_server.admission.in_flight import InFlight
+from splitfer.shared.errors import NotReady
 
 
 class Phase(Enum):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from contextlib import AbstractContextManager
 
-from cloud_server.config import CallerLimits
-from shared.deadline import Clock
-from shared.errors import AuthError, OverQuota
+from splitfer.cloud_server.config import CallerLimits
+from splitfer.shared.deadline import Clock
+from splitfer.shared.errors import AuthError, OverQuota
 
 
 class Allowance:

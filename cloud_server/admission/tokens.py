@@ -17,9 +17,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cloud_server.config import CallerLimits
-from shared.config_file import read_mapping
-from shared.errors import ConfigError
+from splitfer.cloud_server.config import CallerLimits
+from splitfer.shared.config_file import read_mapping
+from splitfer.shared.errors import ConfigError
 
 # So that scanners for leaked secrets, and people, know one when they see it.
 _PREFIX = "splitfer_"

@@ -13,10 +13,10 @@ import ssl
 from pathlib import Path
 from typing import Any
 
-from cloud_server.commands.own_server import own_connection
-from cloud_server.config import CloudConfig
-from shared.errors import LinkError, NotReady
-from shared.peer_words import peer_words
+from splitfer.cloud_server.commands.own_server import own_connection
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.shared.errors import LinkError, NotReady
+from splitfer.shared.peer_words import peer_words
 
 _TIMEOUT_S = 2.0
 _LONGEST_REPLY_BYTES = 64 * 2**10

@@ -12,14 +12,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from cloud_server.commands.own_server import own_connection
-from cloud_server.config import CloudConfig
-from shared.arguments import file_name
-from shared.bearer_token import token_fault
-from shared.cause import Cause, Names, came_back, cause_of_error, what_to_do
-from shared.certificates import read_certificates
-from shared.errors import ConfigError, LinkError, RefusedChange, SplitFerError, WeightsError
-from shared.peer_words import peer_words
+from splitfer.cloud_server.commands.own_server import own_connection
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.shared.arguments import file_name
+from splitfer.shared.bearer_token import token_fault
+from splitfer.shared.cause import Cause, Names, came_back, cause_of_error, what_to_do
+from splitfer.shared.certificates import read_certificates
+from splitfer.shared.errors import (
+    ConfigError,
+    LinkError,
+    RefusedChange,
+    SplitFerError,
+    WeightsError,
+)
+from splitfer.shared.peer_words import peer_words
 
 TOKEN_VARIABLE = "SPLITFER_ADMIN_TOKEN"
 MODELS = "/v1/admin/models"

@@ -6,9 +6,9 @@ import http.client
 import ipaddress
 import ssl
 
-from cloud_server.config import CloudConfig
-from shared.certificates import read_certificates
-from shared.errors import ConfigError
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.shared.certificates import read_certificates
+from splitfer.shared.errors import ConfigError
 
 
 def own_connection(

@@ -8,9 +8,9 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from cloud_server.commands.running import serve_words
-from cloud_server.config import CloudConfig
-from shared.errors import ConfigError
+from splitfer.cloud_server.commands.running import serve_words
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.shared.errors import ConfigError
 
 
 def add_reload_command(commands: Any) -> None:

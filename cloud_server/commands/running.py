@@ -6,11 +6,11 @@ import contextlib
 import os
 from pathlib import Path
 
-from shared.errors import ConfigError
+from splitfer.shared.errors import ConfigError
 
 _PROCESSES = Path("/proc")
 _SERVE = "serve"
-_NAMES = ("cloud-server", "cloud_server.cli", "cloud_server/cli.py")
+_NAMES = ("cloud-server", "splitfer.cloud_server.cli", "cloud_server/cli.py")
 
 
 def serve_words(pid: int, prefix: str = "") -> list[str]:
@@ -26,7 +26,7 @@ def serve_words(pid: int, prefix: str = "") -> list[str]:
     except OSError as error:
         raise ConfigError(f"--pid: there is no process {pid} ({error.strerror})") from error
     at = words.index(_SERVE) if _SERVE in words else 0
-    # cloud-server, or python -m cloud_server.cli; in a container perhaps after an init's words.
+    # cloud-server, or python -m (its module); in a container perhaps after an init's words.
     if not any(word.endswith(_NAMES) for word in words[:at]):
         raise ConfigError(f"--pid: process {pid} is no 'cloud-server serve'")
     with contextlib.suppress(OSError):  # another user's: what it was started with must do

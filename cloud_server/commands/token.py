@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from cloud_server.admission.tokens import Scope, new_token, token_line
+from splitfer.cloud_server.admission.tokens import Scope, new_token, token_line
 
 
 def add_token_command(commands: Any) -> None:

@@ -8,12 +8,12 @@ from typing import Any, NoReturn, TypeVar
 
 import grpc
 
-from cloud_server.admission.caller import grpc_caller
-from cloud_server.admission.tokens import Scope
-from cloud_server.error_map import codes_of, trailing_metadata, unexpected
-from cloud_server.service import Service
-from shared.deadline import Deadline
-from shared.errors import SplitFerError
+from splitfer.cloud_server.admission.caller import grpc_caller
+from splitfer.cloud_server.admission.tokens import Scope
+from splitfer.cloud_server.error_map import codes_of, trailing_metadata, unexpected
+from splitfer.cloud_server.service import Service
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.errors import SplitFerError
 
 log = logging.getLogger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]

@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 import grpc
 from google.protobuf.message import DecodeError
 
-from cloud_server.error_map import CODE_KEY, codes_of, trailing_metadata
-from cloud_server.request import REQUEST_ID
-from cloud_server.telemetry.observer import Observer
-from shared.errors import MalformedPayload
+from splitfer.cloud_server.error_map import CODE_KEY, codes_of, trailing_metadata
+from splitfer.cloud_server.request import REQUEST_ID
+from splitfer.cloud_server.telemetry.observer import Observer
+from splitfer.shared.errors import MalformedPayload
 
 # Health and reflection are probes' own, and a health watch never ends.
 _NOT_OURS = "/grpc."

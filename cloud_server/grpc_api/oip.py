@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cloud_server.grpc_api.call import Context, answer_call
-from cloud_server.oip.models import (
+from splitfer.cloud_server.grpc_api.call import Context, answer_call
+from splitfer.cloud_server.oip.models import (
     EXTENSIONS,
     OUTPUTS,
     PLATFORM,
@@ -14,13 +14,13 @@ from cloud_server.oip.models import (
     OipModels,
     scope_of,
 )
-from cloud_server.oip.tensor import BYTES, FP32, UINT8, GivenBack, GivenTensor, TensorSpec
-from cloud_server.service import Service
-from shared.deadline import Deadline
-from shared.errors import MalformedPayload, UnknownModel
-from shared.stubs.inference import grpc_inference_pb2 as pb
-from shared.stubs.inference import grpc_inference_pb2_grpc as pb_grpc
-from shared.version import server_version
+from splitfer.cloud_server.oip.tensor import BYTES, FP32, UINT8, GivenBack, GivenTensor, TensorSpec
+from splitfer.cloud_server.service import Service
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.errors import MalformedPayload, UnknownModel
+from splitfer.shared.stubs.inference import grpc_inference_pb2 as pb
+from splitfer.shared.stubs.inference import grpc_inference_pb2_grpc as pb_grpc
+from splitfer.shared.version import server_version
 
 OIP_SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 # The field of InferTensorContents that holds a datatype; others are never read.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cloud_server.service import FaceResult, Inferred
-from shared.contracts import LatencyMs
-from shared.errors import SplitFerError
-from shared.prior import Prior
-from shared.reply_checksum import infer_checksum
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.cloud_server.service import FaceResult, Inferred
+from splitfer.shared.contracts import LatencyMs
+from splitfer.shared.errors import SplitFerError
+from splitfer.shared.prior import Prior
+from splitfer.shared.reply_checksum import infer_checksum
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
 
 def fill(reply: pb.InferResponse, payloads: Iterable[bytes], inferred: Inferred) -> None:

@@ -11,23 +11,23 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from cloud_server.admission.caller import grpc_caller
-from cloud_server.admission.tokens import Scope
-from cloud_server.config import CloudConfig
-from cloud_server.grpc_api.call import Context, abort_call, answer_call
-from cloud_server.grpc_api.guard import Handler, guarded
-from cloud_server.grpc_api.observer import observed
-from cloud_server.grpc_api.oip import OIP_SERVICE, OipServicer
-from cloud_server.grpc_api.replies import fill, fill_result, fill_time
-from cloud_server.grpc_api.stream import InferStream
-from cloud_server.service import Service
-from cloud_server.wanted import wanted_labels, wanted_prior
-from shared.deadline import Deadline
-from shared.errors import ConfigError, SplitFerError
-from shared.reply_checksum import classify_checksum
-from shared.stubs.inference import grpc_inference_pb2_grpc as oip_pb_grpc
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
-from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
+from splitfer.cloud_server.admission.caller import grpc_caller
+from splitfer.cloud_server.admission.tokens import Scope
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.cloud_server.grpc_api.call import Context, abort_call, answer_call
+from splitfer.cloud_server.grpc_api.guard import Handler, guarded
+from splitfer.cloud_server.grpc_api.observer import observed
+from splitfer.cloud_server.grpc_api.oip import OIP_SERVICE, OipServicer
+from splitfer.cloud_server.grpc_api.replies import fill, fill_result, fill_time
+from splitfer.cloud_server.grpc_api.stream import InferStream
+from splitfer.cloud_server.service import Service
+from splitfer.cloud_server.wanted import wanted_labels, wanted_prior
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.errors import ConfigError, SplitFerError
+from splitfer.shared.reply_checksum import classify_checksum
+from splitfer.shared.stubs.inference import grpc_inference_pb2_grpc as oip_pb_grpc
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
 
 SERVICE = pb.DESCRIPTOR.services_by_name["SplitFer"].full_name
 # Room for a message's own fields, and so that a body which is a little too large gets our error

@@ -21,20 +21,20 @@ from typing import Any
 
 import grpc
 
-from cloud_server.admission.in_flight import InFlight
-from cloud_server.admission.rate_limit import Allowance
-from cloud_server.error_map import unexpected
-from cloud_server.grpc_api.replies import fill
-from cloud_server.grpc_api.standing_queue import StandingQueue
-from cloud_server.grpc_api.transit import Transit
-from cloud_server.inference.pending_faces import Settling
-from cloud_server.inference.tail import TailAnswer
-from cloud_server.request import TRACEPARENT, Request, failed
-from cloud_server.service import Inferred, Place, Service
-from cloud_server.wanted import wanted_labels
-from shared.deadline import Deadline
-from shared.errors import MalformedPayload, Overloaded, SplitFerError
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.cloud_server.admission.in_flight import InFlight
+from splitfer.cloud_server.admission.rate_limit import Allowance
+from splitfer.cloud_server.error_map import unexpected
+from splitfer.cloud_server.grpc_api.replies import fill
+from splitfer.cloud_server.grpc_api.standing_queue import StandingQueue
+from splitfer.cloud_server.grpc_api.transit import Transit
+from splitfer.cloud_server.inference.pending_faces import Settling
+from splitfer.cloud_server.inference.tail import TailAnswer
+from splitfer.cloud_server.request import TRACEPARENT, Request, failed
+from splitfer.cloud_server.service import Inferred, Place, Service
+from splitfer.cloud_server.wanted import wanted_labels
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.errors import MalformedPayload, Overloaded, SplitFerError
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
 _METHOD = "splitfer.v1.SplitFer/InferStream"
 _LONGEST_MS = 3_600_000.0

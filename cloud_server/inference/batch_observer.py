@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from cloud_server.inference.face import Face
+from splitfer.cloud_server.inference.face import Face
 
 
 class BatchWatch(Protocol):

@@ -15,7 +15,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from statistics import median
 
-from shared.deadline import Clock
+from splitfer.shared.deadline import Clock
 
 # An odd number: five slow runs of one size are no accident.
 _RECENT = 9

@@ -24,9 +24,15 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from cloud_server.inference.batch_time import BatchTime
-from shared.deadline import Clock, Deadline
-from shared.errors import DeadlineExceeded, InferenceFailed, NotReady, Overloaded, SplitFerError
+from splitfer.cloud_server.inference.batch_time import BatchTime
+from splitfer.shared.deadline import Clock, Deadline
+from splitfer.shared.errors import (
+    DeadlineExceeded,
+    InferenceFailed,
+    NotReady,
+    Overloaded,
+    SplitFerError,
+)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_server.config import CloudConfig
-from cloud_server.inference.batcher import Batcher
-from shared.codec.latent import Latent
-from shared.codec.quantiser import Quantiser
-from shared.deadline import Deadline
-from shared.weights.runtime import Head
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.cloud_server.inference.batcher import Batcher
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.codec.quantiser import Quantiser
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.weights.runtime import Head
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,9 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from cloud_server.error_map import unexpected
-from shared.deadline import Deadline
-from shared.errors import DeadlineExceeded, SplitFerError
+from splitfer.cloud_server.error_map import unexpected
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.errors import DeadlineExceeded, SplitFerError
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

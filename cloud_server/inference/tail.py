@@ -11,20 +11,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_server.config import CloudConfig
-from cloud_server.inference.batch_observer import BatchWatch, NoWatch
-from cloud_server.inference.batch_time import BatchTime
-from cloud_server.inference.batcher import Batcher
-from cloud_server.inference.face import Face
-from cloud_server.process import take_turns
-from shared.codec.latent import Latent
-from shared.codec.payload import Payload, PayloadCodec
-from shared.codec.quantiser import ZERO_SYMBOL
-from shared.contracts import LATENT_SHAPE, Answer
-from shared.deadline import Deadline
-from shared.errors import CodecError, NotReady, Overloaded
-from shared.labels import LabelSet
-from shared.weights.runtime import Tail
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.cloud_server.inference.batch_observer import BatchWatch, NoWatch
+from splitfer.cloud_server.inference.batch_time import BatchTime
+from splitfer.cloud_server.inference.batcher import Batcher
+from splitfer.cloud_server.inference.face import Face
+from splitfer.cloud_server.process import take_turns
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.codec.payload import Payload, PayloadCodec
+from splitfer.shared.codec.quantiser import ZERO_SYMBOL
+from splitfer.shared.contracts import LATENT_SHAPE, Answer
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.errors import CodecError, NotReady, Overloaded
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.weights.runtime import Tail
 
 # Sizes that are timed before the first face comes, and how long a run may take for a larger one.
 _TRIED_SIZES, _LONGEST_TRY_S = (1, 4, 16), 0.25

@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_server.admission.tokens import Scope
-from cloud_server.oip.tensor import BYTES, FP32, UINT8, GivenBack, GivenTensor, TensorSpec
-from cloud_server.service import Service
-from cloud_server.wanted import wanted_labels
-from shared.contracts import CROP_SIDE, LATENT_SHAPE, Answer
-from shared.deadline import Deadline
-from shared.errors import MalformedPayload, PayloadTooLarge, SplitFerError, UnknownModel
-from shared.labels import LABELS
+from splitfer.cloud_server.admission.tokens import Scope
+from splitfer.cloud_server.oip.tensor import BYTES, FP32, UINT8, GivenBack, GivenTensor, TensorSpec
+from splitfer.cloud_server.service import Service
+from splitfer.cloud_server.wanted import wanted_labels
+from splitfer.shared.contracts import CROP_SIDE, LATENT_SHAPE, Answer
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.errors import MalformedPayload, PayloadTooLarge, SplitFerError, UnknownModel
+from splitfer.shared.labels import LABELS
 
 SERVER_NAME = "splitfer"
 EXTENSIONS = ("binary_tensor_data",)

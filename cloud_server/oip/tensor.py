@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.errors import MalformedPayload
+from splitfer.shared.errors import MalformedPayload
 
 # Those that this server's models speak.
 UINT8, FP32, BYTES = "UINT8", "FP32", "BYTES"

@@ -1,6 +1,6 @@
 """Pictures are decoded in a process of their own, so that a hostile one hurts nobody else.
 
-    PictureDecoder.decode(bytes) ==socket==> python -m cloud_server.pictures.decoder ==> pixels
+    PictureDecoder.decode(bytes) ==socket==> python -m (this module) ==> pixels
 
 The process has bounds on its memory and time, cannot write or open files, and does not have the
 server's environment. It ends when its socket closes, also where the server was killed.
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.errors import (
+from splitfer.shared.errors import (
     ImageError,
     InferenceFailed,
     NotReady,
@@ -32,7 +32,7 @@ from shared.errors import (
     SplitFerError,
     UnsupportedPicture,
 )
-from shared.vision.picture import decode_picture
+from splitfer.shared.vision.picture import decode_picture
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class PictureDecoder:
         return not self._turn.locked()
 
     def decode(self, data: bytes) -> NDArray[np.uint8]:
-        """As ``shared.vision.picture.decode_picture``.
+        """As ``splitfer.shared.vision.picture.decode_picture``.
 
         Raises:
             ImageError: as there; or the picture broke its decoder, or took too long.
@@ -116,7 +116,7 @@ class PictureDecoder:
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair()
         self._socket = ours
-        module = [sys.executable, "-P", "-m", "cloud_server.pictures.decoder"]
+        module = [sys.executable, "-P", "-m", "splitfer.cloud_server.pictures.decoder"]
         try:
             with theirs:
                 self._process = subprocess.Popen(

@@ -13,16 +13,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_server.config import CloudConfig
-from cloud_server.pictures.decoder import PictureDecoder
-from cloud_server.weights.registry import ServedWeights
-from shared.codec.latent import Latent
-from shared.contracts import Box
-from shared.deadline import Deadline
-from shared.errors import DeadlineExceeded, InferenceFailed, NotReady, Overloaded, SplitFerError
-from shared.vision.crop import crop_face, to_grey
-from shared.vision.detection import FaceDetector
-from shared.vision.quality import scores
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.cloud_server.pictures.decoder import PictureDecoder
+from splitfer.cloud_server.weights.registry import ServedWeights
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.contracts import Box
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.errors import (
+    DeadlineExceeded,
+    InferenceFailed,
+    NotReady,
+    Overloaded,
+    SplitFerError,
+)
+from splitfer.shared.vision.crop import crop_face, to_grey
+from splitfer.shared.vision.detection import FaceDetector
+from splitfer.shared.vision.quality import scores
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +36,7 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class ReadPicture:
     """A picture's size, its faces, largest first, their latents at the default rate, and the scores
-    of their own pictures (``shared.vision.quality``)."""
+    of their own pictures (``splitfer.shared.vision.quality``)."""
 
     width: int
     height: int

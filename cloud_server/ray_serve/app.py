@@ -2,7 +2,7 @@
 
     proxy (gRPC, HTTP) -> Ingress: Service, pictures, heads -> Tails: batcher and network
 
-``serve run cloud_server.ray_app:app`` runs it; only this module and ``engine`` import Ray.
+``serve run splitfer.cloud_server.ray_app:app`` runs it; only this module and ``engine`` import Ray.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from ray.serve.exceptions import (
 )
 from ray.serve.handle import DeploymentHandle
 
-from cloud_server.admission.health import Phase
-from cloud_server.config import PREFIX, CloudConfig
-from cloud_server.inference.face import Face
-from cloud_server.inference.tail import ServedTail
-from cloud_server.ray_serve.grpc import RayCalls, Reply, methods
-from cloud_server.ray_serve.tail import RemoteTail, Result, Run
-from cloud_server.rest_api.app import http_app
-from cloud_server.rest_api.observer import HttpObserver
-from cloud_server.service import Service
-from cloud_server.weights.registry import Registry
-from cloud_server.weights.served import ServedWeights
-from shared.deadline import Deadline
-from shared.errors import NotReady, Overloaded, SplitFerError
-from shared.settings import load_settings
+from splitfer.cloud_server.admission.health import Phase
+from splitfer.cloud_server.config import PREFIX, CloudConfig
+from splitfer.cloud_server.inference.face import Face
+from splitfer.cloud_server.inference.tail import ServedTail
+from splitfer.cloud_server.ray_serve.grpc import RayCalls, Reply, methods
+from splitfer.cloud_server.ray_serve.tail import RemoteTail, Result, Run
+from splitfer.cloud_server.rest_api.app import http_app
+from splitfer.cloud_server.rest_api.observer import HttpObserver
+from splitfer.cloud_server.service import Service
+from splitfer.cloud_server.weights.registry import Registry
+from splitfer.cloud_server.weights.served import ServedWeights
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.errors import NotReady, Overloaded, SplitFerError
+from splitfer.shared.settings import load_settings
 
 # Calls under way in one ingress replica; tails and pictures have bounds of their own, whose
 # refusals say more than Ray's.
@@ -166,7 +166,7 @@ def application(config: CloudConfig) -> serve.Application:
 
 
 def app(arguments: Mapping[str, Any]) -> serve.Application:
-    """What ``serve run cloud_server.ray_app:app key=value ...`` runs: settings as of
+    """What ``serve run splitfer.cloud_server.ray_app:app key=value ...`` runs: settings as of
     ``cloud-server serve``, from the file ``config``, the environment, then these arguments.
 
     Raises:

@@ -8,18 +8,18 @@ import signal
 import socket
 import threading
 
-from cloud_server.config import CloudConfig
-from cloud_server.weights.registry import Registry
-from shared.errors import ConfigError
-from shared.extras import how_to_install
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.cloud_server.weights.registry import Registry
+from splitfer.shared.errors import ConfigError
+from splitfer.shared.extras import how_to_install
 
 APPLICATION = "splitfer"
-SERVICES = "cloud_server.ray_grpc.add_services"
+SERVICES = "splitfer.cloud_server.ray_grpc.add_services"
 # Ours are small; Ray's default would take a third of the machine's memory.
 _OBJECT_STORE_BYTES = 128 * 2**20
 _SLACK_BYTES = 64 * 2**10
 
-log = logging.getLogger("cloud_server")
+log = logging.getLogger("splitfer.cloud_server")
 
 
 def serve(config: CloudConfig) -> None:
@@ -42,7 +42,7 @@ def serve(config: CloudConfig) -> None:
         from ray import serve as ray_serve
     except ImportError as error:
         raise ConfigError(f"engine: ray is not installed: {how_to_install('ray')}") from error
-    from cloud_server.ray_serve.app import application
+    from splitfer.cloud_server.ray_serve.app import application
 
     registry = Registry.load(config)  # says what is wrong with it before Ray takes its seconds
     default = registry.default

@@ -17,16 +17,16 @@ from typing import Any, NoReturn
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from cloud_server.error_map import CODE_KEY, trailing_metadata
-from cloud_server.grpc_api.observer import observed
-from cloud_server.grpc_api.oip import OIP_SERVICE, OipServicer
-from cloud_server.grpc_api.splitfer import SERVICE, SplitFerServicer
-from cloud_server.service import Service
-from shared.errors import DeadlineExceeded, NotReady, Overloaded, SplitFerError
-from shared.stubs.inference import grpc_inference_pb2 as oip_pb
-from shared.stubs.inference import grpc_inference_pb2_grpc as oip_pb_grpc
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
-from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
+from splitfer.cloud_server.error_map import CODE_KEY, trailing_metadata
+from splitfer.cloud_server.grpc_api.observer import observed
+from splitfer.cloud_server.grpc_api.oip import OIP_SERVICE, OipServicer
+from splitfer.cloud_server.grpc_api.splitfer import SERVICE, SplitFerServicer
+from splitfer.cloud_server.service import Service
+from splitfer.shared.errors import DeadlineExceeded, NotReady, Overloaded, SplitFerError
+from splitfer.shared.stubs.inference import grpc_inference_pb2 as oip_pb
+from splitfer.shared.stubs.inference import grpc_inference_pb2_grpc as oip_pb_grpc
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
 
 # What the proxy adds to a call's metadata.
 _LEFT_MS_KEY = "splitfer-left-ms"

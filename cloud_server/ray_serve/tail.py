@@ -16,11 +16,11 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from cloud_server.inference.batch_observer import BatchWatch
-from cloud_server.inference.face import Face
-from cloud_server.inference.tail import RateTable, ServedTail, TailAnswer
-from shared.deadline import Deadline
-from shared.errors import InferenceFailed, NotReady, SplitFerError
+from splitfer.cloud_server.inference.batch_observer import BatchWatch
+from splitfer.cloud_server.inference.face import Face
+from splitfer.cloud_server.inference.tail import RateTable, ServedTail, TailAnswer
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.errors import InferenceFailed, NotReady, SplitFerError
 
 log = logging.getLogger(__name__)
 

@@ -11,14 +11,14 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 
-from cloud_server.admission.caller import http_caller
-from cloud_server.admission.tokens import Scope
-from cloud_server.rest_api.schema import ErrorBody
-from cloud_server.service import Service
-from cloud_server.weights.registry import Registry
-from cloud_server.weights.root import folder_under
-from cloud_server.weights.served import ServedWeights
-from shared.errors import SplitFerError
+from splitfer.cloud_server.admission.caller import http_caller
+from splitfer.cloud_server.admission.tokens import Scope
+from splitfer.cloud_server.rest_api.schema import ErrorBody
+from splitfer.cloud_server.service import Service
+from splitfer.cloud_server.weights.registry import Registry
+from splitfer.cloud_server.weights.root import folder_under
+from splitfer.cloud_server.weights.served import ServedWeights
+from splitfer.shared.errors import SplitFerError
 
 MODELS = "/v1/admin/models"
 PREVIOUS = "previous"

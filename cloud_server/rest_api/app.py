@@ -9,13 +9,13 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cloud_server.error_map import codes_of, http_headers, json_body
-from cloud_server.request import REQUEST_ID, failed
-from cloud_server.rest_api.faces import DEADLINE_HEADER, build_app
-from cloud_server.rest_api.observer import HttpObserver
-from cloud_server.rest_api.oip import HEADER_LENGTH
-from cloud_server.service import Service
-from shared.errors import NotReady
+from splitfer.cloud_server.error_map import codes_of, http_headers, json_body
+from splitfer.cloud_server.request import REQUEST_ID, failed
+from splitfer.cloud_server.rest_api.faces import DEADLINE_HEADER, build_app
+from splitfer.cloud_server.rest_api.observer import HttpObserver
+from splitfer.cloud_server.rest_api.oip import HEADER_LENGTH
+from splitfer.cloud_server.service import Service
+from splitfer.shared.errors import NotReady
 
 _METHODS = ("DELETE", "GET", "HEAD", "POST", "PUT")
 _ASKED = ("Authorization", "Content-Type", DEADLINE_HEADER, HEADER_LENGTH, REQUEST_ID)

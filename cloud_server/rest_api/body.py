@@ -10,8 +10,13 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cloud_server.service import too_large
-from shared.errors import DeadlineExceeded, ImageError, MalformedPayload, UnsupportedPicture
+from splitfer.cloud_server.service import too_large
+from splitfer.shared.errors import (
+    DeadlineExceeded,
+    ImageError,
+    MalformedPayload,
+    UnsupportedPicture,
+)
 
 FIELD = "picture"
 MULTIPART = "multipart/form-data"

@@ -14,16 +14,16 @@ from pydantic import BeforeValidator
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from cloud_server.admission.caller import http_caller
-from cloud_server.admission.tokens import Scope
-from cloud_server.error_map import codes_of, http_headers, json_body, unexpected
-from cloud_server.request import failed
-from cloud_server.rest_api.admin import admin_routes
-from cloud_server.rest_api.body import FIELD, MULTIPART, BodyLimit, read_picture
-from cloud_server.rest_api.described_api import DescribedApi
-from cloud_server.rest_api.oip import is_oip, oip_error, oip_router
-from cloud_server.rest_api.page import page_routes
-from cloud_server.rest_api.schema import (
+from splitfer.cloud_server.admission.caller import http_caller
+from splitfer.cloud_server.admission.tokens import Scope
+from splitfer.cloud_server.error_map import codes_of, http_headers, json_body, unexpected
+from splitfer.cloud_server.request import failed
+from splitfer.cloud_server.rest_api.admin import admin_routes
+from splitfer.cloud_server.rest_api.body import FIELD, MULTIPART, BodyLimit, read_picture
+from splitfer.cloud_server.rest_api.described_api import DescribedApi
+from splitfer.cloud_server.rest_api.oip import is_oip, oip_error, oip_router
+from splitfer.cloud_server.rest_api.page import page_routes
+from splitfer.cloud_server.rest_api.schema import (
     ErrorBody,
     FacesBody,
     HealthBody,
@@ -32,12 +32,12 @@ from cloud_server.rest_api.schema import (
     faces_body,
     model_body,
 )
-from cloud_server.service import Service
-from shared.deadline import Deadline
-from shared.errors import DeadlineExceeded, NotReady, SplitFerError
-from shared.labels import LabelSet
-from shared.prior import Prior
-from shared.version import server_version
+from splitfer.cloud_server.service import Service
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.errors import DeadlineExceeded, NotReady, SplitFerError
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.prior import Prior
+from splitfer.shared.version import server_version
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _PICTURE_BODY: dict[str, Any] = {

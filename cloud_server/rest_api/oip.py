@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse, Response
 
-from cloud_server.admission.caller import http_caller
-from cloud_server.error_map import RETRY_AFTER_S
-from cloud_server.oip.models import (
+from splitfer.cloud_server.admission.caller import http_caller
+from splitfer.cloud_server.error_map import RETRY_AFTER_S
+from splitfer.cloud_server.oip.models import (
     EXTENSIONS,
     OUTPUTS,
     PLATFORM,
@@ -18,9 +18,9 @@ from cloud_server.oip.models import (
     OipModels,
     scope_of,
 )
-from cloud_server.oip.tensor import TensorSpec
-from cloud_server.rest_api.oip_binary import read_infer, write_reply
-from cloud_server.rest_api.oip_schema import (
+from splitfer.cloud_server.oip.tensor import TensorSpec
+from splitfer.cloud_server.rest_api.oip_binary import read_infer, write_reply
+from splitfer.cloud_server.rest_api.oip_schema import (
     LiveBody,
     ModelReadyBody,
     OipErrorBody,
@@ -30,10 +30,10 @@ from cloud_server.rest_api.oip_schema import (
     ServerBody,
     TensorBody,
 )
-from cloud_server.service import Service
-from shared.deadline import Deadline
-from shared.errors import DeadlineExceeded
-from shared.version import server_version
+from splitfer.cloud_server.service import Service
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.errors import DeadlineExceeded
+from splitfer.shared.version import server_version
 
 PREFIX = "/v2"
 HEADER_LENGTH = "Inference-Header-Content-Length"

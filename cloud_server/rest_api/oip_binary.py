@@ -16,10 +16,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from cloud_server.oip.models import OipModel
-from cloud_server.oip.tensor import Contents, GivenBack, GivenTensor
-from cloud_server.rest_api.oip_schema import InferBody, RequestInput
-from shared.errors import MalformedPayload, PayloadTooLarge
+from splitfer.cloud_server.oip.models import OipModel
+from splitfer.cloud_server.oip.tensor import Contents, GivenBack, GivenTensor
+from splitfer.cloud_server.rest_api.oip_schema import InferBody, RequestInput
+from splitfer.shared.errors import MalformedPayload, PayloadTooLarge
 
 # Reading JSON keeps every other caller waiting, and its values take 40 times the bytes of a raw
 # tensor's. Room for as many latents as may come, or eight crops.

@@ -56,7 +56,10 @@ _PATHS = {"index.html": "/", "docs.html": "/docs"}
 
 def page_routes() -> list[Route]:
     """The pages and what they load; each file is read once, now."""
-    ours, swagger = files("cloud_server.rest_api") / "page", files("fastapi_swagger") / "resources"
+    ours, swagger = (
+        files("splitfer.cloud_server.rest_api") / "page",
+        files("fastapi_swagger") / "resources",
+    )
     found = [(ours / name, kind) for name, kind in _TYPES.items()]
     found += [(swagger / name, kind) for name, kind in _SWAGGER.items()]
     return [

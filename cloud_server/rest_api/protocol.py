@@ -13,7 +13,7 @@ import h11
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from cloud_server.error_map import json_body
+from splitfer.cloud_server.error_map import json_body
 
 # Of the request line and all headers together.
 HEADER_BYTES = 16 * 2**10

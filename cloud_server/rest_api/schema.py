@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from cloud_server.service import Classified, FaceResult, ServedModel
-from shared.contracts import REPLY_VERSION, Box, Trust
-from shared.errors import SplitFerError
-from shared.labels import LABELS, LabelSet
-from shared.prior import Prior
+from splitfer.cloud_server.service import Classified, FaceResult, ServedModel
+from splitfer.shared.contracts import REPLY_VERSION, Box, Trust
+from splitfer.shared.errors import SplitFerError
+from splitfer.shared.labels import LABELS, LabelSet
+from splitfer.shared.prior import Prior
 
 
 class ErrorDetail(BaseModel):

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from cloud_server.admission.health import Health
-from cloud_server.request import short
-from cloud_server.telemetry.metrics import Metrics
-from cloud_server.weights.registry import Registry
-from shared.contracts import SCHEMA_VERSION
-from shared.version import server_version
+from splitfer.cloud_server.admission.health import Health
+from splitfer.cloud_server.request import short
+from splitfer.cloud_server.telemetry.metrics import Metrics
+from splitfer.cloud_server.weights.registry import Registry
+from splitfer.shared.contracts import SCHEMA_VERSION
+from splitfer.shared.version import server_version
 
 
 class LiveMetrics(Collector):

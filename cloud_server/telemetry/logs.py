@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Literal
 
-from cloud_server.request import current
-from cloud_server.telemetry.error_output import error_output, lines_of_others
+from splitfer.cloud_server.request import current
+from splitfer.cloud_server.telemetry.error_output import error_output, lines_of_others
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s:%(request)s %(message)s"
 _OTHERS = "stderr"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
-from cloud_server.inference.batch_observer import BatchWatch
-from cloud_server.inference.face import Face
-from cloud_server.request import OK, REQUEST_ID, Request, enter, request_id
-from cloud_server.telemetry.metrics import Metrics
-from cloud_server.telemetry.tracing import NoTracing
+from splitfer.cloud_server.inference.batch_observer import BatchWatch
+from splitfer.cloud_server.inference.face import Face
+from splitfer.cloud_server.request import OK, REQUEST_ID, Request, enter, request_id
+from splitfer.cloud_server.telemetry.metrics import Metrics
+from splitfer.cloud_server.telemetry.tracing import NoTracing
 
 log = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from cloud_server.inference.face import Face
-from cloud_server.request import OK, Request, current
-from shared.errors import ConfigError, SplitFerError
-from shared.extras import how_to_install
+from splitfer.cloud_server.inference.face import Face
+from splitfer.cloud_server.request import OK, Request, current
+from splitfer.shared.errors import ConfigError, SplitFerError
+from splitfer.shared.extras import how_to_install
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor

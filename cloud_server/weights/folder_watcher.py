@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from cloud_server.config import CloudConfig
-from cloud_server.weights.registry import Registry
-from shared.errors import ConfigError, NotReady, RefusedChange, SplitFerError
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.cloud_server.weights.registry import Registry
+from splitfer.shared.errors import ConfigError, NotReady, RefusedChange, SplitFerError
 
 POLL_S = 1.0
 _MANIFEST = "manifest.json"

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from cloud_server.config import CloudConfig
-from cloud_server.inference.batch_observer import BatchWatch
-from cloud_server.inference.tail import ServedTail
-from cloud_server.weights.served import ServedWeights, cloud_tails, quoted, serve_weights
-from shared.errors import (
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.cloud_server.inference.batch_observer import BatchWatch
+from splitfer.cloud_server.inference.tail import ServedTail
+from splitfer.cloud_server.weights.served import ServedWeights, cloud_tails, quoted, serve_weights
+from splitfer.shared.errors import (
     ConfigError,
     ModelMismatch,
     NotReady,
@@ -22,7 +22,7 @@ from shared.errors import (
     SplitFerError,
     WeightsError,
 )
-from shared.weights import Weights, shipped_folders
+from splitfer.shared.weights import Weights, shipped_folders
 
 __all__ = ["Opener", "Registry", "ServedWeights"]
 log = logging.getLogger(__name__)

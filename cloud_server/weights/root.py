@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared.errors import RefusedChange, WeightsError
+from splitfer.shared.errors import RefusedChange, WeightsError
 
 
 def folder_under(roots: Sequence[Path], asked: str) -> Path:

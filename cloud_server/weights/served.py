@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cloud_server.admission.in_flight import InFlight
-from cloud_server.config import CloudConfig
-from cloud_server.inference.tail import RateTable, ServedTail
-from shared.codec.payload import PayloadCodec
-from shared.contracts import Path
-from shared.errors import ConfigError, ModelMismatch
-from shared.labels import LabelSet, names_of
-from shared.prior import Prior
-from shared.weights import Weights
-from shared.weights.runtime import Head
+from splitfer.cloud_server.admission.in_flight import InFlight
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.cloud_server.inference.tail import RateTable, ServedTail
+from splitfer.shared.codec.payload import PayloadCodec
+from splitfer.shared.contracts import Path
+from splitfer.shared.errors import ConfigError, ModelMismatch
+from splitfer.shared.labels import LabelSet, names_of
+from splitfer.shared.prior import Prior
+from splitfer.shared.weights import Weights
+from splitfer.shared.weights.runtime import Head
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Makes the bundled clip from one photograph: ``python -m edge_client.assets.make_demo``.
+"""Makes the bundled clip from one photograph: ``python -m splitfer.edge_client.assets.make_demo``.
 
 The photograph is NASA's portrait of Eileen Collins (public domain), which scikit-image ships. A
 camera moves over it, and a second astronaut walks in: the same portrait mirrored, in other light

@@ -1,3 +1,3 @@
 """The link to the server: calls, streams, replies, and what failures mean."""
 
-from edge_client import quiet_grpc as _quiet_grpc  # noqa: F401  # before anything loads gRPC
+from splitfer.edge_client import quiet_grpc as _quiet_grpc  # noqa: F401  # before anything loads gRPC

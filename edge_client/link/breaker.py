@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from shared.contracts import Reason
+from splitfer.shared.contracts import Reason
 
 # Two lost calls may be one hiccup of a wireless link; three frames in a row are an outage.
 FAILURES_TO_OPEN = 3

@@ -9,11 +9,11 @@ from typing import Any, Generic, TypeVar
 
 import grpc
 
-from edge_client.link.call_cause import cause_of_call, plain_words
-from edge_client.link.reasons import code_of_call, reason_of_call
-from shared.cause import Cause
-from shared.contracts import Reason
-from shared.errors import LinkError
+from splitfer.edge_client.link.call_cause import cause_of_call, plain_words
+from splitfer.edge_client.link.reasons import code_of_call, reason_of_call
+from splitfer.shared.cause import Cause
+from splitfer.shared.contracts import Reason
+from splitfer.shared.errors import LinkError
 
 T = TypeVar("T")
 # From gRPC's length prefix; HTTP/2 and TCP add more, which no client can see.

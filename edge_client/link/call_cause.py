@@ -6,7 +6,7 @@ import re
 
 import grpc
 
-from shared.cause import Cause
+from splitfer.shared.cause import Cause
 
 # These come of more than one fault: a look of one's own tells more (``diagnosis.py``).
 VAGUE = frozenset(

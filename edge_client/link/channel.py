@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import grpc
 
-from shared.contracts import Limits
+from splitfer.shared.contracts import Limits
 
 _LIMITS = Limits()
 OPTIONS = (

@@ -14,9 +14,9 @@ import threading
 import time
 from typing import Any
 
-from edge_client.address import Address
-from shared.cause import Cause, cause_of_error
-from shared.certificates import Certificates
+from splitfer.edge_client.address import Address
+from splitfer.shared.cause import Cause, cause_of_error
+from splitfer.shared.certificates import Certificates
 
 # A person reads the words; a frame never waits for them.
 TIMEOUT_S = 2.0

@@ -20,12 +20,12 @@ from typing import Any
 
 import grpc
 
-from edge_client.link.call import CallFailed
-from edge_client.link.reasons import reason_of_code
-from shared.contracts import Reason
-from shared.deadline import Deadline
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
-from shared.stubs.splitfer.v1.splitfer_pb2_grpc import SplitFerStub
+from splitfer.edge_client.link.call import CallFailed
+from splitfer.edge_client.link.reasons import reason_of_code
+from splitfer.shared.contracts import Reason
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.shared.stubs.splitfer.v1.splitfer_pb2_grpc import SplitFerStub
 
 # Starts a call of its own with so many seconds to go; raises ValueError on a closed channel.
 Alone = Callable[[float], Any]

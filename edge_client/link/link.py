@@ -20,20 +20,20 @@ from typing import Any, Literal
 import grpc
 from google.protobuf.message import Message
 
-from edge_client.link import breaker as machine
-from edge_client.link.breaker import Breaker, LinkState
-from edge_client.link.call import FRAMING_BYTES, Call, CallFailed
-from edge_client.link.report import LinkReport
-from edge_client.link.stream_pool import Streams
-from edge_client.tracing import NoTracing
-from shared.cause import Cause
-from shared.contracts import SCHEMA_VERSION, Reason
-from shared.deadline import Deadline
-from shared.labels import LABELS, LabelSet
-from shared.prior import Prior
-from shared.reply_checksum import classify_checksum, infer_checksum
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
-from shared.stubs.splitfer.v1.splitfer_pb2_grpc import SplitFerStub
+from splitfer.edge_client.link import breaker as machine
+from splitfer.edge_client.link.breaker import Breaker, LinkState
+from splitfer.edge_client.link.call import FRAMING_BYTES, Call, CallFailed
+from splitfer.edge_client.link.report import LinkReport
+from splitfer.edge_client.link.stream_pool import Streams
+from splitfer.edge_client.tracing import NoTracing
+from splitfer.shared.cause import Cause
+from splitfer.shared.contracts import SCHEMA_VERSION, Reason
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.labels import LABELS, LabelSet
+from splitfer.shared.prior import Prior
+from splitfer.shared.reply_checksum import classify_checksum, infer_checksum
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.shared.stubs.splitfer.v1.splitfer_pb2_grpc import SplitFerStub
 
 HANDSHAKE_TIMEOUT_S = 1.0
 Metadata = tuple[tuple[str, str], ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from shared.cause import Cause
+from splitfer.shared.cause import Cause
 
 # Two causes in turn, or a server that is too busy again and again, are told no more often.
 QUIET_S = 60.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import grpc
 
-from shared.contracts import Reason
+from splitfer.shared.contracts import Reason
 
 CODE_KEY = "splitfer-code"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from edge_client.link.call import Call, CallFailed
-from edge_client.link.reasons import reason_of_code
-from shared.contracts import Answer, Box, LatencyMs, Path, Reason
-from shared.labels import LABELS, LabelSet
-from shared.prior import Prior
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.edge_client.link.call import Call, CallFailed
+from splitfer.edge_client.link.reasons import reason_of_code
+from splitfer.shared.contracts import Answer, Box, LatencyMs, Path, Reason
+from splitfer.shared.labels import LABELS, LabelSet
+from splitfer.shared.prior import Prior
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
 # No deadline is longer.
 MOST_MS = 60_000.0

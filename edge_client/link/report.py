@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from edge_client.link.call import CallFailed
-from edge_client.link.call_cause import VAGUE
-from edge_client.link.outage import Outage
-from shared.cause import Cause, Names, came_back, what_to_do
-from shared.peer_words import peer_words
+from splitfer.edge_client.link.call import CallFailed
+from splitfer.edge_client.link.call_cause import VAGUE
+from splitfer.edge_client.link.outage import Outage
+from splitfer.shared.cause import Cause, Names, came_back, what_to_do
+from splitfer.shared.peer_words import peer_words
 
 # Where the other side's own words say more than ours.
 _QUOTED = frozenset(
@@ -23,7 +23,7 @@ _QUOTED = frozenset(
 # A little longer than any look takes.
 _LOOK_WAIT_S = 5.0
 _NAMES = Names()
-_log = logging.getLogger("edge_client.link.link")
+_log = logging.getLogger("splitfer.edge_client.link.link")
 
 
 class LinkReport:

@@ -6,8 +6,8 @@ import threading
 import time
 from collections.abc import Sequence
 
-from edge_client.link.infer_stream import InferStream
-from shared.stubs.splitfer.v1.splitfer_pb2_grpc import SplitFerStub
+from splitfer.edge_client.link.infer_stream import InferStream
+from splitfer.shared.stubs.splitfer.v1.splitfer_pb2_grpc import SplitFerStub
 
 # Between a stream that broke and the next one. Longer where the last ones brought nothing: then
 # something on the way may let none pass.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shared.contracts import Answer
+from splitfer.shared.contracts import Answer
 
 
 def unsure_faces(answers: Sequence[Answer], threshold: float) -> tuple[int, ...]:

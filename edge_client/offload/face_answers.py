@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from edge_client.device import FoundFaces, since_ms
-from edge_client.link.replies import ServerFaces
-from shared.contracts import Answer, FaceAnswer, Path, Reason, trust_in
+from splitfer.edge_client.device import FoundFaces, since_ms
+from splitfer.edge_client.link.replies import ServerFaces
+from splitfer.shared.contracts import Answer, FaceAnswer, Path, Reason, trust_in
 
 
 def merge(reply: ServerFaces | None, local: list[FaceAnswer], decoded_s: float) -> list[FaceAnswer]:

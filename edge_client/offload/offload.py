@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.device import Device, FoundFaces, since_ms
-from edge_client.link.call import Call, CallFailed
-from edge_client.link.link import Link
-from edge_client.link.replies import read_classify, read_infer
-from edge_client.offload.cascade import unsure_faces
-from edge_client.offload.face_answers import (
+from splitfer.edge_client.device import Device, FoundFaces, since_ms
+from splitfer.edge_client.link.call import Call, CallFailed
+from splitfer.edge_client.link.link import Link
+from splitfer.edge_client.link.replies import read_classify, read_infer
+from splitfer.edge_client.offload.cascade import unsure_faces
+from splitfer.edge_client.offload.face_answers import (
     again,
     balanced,
     merge,
@@ -35,14 +35,14 @@ from edge_client.offload.face_answers import (
     with_qualities,
     with_sent,
 )
-from edge_client.policy.decision import Decision
-from edge_client.policy.prediction import ANSWERED_WAIT_SHARE, Candidate, local_start_ms
-from edge_client.policy.router import Chooser
-from shared.contracts import Answer, FaceAnswer, LatencyMs, Path, Reason
-from shared.deadline import Deadline
-from shared.prior import UNCERTAIN_BELOW
-from shared.vision.crop import to_grey
-from shared.vision.picture import encode_jpeg
+from splitfer.edge_client.policy.decision import Decision
+from splitfer.edge_client.policy.prediction import ANSWERED_WAIT_SHARE, Candidate, local_start_ms
+from splitfer.edge_client.policy.router import Chooser
+from splitfer.shared.contracts import Answer, FaceAnswer, LatencyMs, Path, Reason
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.prior import UNCERTAIN_BELOW
+from splitfer.shared.vision.crop import to_grey
+from splitfer.shared.vision.picture import encode_jpeg
 
 
 class FrameLost(Exception):

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from edge_client.config import Objective
-from edge_client.policy.prediction import Candidate, FrameFacts, Prediction
-from shared.cause import Cause
-from shared.contracts import Path, Reason
+from splitfer.edge_client.config import Objective
+from splitfer.edge_client.policy.prediction import Candidate, FrameFacts, Prediction
+from splitfer.shared.cause import Cause
+from splitfer.shared.contracts import Path, Reason
 
 
 class Why(StrEnum):

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from edge_client.policy.link_fit import P95_DEVIATIONS, WINDOW, LinkFit, Sample, fit
-from shared.contracts import Path
+from splitfer.edge_client.policy.link_fit import P95_DEVIATIONS, WINDOW, LinkFit, Sample, fit
+from splitfer.shared.contracts import Path
 
 # A photograph as JPEG at quality 85, until one was made here.
 JPEG_BYTES_PER_PIXEL = 0.15

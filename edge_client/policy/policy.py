@@ -20,12 +20,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from edge_client.config import Objective
-from edge_client.policy.decision import Decision, Why
-from edge_client.policy.estimates import Costs
-from edge_client.policy.link_fit import LinkFit
-from edge_client.policy.prediction import Candidate, FrameFacts, Prediction, predict
-from shared.contracts import Path, Reason
+from splitfer.edge_client.config import Objective
+from splitfer.edge_client.policy.decision import Decision, Why
+from splitfer.edge_client.policy.estimates import Costs
+from splitfer.edge_client.policy.link_fit import LinkFit
+from splitfer.edge_client.policy.prediction import Candidate, FrameFacts, Prediction, predict
+from splitfer.shared.contracts import Path, Reason
 
 # Frames in a row that another candidate must be the better one.
 PATIENCE = 3

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from edge_client.policy.estimates import Cost, Costs
-from edge_client.policy.link_fit import LinkFit
-from shared.contracts import Path
+from splitfer.edge_client.policy.estimates import Cost, Costs
+from splitfer.edge_client.policy.link_fit import LinkFit
+from splitfer.shared.contracts import Path
 
 # Even a fast device starts on its own no later than this: an answer at 60 % of the deadline
 # leaves room for a scheduler's hiccup.

@@ -8,17 +8,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edge_client.config import EdgeConfig, Objective, Policy
-from edge_client.link.call import Call
-from edge_client.policy.decision import Decision, Why
-from edge_client.policy.estimates import Estimates
-from edge_client.policy.policy import Memory, PolicySettings, charge, decide, shadow_due
-from edge_client.policy.prediction import Candidate, FrameFacts, predict
-from edge_client.policy.routes import candidates
-from shared.contracts import Answer, Path, Reason
-from shared.deadline import Clock
-from shared.labels import LabelSet
-from shared.weights.manifest import Manifest
+from splitfer.edge_client.config import EdgeConfig, Objective, Policy
+from splitfer.edge_client.link.call import Call
+from splitfer.edge_client.policy.decision import Decision, Why
+from splitfer.edge_client.policy.estimates import Estimates
+from splitfer.edge_client.policy.policy import Memory, PolicySettings, charge, decide, shadow_due
+from splitfer.edge_client.policy.prediction import Candidate, FrameFacts, predict
+from splitfer.edge_client.policy.routes import candidates
+from splitfer.shared.contracts import Answer, Path, Reason
+from splitfer.shared.deadline import Clock
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.weights.manifest import Manifest
 
 
 class Chooser:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from edge_client.policy.prediction import Candidate
-from shared.contracts import Path
-from shared.labels import LabelSet
-from shared.weights.manifest import LOCAL_TAIL, Manifest, RateEntry, Together
+from splitfer.edge_client.policy.prediction import Candidate
+from splitfer.shared.contracts import Path
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.weights.manifest import LOCAL_TAIL, Manifest, RateEntry, Together
 
 # A picture is searched and cropped after JPEG has been over it.
 IMAGE_ACCURACY_LOSS = 0.005

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from edge_client.sources.frame import Frame
-from shared.contracts import FaceAnswer, Path
+from splitfer.edge_client.sources.frame import Frame
+from splitfer.shared.contracts import FaceAnswer, Path
 
 PATH_COLOURS: dict[Path, tuple[int, int, int]] = {
     Path.CLOUD: (64, 170, 255),

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from edge_client.sinks.annotate import Canvas, annotate
-from edge_client.sources.frame import Frame
-from shared.contracts import FaceAnswer, Reason
-from shared.contracts import Path as AnswerPath
-from shared.errors import ConfigError
-from shared.whole_file import write_whole
+from splitfer.edge_client.sinks.annotate import Canvas, annotate
+from splitfer.edge_client.sources.frame import Frame
+from splitfer.shared.contracts import FaceAnswer, Reason
+from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.errors import ConfigError
+from splitfer.shared.whole_file import write_whole
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 """Pillow's name by the file's ending."""

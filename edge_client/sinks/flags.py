@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from shared.arguments import Once, file_name
+from splitfer.shared.arguments import Once, file_name
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from shared.whole_file import open_draft, publish
+from splitfer.shared.whole_file import open_draft, publish
 
 
 class GrowingFile:

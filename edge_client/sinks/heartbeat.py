@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from edge_client.sinks.json_lines import JsonLines
-from edge_client.sinks.records import UNNAMED, Origin, heartbeat_record
-from edge_client.sources.frame import Frame
-from shared.contracts import FaceAnswer
-from shared.deadline import Clock
+from splitfer.edge_client.sinks.json_lines import JsonLines
+from splitfer.edge_client.sinks.records import UNNAMED, Origin, heartbeat_record
+from splitfer.edge_client.sources.frame import Frame
+from splitfer.shared.contracts import FaceAnswer
+from splitfer.shared.deadline import Clock
 
 _NO_PIXELS = np.zeros((0, 0, 3), np.uint8)
 

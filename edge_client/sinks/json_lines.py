@@ -15,13 +15,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from edge_client.policy.decision import Decision
-from edge_client.sinks.records import UNNAMED, Origin, decision_record, face_record
-from edge_client.sinks.sink import ReaderLeft
-from edge_client.sources.frame import Frame
-from shared.contracts import FaceAnswer
-from shared.errors import ConfigError
-from shared.whole_file import is_file_or_absent, real_file
+from splitfer.edge_client.policy.decision import Decision
+from splitfer.edge_client.sinks.records import UNNAMED, Origin, decision_record, face_record
+from splitfer.edge_client.sinks.sink import ReaderLeft
+from splitfer.edge_client.sources.frame import Frame
+from splitfer.shared.contracts import FaceAnswer
+from splitfer.shared.errors import ConfigError
+from splitfer.shared.whole_file import is_file_or_absent, real_file
 
 MB = 1_000_000
 # Of every record: what does not begin so is another's file.

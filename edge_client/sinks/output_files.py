@@ -13,10 +13,10 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_client.sinks.json_lines import check_lines, older
-from edge_client.sources.picture import SUFFIXES
-from shared.errors import ConfigError
-from shared.whole_file import holds_something, open_draft, real_file
+from splitfer.edge_client.sinks.json_lines import check_lines, older
+from splitfer.edge_client.sources.picture import SUFFIXES
+from splitfer.shared.errors import ConfigError
+from splitfer.shared.whole_file import holds_something, open_draft, real_file
 
 STANDARD_OUTPUT = "-"
 

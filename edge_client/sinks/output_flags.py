@@ -8,16 +8,16 @@ import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from edge_client.config import EdgeConfig
-from edge_client.policy.decision import Decision
-from edge_client.sinks.heartbeat import AnswersAndHeartbeats
-from edge_client.sinks.json_lines import Explanations, JsonLines
-from edge_client.sinks.output_files import Input, Output, check_outputs
-from edge_client.sinks.outputs import Outputs
-from edge_client.sinks.records import Origin
-from edge_client.sinks.sink import Sink
-from edge_client.sources.open import Source, source_files
-from shared.weights import default_folder
+from splitfer.edge_client.config import EdgeConfig
+from splitfer.edge_client.policy.decision import Decision
+from splitfer.edge_client.sinks.heartbeat import AnswersAndHeartbeats
+from splitfer.edge_client.sinks.json_lines import Explanations, JsonLines
+from splitfer.edge_client.sinks.output_files import Input, Output, check_outputs
+from splitfer.edge_client.sinks.outputs import Outputs
+from splitfer.edge_client.sinks.records import Origin
+from splitfer.edge_client.sinks.sink import Sink
+from splitfer.edge_client.sources.open import Source, source_files
+from splitfer.shared.weights import default_folder
 
 
 def check(arguments: argparse.Namespace, config: EdgeConfig, sources: Sequence[str]) -> None:
@@ -69,13 +69,13 @@ def opened(
     if getattr(arguments, "explain", None):
         sinks["explain"] = Explanations(arguments.explain, decision, most_mb, origin)
     if getattr(arguments, "annotate", None):
-        from edge_client.sinks.video import AnnotatedVideo
+        from splitfer.edge_client.sinks.video import AnnotatedVideo
 
         sinks["annotate"] = AnnotatedVideo(
             arguments.annotate, source.fps if source else None, arguments.overwrite
         )
     if getattr(arguments, "contact_sheet", None):
-        from edge_client.sinks.contact_sheet import ContactSheet
+        from splitfer.edge_client.sinks.contact_sheet import ContactSheet
 
         sheet = ContactSheet(arguments.contact_sheet, replace=arguments.overwrite)
         sinks["contact-sheet"] = sheet
@@ -84,11 +84,11 @@ def opened(
 
 def _endings(name: str) -> Sequence[str]:
     if name == "annotate":
-        from edge_client.sinks.video import FORMATS as VIDEOS
+        from splitfer.edge_client.sinks.video import FORMATS as VIDEOS
 
         return tuple(VIDEOS)
     if name == "contact_sheet":
-        from edge_client.sinks.contact_sheet import FORMATS as PICTURES
+        from splitfer.edge_client.sinks.contact_sheet import FORMATS as PICTURES
 
         return tuple(PICTURES)
     return ()

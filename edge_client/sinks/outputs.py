@@ -6,9 +6,9 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from edge_client.sinks.sink import ReaderLeft, Sink
-from edge_client.sources.frame import Frame
-from shared.contracts import FaceAnswer
+from splitfer.edge_client.sinks.sink import ReaderLeft, Sink
+from splitfer.edge_client.sources.frame import Frame
+from splitfer.shared.contracts import FaceAnswer
 
 _log = logging.getLogger(__name__)
 

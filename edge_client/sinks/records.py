@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from edge_client.policy.decision import Decision
-from edge_client.sources.frame import Frame
-from shared.contracts import RECORD_VERSION, FaceAnswer
+from splitfer.edge_client.policy.decision import Decision
+from splitfer.edge_client.sources.frame import Frame
+from splitfer.shared.contracts import RECORD_VERSION, FaceAnswer
 
 
 @dataclass(frozen=True)

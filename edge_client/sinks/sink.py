@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from edge_client.sources.frame import Frame
-from shared.contracts import FaceAnswer
+from splitfer.edge_client.sources.frame import Frame
+from splitfer.shared.contracts import FaceAnswer
 
 
 class ReaderLeft(BrokenPipeError):

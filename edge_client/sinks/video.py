@@ -11,11 +11,11 @@ import av
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
-from edge_client.sinks.annotate import Canvas, annotate
-from edge_client.sinks.growing_file import GrowingFile
-from edge_client.sources.frame import Frame
-from shared.contracts import FaceAnswer
-from shared.errors import ConfigError
+from splitfer.edge_client.sinks.annotate import Canvas, annotate
+from splitfer.edge_client.sinks.growing_file import GrowingFile
+from splitfer.edge_client.sources.frame import Frame
+from splitfer.shared.contracts import FaceAnswer
+from splitfer.shared.errors import ConfigError
 
 LONGEST_PX = 1280
 """A larger camera's picture is shrunk: drawing and encoding is done on the device."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, urlsplit
 
-from shared.errors import SourceError
+from splitfer.shared.errors import SourceError
 
 _AUTHORITY_ENDS = re.compile(r"[/?#]")
 # Cameras are asked for as .../user=admin&password=1234 and .../user=admin_password=1234_channel=1.

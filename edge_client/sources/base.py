@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from edge_client.sources.frame import Frame
+from splitfer.edge_client.sources.frame import Frame
 
 
 class Source(ABC):

@@ -14,9 +14,9 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from edge_client.sources.base import Source
-from edge_client.sources.frame import Frame
-from shared.deadline import Clock
+from splitfer.edge_client.sources.base import Source
+from splitfer.edge_client.sources.frame import Frame
+from splitfer.shared.deadline import Clock
 
 # A camera that hangs in its driver must not hold up the end of the program.
 _JOIN_S = 1.0

@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_client.sources.base import Source
-from edge_client.sources.frame import Frame
-from edge_client.sources.picture import read_picture
-from edge_client.sources.video_decoder import VideoDecoder
-from shared.errors import ImageError, PayloadTooLarge, SourceError
+from splitfer.edge_client.sources.base import Source
+from splitfer.edge_client.sources.frame import Frame
+from splitfer.edge_client.sources.picture import read_picture
+from splitfer.edge_client.sources.video_decoder import VideoDecoder
+from splitfer.shared.errors import ImageError, PayloadTooLarge, SourceError
 
 FOLDER_FPS = 1.0
 """A folder has no rate of its own: its pictures stand a second apart."""

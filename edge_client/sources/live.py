@@ -6,11 +6,11 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 
-from edge_client.sources.base import Source
-from edge_client.sources.frame import Frame
-from edge_client.sources.video_decoder import VideoDecoder
-from shared.deadline import Clock
-from shared.errors import SourceError, SourceRefused
+from splitfer.edge_client.sources.base import Source
+from splitfer.edge_client.sources.frame import Frame
+from splitfer.edge_client.sources.video_decoder import VideoDecoder
+from splitfer.shared.deadline import Clock
+from splitfer.shared.errors import SourceError, SourceRefused
 
 # The first is shorter than a person's patience; the last spares a rebooting camera.
 FIRST_WAIT_S = 0.5

@@ -5,16 +5,16 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from edge_client.source_name import DEMO, KINDS, is_camera_number
-from edge_client.sources.address import for_ffmpeg, shown
-from edge_client.sources.base import Source
-from edge_client.sources.files import Pictures, VideoFile
-from edge_client.sources.live import Stream
-from edge_client.sources.picture import KINDS as PICTURE_KINDS
-from edge_client.sources.picture import SUFFIXES, is_picture
-from edge_client.sources.video_decoder import VideoDecoder
-from shared.contracts import Limits
-from shared.errors import SourceError, SourceRefused
+from splitfer.edge_client.source_name import DEMO, KINDS, is_camera_number
+from splitfer.edge_client.sources.address import for_ffmpeg, shown
+from splitfer.edge_client.sources.base import Source
+from splitfer.edge_client.sources.files import Pictures, VideoFile
+from splitfer.edge_client.sources.live import Stream
+from splitfer.edge_client.sources.picture import KINDS as PICTURE_KINDS
+from splitfer.edge_client.sources.picture import SUFFIXES, is_picture
+from splitfer.edge_client.sources.video_decoder import VideoDecoder
+from splitfer.shared.contracts import Limits
+from splitfer.shared.errors import SourceError, SourceRefused
 
 __all__ = ["Source", "open_source", "source_files"]
 
@@ -108,7 +108,7 @@ def _address(spec: str, realtime: bool, wait: bool, rtsp_transport: str) -> Sour
 
 
 def _demo_clip() -> Path:
-    return Path(str(resources.files("edge_client.assets").joinpath("demo.mp4")))
+    return Path(str(resources.files("splitfer.edge_client.assets").joinpath("demo.mp4")))
 
 
 def _pictures_in(folder: Path) -> list[Path]:

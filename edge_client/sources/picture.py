@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from shared.errors import (
+from splitfer.shared.errors import (
     ImageError,
     PayloadTooLarge,
     SourceError,

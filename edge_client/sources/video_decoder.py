@@ -17,9 +17,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from edge_client.sources.as_shown import as_shown
-from edge_client.sources.timeline import Timeline
-from shared.errors import SourceError, SourceRefused
+from splitfer.edge_client.sources.as_shown import as_shown
+from splitfer.edge_client.sources.timeline import Timeline
+from splitfer.shared.errors import SourceError, SourceRefused
 
 OPEN_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 5.0

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.codec import _entropy
-from shared.contracts import LATENT_SHAPE
-from shared.errors import MalformedPayload, WeightsError
+from splitfer.shared.codec import _entropy
+from splitfer.shared.contracts import LATENT_SHAPE
+from splitfer.shared.errors import MalformedPayload, WeightsError
 
 NAME = "entropy"
 

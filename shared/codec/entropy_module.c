@@ -1,4 +1,4 @@
-/* shared.codec._entropy: entropy_core.c for Python. The limited API, so one build serves every
+/* splitfer.shared.codec._entropy: entropy_core.c for Python. The limited API: one build serves every
  * Python from 3.11 on. */
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -8,7 +8,7 @@
 
 #include "entropy_core.h"
 
-#define CAPSULE "shared.codec._entropy.tables"
+#define CAPSULE "splitfer.shared.codec._entropy.tables"
 
 static void free_tables(PyObject *capsule)
 {
@@ -111,7 +111,7 @@ static PyModuleDef_Slot SLOTS[] = {{0, NULL}};
 
 static struct PyModuleDef MODULE = {
     .m_base = PyModuleDef_HEAD_INIT,
-    .m_name = "shared.codec._entropy",
+    .m_name = "splitfer.shared.codec._entropy",
     .m_methods = METHODS,
     .m_slots = SLOTS,
 };

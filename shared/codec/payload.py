@@ -16,11 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shared.codec import raw
-from shared.codec.entropy import EntropyTables, decode_symbols, encode_symbols
-from shared.codec.latent import Latent
-from shared.contracts import LATENT_SHAPE
-from shared.errors import MalformedPayload, PayloadTooLarge
+from splitfer.shared.codec import raw
+from splitfer.shared.codec.entropy import EntropyTables, decode_symbols, encode_symbols
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.contracts import LATENT_SHAPE
+from splitfer.shared.errors import MalformedPayload, PayloadTooLarge
 
 RAW, ENTROPY = "raw", "entropy"
 # A codec's number on the wire is never used again.

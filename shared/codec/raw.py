@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.contracts import LATENT_SHAPE
-from shared.errors import MalformedPayload
+from splitfer.shared.contracts import LATENT_SHAPE
+from splitfer.shared.errors import MalformedPayload
 
 SIZE_BYTES = int(np.prod(LATENT_SHAPE))
 

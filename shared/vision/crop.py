@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
-from shared.contracts import CROP_SIDE, Box
+from splitfer.shared.contracts import CROP_SIDE, Box
 
 # FER2013, which the weights come from, holds 48x48 pictures. A much sharper crop would be a kind of
 # picture that the network has never seen, so every crop is reduced to about this size.

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.contracts import Box
-from shared.processor import check_processor
+from splitfer.shared.contracts import Box
+from splitfer.shared.processor import check_processor
 
 check_processor()
 import dlib  # noqa: E402  # which kills the process where the processor is too old

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from shared.errors import ImageError, PayloadTooLarge, SplitFerError, UnsupportedPicture
+from splitfer.shared.errors import ImageError, PayloadTooLarge, SplitFerError, UnsupportedPicture
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 # PNG's first chunk has to be IHDR: its name stands here, its bit depth behind width and height.

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.contracts import CROP_SIDE, Box
-from shared.vision.crop import Cropping
+from splitfer.shared.contracts import CROP_SIDE, Box
+from splitfer.shared.vision.crop import Cropping
 
 # The crop's own detail: it was enlarged from about so many pixels.
 _SIDE = 56

@@ -5,7 +5,7 @@ shared/weights/<fingerprint>/
     manifest.json  head.onnx  local.onnx  cloud.onnx  golden.npz, and what else the manifest names
 """
 
-from shared.weights.manifest import Manifest, RateEntry, TailEntry
-from shared.weights.store import Weights, default_folder, shipped_folders
+from splitfer.shared.weights.manifest import Manifest, RateEntry, TailEntry
+from splitfer.shared.weights.store import Weights, default_folder, shipped_folders
 
 __all__ = ["Manifest", "RateEntry", "TailEntry", "Weights", "default_folder", "shipped_folders"]

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from shared.codec.payload import MAX_PAYLOAD_BYTES, MOST_RATES
-from shared.codec.quantiser import ZERO_SYMBOL, Quantiser
-from shared.contracts import LATENT_SHAPE, Path
-from shared.labels import LABELS, LabelSet, default_label_set
-from shared.prior import Prior
-from shared.vision.crop import ENLARGE, Cropping
-from shared.weights.migration import MANIFEST_VERSION, as_of_now
+from splitfer.shared.codec.payload import MAX_PAYLOAD_BYTES, MOST_RATES
+from splitfer.shared.codec.quantiser import ZERO_SYMBOL, Quantiser
+from splitfer.shared.contracts import LATENT_SHAPE, Path
+from splitfer.shared.labels import LABELS, LabelSet, default_label_set
+from splitfer.shared.prior import Prior
+from splitfer.shared.vision.crop import ENLARGE, Cropping
+from splitfer.shared.weights.migration import MANIFEST_VERSION, as_of_now
 
 LOCAL_TAIL = "local"
 _SHA256 = r"^[0-9a-f]{64}$"

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.labels import LabelSet
+from splitfer.shared.labels import LabelSet
 
 MANIFEST_VERSION = 3
 _FIGURES = ("temperature", "accuracy", "log_loss")

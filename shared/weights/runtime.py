@@ -10,11 +10,11 @@ import onnxruntime
 from google.protobuf.message import DecodeError, Message
 from numpy.typing import NDArray
 
-from shared.codec.quantiser import ZERO_SYMBOL
-from shared.contracts import LATENT_SHAPE, Device
-from shared.errors import ConfigError, WeightsError
-from shared.labels import LabelSet, default_label_set
-from shared.stubs.onnx_subset.external_data_pb2 import ModelProto, TensorProto
+from splitfer.shared.codec.quantiser import ZERO_SYMBOL
+from splitfer.shared.contracts import LATENT_SHAPE, Device
+from splitfer.shared.errors import ConfigError, WeightsError
+from splitfer.shared.labels import LabelSet, default_label_set
+from splitfer.shared.stubs.onnx_subset.external_data_pb2 import ModelProto, TensorProto
 
 _CUDA = "CUDAExecutionProvider"
 _EXTERNAL = 1

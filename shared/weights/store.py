@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from shared.codec.entropy import EntropyTables
-from shared.codec.payload import PayloadCodec
-from shared.codec.quantiser import Quantiser
-from shared.contracts import LATENT_SHAPE, Device
-from shared.errors import ConfigError, WeightsError
-from shared.labels import LABELS, LabelSet, names_of
-from shared.prior import DEFAULT_PRIOR, Prior
-from shared.weights.manifest import LOCAL_TAIL, FileEntry, Manifest, TailEntry
-from shared.weights.runtime import Head, Tail, read_model
+from splitfer.shared.codec.entropy import EntropyTables
+from splitfer.shared.codec.payload import PayloadCodec
+from splitfer.shared.codec.quantiser import Quantiser
+from splitfer.shared.contracts import LATENT_SHAPE, Device
+from splitfer.shared.errors import ConfigError, WeightsError
+from splitfer.shared.labels import LABELS, LabelSet, names_of
+from splitfer.shared.prior import DEFAULT_PRIOR, Prior
+from splitfer.shared.weights.manifest import LOCAL_TAIL, FileEntry, Manifest, TailEntry
+from splitfer.shared.weights.runtime import Head, Tail, read_model
 
 # Across runtimes and processors: at most one quantiser step on at most this share of the symbols,
 # and logits this close.

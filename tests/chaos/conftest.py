@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.net.forwarder import Forwarder
-from edge_client.recognizer import Recognizer
-from shared.weights import default_folder
+from splitfer.edge_client.recognizer import Recognizer
+from splitfer.shared.weights import default_folder
 from tests.chaos.faces import SEARCH_SIDE_PX, Picture, clip_pictures, distinct
 from tests.chaos.watch import DEADLINE_MS, Watch
 from tests.processes import Server

@@ -14,13 +14,13 @@ import time
 
 import grpc
 
-from edge_client.link import breaker as machine
-from edge_client.link.breaker import Breaker, LinkState
-from edge_client.link.channel import OPTIONS
-from edge_client.link.link import HANDSHAKE_TIMEOUT_S
-from shared.contracts import Reason
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
-from shared.stubs.splitfer.v1.splitfer_pb2_grpc import SplitFerStub
+from splitfer.edge_client.link import breaker as machine
+from splitfer.edge_client.link.breaker import Breaker, LinkState
+from splitfer.edge_client.link.channel import OPTIONS
+from splitfer.edge_client.link.link import HANDSHAKE_TIMEOUT_S
+from splitfer.shared.contracts import Reason
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.shared.stubs.splitfer.v1.splitfer_pb2_grpc import SplitFerStub
 
 # Between two calls of one edge while all is well; a thousand of them are then no load.
 CALL_EVERY_S = 5.0
@@ -28,7 +28,7 @@ _TELL_EVERY_S = 0.1
 
 
 class LightEdge:
-    """Keeps one link as ``edge_client.link`` does, in a coroutine instead of a thread."""
+    """Keeps one link as ``splitfer.edge_client.link`` does, in a coroutine instead of a thread."""
 
     def __init__(self, server: str, fingerprint: str) -> None:
         self._server, self._fingerprint = server, fingerprint

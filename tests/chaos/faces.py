@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.config import load_config
-from edge_client.device import Device
-from edge_client.sources.open import open_source
-from shared.contracts import Box
-from shared.weights import Weights, default_folder
+from splitfer.edge_client.config import load_config
+from splitfer.edge_client.device import Device
+from splitfer.edge_client.sources.open import open_source
+from splitfer.shared.contracts import Box
+from splitfer.shared.weights import Weights, default_folder
 
 SEARCH_SIDE_PX = 320
 # An answer is the right one where no probability is further off; two faces differ by more than

@@ -8,15 +8,15 @@ from typing import Any, Self
 
 import grpc
 
-from shared.contracts import SCHEMA_VERSION
-from shared.labels import LABELS
-from shared.reply_checksum import infer_checksum
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
-from shared.stubs.splitfer.v1.splitfer_pb2_grpc import (
+from splitfer.shared.contracts import SCHEMA_VERSION
+from splitfer.shared.labels import LABELS
+from splitfer.shared.reply_checksum import infer_checksum
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.shared.stubs.splitfer.v1.splitfer_pb2_grpc import (
     SplitFerServicer,
     add_SplitFerServicer_to_server,
 )
-from shared.weights import Weights, default_folder
+from splitfer.shared.weights import Weights, default_folder
 from tests.chaos.faces import Picture
 
 Spoil = Callable[[pb.InferResponse], pb.InferResponse]

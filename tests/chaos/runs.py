@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from shared.contracts import Path
-from shared.labels import LABELS
+from splitfer.shared.contracts import Path
+from splitfer.shared.labels import LABELS
 from tests.chaos.faces import SEARCH_SIDE_PX, TOLERANCE, Picture
 from tests.chaos.watch import DEADLINE_MS, SCHEDULING_MS
 from tests.processes import Edge

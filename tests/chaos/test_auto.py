@@ -11,10 +11,10 @@ import pytest
 
 from benchmarks.net.forwarder import SOUND, Fault, Forwarder
 from benchmarks.net.shape import Shape
-from edge_client.recognizer import Recognizer
-from shared.contracts import Path, Reason
-from shared.weights import default_folder
-from shared.weights.manifest import LOCAL_TAIL
+from splitfer.edge_client.recognizer import Recognizer
+from splitfer.shared.contracts import Path, Reason
+from splitfer.shared.weights import default_folder
+from splitfer.shared.weights.manifest import LOCAL_TAIL
 from tests.chaos.faces import SEARCH_SIDE_PX, Picture
 from tests.chaos.watch import Watch
 from tests.manifests import edit_manifest, set_figures

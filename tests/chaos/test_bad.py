@@ -6,9 +6,9 @@ import pytest
 
 from benchmarks.net.forwarder import SOUND, Fault, Forwarder
 from benchmarks.net.shape import Shape
-from edge_client.recognizer import Recognizer
-from shared.contracts import Path, Reason
-from shared.weights import default_folder
+from splitfer.edge_client.recognizer import Recognizer
+from splitfer.shared.contracts import Path, Reason
+from splitfer.shared.weights import default_folder
 from tests.chaos.conftest import CHAOS_MINUTES
 from tests.chaos.faces import SEARCH_SIDE_PX, Picture
 from tests.chaos.watch import Watch

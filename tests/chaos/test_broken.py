@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.net.forwarder import Fault, Forwarder
 from benchmarks.net.shape import Shape
-from shared.contracts import Reason
+from splitfer.shared.contracts import Reason
 from tests.chaos.watch import Watch
 from tests.processes import Server, wait_until
 

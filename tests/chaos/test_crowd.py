@@ -8,9 +8,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from edge_client.recognizer import Recognizer
-from shared.contracts import Path
-from shared.weights import default_folder
+from splitfer.edge_client.recognizer import Recognizer
+from splitfer.shared.contracts import Path
+from splitfer.shared.weights import default_folder
 from tests.chaos.conftest import CHAOS_MINUTES
 from tests.chaos.faces import SEARCH_SIDE_PX, Picture
 from tests.chaos.watch import DEADLINE_MS, Watch

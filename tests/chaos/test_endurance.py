@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from edge_client.link.channel import open_channel
-from edge_client.link.link import Link
-from shared.deadline import Deadline
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
-from shared.stubs.splitfer.v1.splitfer_pb2_grpc import SplitFerStub
-from shared.weights import Weights, default_folder
+from splitfer.edge_client.link.channel import open_channel
+from splitfer.edge_client.link.link import Link
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.shared.stubs.splitfer.v1.splitfer_pb2_grpc import SplitFerStub
+from splitfer.shared.weights import Weights, default_folder
 from tests.chaos.conftest import CHAOS_MINUTES
 from tests.chaos.faces import TOLERANCE, Picture
 from tests.processes import Server, wait_until

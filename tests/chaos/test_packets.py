@@ -10,8 +10,8 @@ import pytest
 
 from benchmarks.net.namespaces import ADDRESSES, Namespaces, NamespacesMissing
 from benchmarks.net.shape import Shape
-from shared.contracts import Path as AnswerPath
-from shared.weights import default_folder
+from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.weights import default_folder
 from tests.chaos.conftest import CHAOS_MINUTES
 from tests.chaos.faces import Picture
 from tests.chaos.runs import FLAGS, SOURCE, VARIABLES, check_run, last, reasons_so_far

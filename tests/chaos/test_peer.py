@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.net.forwarder import Forwarder
-from shared.contracts import SCHEMA_VERSION, Path, Reason
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.shared.contracts import SCHEMA_VERSION, Path, Reason
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from tests.chaos.faces import Picture
 from tests.chaos.played import PlayedServer
 from tests.chaos.watch import Watch

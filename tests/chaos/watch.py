@@ -8,8 +8,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from edge_client.recognizer import Recognizer
-from shared.contracts import FaceAnswer, Path, Reason
+from splitfer.edge_client.recognizer import Recognizer
+from splitfer.shared.contracts import FaceAnswer, Path, Reason
 from tests.chaos.faces import TOLERANCE, Face, Picture
 
 # Generous: the tests share the machine with whatever else runs on it.

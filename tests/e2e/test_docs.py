@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-import shared.weights
+import splitfer.shared.weights
 from tests.e2e.test_page import ELSEWHERE, Page, needs_browser
 from tests.integration.cloud_process import CloudProcess
 from tests.processes import wait_until
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(300)
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudProcess]:
     file = tmp_path_factory.mktemp("config") / "cloud.yaml"
     file.write_text(f"token: {TOKEN}\n")
-    with CloudProcess(shared.weights.default_folder(), "--config", str(file)) as server:
+    with CloudProcess(splitfer.shared.weights.default_folder(), "--config", str(file)) as server:
         yield server
 
 

@@ -16,9 +16,9 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
-import cloud_server
-import shared.weights
-from shared.labels import LABELS
+import splitfer.cloud_server
+import splitfer.shared.weights
+from splitfer.shared.labels import LABELS
 from tests.clips import write_start_of_demo
 from tests.integration.cloud_process import CloudProcess
 from tests.processes import wait_until
@@ -45,7 +45,7 @@ needs_browser = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[CloudProcess]:
-    with CloudProcess(shared.weights.default_folder()) as server:
+    with CloudProcess(splitfer.shared.weights.default_folder()) as server:
         yield server
 
 
@@ -54,7 +54,9 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One face."""
     file = tmp_path_factory.mktemp("pictures") / "a portrait.jpg"
     file.write_bytes(
-        (Path(cloud_server.__file__).parent / "rest_api" / "page" / "example.jpg").read_bytes()
+        (
+            Path(splitfer.cloud_server.__file__).parent / "rest_api" / "page" / "example.jpg"
+        ).read_bytes()
     )
     return file
 
@@ -262,7 +264,7 @@ def test_an_error_is_a_sentence(browser: Page, server: CloudProcess, tmp_path: P
 def test_a_token_is_asked_for_and_kept_in_the_tab_alone(browser: Page, tmp_path: Path) -> None:
     file = tmp_path / "cloud.yaml"
     file.write_text(f"token: {TOKEN}\n")
-    with CloudProcess(shared.weights.default_folder(), "--config", str(file)) as server:
+    with CloudProcess(splitfer.shared.weights.default_folder(), "--config", str(file)) as server:
         browser.open(server.http)
         browser.find("#example").click()
         wait_until(browser.find("#token").is_displayed, "the field of the token")

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.labels import LABELS
+from splitfer.shared.labels import LABELS
 from tests.processes import Server
 
 ROOT = Path(__file__).resolve().parents[2]

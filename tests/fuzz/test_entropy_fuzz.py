@@ -6,9 +6,9 @@ import random
 
 import numpy as np
 
-from shared.codec.entropy import EntropyTables, decode_symbols, encode_symbols
-from shared.contracts import LATENT_SHAPE
-from shared.errors import MalformedPayload
+from splitfer.shared.codec.entropy import EntropyTables, decode_symbols, encode_symbols
+from splitfer.shared.contracts import LATENT_SHAPE
+from splitfer.shared.errors import MalformedPayload
 from tests.fuzz.write_corpus import golden_bodies, golden_tables
 
 INPUTS = 3000

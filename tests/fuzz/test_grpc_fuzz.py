@@ -13,8 +13,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescri
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
-from shared.stubs.inference import grpc_inference_pb2 as oip_pb
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.shared.stubs.inference import grpc_inference_pb2 as oip_pb
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess
 
 CASES = 30

@@ -14,7 +14,7 @@ from typing import Self
 
 import grpc
 
-from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
 
 PATIENCE_S = 60
 SERVING = re.compile(
@@ -50,7 +50,7 @@ class CloudProcess:
             ports += ["--http-port", str(http_port)]
         self._process = subprocess.Popen(
             [
-                *inside, sys.executable, *python, "-m", "cloud_server.cli", "serve",
+                *inside, sys.executable, *python, "-m", "splitfer.cloud_server.cli", "serve",
                 *ports, "--weights", str(weights), *flags,
             ],
             stderr=subprocess.PIPE, text=True,

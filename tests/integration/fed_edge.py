@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.config import load_config
-from edge_client.device import Device
-from edge_client.sources.open import open_source
-from shared.vision.picture import decode_picture, encode_jpeg
-from shared.weights import Weights
+from splitfer.edge_client.config import load_config
+from splitfer.edge_client.device import Device
+from splitfer.edge_client.sources.open import open_source
+from splitfer.shared.vision.picture import decode_picture, encode_jpeg
+from splitfer.shared.weights import Weights
 from tests.processes import Edge, wait_until
 
 SEARCH_SIDE_PX = 320

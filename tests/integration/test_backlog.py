@@ -6,8 +6,8 @@ from pathlib import Path
 
 import grpc
 
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
-from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess
 
 CALLS = 400

@@ -13,9 +13,9 @@ import grpc
 import httpx
 import pytest
 
-from edge_client.link.channel import open_channel
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
-from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
+from splitfer.edge_client.link.channel import open_channel
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
 from tests.certificates import authority, certificate
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess, clean_environment
 
@@ -69,7 +69,7 @@ def taken(server: CloudProcess, folder: Path, ca: str, edge: str) -> tuple[bool,
 def reload(folder: Path) -> None:
     subprocess.run(
         [
-            sys.executable, "-m", "cloud_server.cli", "reload",
+            sys.executable, "-m", "splitfer.cloud_server.cli", "reload",
             "--config", str(folder / "cloud.yaml"),
         ],
         check=True, capture_output=True, env=clean_environment(), timeout=PATIENCE_S,

@@ -15,11 +15,11 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
 
-from shared.codec.latent import Latent
-from shared.codec.payload import PayloadCodec
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
-from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
-from shared.weights import default_folder
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.codec.payload import PayloadCodec
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
+from splitfer.shared.weights import default_folder
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess
 from tests.integration.test_server_process import PICTURE, upload
 from tests.processes import wait_until

@@ -17,17 +17,17 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_client import ConfigError, ImageError, Recognizer, SourceError
-from shared.contracts import RECORD_VERSION
-from shared.contracts import Path as AnswerPath
-from shared.prior import UNCERTAIN_BELOW
+from splitfer.edge_client import ConfigError, ImageError, Recognizer, SourceError
+from splitfer.shared.contracts import RECORD_VERSION
+from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.prior import UNCERTAIN_BELOW
 
 WITHOUT_OURS = {k: v for k, v in os.environ.items() if not k.startswith("SPLITFER_")}
 
 
 def edge(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "edge_client.cli", *arguments],
+        [sys.executable, "-m", "splitfer.edge_client.cli", *arguments],
         capture_output=True, text=True, timeout=100, env=WITHOUT_OURS | variables,
     )  # fmt: skip
 
@@ -210,7 +210,7 @@ def test_a_camera_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
     out = tmp_path / "answers.jsonl"
     with subprocess.Popen(
         [
-            sys.executable, "-m", "edge_client.cli", "run", "--source", "63",
+            sys.executable, "-m", "splitfer.edge_client.cli", "run", "--source", "63",
             "--heartbeat-s", "0.1", "--output", str(out),
             "--source-name", "door", "--device-id", "hall-7",
         ],
@@ -239,7 +239,7 @@ def test_a_camera_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
 def test_closed_streams_spoil_no_answer(portrait: Path, tmp_path: Path, closed: str) -> None:
     out = tmp_path / "answers.jsonl"
     script = (
-        f"{sys.executable} -m edge_client.cli classify '{portrait}' '{tmp_path}/gone.jpg' "
+        f"{sys.executable} -m splitfer.edge_client.cli classify '{portrait}' '{tmp_path}/gone.jpg' "
         f"{closed} >'{out}'"
     )
     assert subprocess.run(["sh", "-c", script], env=WITHOUT_OURS).returncode == 1
@@ -248,7 +248,7 @@ def test_closed_streams_spoil_no_answer(portrait: Path, tmp_path: Path, closed: 
 
 
 def test_answers_for_a_closed_standard_output_are_refused(portrait: Path) -> None:
-    script = f"{sys.executable} -m edge_client.cli classify '{portrait}' >&-"
+    script = f"{sys.executable} -m splitfer.edge_client.cli classify '{portrait}' >&-"
     done = subprocess.run(["sh", "-c", script], env=WITHOUT_OURS, capture_output=True, text=True)
     assert done.returncode == 2
     assert "standard output is closed" in done.stderr
@@ -257,7 +257,7 @@ def test_answers_for_a_closed_standard_output_are_refused(portrait: Path) -> Non
 def test_no_home_is_needed(portrait: Path) -> None:
     homeless = {k: v for k, v in WITHOUT_OURS.items() if k != "HOME"}
     command = [
-        sys.executable, "-m", "edge_client.cli", "classify", str(portrait),
+        sys.executable, "-m", "splitfer.edge_client.cli", "classify", str(portrait),
     ]  # fmt: skip
     for home in ({}, {"HOME": "/proc/nowhere"}):
         done = subprocess.run(command, env=homeless | home, capture_output=True, text=True)
@@ -266,7 +266,7 @@ def test_no_home_is_needed(portrait: Path) -> None:
 
 def test_help_loads_nothing_that_takes_long() -> None:
     code = (
-        "import sys\nfrom edge_client.cli import main\n"
+        "import sys\nfrom splitfer.edge_client.cli import main\n"
         "try: main(['--help'])\nexcept SystemExit: pass\n"
         "print([m for m in ('numpy', 'av', 'grpc', 'onnxruntime', 'dlib', 'pydantic', 'PIL') "
         "if m in sys.modules])"
@@ -276,10 +276,12 @@ def test_help_loads_nothing_that_takes_long() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["edge_client.cli", "cloud_server.cli", "benchmarks.accuracy.accuracy"]
+    "module",
+    ["splitfer.edge_client.cli", "splitfer.cloud_server.cli", "benchmarks.accuracy.accuracy"],
 )
 def test_torch_is_not_loaded(module: str) -> None:
-    code = f"import sys, {module}, cloud_server.server, edge_client; print('torch' in sys.modules)"
+    imported = f"{module}, splitfer.cloud_server.server, splitfer.edge_client"
+    code = f"import sys, {imported}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "False", done.stderr
 

@@ -19,9 +19,9 @@ from PIL import Image
 
 from tests.processes import Edge, wait_until
 
-CLIP = Path(str(resources.files("edge_client.assets").joinpath("demo.mp4")))
+CLIP = Path(str(resources.files("splitfer.edge_client.assets").joinpath("demo.mp4")))
 WITHOUT_OURS = {k: v for k, v in os.environ.items() if not k.startswith("SPLITFER_")}
-EDGE = (sys.executable, "-m", "edge_client.cli")
+EDGE = (sys.executable, "-m", "splitfer.edge_client.cli")
 
 
 def edge(*arguments: str, inside: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:

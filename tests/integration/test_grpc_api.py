@@ -13,14 +13,14 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
 
-from shared.codec.latent import Latent
-from shared.codec.payload import PayloadCodec
-from shared.contracts import SCHEMA_VERSION
-from shared.labels import LABELS
-from shared.prior import UNCERTAIN_BELOW
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
-from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
-from shared.weights import Weights
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.codec.payload import PayloadCodec
+from splitfer.shared.contracts import SCHEMA_VERSION
+from splitfer.shared.labels import LABELS
+from splitfer.shared.prior import UNCERTAIN_BELOW
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
+from splitfer.shared.weights import Weights
 from tests.integration.cloud_process import CloudProcess
 from tests.unit.cloud_server.pictures.made_pictures import BAD, encoded, grey
 

@@ -13,12 +13,12 @@ import grpc
 import numpy as np
 import pytest
 
-from shared.codec.latent import Latent
-from shared.codec.payload import PayloadCodec
-from shared.reply_checksum import infer_checksum
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
-from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
-from shared.weights import default_folder
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.codec.payload import PayloadCodec
+from splitfer.shared.reply_checksum import infer_checksum
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
+from splitfer.shared.weights import default_folder
 from tests.integration.cloud_process import CloudProcess
 
 SYMBOLS = np.random.default_rng(1).integers(113, 144, (8, 8, 28, 28), dtype=np.uint8)

@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_client import cli
-from edge_client.recognizer import Recognizer
-from shared.codec.latent import Latent
-from shared.codec.payload import PayloadCodec
-from shared.contracts import REPLY_VERSION, FaceAnswer, Reason
-from shared.contracts import Path as AnswerPath
-from shared.errors import ConfigError
-from shared.labels import LabelSet
-from shared.prior import DEFAULT_PRIOR, Prior, balanced
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
-from shared.weights import Weights, shipped_folders
+from splitfer.edge_client import cli
+from splitfer.edge_client.recognizer import Recognizer
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.codec.payload import PayloadCodec
+from splitfer.shared.contracts import REPLY_VERSION, FaceAnswer, Reason
+from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.errors import ConfigError
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.prior import DEFAULT_PRIOR, Prior, balanced
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.shared.weights import Weights, shipped_folders
 from tests.exported_weights import CROWD_PRIORS
 from tests.integration.cloud_process import CloudProcess
 from tests.unit.cloud_server.pictures.made_pictures import encoded
@@ -278,8 +278,8 @@ def test_what_the_weights_do_not_have_is_said_at_the_start(
 
 
 def test_a_server_that_cannot_balance_says_so_at_its_start(weights_folder: Path) -> None:
-    from cloud_server.config import CloudConfig
-    from cloud_server.weights.registry import Registry
+    from splitfer.cloud_server.config import CloudConfig
+    from splitfer.cloud_server.weights.registry import Registry
 
     config = CloudConfig(weights=(weights_folder,), prior=Prior.BALANCED)
     with pytest.raises(ConfigError, match=r"prior: .* they answer natural only"):

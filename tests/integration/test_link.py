@@ -11,16 +11,16 @@ from typing import Any
 import grpc
 import pytest
 
-from edge_client.link.breaker import LinkState
-from edge_client.link.call import CallFailed
-from edge_client.link.channel import open_channel
-from edge_client.link.link import Link
-from shared.contracts import SCHEMA_VERSION, Reason
-from shared.deadline import Deadline
-from shared.labels import LABELS, LabelSet
-from shared.reply_checksum import infer_checksum
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
-from shared.stubs.splitfer.v1.splitfer_pb2_grpc import (
+from splitfer.edge_client.link.breaker import LinkState
+from splitfer.edge_client.link.call import CallFailed
+from splitfer.edge_client.link.channel import open_channel
+from splitfer.edge_client.link.link import Link
+from splitfer.shared.contracts import SCHEMA_VERSION, Reason
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.labels import LABELS, LabelSet
+from splitfer.shared.reply_checksum import infer_checksum
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.shared.stubs.splitfer.v1.splitfer_pb2_grpc import (
     SplitFerServicer,
     add_SplitFerServicer_to_server,
 )

@@ -23,16 +23,16 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_client import Recognizer
-from edge_client.address import parse_address
-from edge_client.link.channel import open_channel
-from edge_client.link.diagnosis import diagnose
-from edge_client.link.link import Link
-from shared.cause import Cause
-from shared.certificates import Certificates
-from shared.contracts import Reason
-from shared.errors import ConfigError
-from shared.stubs.splitfer.v1.splitfer_pb2_grpc import add_SplitFerServicer_to_server
+from splitfer import Recognizer
+from splitfer.edge_client.address import parse_address
+from splitfer.edge_client.link.channel import open_channel
+from splitfer.edge_client.link.diagnosis import diagnose
+from splitfer.edge_client.link.link import Link
+from splitfer.shared.cause import Cause
+from splitfer.shared.certificates import Certificates
+from splitfer.shared.contracts import Reason
+from splitfer.shared.errors import ConfigError
+from splitfer.shared.stubs.splitfer.v1.splitfer_pb2_grpc import add_SplitFerServicer_to_server
 from tests.certificates import authority, certificate
 from tests.integration.test_link import FINGERPRINT, Played, PlayedServer, outcome
 from tests.processes import free_port, wait_until
@@ -351,7 +351,7 @@ def portrait(astronaut: NDArray[np.uint8], tmp_path: Path) -> Path:
 
 def edge(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "edge_client.cli", *arguments],
+        [sys.executable, "-m", "splitfer.edge_client.cli", *arguments],
         capture_output=True, text=True, timeout=100, env=WITHOUT_OURS | variables,
     )  # fmt: skip
 
@@ -378,7 +378,7 @@ def test_the_command_says_it_in_one_line_and_nothing_of_grpcs(
 def test_a_proxy_of_the_environment_is_not_used(peers: Peers) -> None:
     address = peers.ours()
     code = (
-        "from edge_client.link.channel import open_channel; import grpc, sys\n"
+        "from splitfer.edge_client.link.channel import open_channel; import grpc, sys\n"
         f"grpc.channel_ready_future(open_channel('{address}', None)).result(30)"
     )
     proxy = f"http://127.0.0.1:{free_port()}"

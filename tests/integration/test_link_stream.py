@@ -10,14 +10,14 @@ from typing import Any
 import grpc
 import pytest
 
-from edge_client.link.breaker import LinkState
-from edge_client.link.call import Call
-from edge_client.link.channel import open_channel
-from edge_client.link.link import Link, StreamUse
-from shared.contracts import Reason
-from shared.deadline import Deadline
-from shared.reply_checksum import infer_checksum
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.edge_client.link.breaker import LinkState
+from splitfer.edge_client.link.call import Call
+from splitfer.edge_client.link.channel import open_channel
+from splitfer.edge_client.link.link import Link, StreamUse
+from splitfer.shared.contracts import Reason
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.reply_checksum import infer_checksum
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from tests.integration.test_link import FINGERPRINT, Played, PlayedServer
 from tests.processes import wait_until
 

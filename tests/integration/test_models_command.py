@@ -16,13 +16,13 @@ import httpx
 import numpy as np
 import pytest
 
-from cloud_server.cli import run
-from cloud_server.weights.served import cloud_tails
-from shared.codec.latent import Latent
-from shared.codec.payload import PayloadCodec
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
-from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
-from shared.weights import Weights, default_folder
+from splitfer.cloud_server.cli import run
+from splitfer.cloud_server.weights.served import cloud_tails
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.codec.payload import PayloadCodec
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
+from splitfer.shared.weights import Weights, default_folder
 from tests.certificates import authority, certificate
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess
 from tests.processes import wait_until

@@ -23,16 +23,16 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 
-from cloud_server.admission.tokens import Scope, token_line
-from shared.codec.latent import Latent
-from shared.contracts import Limits
-from shared.labels import LABELS
-from shared.stubs.inference import grpc_inference_pb2 as pb
-from shared.stubs.inference import grpc_inference_pb2_grpc as pb_grpc
-from shared.stubs.splitfer.v1 import splitfer_pb2
-from shared.vision.crop import crop_face, to_grey
-from shared.vision.detection import FaceDetector
-from shared.weights import Weights, default_folder
+from splitfer.cloud_server.admission.tokens import Scope, token_line
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.contracts import Limits
+from splitfer.shared.labels import LABELS
+from splitfer.shared.stubs.inference import grpc_inference_pb2 as pb
+from splitfer.shared.stubs.inference import grpc_inference_pb2_grpc as pb_grpc
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2
+from splitfer.shared.vision.crop import crop_face, to_grey
+from splitfer.shared.vision.detection import FaceDetector
+from splitfer.shared.weights import Weights, default_folder
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess, clean_environment
 from tests.integration.message_fields import fields_of
 from tests.processes import wait_until

@@ -13,13 +13,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-import cloud_server
-import shared.weights
+import splitfer.cloud_server
+import splitfer.shared.weights
 from tests.clips import write_start_of_demo
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess
 from tests.integration.watched import strays, watching, why_not
 
-PICTURE = Path(cloud_server.__file__).parent / "rest_api" / "page" / "example.jpg"
+PICTURE = Path(splitfer.cloud_server.__file__).parent / "rest_api" / "page" / "example.jpg"
 FRAMES = 24
 
 pytestmark = [
@@ -71,7 +71,7 @@ def test_a_server_and_the_edges_that_ask_it_phone_nowhere(tmp_path: Path) -> Non
         homes[name] = Home(tmp_path / name)
     clip = write_start_of_demo(tmp_path / "clip.y4m", FRAMES)
     with CloudProcess(
-        shared.weights.default_folder(),
+        splitfer.shared.weights.default_folder(),
         inside=watching(homes["server"].trace),
         environment=homes["server"].environment,
     ) as server:
@@ -90,7 +90,7 @@ def test_a_server_and_the_edges_that_ask_it_phone_nowhere(tmp_path: Path) -> Non
         answers, summary, explained, boxes, sheet = map(str, outputs)
         asking = ("--server", server.grpc, "--deadline-ms", "30000", "--log-level", "debug")
         code, output, pid = run(
-            homes["clip"], "-m", "edge_client.cli", "run", "--source", str(clip),
+            homes["clip"], "-m", "splitfer.edge_client.cli", "run", "--source", str(clip),
             "--policy", "cloud", "--output", answers, "--summary", summary,
             "--explain", explained, "--annotate", boxes, "--contact-sheet", sheet, *asking,
         )  # fmt: skip
@@ -102,7 +102,7 @@ def test_a_server_and_the_edges_that_ask_it_phone_nowhere(tmp_path: Path) -> Non
         assert sorted(file.name for file in own.iterdir()) == sorted(names)
 
         code, output, pid = run(
-            homes["picture"], "-m", "edge_client.cli", "classify", str(PICTURE),
+            homes["picture"], "-m", "splitfer.edge_client.cli", "classify", str(PICTURE),
             "--policy", "image", *asking,
         )  # fmt: skip
         assert code == 0, output

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import yaml
 
-from shared.codec.latent import Latent
-from shared.codec.payload import PayloadCodec
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
-from shared.weights import default_folder
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.codec.payload import PayloadCodec
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.shared.weights import default_folder
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess
 from tests.processes import free_port, wait_until
 from tests.unit.cloud_server.pictures.made_pictures import encoded

@@ -12,9 +12,9 @@ import httpx
 import numpy as np
 import pytest
 
-from shared.contracts import REPLY_VERSION
-from shared.labels import LABELS
-from shared.prior import UNCERTAIN_BELOW
+from splitfer.shared.contracts import REPLY_VERSION
+from splitfer.shared.labels import LABELS
+from splitfer.shared.prior import UNCERTAIN_BELOW
 from tests.integration.cloud_process import CloudProcess
 from tests.unit.cloud_server.pictures.made_pictures import BAD, encoded, grey
 

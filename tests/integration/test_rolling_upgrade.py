@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from cloud_server.cli import run
-from shared.weights import default_folder
+from splitfer.cloud_server.cli import run
+from splitfer.shared.weights import default_folder
 from tests.integration.cloud_process import CloudProcess
 from tests.integration.fed_edge import FedEdge, Picture, demo_pictures
 from tests.processes import free_port

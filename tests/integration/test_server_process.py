@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from shared.codec.latent import Latent
-from shared.codec.payload import PayloadCodec
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
-from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.codec.payload import PayloadCodec
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
 from tests.certificates import authority
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess, clean_environment
 from tests.unit.cloud_server.pictures.made_pictures import encoded, grey
@@ -216,7 +216,7 @@ def test_it_refuses_to_start_in_one_line(
     flags: list[str], code: int, names: str, weights_folder: Path
 ) -> None:
     ports = ["--grpc-port", "0", "--http-port", "0"]
-    command = [sys.executable, "-m", "cloud_server.cli", "serve", *ports]
+    command = [sys.executable, "-m", "splitfer.cloud_server.cli", "serve", *ports]
     weights = [] if "--weights" in flags else ["--weights", str(weights_folder)]
     done = subprocess.run(
         [*command, *weights, *flags], capture_output=True, text=True, timeout=PATIENCE_S,

@@ -9,10 +9,10 @@ import httpx
 import numpy as np
 import pytest
 
-from edge_client.recognizer import Recognizer
-from shared.codec.payload import MAX_PAYLOAD_BYTES
-from shared.contracts import Path as AnswerPath
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.edge_client.recognizer import Recognizer
+from splitfer.shared.codec.payload import MAX_PAYLOAD_BYTES
+from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from tests.integration.cloud_process import CloudProcess
 
 PATIENT_MS = 60_000

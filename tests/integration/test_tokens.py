@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cloud_server.admission.tokens import Scope, new_token, token_line
-from shared.codec.latent import Latent
-from shared.codec.payload import PayloadCodec
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.cloud_server.admission.tokens import Scope, new_token, token_line
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.codec.payload import PayloadCodec
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess
 from tests.processes import wait_until
 from tests.unit.cloud_server.pictures.made_pictures import encoded, grey

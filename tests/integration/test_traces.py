@@ -11,8 +11,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from edge_client.recognizer import Recognizer
-from shared.weights import default_folder
+from splitfer.edge_client.recognizer import Recognizer
+from splitfer.shared.weights import default_folder
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess
 from tests.processes import wait_until
 

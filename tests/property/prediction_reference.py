@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from edge_client.policy.estimates import Cost, Costs
-from edge_client.policy.prediction import (
+from splitfer.edge_client.policy.estimates import Cost, Costs
+from splitfer.edge_client.policy.prediction import (
     ANSWERED_WAIT_SHARE,
     Candidate,
     FrameFacts,
@@ -13,7 +13,7 @@ from edge_client.policy.prediction import (
     _link_cost,
     local_start_ms,
 )
-from shared.contracts import Path
+from splitfer.shared.contracts import Path
 
 
 def predict(

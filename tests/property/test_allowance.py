@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_server.admission.rate_limit import Allowance
-from cloud_server.config import CallerLimits
-from shared.errors import Overloaded
+from splitfer.cloud_server.admission.rate_limit import Allowance
+from splitfer.cloud_server.config import CallerLimits
+from splitfer.shared.errors import Overloaded
 
 LIMITS = st.builds(
     CallerLimits,

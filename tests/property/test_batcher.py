@@ -16,9 +16,9 @@ from hypothesis.stateful import (
     rule,
 )
 
-from cloud_server.inference.batcher import Batcher
-from shared.deadline import Deadline
-from shared.errors import (
+from splitfer.cloud_server.inference.batcher import Batcher
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.errors import (
     DeadlineExceeded,
     InferenceFailed,
     MalformedPayload,

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shared.codec.entropy import EntropyTables, decode_symbols, encode_symbols
-from shared.errors import MalformedPayload
+from splitfer.shared.codec.entropy import EntropyTables, decode_symbols, encode_symbols
+from splitfer.shared.errors import MalformedPayload
 from tests.property import entropy_reference as reference
 
 

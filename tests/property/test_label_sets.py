@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud_server.config import CloudConfig
-from cloud_server.service import Service
-from cloud_server.weights.registry import Registry
-from shared.codec.latent import Latent
-from shared.codec.payload import PayloadCodec
-from shared.contracts import Answer
-from shared.deadline import Deadline
-from shared.labels import LabelSet
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.cloud_server.service import Service
+from splitfer.cloud_server.weights.registry import Registry
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.codec.payload import PayloadCodec
+from splitfer.shared.contracts import Answer
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.labels import LabelSet
 
 SYMBOLS = np.random.default_rng(3).integers(113, 144, (4, 8, 28, 28), dtype=np.uint8)
 CODEC = PayloadCodec(None, 3)

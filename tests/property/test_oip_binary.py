@@ -12,10 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cloud_server.oip.models import OipModel
-from cloud_server.oip.tensor import BYTES, FP32, UINT8, GivenBack, GivenTensor, TensorSpec
-from cloud_server.rest_api.oip_binary import MOST_JSON_BYTES, HttpInfer, read_infer, write_reply
-from shared.errors import MalformedPayload, PayloadTooLarge
+from splitfer.cloud_server.oip.models import OipModel
+from splitfer.cloud_server.oip.tensor import BYTES, FP32, UINT8, GivenBack, GivenTensor, TensorSpec
+from splitfer.cloud_server.rest_api.oip_binary import (
+    MOST_JSON_BYTES,
+    HttpInfer,
+    read_infer,
+    write_reply,
+)
+from splitfer.shared.errors import MalformedPayload, PayloadTooLarge
 
 DTYPES = {UINT8: np.dtype("u1"), FP32: np.dtype("<f4")}
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(1, 3))

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from shared.codec.latent import Latent
-from shared.codec.payload import MAX_PAYLOAD_BYTES, PayloadCodec
-from shared.contracts import LATENT_SHAPE
-from shared.errors import CodecError
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.codec.payload import MAX_PAYLOAD_BYTES, PayloadCodec
+from splitfer.shared.contracts import LATENT_SHAPE
+from splitfer.shared.errors import CodecError
 
 RATES = 3
 LATENTS = st.builds(

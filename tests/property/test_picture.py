@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from shared.errors import SplitFerError
-from shared.vision.picture import decode_picture
+from splitfer.shared.errors import SplitFerError
+from splitfer.shared.vision.picture import decode_picture
 
 MOST = 100_000
 

@@ -10,19 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_client.config import Objective
-from edge_client.policy.decision import Why
-from edge_client.policy.estimates import Cost, Costs, Estimates
-from edge_client.policy.link_fit import LinkFit, Sample, fit
-from edge_client.policy.policy import (
+from splitfer.edge_client.config import Objective
+from splitfer.edge_client.policy.decision import Why
+from splitfer.edge_client.policy.estimates import Cost, Costs, Estimates
+from splitfer.edge_client.policy.link_fit import LinkFit, Sample, fit
+from splitfer.edge_client.policy.policy import (
     FEWEST_PROBE_FRAMES,
     Memory,
     PolicySettings,
     charge,
     decide,
 )
-from edge_client.policy.prediction import Candidate, FrameFacts, predict
-from shared.contracts import Path, Reason
+from splitfer.edge_client.policy.prediction import Candidate, FrameFacts, predict
+from splitfer.shared.contracts import Path, Reason
 from tests.property import prediction_reference
 
 CANDIDATES = (

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from cloud_server.weights.registry import Registry
-from cloud_server.weights.served import ServedWeights
-from shared.errors import ModelMismatch, RefusedChange, WeightsError
+from splitfer.cloud_server.weights.registry import Registry
+from splitfer.cloud_server.weights.served import ServedWeights
+from splitfer.shared.errors import ModelMismatch, RefusedChange, WeightsError
 from tests.unit.cloud_server.weights.played_weights import PlayedFolders, answer, played
 
 FINGERPRINTS = ("a" * 16, "b" * 16, "c" * 16)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from shared.labels import LABELS
-from shared.prior import balanced
+from splitfer.shared.labels import LABELS
+from splitfer.shared.prior import balanced
 from training.data.votes import COLUMNS, CONTEMPT, Votes
 
 COUNTS = arrays(np.uint16, st.tuples(st.integers(0, 6), st.just(10)), elements=st.integers(0, 60))

@@ -20,9 +20,9 @@ from benchmarks.link.simulated_link import (
     ramp,
     step,
 )  # fmt: skip
-from edge_client.config import Objective
-from edge_client.policy.policy import SWITCH_EVERY_S, SWITCHES, PolicySettings
-from shared.contracts import Path
+from splitfer.edge_client.config import Objective
+from splitfer.edge_client.policy.policy import SWITCH_EVERY_S, SWITCHES, PolicySettings
+from splitfer.shared.contracts import Path
 
 FAST, WEAK, WEAKEST = (SimulatedDevice().slower(factor) for factor in (1, 7, 20))
 DEADLINES_MS = {FAST: 150.0, WEAK: 300.0, WEAKEST: 800.0}

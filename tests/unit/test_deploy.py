@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from cloud_server.cli import _parser
-from cloud_server.config import CloudConfig
-from cloud_server.ray_serve.engine import SERVICES
+from splitfer.cloud_server.cli import _parser
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.cloud_server.ray_serve.engine import SERVICES
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -185,7 +185,7 @@ def test_ray_files_configure_the_application() -> None:
     for config in (alone, yaml.safe_load(service["spec"]["serveConfigV2"])):
         assert config["grpc_options"]["grpc_servicer_functions"] == [SERVICES]
         (application,) = config["applications"]
-        assert application["import_path"] == "cloud_server.ray_app:app"
+        assert application["import_path"] == "splitfer.cloud_server.ray_app:app"
         CloudConfig(**application["args"])
 
 

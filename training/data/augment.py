@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from shared.vision.crop import DETAIL_SIDE
+from splitfer.shared.vision.crop import DETAIL_SIDE
 
 ROTATION_DEG = 15.0
 # Of a head that is tilted, as this share of the views shows it.

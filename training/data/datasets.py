@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.labels import LABELS
+from splitfer.shared.labels import LABELS
 
 DATA_VARIABLE = "SPLITFER_DATA"
 SIDE = 48

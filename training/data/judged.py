@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.labels import LABELS, LabelSet
+from splitfer.shared.labels import LABELS, LabelSet
 from training.data.datasets import HOLDOUT_SHARE, Faces, load_fer2013, split_off
 from training.data.duplicates import without_copies
 from training.data.votes import Votes, load_votes

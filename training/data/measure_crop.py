@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from shared.contracts import Box
-from shared.vision.detection import FaceDetector
+from splitfer.shared.contracts import Box
+from splitfer.shared.vision.detection import FaceDetector
 from training.data.datasets import DataError, Faces, data_path, load_fer2013
 
 SMALLEST_PX, LARGEST_PX = 150, 250

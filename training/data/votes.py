@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.labels import LABELS
+from splitfer.shared.labels import LABELS
 from training.data.datasets import DataError, Faces
 
 VOTES_VARIABLE = "SPLITFER_VOTES"

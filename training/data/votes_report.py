@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.labels import LABELS
+from splitfer.shared.labels import LABELS
 from training.data.datasets import DataError, Faces, data_path, load_fer2013
 from training.data.votes import Votes, load_votes, votes_path
 

@@ -12,10 +12,10 @@ import json
 import sys
 from pathlib import Path
 
-from shared.errors import WeightsError
-from shared.weights import Weights, default_folder
-from shared.weights.manifest import LOCAL_TAIL, Manifest
-from shared.whole_file import write_whole
+from splitfer.shared.errors import WeightsError
+from splitfer.shared.weights import Weights, default_folder
+from splitfer.shared.weights.manifest import LOCAL_TAIL, Manifest
+from splitfer.shared.whole_file import write_whole
 from training.data.datasets import DataError, data_path
 from training.data.votes import votes_or_none
 from training.export.calibrate import measure_folder

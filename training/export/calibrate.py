@@ -19,15 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from shared.codec.latent import Latent
-from shared.contracts import Path as AnswerPath
-from shared.errors import WeightsError
-from shared.labels import LabelSet
-from shared.vision.crop import enlarge_crop
-from shared.weights import Weights
-from shared.weights.manifest import LOCAL_TAIL, Manifest, Measured, Together
-from shared.weights.runtime import softmax
-from shared.whole_file import write_whole
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.errors import WeightsError
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.vision.crop import enlarge_crop
+from splitfer.shared.weights import Weights
+from splitfer.shared.weights.manifest import LOCAL_TAIL, Manifest, Measured, Together
+from splitfer.shared.weights.runtime import softmax
+from splitfer.shared.whole_file import write_whole
 from training.data.datasets import DataError, Faces, data_path, held_out_of
 from training.data.duplicates import copied
 from training.data.judged import LEFT_OUT, Judged, judged_part, shares

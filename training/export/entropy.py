@@ -13,8 +13,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.codec.entropy import EntropyTables
-from shared.contracts import LATENT_SHAPE
+from splitfer.shared.codec.entropy import EntropyTables
+from splitfer.shared.contracts import LATENT_SHAPE
 
 CHANNELS, SIDE, _ = LATENT_SHAPE
 ZERO_SYMBOL = 128

@@ -20,14 +20,14 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from shared.codec.entropy import EntropyTables
-from shared.codec.payload import MAX_PAYLOAD_BYTES
-from shared.codec.quantiser import Quantiser
-from shared.contracts import CROP_SIDE
-from shared.contracts import Path as AnswerPath
-from shared.labels import LABELS, LabelSet
-from shared.vision.crop import Cropping, enlarge_crop
-from shared.weights.manifest import (
+from splitfer.shared.codec.entropy import EntropyTables
+from splitfer.shared.codec.payload import MAX_PAYLOAD_BYTES
+from splitfer.shared.codec.quantiser import Quantiser
+from splitfer.shared.contracts import CROP_SIDE
+from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.labels import LABELS, LabelSet
+from splitfer.shared.vision.crop import Cropping, enlarge_crop
+from splitfer.shared.weights.manifest import (
     LOCAL_TAIL,
     FileEntry,
     Manifest,
@@ -36,9 +36,9 @@ from shared.weights.manifest import (
     TailEntry,
     fingerprint,
 )
-from shared.weights.runtime import Head
-from shared.weights.store import golden_names
-from shared.whole_file import write_whole
+from splitfer.shared.weights.runtime import Head
+from splitfer.shared.weights.store import golden_names
+from splitfer.shared.whole_file import write_whole
 from training.data.datasets import (
     HOLDOUT_SHARE,
     DataError,

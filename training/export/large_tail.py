@@ -16,8 +16,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from shared.errors import WeightsError
-from shared.weights import Weights, default_folder
+from splitfer.shared.errors import WeightsError
+from splitfer.shared.weights import Weights, default_folder
 from training.data.datasets import DataError, data_path
 from training.data.judged import parts
 from training.data.votes import votes_or_none

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from shared.contracts import CROP_SIDE, FEATURES_SHAPE, LATENT_SHAPE
-from shared.labels import LABELS, LabelSet
-from shared.weights.runtime import tail_outputs
+from splitfer.shared.contracts import CROP_SIDE, FEATURES_SHAPE, LATENT_SHAPE
+from splitfer.shared.labels import LABELS, LabelSet
+from splitfer.shared.weights.runtime import tail_outputs
 from training.models.bottleneck import DEFAULT_RATE, LATENT_CHANNELS, dequantise, quantise
 from training.models.split_model import Head, SplitModel
 

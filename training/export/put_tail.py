@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from shared.contracts import Path as AnswerPath
-from shared.errors import WeightsError
-from shared.labels import LabelSet
-from shared.weights import Weights, default_folder
-from shared.weights.manifest import (
+from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.errors import WeightsError
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.weights import Weights, default_folder
+from splitfer.shared.weights.manifest import (
     LOCAL_TAIL,
     FileEntry,
     Manifest,
@@ -33,8 +33,8 @@ from shared.weights.manifest import (
     RateEntry,
     TailEntry,
 )
-from shared.weights.store import golden_names
-from shared.whole_file import write_whole
+from splitfer.shared.weights.store import golden_names
+from splitfer.shared.whole_file import write_whole
 from training.data.datasets import DataError, data_path
 from training.data.votes import votes_or_none
 from training.export.calibrate import measure_folder

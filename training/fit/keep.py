@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from shared.whole_file import write_whole
+from splitfer.shared.whole_file import write_whole
 from training.fit.checkpoint import CHECKPOINT, KEPT, averaged_weights
 
 MOST_BYTES = 12 * 2**20

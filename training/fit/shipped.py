@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from shared.errors import WeightsError
-from shared.labels import LABELS, LabelSet
-from shared.weights import Weights, default_folder
-from shared.weights.manifest import LOCAL_TAIL
-from shared.whole_file import write_whole
+from splitfer.shared.errors import WeightsError
+from splitfer.shared.labels import LABELS, LabelSet
+from splitfer.shared.weights import Weights, default_folder
+from splitfer.shared.weights.manifest import LOCAL_TAIL
+from splitfer.shared.whole_file import write_whole
 from training.data.augment import random_views
 from training.data.datasets import (
     HOLDOUT_SHARE,

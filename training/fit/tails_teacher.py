@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from shared.labels import LABELS
+from splitfer.shared.labels import LABELS
 from training.fit.checkpoint import averaged_weights
 from training.fit.teacher import load_teacher
 from training.models.architecture import CLOUD, config_of

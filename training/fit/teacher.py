@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from shared.labels import LABELS, LabelSet
+from splitfer.shared.labels import LABELS, LabelSet
 from training.data.augment import enlarge, random_views, recropped
 from training.data.datasets import DataError, data_path
 from training.data.judged import Judged, parts

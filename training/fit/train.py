@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from shared.labels import LabelSet
+from splitfer.shared.labels import LabelSet
 from training.data.augment import degraded, enlarge, mixed, random_views, recropped
 from training.data.datasets import DataError, data_path
 from training.data.judged import Judged, parts

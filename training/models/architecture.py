@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from shared.labels import LABELS, LabelSet
+from splitfer.shared.labels import LABELS, LabelSet
 from training.models.split_model import SplitConfig
 
 CLOUD = "cloud_tail."

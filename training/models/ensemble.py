@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from shared.labels import LABELS
+from splitfer.shared.labels import LABELS
 
 
 class Ensemble(nn.Module):

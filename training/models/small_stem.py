@@ -6,8 +6,9 @@
       -> Conv1 3x3                              (N,  24, 56, 56)
       -> Stage 2 4 units                        (N, 116, 28, 28)   <- split point
 
-A crop of 224 px is an enlarged one of 56 (see ``shared.vision.crop``), so nothing is lost, and the
-layers that work on 112x112 places, half of the device's time before the split, are not needed.
+A crop of 224 px is an enlarged one of 56 (see ``splitfer.shared.vision.crop``), so nothing is lost,
+and the layers that work on 112x112 places, half of the device's time before the split, are not
+needed.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from shared.labels import LabelSet
+from splitfer.shared.labels import LabelSet
 from training.models.asp import ASP, parse_directions
 from training.models.bottleneck import DEFAULT_RATE, Decoder, Encoder, Gains, Prior
 from training.models.ensemble import Ensemble

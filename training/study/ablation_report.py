@@ -13,7 +13,7 @@ import matplotlib
 matplotlib.use("Agg")  # no screen is needed
 from matplotlib import pyplot as plt
 
-from shared.whole_file import write_whole
+from splitfer.shared.whole_file import write_whole
 from training.study.ablation import STUDIES, Budget, Run, Study, Variant, read_runs
 from training.study.figure_file import save_figure
 

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared.whole_file import write_whole
+from splitfer.shared.whole_file import write_whole
 
 if TYPE_CHECKING:  # what measures need not draw
     from matplotlib.figure import Figure

@@ -9,7 +9,7 @@ from typing import Any
 import litserve
 
 from benchmarks.serving.peers.model import BATCH_MAX, PeerModel
-from shared.codec.latent import Latent
+from splitfer.shared.codec.latent import Latent
 
 
 class TailApi(litserve.LitAPI):  # type: ignore[misc]  # LitServe has no types

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.codec.latent import Latent
-from shared.weights import Weights, default_folder
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.weights import Weights, default_folder
 
 # As many as this server itself puts into one batch, or more.
 BATCH_MAX = 16

@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from shared.stubs.inference import grpc_inference_pb2 as inference_dot_grpc__inference__pb2
+from splitfer.shared.stubs.inference import grpc_inference_pb2 as inference_dot_grpc__inference__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__

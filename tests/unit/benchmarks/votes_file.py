@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.labels import LABELS
+from splitfer.shared.labels import LABELS
 from training.data.datasets import Faces
 from training.data.votes import COLUMNS
 

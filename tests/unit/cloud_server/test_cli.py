@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cloud_server.admission.tokens import Scope, read_tokens, token_digest
-from cloud_server.cli import run
+from splitfer.cloud_server.admission.tokens import Scope, read_tokens, token_digest
+from splitfer.cloud_server.cli import run
 
 
 @pytest.fixture(autouse=True)
@@ -171,9 +171,9 @@ def test_a_library_that_is_missing_is_one_line_with_the_command(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As after an installation of the edge alone.
-    monkeypatch.delitem(sys.modules, "cloud_server.loop", raising=False)
+    monkeypatch.delitem(sys.modules, "splitfer.cloud_server.loop", raising=False)
     monkeypatch.setattr(
-        sys, "meta_path", [_Without("cloud_server.loop", "fastapi"), *sys.meta_path]
+        sys, "meta_path", [_Without("splitfer.cloud_server.loop", "fastapi"), *sys.meta_path]
     )
     assert run(["serve"]) == 2
     err = capsys.readouterr().err

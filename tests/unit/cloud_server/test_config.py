@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 import yaml
 
-from cloud_server.config import PREFIX, CloudConfig
-from shared.contracts import Limits
-from shared.errors import ConfigError
-from shared.settings import load_settings, printable
+from splitfer.cloud_server.config import PREFIX, CloudConfig
+from splitfer.shared.contracts import Limits
+from splitfer.shared.errors import ConfigError
+from splitfer.shared.settings import load_settings, printable
 from tests.certificates import authority, openssl
 
 

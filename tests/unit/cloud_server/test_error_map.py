@@ -1,7 +1,7 @@
 import pytest
 
-from cloud_server.error_map import codes_of, http_headers, trailing_metadata
-from shared import errors
+from splitfer.cloud_server.error_map import codes_of, http_headers, trailing_metadata
+from splitfer.shared import errors
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import threading
 
 import pytest
 
-from cloud_server import process
-from cloud_server.process import keep_what_is_loaded, take_turns
+from splitfer.cloud_server import process
+from splitfer.cloud_server.process import keep_what_is_loaded, take_turns
 
 _SCHED_GETATTR = {"x86_64": 315, "aarch64": 275}
 _ATTR = struct.Struct("=IIQiIQQQ")

@@ -13,15 +13,15 @@ import pytest
 import pytest_asyncio
 from PIL import Image, ImageFilter
 
-from cloud_server.config import CloudConfig
-from cloud_server.inference.tail import RateTable, ServedTail
-from cloud_server.service import Service
-from cloud_server.weights.registry import Registry
-from shared.codec.latent import Latent
-from shared.codec.payload import PayloadCodec
-from shared.contracts import SCHEMA_VERSION, Answer, Limits
-from shared.deadline import Deadline
-from shared.errors import (
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.cloud_server.inference.tail import RateTable, ServedTail
+from splitfer.cloud_server.service import Service
+from splitfer.cloud_server.weights.registry import Registry
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.codec.payload import PayloadCodec
+from splitfer.shared.contracts import SCHEMA_VERSION, Answer, Limits
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.errors import (
     ConfigError,
     DeadlineExceeded,
     InferenceFailed,
@@ -32,10 +32,10 @@ from shared.errors import (
     SplitFerError,
     WeightsError,
 )
-from shared.labels import LABELS, LabelSet
-from shared.prior import DEFAULT_PRIOR, Prior
-from shared.weights import Weights, default_folder
-from shared.weights.runtime import softmax
+from splitfer.shared.labels import LABELS, LabelSet
+from splitfer.shared.prior import DEFAULT_PRIOR, Prior
+from splitfer.shared.weights import Weights, default_folder
+from splitfer.shared.weights.runtime import softmax
 from tests.unit.cloud_server.pictures.made_pictures import BAD, encoded, grey
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -372,7 +372,7 @@ async def test_pictures_wait_in_bounds(
         assert go.wait(60)
         return grey(100)
 
-    monkeypatch.setattr("cloud_server.pictures.decoder.PictureDecoder.decode", decode)
+    monkeypatch.setattr("splitfer.cloud_server.pictures.decoder.PictureDecoder.decode", decode)
     running = asyncio.create_task(service.classify(b"1", "", soon()))
     assert await asyncio.to_thread(begun.wait, 60)
     waiting = asyncio.create_task(service.classify(b"2", "", soon()))
@@ -405,7 +405,7 @@ async def test_a_picture_that_breaks_the_detector_fails_alone(
         raise RuntimeError("a secret cause")
 
     with monkeypatch.context() as patch:
-        patch.setattr("cloud_server.pictures.reader.to_grey", broken)
+        patch.setattr("splitfer.cloud_server.pictures.reader.to_grey", broken)
         with pytest.raises(InferenceFailed) as raised:
             await service.classify(encoded(astronaut), "", soon())
     assert "secret" not in str(raised.value)

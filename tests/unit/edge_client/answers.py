@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_client.sources.frame import Frame
-from shared.contracts import Answer, Box, FaceAnswer, Path, Reason, Trust
-from shared.labels import LabelSet
+from splitfer.edge_client.sources.frame import Frame
+from splitfer.shared.contracts import Answer, Box, FaceAnswer, Path, Reason, Trust
+from splitfer.shared.labels import LabelSet
 
 
 def frame(

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_client.address import Address, parse_address
-from edge_client.config import load_config
-from shared.errors import ConfigError
+from splitfer.edge_client.address import Address, parse_address
+from splitfer.edge_client.config import load_config
+from splitfer.shared.errors import ConfigError
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 
-from edge_client.config import load_config
-from shared.errors import ConfigError
+from splitfer.edge_client.config import load_config
+from splitfer.shared.errors import ConfigError
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from edge_client import Recognizer
-from edge_client.config import EdgeConfig, load_config, program_config
-from shared.errors import ConfigError
-from shared.settings import printable
+from splitfer import Recognizer
+from splitfer.edge_client.config import EdgeConfig, load_config, program_config
+from splitfer.shared.errors import ConfigError
+from splitfer.shared.settings import printable
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_client.ledger import Ledger, Percentiles
-from shared.contracts import Answer, Box, FaceAnswer, LatencyMs, Path, Reason, Trust
-from shared.labels import LabelSet
+from splitfer.edge_client.ledger import Ledger, Percentiles
+from splitfer.shared.contracts import Answer, Box, FaceAnswer, LatencyMs, Path, Reason, Trust
+from splitfer.shared.labels import LabelSet
 
 ANSWER = Answer((1.0, 0, 0, 0, 0, 0, 0), "m", LabelSet.FER2013)
 

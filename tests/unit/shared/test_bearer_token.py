@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.bearer_token import token_fault, weak_token_fault
+from splitfer.shared.bearer_token import token_fault, weak_token_fault
 
 
 @pytest.mark.parametrize(

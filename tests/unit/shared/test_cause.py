@@ -8,7 +8,7 @@ from dataclasses import fields
 
 import pytest
 
-from shared.cause import Cause, Names, came_back, cause_of_error, what_to_do
+from splitfer.shared.cause import Cause, Names, came_back, cause_of_error, what_to_do
 
 NAMES = Names("--url", "--ca", "--cert", "--key", "TOKEN", "HTTP port", "HTTP")
 

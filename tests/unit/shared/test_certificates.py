@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.certificates import read_certificates
-from shared.errors import ConfigError
+from splitfer.shared.certificates import read_certificates
+from splitfer.shared.errors import ConfigError
 from tests.certificates import authority, certificate, openssl
 
 

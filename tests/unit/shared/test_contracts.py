@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.contracts import (
+from splitfer.shared.contracts import (
     FEATURES_SHAPE,
     LATENT_SHAPE,
     Answer,
@@ -12,7 +12,7 @@ from shared.contracts import (
     Reason,
     trust_in,
 )
-from shared.labels import LABELS, LabelSet
+from splitfer.shared.labels import LABELS, LabelSet
 
 
 def test_the_latent_is_the_papers_6272_bytes() -> None:

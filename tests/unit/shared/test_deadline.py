@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from shared.deadline import Deadline
+from splitfer.shared.deadline import Deadline
 
 
 class Clock:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from shared import errors
-from shared.errors import SplitFerError
+from splitfer.shared import errors
+from splitfer.shared.errors import SplitFerError
 
 
 def _tree(root: type[SplitFerError]) -> Iterator[type[SplitFerError]]:

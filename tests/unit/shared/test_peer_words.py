@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.peer_words import LONGEST, peer_words
+from splitfer.shared.peer_words import LONGEST, peer_words
 
 
 @given(st.text())

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shared.prior import balanced, drawn_to_prior
+from splitfer.shared.prior import balanced, drawn_to_prior
 
 
 def test_bayes_rule_by_hand() -> None:

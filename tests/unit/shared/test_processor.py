@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import ConfigError
-from shared.processor import check_processor
+from splitfer.shared.errors import ConfigError
+from splitfer.shared.processor import check_processor
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from shared.reply_checksum import classify_checksum, infer_checksum
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.shared.reply_checksum import classify_checksum, infer_checksum
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
 PAYLOADS = [b"first", b"second"]
 PROBABILITIES = ([0.7, 0.3], [0.25, 0.75])

@@ -7,7 +7,7 @@ import sys
 def test_what_is_opened_next_takes_no_number_of_a_closed_stream() -> None:
     code = (
         "import os, sys\n"
-        "from shared.standard_streams import open_standard_streams\n"
+        "from splitfer.shared.standard_streams import open_standard_streams\n"
         "closed = open_standard_streams()\n"
         "number = os.open(os.devnull, os.O_RDONLY)\n"
         "print('lost', file=sys.stderr)\n"

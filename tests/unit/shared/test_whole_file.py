@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.whole_file import write_whole
+from splitfer.shared.whole_file import write_whole
 
 
 def names(folder: Path) -> list[str]:

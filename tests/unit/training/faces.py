@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from shared.labels import LABELS
+from splitfer.shared.labels import LABELS
 from training.data.datasets import KAGGLE_ORDER, Faces
 
 

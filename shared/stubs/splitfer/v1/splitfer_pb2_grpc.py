@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from shared.stubs.splitfer.v1 import splitfer_pb2 as splitfer_dot_v1_dot_splitfer__pb2
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as splitfer_dot_v1_dot_splitfer__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__

@@ -16,10 +16,10 @@ from benchmarks.accuracy import accuracy, crowd
 from benchmarks.accuracy.accuracy import bytes_row, columns_of, row, table, wilson
 from benchmarks.accuracy.paths import Column, Paths, Scores, crops_of, measure
 from benchmarks.accuracy.picture_codec import PictureCodec
-from shared.contracts import Path as AnswerPath
-from shared.errors import ConfigError, WeightsError
-from shared.labels import LabelSet
-from shared.weights import Weights
+from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.errors import ConfigError, WeightsError
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.weights import Weights
 from tests.unit.benchmarks.votes_file import write_votes
 from tests.unit.training.faces import made_faces, members, write_zip
 from training.data.votes import VOTES_VARIABLE, load_votes

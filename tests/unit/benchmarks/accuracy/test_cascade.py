@@ -10,9 +10,9 @@ import pytest
 from benchmarks.accuracy import cascade
 from benchmarks.accuracy.cascade import THRESHOLDS, curve, draw, table
 from benchmarks.common.machine import describe_machine
-from edge_client.offload.cascade import unsure_faces
-from shared.contracts import Answer
-from shared.labels import LabelSet
+from splitfer.edge_client.offload.cascade import unsure_faces
+from splitfer.shared.contracts import Answer
+from splitfer.shared.labels import LabelSet
 from tests.unit.benchmarks.votes_file import write_votes
 from tests.unit.training.faces import made_faces, members, write_zip
 

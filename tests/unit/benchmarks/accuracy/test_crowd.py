@@ -18,7 +18,7 @@ from benchmarks.accuracy.crowd import (
     measure,
     table,
 )
-from shared.labels import LABELS
+from splitfer.shared.labels import LABELS
 from training.data.datasets import DataError
 from training.data.votes import COLUMNS, Votes
 

@@ -11,8 +11,8 @@ from benchmarks.accuracy import picture_grid, rate_accuracy
 from benchmarks.accuracy.float_tail import FloatTail
 from benchmarks.accuracy.paths import Paths, crops_of
 from benchmarks.accuracy.rate_accuracy import latent_points, table
-from shared.labels import LabelSet
-from shared.weights import Weights
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.weights import Weights
 from tests.unit.training.faces import made_faces, members, write_zip
 from training.data.votes import VOTES_VARIABLE
 

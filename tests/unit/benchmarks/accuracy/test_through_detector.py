@@ -19,9 +19,9 @@ from benchmarks.accuracy.through_detector import (
     table,
     the_face,
 )
-from shared.contracts import Box
-from shared.vision.crop import to_grey
-from shared.weights import Weights
+from splitfer.shared.contracts import Box
+from splitfer.shared.vision.crop import to_grey
+from splitfer.shared.weights import Weights
 from training.data.datasets import DataError, Faces
 from training.data.votes import CONTEMPT
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from benchmarks.accuracy.truth import add_truth, faces_of, label_set_of
-from shared.errors import ConfigError
-from shared.labels import LabelSet
-from shared.weights import Weights
+from splitfer.shared.errors import ConfigError
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.weights import Weights
 from tests.unit.benchmarks.votes_file import write_votes
 from tests.unit.training.faces import made_faces, members, write_zip
 from training.data.datasets import DataError

@@ -22,8 +22,8 @@ from benchmarks.card.page import page
 from benchmarks.card.part import Part
 from benchmarks.card.slices import COVERED, covered, of_light, quarters
 from benchmarks.card.words import failures, labels_worth
-from shared.labels import LABELS, LabelSet
-from shared.weights import Weights
+from splitfer.shared.labels import LABELS, LabelSet
+from splitfer.shared.weights import Weights
 from tests.unit.benchmarks.votes_file import write_votes
 from tests.unit.training.faces import made_faces, members, write_zip
 from training.data.datasets import DataError

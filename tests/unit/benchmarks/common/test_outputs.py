@@ -12,7 +12,7 @@ from PIL import Image
 from benchmarks.common.command import USAGE, finish
 from benchmarks.demo.demo import DemoFailed, make_room
 from benchmarks.serving.scaling import BEGIN, END, around
-from shared.errors import ConfigError
+from splitfer.shared.errors import ConfigError
 from training.study.figure_file import figure_path, save_figure
 
 

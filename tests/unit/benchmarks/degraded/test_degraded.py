@@ -13,7 +13,7 @@ from benchmarks.degraded.answers import Answers, compared, row, rows, truths
 from benchmarks.degraded.degradations import CLEAN, DEGRADATIONS, SEVERE
 from benchmarks.degraded.degraded import HELD_OUT, load, parser, report, table
 from benchmarks.degraded.quality_bands import ALONE, WITH, area, bands, measure
-from shared.errors import ConfigError
+from splitfer.shared.errors import ConfigError
 from training.data.datasets import Faces, load_fer2013, split_off
 from training.data.votes import COLUMNS, VOTES_VARIABLE, Votes
 

@@ -4,10 +4,10 @@ import numpy as np
 
 from benchmarks.common.machine import describe_machine
 from benchmarks.device.codec import measure, moved_crops, table
-from shared.codec.entropy import EntropyTables
-from shared.codec.latent import Latent
-from shared.codec.payload import PayloadCodec
-from shared.vision.crop import Cropping
+from splitfer.shared.codec.entropy import EntropyTables
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.codec.payload import PayloadCodec
+from splitfer.shared.vision.crop import Cropping
 from tests.fuzz.write_corpus import GOLDEN
 
 

@@ -23,8 +23,8 @@ from benchmarks.leakage.leakage import (
     through_picture,
 )
 from benchmarks.leakage.reidentification import gallery_places, ranks, row
-from shared.codec.quantiser import Quantiser
-from shared.weights import Weights
+from splitfer.shared.codec.quantiser import Quantiser
+from splitfer.shared.weights import Weights
 from training.data.datasets import DataError, Faces
 
 RNG = np.random.default_rng(0)

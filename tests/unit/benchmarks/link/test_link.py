@@ -13,10 +13,10 @@ from benchmarks.link import worth
 from benchmarks.link.link import DEVICES, QUICK, Plan, joined
 from benchmarks.link.summary import by_point, point_rows, table, verdict
 from benchmarks.link.two_way import Parts, decode_map, encode_map
-from shared.errors import SourceError
-from shared.labels import LabelSet
-from shared.weights import Weights, default_folder
-from shared.weights.manifest import Manifest, Measured
+from splitfer.shared.errors import SourceError
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.weights import Weights, default_folder
+from splitfer.shared.weights.manifest import Manifest, Measured
 
 PLACE = {
     "device": "Pi 4", "kilobytes_per_s": 100.0, "round_trip_ms": 50.0, "loss": 0.0,

@@ -13,7 +13,7 @@ from benchmarks.common.machine import describe_machine
 from benchmarks.readme import accuracy as readme_accuracy
 from benchmarks.readme import link as readme_link
 from benchmarks.readme import readme
-from shared.contracts import Path
+from splitfer.shared.contracts import Path
 
 TEXT = "before\n<!-- edge -->\nold\n<!-- /edge -->\nbetween\n<!-- size -->\n<!-- /size -->\nafter\n"
 

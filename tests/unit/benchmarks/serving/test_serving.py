@@ -16,8 +16,8 @@ from benchmarks.readme.serving import written
 from benchmarks.serving.load import Tally
 from benchmarks.serving.plot import plot
 from benchmarks.serving.summary import table, verdict
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
-from shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
 
 HOST = "127.0.0.1"
 

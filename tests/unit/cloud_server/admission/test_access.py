@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from cloud_server.admission.access import Access, Identity
-from cloud_server.admission.tokens import Scope, new_token, token_line
-from cloud_server.config import CallerLimits, CloudConfig
-from shared.errors import AuthError, ConfigError, Forbidden, Overloaded
+from splitfer.cloud_server.admission.access import Access, Identity
+from splitfer.cloud_server.admission.tokens import Scope, new_token, token_line
+from splitfer.cloud_server.config import CallerLimits, CloudConfig
+from splitfer.shared.errors import AuthError, ConfigError, Forbidden, Overloaded
 
 ONE = CallerLimits(concurrent=1)
 DOOR, YARD = new_token(), new_token()

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cloud_server.admission.health import Health, Phase
-from shared.errors import NotReady
+from splitfer.cloud_server.admission.health import Health, Phase
+from splitfer.shared.errors import NotReady
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from cloud_server.admission.tokens import Scope, new_token, read_tokens, token_digest, token_line
-from shared.errors import ConfigError
+from splitfer.cloud_server.admission.tokens import (
+    Scope,
+    new_token,
+    read_tokens,
+    token_digest,
+    token_line,
+)
+from splitfer.shared.errors import ConfigError
 
 
 @pytest.mark.parametrize("toml", [False, True])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from cloud_server.grpc_api.standing_queue import StandingQueue, busy_ms
+from splitfer.cloud_server.grpc_api.standing_queue import StandingQueue, busy_ms
 
 DEADLINE_MS = 150.0
 

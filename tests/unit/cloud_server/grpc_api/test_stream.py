@@ -10,21 +10,21 @@ from typing import Any
 import grpc
 import pytest
 
-from cloud_server.admission.health import Health, Phase
-from cloud_server.admission.in_flight import InFlight
-from cloud_server.admission.rate_limit import Allowance
-from cloud_server.config import CallerLimits
-from cloud_server.grpc_api import stream as infer_stream
-from cloud_server.grpc_api.stream import InferStream
-from cloud_server.service import Inferred
-from cloud_server.telemetry.metrics import Metrics
-from cloud_server.telemetry.observer import Observer
-from cloud_server.telemetry.tracing import NoTracing
-from shared.contracts import Answer, LatencyMs
-from shared.deadline import Deadline
-from shared.errors import Overloaded, PayloadTooLarge
-from shared.labels import LabelSet
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.cloud_server.admission.health import Health, Phase
+from splitfer.cloud_server.admission.in_flight import InFlight
+from splitfer.cloud_server.admission.rate_limit import Allowance
+from splitfer.cloud_server.config import CallerLimits
+from splitfer.cloud_server.grpc_api import stream as infer_stream
+from splitfer.cloud_server.grpc_api.stream import InferStream
+from splitfer.cloud_server.service import Inferred
+from splitfer.cloud_server.telemetry.metrics import Metrics
+from splitfer.cloud_server.telemetry.observer import Observer
+from splitfer.cloud_server.telemetry.tracing import NoTracing
+from splitfer.shared.contracts import Answer, LatencyMs
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.errors import Overloaded, PayloadTooLarge
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
 ANSWER = Answer((1.0, 0, 0, 0, 0, 0, 0), "1234/cloud", LabelSet.FER2013)
 ALLOWANCE = Allowance(CallerLimits())

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_server.grpc_api.transit import Transit
+from splitfer.cloud_server.grpc_api.transit import Transit
 
 MINUTES_MS = 60_000.0
 

@@ -1,6 +1,6 @@
 import pytest
 
-from cloud_server.inference.batch_time import BatchTime
+from splitfer.cloud_server.inference.batch_time import BatchTime
 
 
 def learnt(fixed_s: float, per_item_s: float, sizes: tuple[int, ...] = (1, 4, 16)) -> BatchTime:

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from cloud_server.inference.batch_time import BatchTime
-from cloud_server.inference.batcher import Batcher
-from shared.deadline import Deadline
-from shared.errors import (
+from splitfer.cloud_server.inference.batch_time import BatchTime
+from splitfer.cloud_server.inference.batcher import Batcher
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.errors import (
     DeadlineExceeded,
     InferenceFailed,
     MalformedPayload,

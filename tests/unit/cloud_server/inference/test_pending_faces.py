@@ -7,9 +7,9 @@ import logging
 
 import pytest
 
-from cloud_server.inference.pending_faces import Settling, settled_all
-from shared.deadline import Deadline
-from shared.errors import DeadlineExceeded, Overloaded, SplitFerError
+from splitfer.cloud_server.inference.pending_faces import Settling, settled_all
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.errors import DeadlineExceeded, Overloaded, SplitFerError
 
 pytestmark = pytest.mark.asyncio
 FULL = Overloaded("full")

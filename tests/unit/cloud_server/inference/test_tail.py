@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cloud_server.config import CloudConfig
-from cloud_server.inference.tail import RateTable, ServedTail
-from shared.codec.latent import Latent
-from shared.codec.payload import PayloadCodec
-from shared.contracts import LATENT_SHAPE
-from shared.deadline import Deadline
-from shared.errors import Overloaded
-from shared.labels import LabelSet
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.cloud_server.inference.tail import RateTable, ServedTail
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.codec.payload import PayloadCodec
+from splitfer.shared.contracts import LATENT_SHAPE
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.errors import Overloaded
+from splitfer.shared.labels import LabelSet
 
 pytestmark = pytest.mark.asyncio
 FACE = Latent(np.full(LATENT_SHAPE, 128, np.uint8), 0)

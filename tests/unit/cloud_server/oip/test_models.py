@@ -6,20 +6,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cloud_server.admission.tokens import Scope
-from cloud_server.oip.models import OipModels, scope_of
-from cloud_server.oip.tensor import GivenTensor
-from cloud_server.service import Inferred
-from shared.contracts import Answer, LatencyMs, Limits
-from shared.deadline import Deadline
-from shared.errors import (
+from splitfer.cloud_server.admission.tokens import Scope
+from splitfer.cloud_server.oip.models import OipModels, scope_of
+from splitfer.cloud_server.oip.tensor import GivenTensor
+from splitfer.cloud_server.service import Inferred
+from splitfer.shared.contracts import Answer, LatencyMs, Limits
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.errors import (
     MalformedPayload,
     Overloaded,
     PayloadTooLarge,
     SplitFerError,
     UnknownModel,
 )
-from shared.labels import LABELS, LabelSet
+from splitfer.shared.labels import LABELS, LabelSet
 
 LATENTS = np.zeros((3, 8, 28, 28), np.uint8)
 GIVEN = GivenTensor("latent", "UINT8", LATENTS.shape, LATENTS.tobytes())

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cloud_server.pictures import decoder as picture_decoder
-from cloud_server.pictures.decoder import PictureDecoder
-from shared.errors import ImageError, InferenceFailed, NotReady, SplitFerError
-from shared.vision.picture import decode_picture
+from splitfer.cloud_server.pictures import decoder as picture_decoder
+from splitfer.cloud_server.pictures.decoder import PictureDecoder
+from splitfer.shared.errors import ImageError, InferenceFailed, NotReady, SplitFerError
+from splitfer.shared.vision.picture import decode_picture
 from tests.processes import wait_until
 from tests.unit.cloud_server.pictures.made_pictures import BAD, encoded, grey
 
@@ -97,7 +97,7 @@ def test_it_has_neither_torch_nor_the_servers_secrets(monkeypatch: pytest.Monkey
     assert_fine(decoder)
     assert b"s3cret" not in Path(f"/proc/{decoder.pid}/environ").read_bytes()
     decoder.close()
-    script = "import sys, cloud_server.pictures.decoder; print(*sys.modules)"
+    script = "import sys, splitfer.cloud_server.pictures.decoder; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
@@ -214,7 +214,7 @@ def test_nothing_is_left_behind_by_a_server_that_is_killed(picture: bytes, tmp_p
     file.write_bytes(picture)
     script = f"""if True:
         import pathlib, sys, time
-        from cloud_server.pictures.decoder import PictureDecoder
+        from splitfer.cloud_server.pictures.decoder import PictureDecoder
         decoder = PictureDecoder({MOST_PIXELS}, 1)
         try:
             decoder.decode(b"")

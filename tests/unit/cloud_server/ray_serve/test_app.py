@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cloud_server.config import CloudConfig
-from shared.codec.latent import Latent
-from shared.codec.payload import PayloadCodec
-from shared.errors import ConfigError
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.codec.payload import PayloadCodec
+from splitfer.shared.errors import ConfigError
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
 serve = pytest.importorskip("ray.serve")
 # Ray's own, on import and when its loop ends.
@@ -44,7 +44,7 @@ class Context:
 
 @pytest.fixture(scope="module")
 def ingress(weights_folder: Path) -> Any:
-    from cloud_server.ray_serve.app import application
+    from splitfer.cloud_server.ray_serve.app import application
 
     config = CloudConfig(weights=(weights_folder,), engine="ray")
     return serve.run(application(config), name="splitfer", _local_testing_mode=True)
@@ -75,7 +75,7 @@ def test_a_refusal_keeps_its_code_and_its_trailing_metadata(ingress: Any) -> Non
 
 
 def test_settings_come_as_arguments_and_are_checked() -> None:
-    from cloud_server.ray_serve.app import app
+    from splitfer.cloud_server.ray_serve.app import app
 
     with pytest.raises(ConfigError, match="tail_replicas_max"):
         app({"ray": {"tail_replicas_min": 3, "tail_replicas_max": 2}})

@@ -9,10 +9,10 @@ from unittest.mock import Mock
 import grpc
 import pytest
 
-from cloud_server.config import CloudConfig
-from cloud_server.ray_serve.engine import serve
-from cloud_server.ray_serve.grpc import RayContext, add_services, methods
-from shared.errors import ConfigError
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.cloud_server.ray_serve.engine import serve
+from splitfer.cloud_server.ray_serve.grpc import RayContext, add_services, methods
+from splitfer.shared.errors import ConfigError
 
 
 class Proxy:

@@ -6,13 +6,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from cloud_server.inference.tail import RateTable, TailAnswer
-from cloud_server.ray_serve.tail import RemoteTail, Result
-from shared.codec.latent import Latent
-from shared.contracts import LATENT_SHAPE, Answer
-from shared.deadline import Deadline
-from shared.errors import DeadlineExceeded, InferenceFailed, NotReady, Overloaded
-from shared.labels import LabelSet
+from splitfer.cloud_server.inference.tail import RateTable, TailAnswer
+from splitfer.cloud_server.ray_serve.tail import RemoteTail, Result
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.contracts import LATENT_SHAPE, Answer
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.errors import DeadlineExceeded, InferenceFailed, NotReady, Overloaded
+from splitfer.shared.labels import LabelSet
 
 RATES = RateTable(
     ("f/full",), np.ones((1, 8), np.float32), {LabelSet.FER2013: np.ones(1, np.float32)}

@@ -7,7 +7,7 @@ from prometheus_client import Histogram as Reference
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from cloud_server.telemetry.histogram import Histogram
+from splitfer.cloud_server.telemetry.histogram import Histogram
 
 BOUNDS = (0.5, 1, 2.5)
 

@@ -9,14 +9,16 @@ from contextvars import copy_context
 
 import pytest
 
-from cloud_server.inference.batcher import Batcher
-from cloud_server.request import Request, enter, request_id
-from cloud_server.telemetry.logs import JsonLines, Text
-from shared.deadline import Deadline
+from splitfer.cloud_server.inference.batcher import Batcher
+from splitfer.cloud_server.request import Request, enter, request_id
+from splitfer.cloud_server.telemetry.logs import JsonLines, Text
+from splitfer.shared.deadline import Deadline
 
 
 def line(formatter: logging.Formatter, message: str, *arguments: object, **more: object) -> str:
-    record = logging.LogRecord("cloud_server", logging.WARNING, "f.py", 1, message, arguments, None)
+    record = logging.LogRecord(
+        "splitfer.cloud_server", logging.WARNING, "f.py", 1, message, arguments, None
+    )
     record.__dict__.update(more)
     return formatter.format(record)
 
@@ -35,7 +37,7 @@ def test_json_is_one_line_whatever_is_said() -> None:
     told = json.loads(said)
     assert told.pop("time").endswith("+00:00")
     assert told == {
-        "level": "warning", "logger": "cloud_server", "message": 'two\nlines and "quotes"',
+        "level": "warning", "logger": "splitfer.cloud_server", "message": 'two\nlines and "quotes"',
     }  # fmt: skip
 
 
@@ -56,14 +58,14 @@ def test_json_keeps_the_traceback() -> None:
 
 def test_text_has_the_request() -> None:
     text = Text("%(levelname)s %(name)s:%(request)s %(message)s")
-    assert in_request(text, "hello") == "WARNING cloud_server: [abc-1] hello"
-    assert line(text, "hello") == "WARNING cloud_server: hello"
+    assert in_request(text, "hello") == "WARNING splitfer.cloud_server: [abc-1] hello"
+    assert line(text, "hello") == "WARNING splitfer.cloud_server: hello"
 
 
 def test_what_others_write_is_json_too() -> None:
     code = """
 import logging, os, subprocess, sys, warnings
-from cloud_server.telemetry.logs import configure_logs, log_handler
+from splitfer.cloud_server.telemetry.logs import configure_logs, log_handler
 with log_handler("json") as handler:
     configure_logs("error", handler)
     logging.getLogger("ours").error("a line of ours")
@@ -88,7 +90,7 @@ os.write(2, b"after it\\n")
 
 def test_a_closed_error_output_is_no_error() -> None:
     code = """
-from cloud_server.telemetry.logs import configure_logs, log_handler
+from splitfer.cloud_server.telemetry.logs import configure_logs, log_handler
 with log_handler("json") as handler:
     configure_logs("info", handler)
 print("fine")

@@ -3,9 +3,9 @@
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from cloud_server.request import Request
-from cloud_server.telemetry.metrics import Metrics
-from shared.contracts import Path
+from splitfer.cloud_server.request import Request
+from splitfer.cloud_server.telemetry.metrics import Metrics
+from splitfer.shared.contracts import Path
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:

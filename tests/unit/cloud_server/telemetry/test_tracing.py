@@ -12,10 +12,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from cloud_server.request import Request, about, enter
-from cloud_server.telemetry.tracing import Tracing, open_tracing
-from shared.codec.latent import Latent
-from shared.errors import MalformedPayload
+from splitfer.cloud_server.request import Request, about, enter
+from splitfer.cloud_server.telemetry.tracing import Tracing, open_tracing
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.errors import MalformedPayload
 
 TRACE, CALL = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED = {"traceparent": f"00-{TRACE}-{CALL}-01"}
@@ -43,7 +43,9 @@ class Traced:
 @pytest.fixture
 def traced(monkeypatch: pytest.MonkeyPatch) -> Traced:
     # The current request is the test's own, and gone with it.
-    monkeypatch.setattr("cloud_server.request._current", ContextVar("request", default=None))
+    monkeypatch.setattr(
+        "splitfer.cloud_server.request._current", ContextVar("request", default=None)
+    )
     return Traced()
 
 
@@ -112,8 +114,8 @@ def test_nobody_looks_so_nothing_is_told(traced: Traced) -> None:
     ("module", "without"),
     [
         # FastAPI looks for the interface by itself.
-        ("cloud_server.server", ("opentelemetry.sdk", "opentelemetry.exporter")),
-        ("edge_client.recognizer", ("opentelemetry",)),
+        ("splitfer.cloud_server.server", ("opentelemetry.sdk", "opentelemetry.exporter")),
+        ("splitfer.edge_client.recognizer", ("opentelemetry",)),
     ],
 )
 def test_off_it_imports_nothing(module: str, without: tuple[str, ...]) -> None:

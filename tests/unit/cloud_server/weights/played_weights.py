@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_server.config import CloudConfig
-from cloud_server.inference.tail import RateTable, ServedTail
-from cloud_server.weights.served import ServedWeights
-from shared.codec.latent import Latent
-from shared.codec.payload import PayloadCodec
-from shared.deadline import Deadline
-from shared.errors import WeightsError
-from shared.labels import LabelSet
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.cloud_server.inference.tail import RateTable, ServedTail
+from splitfer.cloud_server.weights.served import ServedWeights
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.codec.payload import PayloadCodec
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.errors import WeightsError
+from splitfer.shared.labels import LabelSet
 
 CONFIG = CloudConfig(batch_max=4)
 CODEC = PayloadCodec(None, 1)

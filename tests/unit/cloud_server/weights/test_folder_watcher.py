@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from cloud_server.config import CloudConfig
-from cloud_server.weights.folder_watcher import Watch, watching
-from cloud_server.weights.registry import Registry
-from cloud_server.weights.served import ServedWeights
-from shared.errors import ConfigError, WeightsError
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.cloud_server.weights.folder_watcher import Watch, watching
+from splitfer.cloud_server.weights.registry import Registry
+from splitfer.cloud_server.weights.served import ServedWeights
+from splitfer.shared.errors import ConfigError, WeightsError
 from tests.unit.cloud_server.weights.played_weights import played
 
 A, B, C = "a" * 16, "b" * 16, "c" * 16

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from cloud_server.config import CloudConfig
-from cloud_server.weights.registry import Registry
-from cloud_server.weights.served import ServedWeights
-from shared.errors import ModelMismatch, NotReady, RefusedChange, WeightsError
-from shared.weights import default_folder
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.cloud_server.weights.registry import Registry
+from splitfer.cloud_server.weights.served import ServedWeights
+from splitfer.shared.errors import ModelMismatch, NotReady, RefusedChange, WeightsError
+from splitfer.shared.weights import default_folder
 from tests.unit.cloud_server.weights.played_weights import PlayedFolders, answer, played
 
 A, B = "a" * 16, "b" * 16

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cloud_server.weights.root import folder_under
-from shared.errors import RefusedChange, WeightsError
+from splitfer.cloud_server.weights.root import folder_under
+from splitfer.shared.errors import RefusedChange, WeightsError
 
 
 @pytest.fixture

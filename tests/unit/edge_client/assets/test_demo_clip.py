@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_client.sources.open import open_source
-from shared.contracts import Limits
-from shared.vision.crop import to_grey
-from shared.vision.detection import FaceDetector
+from splitfer.edge_client.sources.open import open_source
+from splitfer.shared.contracts import Limits
+from splitfer.shared.vision.crop import to_grey
+from splitfer.shared.vision.detection import FaceDetector
 
 pytest.importorskip("skimage", reason="the clip is drawn from a photograph of scikit-image")
 
-from edge_client.assets import make_demo
-from edge_client.assets.make_demo import PHASES, SIZE
+from splitfer.edge_client.assets import make_demo
+from splitfer.edge_client.assets.make_demo import PHASES, SIZE
 
 
 @pytest.fixture(scope="module")

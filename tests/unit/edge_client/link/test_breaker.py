@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_client.link import breaker as machine
-from edge_client.link.breaker import FAILURES_TO_OPEN, LONGEST_WAIT_S, Breaker, LinkState
-from shared.contracts import Reason
+from splitfer.edge_client.link import breaker as machine
+from splitfer.edge_client.link.breaker import FAILURES_TO_OPEN, LONGEST_WAIT_S, Breaker, LinkState
+from splitfer.shared.contracts import Reason
 
 READY = Breaker(LinkState.READY)
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_client.link.call_cause import cause_of_call, plain_words
-from shared.cause import Cause
+from splitfer.edge_client.link.call_cause import cause_of_call, plain_words
+from splitfer.shared.cause import Cause
 
 ALL = "failed to connect to all addresses; last error: "
 LOOK_UP = "[field:hostname lookup error:address lookup failed for a:1: "

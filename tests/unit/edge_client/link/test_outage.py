@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_client.link.outage import QUIET_S, Outage
-from shared.cause import Cause
+from splitfer.edge_client.link.outage import QUIET_S, Outage
+from splitfer.shared.cause import Cause
 
 DNS, REFUSED, BUSY = Cause.UNKNOWN_HOST, Cause.REFUSED, Cause.OVERLOADED
 

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_client.device import FoundFaces, RecentTimes
-from edge_client.link.call import CallFailed
-from edge_client.offload.offload import FrameLost, Offload
-from edge_client.policy.policy import PolicySettings
-from edge_client.policy.prediction import Candidate
-from edge_client.policy.router import Chooser
-from shared.contracts import Answer, Box, Path, Reason
-from shared.labels import LabelSet
-from shared.prior import Prior, balanced
-from shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.edge_client.device import FoundFaces, RecentTimes
+from splitfer.edge_client.link.call import CallFailed
+from splitfer.edge_client.offload.offload import FrameLost, Offload
+from splitfer.edge_client.policy.policy import PolicySettings
+from splitfer.edge_client.policy.prediction import Candidate
+from splitfer.edge_client.policy.router import Chooser
+from splitfer.shared.contracts import Answer, Box, Path, Reason
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.prior import Prior, balanced
+from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
 DEADLINE_MS = 60_000.0  # nothing here waits, and no stall of the machine may come near it
 LOCAL = Answer((0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1), "f/local", LabelSet.FER2013)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge_client.config import Objective
-from edge_client.policy.decision import Decision
-from edge_client.policy.estimates import Cost, Costs
-from edge_client.policy.link_fit import LinkFit
-from edge_client.policy.policy import Memory, PolicySettings, decide
-from edge_client.policy.prediction import Candidate, FrameFacts
-from shared.contracts import Path
+from splitfer.edge_client.config import Objective
+from splitfer.edge_client.policy.decision import Decision
+from splitfer.edge_client.policy.estimates import Cost, Costs
+from splitfer.edge_client.policy.link_fit import LinkFit
+from splitfer.edge_client.policy.policy import Memory, PolicySettings, decide
+from splitfer.edge_client.policy.prediction import Candidate, FrameFacts
+from splitfer.shared.contracts import Path
 
 LOCAL = Candidate(Path.LOCAL, 0.68)
 HIGH = Candidate(Path.CLOUD, 0.71, "high")

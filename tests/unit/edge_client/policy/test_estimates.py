@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edge_client.policy.estimates import Estimates, Smoothed
-from shared.contracts import Path
+from splitfer.edge_client.policy.estimates import Estimates, Smoothed
+from splitfer.shared.contracts import Path
 
 RATES = {"default": 1400.0, "low": 700.0}
 

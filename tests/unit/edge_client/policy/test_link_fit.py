@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from edge_client.policy.link_fit import LinkFit, Sample, fit
+from splitfer.edge_client.policy.link_fit import LinkFit, Sample, fit
 
 
 def samples(sizes: list[int], rtt_ms: float, bytes_per_s: float, noise_ms: float = 0.5) -> list[

@@ -8,11 +8,11 @@ from itertools import pairwise
 
 import pytest
 
-from edge_client.config import Objective
-from edge_client.policy.decision import Decision, Why
-from edge_client.policy.estimates import Costs
-from edge_client.policy.link_fit import LinkFit
-from edge_client.policy.policy import (
+from splitfer.edge_client.config import Objective
+from splitfer.edge_client.policy.decision import Decision, Why
+from splitfer.edge_client.policy.estimates import Costs
+from splitfer.edge_client.policy.link_fit import LinkFit
+from splitfer.edge_client.policy.policy import (
     PATIENCE,
     PROBE_FRAMES,
     STANDS_FRAMES,
@@ -22,8 +22,8 @@ from edge_client.policy.policy import (
     decide,
     shadow_due,
 )
-from edge_client.policy.prediction import FrameFacts
-from shared.contracts import Path, Reason
+from splitfer.edge_client.policy.prediction import FrameFacts
+from splitfer.shared.contracts import Path, Reason
 from tests.unit.edge_client.policy.policies import (
     FRAME,
     HIGH,

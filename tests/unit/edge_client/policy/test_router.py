@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from edge_client.config import EdgeConfig
-from edge_client.link.call import CallFailed
-from edge_client.policy.decision import Why
-from edge_client.policy.router import Chooser, make_chooser
-from edge_client.policy.routes import IMAGE_ACCURACY_LOSS, IMAGE_LOG_LOSS, candidates
-from shared.contracts import Path, Reason
-from shared.labels import LabelSet
-from shared.weights import Weights, default_folder
-from shared.weights.manifest import Manifest, Measured, RateEntry, Together
+from splitfer.edge_client.config import EdgeConfig
+from splitfer.edge_client.link.call import CallFailed
+from splitfer.edge_client.policy.decision import Why
+from splitfer.edge_client.policy.router import Chooser, make_chooser
+from splitfer.edge_client.policy.routes import IMAGE_ACCURACY_LOSS, IMAGE_LOG_LOSS, candidates
+from splitfer.shared.contracts import Path, Reason
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.weights import Weights, default_folder
+from splitfer.shared.weights.manifest import Manifest, Measured, RateEntry, Together
 
 GAINS = (1.0,) * 8
 CROWD, FER2013 = LabelSet

@@ -5,9 +5,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import ImageFont
 
-from edge_client.sinks import annotate as module
-from edge_client.sinks.annotate import PATH_COLOURS, Canvas, annotate, headline, small_print
-from shared.contracts import Path, Reason, Trust
+from splitfer.edge_client.sinks import annotate as module
+from splitfer.edge_client.sinks.annotate import (
+    PATH_COLOURS,
+    Canvas,
+    annotate,
+    headline,
+    small_print,
+)
+from splitfer.shared.contracts import Path, Reason, Trust
 from tests.unit.edge_client.answers import face, frame
 
 

@@ -8,12 +8,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_client.sinks.annotate import PATH_COLOURS, Canvas, annotate
-from edge_client.sinks.contact_sheet import COLUMNS, TILES, ContactSheet
-from edge_client.sources.frame import Frame
-from shared.contracts import FaceAnswer, Reason
-from shared.contracts import Path as AnswerPath
-from shared.errors import ConfigError
+from splitfer.edge_client.sinks.annotate import PATH_COLOURS, Canvas, annotate
+from splitfer.edge_client.sinks.contact_sheet import COLUMNS, TILES, ContactSheet
+from splitfer.edge_client.sources.frame import Frame
+from splitfer.shared.contracts import FaceAnswer, Reason
+from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.errors import ConfigError
 from tests.unit.edge_client.answers import face, frame
 
 
@@ -83,7 +83,7 @@ def test_nothing_is_drawn_before_the_end(tmp_path: Path, monkeypatch: pytest.Mon
         drawn.append(kept.index)
         return annotate(kept, faces, canvas)
 
-    monkeypatch.setattr("edge_client.sinks.contact_sheet.annotate", watched)
+    monkeypatch.setattr("splitfer.edge_client.sinks.contact_sheet.annotate", watched)
     sheet = ContactSheet(tmp_path / "sheet.png")
     for index in range(100):
         sheet.write(frame(index), [face()])

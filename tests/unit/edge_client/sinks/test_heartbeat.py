@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from edge_client.sinks.heartbeat import AnswersAndHeartbeats
-from edge_client.sinks.records import Origin, rfc3339
-from shared.contracts import RECORD_VERSION
+from splitfer.edge_client.sinks.heartbeat import AnswersAndHeartbeats
+from splitfer.edge_client.sinks.records import Origin, rfc3339
+from splitfer.shared.contracts import RECORD_VERSION
 from tests.unit.edge_client.answers import face, frame
 
 EVERY_S = 60.0

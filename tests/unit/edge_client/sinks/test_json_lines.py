@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from edge_client.sinks.json_lines import JsonLines
-from edge_client.sinks.records import face_record
-from shared.contracts import Trust
-from shared.errors import ConfigError
+from splitfer.edge_client.sinks.json_lines import JsonLines
+from splitfer.edge_client.sinks.records import face_record
+from splitfer.shared.contracts import Trust
+from splitfer.shared.errors import ConfigError
 from tests.unit.edge_client.answers import face, frame
 
 

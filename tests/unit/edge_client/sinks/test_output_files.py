@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_client.sinks.output_files import Input, Output, check_outputs
-from edge_client.sources.open import source_files
-from shared.errors import ConfigError
+from splitfer.edge_client.sinks.output_files import Input, Output, check_outputs
+from splitfer.edge_client.sources.open import source_files
+from splitfer.shared.errors import ConfigError
 
 
 @pytest.fixture(autouse=True)

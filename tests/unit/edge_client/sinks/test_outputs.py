@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from edge_client.sinks.outputs import Outputs
-from edge_client.sinks.sink import ReaderLeft
-from edge_client.sources.frame import Frame
-from shared.contracts import FaceAnswer
+from splitfer.edge_client.sinks.outputs import Outputs
+from splitfer.edge_client.sinks.sink import ReaderLeft
+from splitfer.edge_client.sources.frame import Frame
+from splitfer.shared.contracts import FaceAnswer
 from tests.unit.edge_client.answers import face, frame
 
 

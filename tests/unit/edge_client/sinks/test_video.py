@@ -7,10 +7,10 @@ from pathlib import Path
 import av
 import pytest
 
-from edge_client.sinks.video import AnnotatedVideo
-from shared.contracts import Path as AnswerPath
-from shared.contracts import Reason
-from shared.errors import ConfigError
+from splitfer.edge_client.sinks.video import AnnotatedVideo
+from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.contracts import Reason
+from splitfer.shared.errors import ConfigError
 from tests.unit.edge_client.answers import face, frame
 
 

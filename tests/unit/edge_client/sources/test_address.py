@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from edge_client.sources.address import for_ffmpeg, shown
-from shared.errors import SourceError
+from splitfer.edge_client.sources.address import for_ffmpeg, shown
+from splitfer.shared.errors import SourceError
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from edge_client.sources.open import open_source
+from splitfer.edge_client.sources.open import open_source
 
 PLAIN = ("00010000", "00000000", "00000000", "00010000")
 MINUS, NONE, PLUS = "ffff0000", "00000000", "00010000"

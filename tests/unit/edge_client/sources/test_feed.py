@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from edge_client.sources.base import Source
-from edge_client.sources.feed import Feed
-from edge_client.sources.frame import Frame
-from shared.errors import SourceError
+from splitfer.edge_client.sources.base import Source
+from splitfer.edge_client.sources.feed import Feed
+from splitfer.edge_client.sources.frame import Frame
+from splitfer.shared.errors import SourceError
 
 PATIENCE_S = 20.0
 

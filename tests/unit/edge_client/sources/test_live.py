@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from edge_client.sources import video_decoder
-from edge_client.sources.live import Stream
-from edge_client.sources.open import open_source
-from edge_client.sources.video_decoder import VideoDecoder
-from shared.errors import SourceError, SourceRefused
+from splitfer.edge_client.sources import video_decoder
+from splitfer.edge_client.sources.live import Stream
+from splitfer.edge_client.sources.open import open_source
+from splitfer.edge_client.sources.video_decoder import VideoDecoder
+from splitfer.shared.errors import SourceError, SourceRefused
 from tests.unit.edge_client.sources.test_open import write_video
 
 PATIENCE_S = 20.0

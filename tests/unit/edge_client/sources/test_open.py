@@ -14,12 +14,12 @@ import pytest
 from av.video.stream import VideoStream
 from PIL import Image
 
-from edge_client.sources.address import shown
-from edge_client.sources.files import Pictures
-from edge_client.sources.live import FIRST_WAIT_S, LONGEST_WAIT_S, Stream
-from edge_client.sources.open import open_source
-from edge_client.sources.video_decoder import VideoDecoder
-from shared.errors import SourceError
+from splitfer.edge_client.sources.address import shown
+from splitfer.edge_client.sources.files import Pictures
+from splitfer.edge_client.sources.live import FIRST_WAIT_S, LONGEST_WAIT_S, Stream
+from splitfer.edge_client.sources.open import open_source
+from splitfer.edge_client.sources.video_decoder import VideoDecoder
+from splitfer.shared.errors import SourceError
 
 
 def write_video(path: Path, count: int = 6, fps: int = 10, format: str | None = None) -> Path:

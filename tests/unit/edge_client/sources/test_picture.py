@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_client.sources.picture import is_picture, picture_of, read_picture
-from shared.errors import ImageError, PayloadTooLarge, SourceError, UnsupportedPicture
+from splitfer.edge_client.sources.picture import is_picture, picture_of, read_picture
+from splitfer.shared.errors import ImageError, PayloadTooLarge, SourceError, UnsupportedPicture
 from tests.heif import tiled_heic
 
 MOST = 16_000_000

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_client.sources.timeline import Timeline
+from splitfer.edge_client.sources.timeline import Timeline
 
 
 def times(stamps: list[float | None], fps: float | None = 10.0) -> list[float]:

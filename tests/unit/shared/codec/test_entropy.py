@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.codec import raw
-from shared.codec.entropy import EntropyTables, decode_symbols, encode_symbols
-from shared.contracts import LATENT_SHAPE
-from shared.errors import MalformedPayload, WeightsError
+from splitfer.shared.codec import raw
+from splitfer.shared.codec.entropy import EntropyTables, decode_symbols, encode_symbols
+from splitfer.shared.contracts import LATENT_SHAPE
+from splitfer.shared.errors import MalformedPayload, WeightsError
 
 # Written by tests/unit/shared/codec/write_entropy_golden.py; every machine must give the same
 # bytes.

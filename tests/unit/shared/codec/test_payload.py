@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shared.codec.entropy import EntropyTables
-from shared.codec.latent import Latent
-from shared.codec.payload import CODEC_IDS, HEADER_BYTES, MAX_PAYLOAD_BYTES, PayloadCodec
-from shared.contracts import LATENT_SHAPE, Limits
-from shared.errors import MalformedPayload, PayloadTooLarge
+from splitfer.shared.codec.entropy import EntropyTables
+from splitfer.shared.codec.latent import Latent
+from splitfer.shared.codec.payload import CODEC_IDS, HEADER_BYTES, MAX_PAYLOAD_BYTES, PayloadCodec
+from splitfer.shared.contracts import LATENT_SHAPE, Limits
+from splitfer.shared.errors import MalformedPayload, PayloadTooLarge
 
 CODEC = PayloadCodec(None, 3)
 

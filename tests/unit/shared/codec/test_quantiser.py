@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shared.codec.quantiser import Quantiser
+from splitfer.shared.codec.quantiser import Quantiser
 
 GAINS = np.stack([np.linspace(0.5, 2, 8), np.full(8, 0.25)]).astype(np.float32)
 

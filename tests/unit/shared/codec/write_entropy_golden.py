@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.codec.entropy import encode_symbols
-from shared.contracts import LATENT_SHAPE
+from splitfer.shared.codec.entropy import encode_symbols
+from splitfer.shared.contracts import LATENT_SHAPE
 from tests.unit.training.export.test_entropy import smooth_latents
 from training.export.entropy import fit_tables
 

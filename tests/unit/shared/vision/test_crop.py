@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.contracts import Box
-from shared.vision.crop import Cropping, crop_face, enlarge_crop, to_grey
+from splitfer.shared.contracts import Box
+from splitfer.shared.vision.crop import Cropping, crop_face, enlarge_crop, to_grey
 
 AS_IS = Cropping(scale=1.0, shift_x=0.0, shift_y=0.0)
 

@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.vision.crop import to_grey
-from shared.vision.detection import FaceDetector
+from splitfer.shared.vision.crop import to_grey
+from splitfer.shared.vision.detection import FaceDetector
 
 
 @pytest.fixture(scope="module")

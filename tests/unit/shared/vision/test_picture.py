@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.errors import ImageError, PayloadTooLarge, UnsupportedPicture
-from shared.vision.picture import decode_picture, encode_jpeg
+from splitfer.shared.errors import ImageError, PayloadTooLarge, UnsupportedPicture
+from splitfer.shared.vision.picture import decode_picture, encode_jpeg
 
 MOST = 16_000_000
 

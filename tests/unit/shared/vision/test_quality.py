@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.contracts import Box
-from shared.vision.crop import Cropping, crop_face, to_grey
-from shared.vision.quality import SCALE, measures, quality, quality_parts, scores
+from splitfer.shared.contracts import Box
+from splitfer.shared.vision.crop import Cropping, crop_face, to_grey
+from splitfer.shared.vision.quality import SCALE, measures, quality, quality_parts, scores
 
 CROPPING = Cropping(1.18, 0.0, -0.075, 56, "lanczos")
 FACE = Box(181, 79, 93, 93)

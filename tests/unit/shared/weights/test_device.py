@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from shared.errors import ConfigError
-from shared.weights import Weights, default_folder, runtime
-from shared.weights.runtime import read_model, session
+from splitfer.shared.errors import ConfigError
+from splitfer.shared.weights import Weights, default_folder, runtime
+from splitfer.shared.weights.runtime import read_model, session
 
 HAS_CUDA = "CUDAExecutionProvider" in runtime.onnxruntime.get_available_providers()
 

@@ -7,9 +7,16 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from shared.errors import WeightsError
-from shared.labels import LabelSet
-from shared.weights.runtime import Head, Tail, refuse_external_data, session, softmax, tail_outputs
+from splitfer.shared.errors import WeightsError
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.weights.runtime import (
+    Head,
+    Tail,
+    refuse_external_data,
+    session,
+    softmax,
+    tail_outputs,
+)
 
 
 def tensor(name: str, external: bool) -> TensorProto:

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shared.codec.quantiser import Quantiser
-from shared.errors import ConfigError, WeightsError
-from shared.labels import LABELS, LabelSet
-from shared.prior import DEFAULT_PRIOR, Prior
-from shared.vision.crop import Cropping
-from shared.weights import Weights, default_folder, shipped_folders, store
-from shared.weights.manifest import Manifest, fingerprint
+from splitfer.shared.codec.quantiser import Quantiser
+from splitfer.shared.errors import ConfigError, WeightsError
+from splitfer.shared.labels import LABELS, LabelSet
+from splitfer.shared.prior import DEFAULT_PRIOR, Prior
+from splitfer.shared.vision.crop import Cropping
+from splitfer.shared.weights import Weights, default_folder, shipped_folders, store
+from splitfer.shared.weights.manifest import Manifest, fingerprint
 
 CROP = Cropping(1.2, 0.0, -0.1)
 

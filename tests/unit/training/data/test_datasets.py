@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.labels import LABELS
+from splitfer.shared.labels import LABELS
 from tests.unit.training.faces import made_faces, members, write_csv, write_folder, write_zip
 from training.data.datasets import (
     DATA_VARIABLE,

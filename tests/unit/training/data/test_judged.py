@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.labels import LABELS, LabelSet
+from splitfer.shared.labels import LABELS, LabelSet
 from tests.unit.training.faces import made_faces, members, write_zip
 from training.data import judged
 from training.data.judged import Judged, parts

@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.contracts import Box
-from shared.vision.crop import Cropping, to_grey
+from splitfer.shared.contracts import Box
+from splitfer.shared.vision.crop import Cropping, to_grey
 from training.data.datasets import DataError, Faces
 from training.data.measure_crop import measure, relation
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.labels import LABELS
+from splitfer.shared.labels import LABELS
 from tests.unit.training.faces import made_faces, members, write_csv, write_zip
 from training.data import votes_report
 from training.data.datasets import DataError, Faces, load_fer2013

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from shared.weights import Weights
+from splitfer.shared.weights import Weights
 from training.export import add_tail
 from training.export.add_tail import add_tail as add
 from training.models.split_model import SplitModel

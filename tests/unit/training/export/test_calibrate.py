@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.labels import LabelSet
-from shared.weights import Weights
-from shared.weights.runtime import softmax
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.weights import Weights
+from splitfer.shared.weights.runtime import softmax
 from tests.unit.training.faces import made_faces
 from training.data.datasets import Faces, held_out_of
 from training.data.judged import Judged, shares

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shared.codec.entropy import EntropyTables, decode_symbols, encode_symbols
-from shared.contracts import LATENT_SHAPE
+from splitfer.shared.codec.entropy import EntropyTables, decode_symbols, encode_symbols
+from splitfer.shared.contracts import LATENT_SHAPE
 from training.export.entropy import fit_tables
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 import pytest
 
-from shared.labels import LABELS
-from shared.weights import Weights
-from shared.weights.manifest import fingerprint
+from splitfer.shared.labels import LABELS
+from splitfer.shared.weights import Weights
+from splitfer.shared.weights.manifest import fingerprint
 from training.export.calibrate import fit_temperature
 from training.export.export import CROP, golden_crops, quantiser_of, turn
 from training.models.split_model import SplitModel

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from shared.contracts import Path as AnswerPath
-from shared.labels import LabelSet
-from shared.weights import Weights
+from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.weights import Weights
 from training.export.large_tail import LARGE_TAIL
 from training.export.put_tail import put_tail
 from training.models.ensemble import Ensemble

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from shared.labels import LabelSet
+from splitfer.shared.labels import LabelSet
 from tests.unit.training.faces import made_faces
 from training.data.datasets import Faces
 from training.data.judged import Judged

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from shared.labels import LabelSet
+from splitfer.shared.labels import LabelSet
 from tests.unit.training.faces import made_faces, members, write_zip
 from training.data import judged
 from training.data.judged import Judged

@@ -10,7 +10,7 @@ import pywt
 import torch
 from torch import Tensor
 
-from shared.weights.runtime import session
+from splitfer.shared.weights.runtime import session
 from training.export.onnx import ExportedCloudTail, export_cloud_tail
 from training.models.sfp import LEVELS, WAVELETS
 from training.models.sfp_energy import SFPEnergy

@@ -7,9 +7,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from shared.vision.crop import enlarge_crop
-from shared.weights import Weights
-from shared.weights.runtime import Head, Tail
+from splitfer.shared.vision.crop import enlarge_crop
+from splitfer.shared.weights import Weights
+from splitfer.shared.weights.runtime import Head, Tail
 from training.export.onnx import export_cloud_tail, torch_outputs
 from training.models.asp import ASP
 from training.models.bottleneck import DEFAULT_RATE
