@@ -27,13 +27,13 @@ from splitfer.cloud_server.admission.health import Health
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.inference.face import Face
 from splitfer.cloud_server.inference.head import Crop, ServedHead
-from splitfer.cloud_server.inference.pending_faces import Settling, settled_all
+from splitfer.cloud_server.inference.pending_faces import PendingFaces, gather_faces
 from splitfer.cloud_server.inference.tail import ServedTail, TailAnswer
 from splitfer.cloud_server.pictures.reader import PictureReader
 from splitfer.cloud_server.request import about
 from splitfer.cloud_server.telemetry.live_metrics import LiveMetrics
 from splitfer.cloud_server.telemetry.metrics import Metrics
-from splitfer.cloud_server.telemetry.observer import Observer, Watches
+from splitfer.cloud_server.telemetry.observer import BatchObservers, Observer
 from splitfer.cloud_server.telemetry.tls_metrics import TlsMetrics
 from splitfer.cloud_server.telemetry.tracing import open_tracing
 from splitfer.cloud_server.tls import ServerTls
@@ -44,10 +44,10 @@ from splitfer.shared.codec.payload import Payload, PayloadCodec
 from splitfer.shared.contracts import (
     SCHEMA_VERSION,
     Answer,
+    AnswerPath,
     Box,
     LatencyMs,
     Limits,
-    Path,
     Trust,
     trust_in,
 )
@@ -136,7 +136,7 @@ class Service:
 
     def start(self) -> None:
         """Begin to answer. Belongs to the event loop that it is called on."""
-        self._registry.start(Watches(self.metrics, self._tracing))
+        self._registry.start(BatchObservers(self.metrics, self._tracing))
         self._head.start()
 
     async def close(self) -> None:
@@ -198,7 +198,7 @@ class Service:
         payloads: Sequence[bytes],
         deadline: Deadline,
         done: Callable[[Inferred], None],
-    ) -> Settling[TailAnswer]:
+    ) -> PendingFaces[TailAnswer]:
         """``infer`` without waiting: ``done`` is told, later, unless the faces are withdrawn
         before. The caller counts the request with ``place.weights`` until either.
 
@@ -220,7 +220,7 @@ class Service:
             results, tail_ms = self._counted(faces.results, place.labels)
             done(Inferred(results, LatencyMs(tail=tail_ms, total=_since_ms(start))))
 
-        faces = Settling(waiting, deadline, settled)
+        faces = PendingFaces(waiting, deadline, settled)
         return faces
 
     async def infer(
@@ -269,7 +269,7 @@ class Service:
         start = time.perf_counter()
         self._bound(len(symbols))
         served = self._registry.weights(fingerprint)
-        about(Path.CLOUD, served.fingerprint)
+        about(AnswerPath.CLOUD, served.fingerprint)
         served_tail, index = served.tail(tail), _rate_index(served, rate)
         place = Place(served, served_tail, served.label_set(served_tail, labels))
         latents = [Latent(one, index) for one in symbols]
@@ -296,7 +296,7 @@ class Service:
         start = time.perf_counter()
         self._bound(len(crops))
         served = self._registry.weights(fingerprint)
-        about(Path.IMAGE, served.fingerprint)
+        about(AnswerPath.IMAGE, served.fingerprint)
         index, served_tail = _rate_index(served, rate), served.tail("")
         place = Place(served, served_tail, served.label_set(served_tail, labels))
         with served.request():
@@ -308,7 +308,7 @@ class Service:
                 )
                 for crop in crops
             ]
-            latents = await settled_all(waiting, deadline)
+            latents = await gather_faces(waiting, deadline)
             head_ms = _since_ms(start)
             results, tail_ms = await self._answer(latents, place, deadline)
         latency_ms = LatencyMs(head=head_ms, tail=tail_ms, total=_since_ms(start))
@@ -337,7 +337,7 @@ class Service:
         if len(picture) > self.config.limits.body_bytes:
             raise too_large(self.config.limits.body_bytes)
         served = self._registry.default
-        about(Path.IMAGE, served.fingerprint)
+        about(AnswerPath.IMAGE, served.fingerprint)
         served_tail = served.tail(tail)
         place = Place(served, served_tail, served.label_set(served_tail, labels))
         balance = served.balance(place.labels, prior, self.config.prior)
@@ -374,7 +374,7 @@ class Service:
         self, faces: Sequence[Face | SplitFerError], place: Place, deadline: Deadline
     ) -> tuple[list[FaceResult], float | None]:
         """A result per face, and the time of the tail's run (of the slowest, where several)."""
-        settled = await settled_all(self._queued(faces, place.tail, deadline), deadline)
+        settled = await gather_faces(self._queued(faces, place.tail, deadline), deadline)
         return self._counted(settled, place.labels)
 
     def _queued(
@@ -409,7 +409,7 @@ class Service:
         self, fingerprint: str, tail: str, deadline: Deadline, labels: LabelSet | None
     ) -> Place:
         weights = self._registry.weights(fingerprint)
-        about(Path.CLOUD, weights.fingerprint)
+        about(AnswerPath.CLOUD, weights.fingerprint)
         served_tail = weights.tail(tail)
         place = Place(weights, served_tail, weights.label_set(served_tail, labels))
         if deadline.expired():

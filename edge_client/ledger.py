@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from splitfer.shared.contracts import RECORD_VERSION, FaceAnswer, Path, Reason
+from splitfer.shared.contracts import RECORD_VERSION, AnswerPath, FaceAnswer, Reason
 
 _STEP = math.log(1.01)
 
@@ -42,7 +42,7 @@ class Ledger:
     def __init__(self) -> None:
         self.frames = self.frames_without_face = self.faces = self.answered = self.failed = 0
         self.lost_frames = self.uncertain = 0
-        self._by_path: Counter[Path] = Counter()
+        self._by_path: Counter[AnswerPath] = Counter()
         self._by_reason: Counter[Reason] = Counter()
         self._by_rate: Counter[str] = Counter()
         self._latency_ms = Percentiles()
@@ -97,7 +97,7 @@ class Ledger:
             "answered": self.answered,
             "failed": self.failed,
             "uncertain": self.uncertain,
-            "by_path": {path.value: self._by_path[path] for path in Path},
+            "by_path": {path.value: self._by_path[path] for path in AnswerPath},
             "by_reason": {r.value: n for r, n in sorted(self._by_reason.items())},
             "by_rate": dict(sorted(self._by_rate.items())),
             "latency_ms": {name: self._latency_ms.at(q) for name, q in quantiles.items()},

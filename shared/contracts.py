@@ -26,7 +26,7 @@ CROP_SIDE = 224
 Device = Literal["cpu", "cuda"]
 
 
-class Path(StrEnum):
+class AnswerPath(StrEnum):
     """Where an answer was computed."""
 
     CLOUD = "cloud"
@@ -149,7 +149,7 @@ class FaceAnswer:
 
     box: Box
     answer: Answer
-    path: Path
+    path: AnswerPath
     reason: Reason | None = None
     latency_ms: LatencyMs = field(default_factory=LatencyMs)
     sent_bytes: int = 0

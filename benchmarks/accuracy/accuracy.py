@@ -26,7 +26,7 @@ from benchmarks.accuracy.truth import add_truth, faces_of, label_set_of
 from benchmarks.common.bootstrap import difference, points
 from benchmarks.common.command import finish
 from benchmarks.common.machine import describe_machine, machine_line
-from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.prior import balanced
 from splitfer.shared.weights import Weights, default_folder

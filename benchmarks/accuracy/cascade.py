@@ -24,7 +24,7 @@ from benchmarks.common.bootstrap import difference, points
 from benchmarks.common.command import finish
 from benchmarks.common.machine import describe_machine, machine_line
 from splitfer.edge_client.config import EdgeConfig
-from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.weights import Weights, default_folder
 from training.study.figure_file import figure_path, save_figure
 

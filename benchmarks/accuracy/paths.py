@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from benchmarks.accuracy.picture_codec import PictureCodec
 from splitfer.shared.codec.latent import Latent
-from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.errors import WeightsError
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.vision.crop import enlarge_crop

@@ -28,8 +28,7 @@ from benchmarks.accuracy.truth import add_truth, faces_of, label_set_of
 from benchmarks.common.command import finish
 from benchmarks.common.machine import describe_machine, machine_line
 from splitfer.shared.codec.payload import HEADER_BYTES, MAX_PAYLOAD_BYTES
-from splitfer.shared.contracts import LATENT_SHAPE
-from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.contracts import LATENT_SHAPE, AnswerPath
 from splitfer.shared.weights import Weights, default_folder
 from training.data.datasets import Faces
 from training.study.figure_file import figure_path

@@ -21,8 +21,7 @@ from tqdm import tqdm
 from benchmarks.accuracy.paths import BATCH, Column, Paths
 from benchmarks.common.bootstrap import difference, points
 from splitfer.edge_client.config import EdgeConfig
-from splitfer.shared.contracts import Box, Limits
-from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.contracts import AnswerPath, Box, Limits
 from splitfer.shared.vision.crop import Cropping, crop_face, enlarge_crop
 from splitfer.shared.vision.detection import FaceDetector
 from training.data.datasets import DataError, Faces

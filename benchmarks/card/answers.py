@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.accuracy.paths import TOGETHER, Column, Paths, Scores
-from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.weights.manifest import LOCAL_TAIL
 
 

@@ -16,7 +16,7 @@ from benchmarks.card.confusion import Confusion
 from benchmarks.card.part import Part
 from benchmarks.card.slices import COVERED, Slice, covered, of_light, of_pose
 from benchmarks.common.bootstrap import difference
-from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.labels import LABELS, LabelSet
 from splitfer.shared.prior import Prior, balanced
 from splitfer.shared.weights import Weights

@@ -15,7 +15,7 @@ from benchmarks.accuracy.paths import TOGETHER, Column, Paths, measure
 from benchmarks.accuracy.picture_codec import picture_codec
 from benchmarks.common.bootstrap import difference
 from benchmarks.degraded.degradations import CLEAN, DEGRADATIONS, Degradation
-from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.labels import LABELS, LabelSet
 from splitfer.shared.weights import Weights
 from training.data.datasets import Faces

@@ -28,18 +28,18 @@ from splitfer.edge_client.link.link import HANDSHAKE_TIMEOUT_S
 from splitfer.edge_client.policy.decision import Decision, Why
 from splitfer.edge_client.policy.estimates import Estimates
 from splitfer.edge_client.policy.policy import Memory, PolicySettings, charge, decide
-from splitfer.edge_client.policy.prediction import Candidate, FrameFacts, local_start_ms
-from splitfer.shared.contracts import Path, Reason
+from splitfer.edge_client.policy.prediction import FrameFacts, Route, local_start_ms
+from splitfer.shared.contracts import AnswerPath, Reason
 from training.study.figure_file import figure_path, save_figure
 
 HANDSHAKE_BYTES = 300
 PIXELS = 224 * 224
 CANDIDATES = (
-    Candidate(Path.LOCAL, 0.68),
-    Candidate(Path.CLOUD, 0.71, "high"),
-    Candidate(Path.CLOUD, 0.705, "default"),
-    Candidate(Path.CLOUD, 0.69, "low"),
-    Candidate(Path.IMAGE, 0.70),
+    Route(AnswerPath.LOCAL, 0.68),
+    Route(AnswerPath.CLOUD, 0.71, "high"),
+    Route(AnswerPath.CLOUD, 0.705, "default"),
+    Route(AnswerPath.CLOUD, 0.69, "low"),
+    Route(AnswerPath.IMAGE, 0.70),
 )
 PAYLOAD_BYTES = {"high": 2600.0, "default": 1400.0, "low": 700.0}
 PICTURE_BYTES = 7000.0
@@ -74,7 +74,7 @@ class FrameLog:
 
     at_s: float
     decision: Decision
-    answered_by: Path
+    answered_by: AnswerPath
     total_ms: float
     sent_bytes: int
 
@@ -120,29 +120,29 @@ class Simulation:
         """What became of a frame, and when the device is free again."""
         settings = self._settings
         self._estimates.next_frame()
-        with_image = any(one.path is Path.IMAGE for one in settings.candidates)
+        with_image = any(one.path is AnswerPath.IMAGE for one in settings.candidates)
         now_s = start_s
         if not with_image:
             now_s = self._search(now_s)
         facts = FrameFacts((now_s - start_s) * 1000, 1, PIXELS, searched=not with_image)
         decision = self._decide(facts, now_s)
-        if with_image and decision.path is not Path.IMAGE:
+        if with_image and decision.path is not AnswerPath.IMAGE:
             now_s = self._search(now_s)
-        if decision.path is Path.LOCAL:
+        if decision.path is AnswerPath.LOCAL:
             done_s = now_s = self._tail(now_s)
             sent = 0
             if decision.probe is not None:
                 now_s, sent = self._encode(now_s, decision.probe)
                 self._send(now_s, decision.probe, sent, now_s + settings.deadline_ms / 1000)
-            return self._log(start_s, decision, Path.LOCAL, done_s, sent), now_s
+            return self._log(start_s, decision, AnswerPath.LOCAL, done_s, sent), now_s
 
         now_s, sent = self._encode(now_s, decision.chosen)
-        path: Path = decision.path
+        path: AnswerPath = decision.path
         deadline_s = start_s + settings.deadline_ms / 1000
         there_s = self._send(now_s, decision.chosen, sent, deadline_s)
         costs = self._estimates.costs()
         needs_ms = costs.tail.p95_ms
-        if path is Path.IMAGE:
+        if path is AnswerPath.IMAGE:
             needs_ms += costs.detect.p95_ms + costs.head.p95_ms
         local_s = max(now_s, start_s + local_start_ms(settings.deadline_ms, needs_ms) / 1000)
         if decision.shadow:
@@ -150,11 +150,11 @@ class Simulation:
         if there_s <= local_s:
             done_s, free_s = there_s, max(there_s, now_s)
         else:
-            if path is Path.IMAGE:
+            if path is AnswerPath.IMAGE:
                 local_s = self._search(local_s)
             free_s = max(local_s, now_s) if decision.shadow else self._tail(local_s)
             done_s = min(there_s, free_s)
-            path = path if there_s <= free_s else Path.LOCAL
+            path = path if there_s <= free_s else AnswerPath.LOCAL
         return self._log(start_s, decision, path, done_s, sent), free_s
 
     def _decide(self, facts: FrameFacts, now_s: float) -> Decision:
@@ -169,7 +169,7 @@ class Simulation:
         return decision
 
     def _log(
-        self, start_s: float, decision: Decision, path: Path, done_s: float, sent: int
+        self, start_s: float, decision: Decision, path: AnswerPath, done_s: float, sent: int
     ) -> FrameLog:
         self._memory = charge(self._memory, sent)
         return FrameLog(start_s, decision, path, (done_s - start_s) * 1000, sent)
@@ -189,9 +189,9 @@ class Simulation:
         self._estimates.answered(tail_ms, 1)
         return now_s + tail_ms / 1000
 
-    def _encode(self, now_s: float, what: Candidate) -> tuple[float, int]:
+    def _encode(self, now_s: float, what: Route) -> tuple[float, int]:
         varied = self._random.lognormvariate(0, 0.1)
-        if what.path is Path.IMAGE:
+        if what.path is AnswerPath.IMAGE:
             took_ms = self._took_ms(self._device.jpeg_ms)
             size = round(PICTURE_BYTES * varied)
             self._estimates.pictured(took_ms, size, PIXELS)
@@ -203,10 +203,10 @@ class Simulation:
 
     # -- the link ------------------------------------------------------------------------------
 
-    def _send(self, now_s: float, what: Candidate, size: int, deadline_s: float) -> float:
+    def _send(self, now_s: float, what: Route, size: int, deadline_s: float) -> float:
         """When the reply is there; what the call tells is fed to the estimates at its time."""
         path = what.path
-        typical_ms = self._device.image_ms if path is Path.IMAGE else self._device.cloud_ms
+        typical_ms = self._device.image_ms if path is AnswerPath.IMAGE else self._device.cloud_ms
         server_ms = self._took_ms(typical_ms)
         there_s = self._link.round_trip_s(now_s, size) + server_ms / 1000
         if there_s <= deadline_s:
@@ -323,7 +323,7 @@ def draw(logs: Sequence[FrameLog], trace: Trace, settings: PolicySettings, to: F
     chosen.set_yticks(range(len(names)), names)
     chosen.legend(loc="center right")
 
-    for path, colour in ((Path.LOCAL, "tab:gray"), (Path.CLOUD, "tab:blue")):
+    for path, colour in ((AnswerPath.LOCAL, "tab:gray"), (AnswerPath.CLOUD, "tab:blue")):
         some = [one for one in logs if one.answered_by is path]
         latency.plot([one.at_s for one in some], [one.total_ms for one in some], ".",
                      color=colour, label=f"answered by {path.value}")  # fmt: skip

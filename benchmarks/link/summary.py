@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common.machine import machine_line
-from splitfer.edge_client.policy.prediction import Candidate
+from splitfer.edge_client.policy.prediction import Route
 from splitfer.edge_client.policy.routes import candidates
-from splitfer.shared.contracts import Path
+from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.weights.manifest import Manifest
 
 Row = dict[str, Any]
@@ -143,12 +143,12 @@ def _mean(values: list[float | None]) -> float | None:
     return round(sum(known) / len(known), 5) if len(known) == len(values) else None
 
 
-def _way(outcome: Row, manifest: Manifest) -> Candidate | None:
+def _way(outcome: Row, manifest: Manifest) -> Route | None:
     """What the weights' manifest says of the way that answered."""
     ways = candidates(manifest, image=True, together=outcome.get("together", False))
     path, rate = outcome["path"], outcome.get("rate")
     if path == "full":
-        path, rate = Path.CLOUD, manifest.default_rate
-    if path == Path.LOCAL or path == Path.IMAGE:
+        path, rate = AnswerPath.CLOUD, manifest.default_rate
+    if path == AnswerPath.LOCAL or path == AnswerPath.IMAGE:
         rate = ""
     return next((one for one in ways if one.path == path and one.rate == rate), None)

@@ -12,7 +12,7 @@ from benchmarks.accuracy.rate_plot import draw as draw_rates
 from benchmarks.common.bootstrap import points
 from benchmarks.common.markdown import paragraphs, table
 from benchmarks.readme.results import run_json
-from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.weights import Weights, default_folder
 

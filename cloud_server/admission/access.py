@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from splitfer.cloud_server.admission.rate_limit import Allowance
+from splitfer.cloud_server.admission.rate_limit import RateLimiter
 from splitfer.cloud_server.admission.tokens import Scope, read_tokens, token_digest
 from splitfer.cloud_server.config import CallerLimits, CloudConfig
 from splitfer.shared.deadline import Clock
@@ -34,7 +34,7 @@ class Identity:
 
     name: str
     scopes: frozenset[Scope]
-    allowance: Allowance
+    allowance: RateLimiter
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ class Access:
 
     def __init__(self, config: CloudConfig, clock: Clock = time.monotonic) -> None:
         self._clock = clock
-        self._allowances: dict[str, Allowance] = {}
-        self._peers: OrderedDict[str, Allowance] = OrderedDict()
+        self._allowances: dict[str, RateLimiter] = {}
+        self._peers: OrderedDict[str, RateLimiter] = OrderedDict()
         self._refused, self._told_s = 0, -math.inf
-        self._nobody_in_particular = Allowance(CallerLimits(), clock)
+        self._nobody_in_particular = RateLimiter(CallerLimits(), clock)
         self.reload(config)
 
     def reload(self, config: CloudConfig) -> None:
@@ -84,7 +84,7 @@ class Access:
             if name in self._allowances:
                 self._allowances[name].change(limits)
             else:
-                self._allowances[name] = Allowance(limits, self._clock)
+                self._allowances[name] = RateLimiter(limits, self._clock)
         for name in self._allowances.keys() - set(names):
             self._allowances.pop(name).revoke()  # streams that are open hold it still
         for allowance in self._peers.values():
@@ -157,10 +157,10 @@ class Access:
             allowance = self._peer_allowance(_address(peer))
         return Identity("anonymous", _ANONYMOUS_SCOPES, allowance)
 
-    def _peer_allowance(self, address: str) -> Allowance:
+    def _peer_allowance(self, address: str) -> RateLimiter:
         allowance = self._peers.get(address)
         if allowance is None:
-            allowance = self._peers[address] = Allowance(self._caller_limits, self._clock)
+            allowance = self._peers[address] = RateLimiter(self._caller_limits, self._clock)
             if len(self._peers) > _PEERS_MAX:
                 self._peers.popitem(last=False)
         self._peers.move_to_end(address)

@@ -10,7 +10,7 @@ from splitfer.shared.deadline import Clock
 from splitfer.shared.errors import AuthError, OverQuota
 
 
-class Allowance:
+class RateLimiter:
     """What one caller may still ask: a bucket of requests that time refills, and places for those
     that are in flight. Belongs to one thread.
 

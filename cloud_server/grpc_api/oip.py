@@ -14,7 +14,14 @@ from splitfer.cloud_server.oip.models import (
     OipModels,
     scope_of,
 )
-from splitfer.cloud_server.oip.tensor import BYTES, FP32, UINT8, GivenBack, GivenTensor, TensorSpec
+from splitfer.cloud_server.oip.tensor import (
+    BYTES,
+    FP32,
+    UINT8,
+    InputTensor,
+    OutputTensor,
+    TensorSpec,
+)
 from splitfer.cloud_server.service import Service
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import MalformedPayload, UnknownModel
@@ -119,7 +126,7 @@ def _metadata(spec: TensorSpec) -> _Metadata:
     return _Metadata(name=spec.name, datatype=spec.datatypes[0], shape=spec.shape)
 
 
-def _inputs(request: pb.ModelInferRequest) -> list[GivenTensor]:
+def _inputs(request: pb.ModelInferRequest) -> list[InputTensor]:
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
         raise MalformedPayload(f"{len(raw)} raw_input_contents for {len(request.inputs)} inputs")
@@ -130,7 +137,7 @@ def _inputs(request: pb.ModelInferRequest) -> list[GivenTensor]:
         field = _FIELDS.get(tensor.datatype)
         typed = getattr(tensor.contents, field) if field and not raw else ()
         contents = raw[place] if raw else typed
-        inputs.append(GivenTensor(tensor.name, tensor.datatype, tensor.shape, contents))
+        inputs.append(InputTensor(tensor.name, tensor.datatype, tensor.shape, contents))
     return inputs
 
 
@@ -139,7 +146,7 @@ def _parameters(given: Mapping[str, pb.InferParameter]) -> dict[str, Any]:
     return {name: getattr(value, kind) for name, value, kind in kinds if kind}
 
 
-def _output(output: GivenBack, raw: bool) -> _Output:
+def _output(output: OutputTensor, raw: bool) -> _Output:
     described = _Output(name=output.name, datatype=output.datatype, shape=output.shape)
     if not raw:
         values: Iterable[Any] = output.flat()

@@ -27,7 +27,7 @@ def busy_ms() -> tuple[float, float]:
     return 1000 * time.process_time() / (cores or 1), 1000 * time.thread_time()
 
 
-class StandingQueue:
+class StreamOverloadGuard:
     """The messages of one stream, in the order in which they are read. Times in ms.
 
     ``busy`` gives for how long each of what may be full was busy so far.

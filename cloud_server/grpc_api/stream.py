@@ -22,12 +22,12 @@ from typing import Any
 import grpc
 
 from splitfer.cloud_server.admission.in_flight import InFlight
-from splitfer.cloud_server.admission.rate_limit import Allowance
+from splitfer.cloud_server.admission.rate_limit import RateLimiter
 from splitfer.cloud_server.error_map import unexpected
 from splitfer.cloud_server.grpc_api.replies import fill
-from splitfer.cloud_server.grpc_api.standing_queue import StandingQueue
-from splitfer.cloud_server.grpc_api.transit import Transit
-from splitfer.cloud_server.inference.pending_faces import Settling
+from splitfer.cloud_server.grpc_api.standing_queue import StreamOverloadGuard
+from splitfer.cloud_server.grpc_api.transit import TransitDelay
+from splitfer.cloud_server.inference.pending_faces import PendingFaces
 from splitfer.cloud_server.inference.tail import TailAnswer
 from splitfer.cloud_server.request import TRACEPARENT, Request, failed
 from splitfer.cloud_server.service import Inferred, Place, Service
@@ -50,7 +50,7 @@ class _Message:
     asked: pb.InferRequest
     request: Request
     answer: pb.InferStreamResponse
-    counts: tuple[Allowance | InFlight, ...]
+    counts: tuple[RateLimiter | InFlight, ...]
 
     def leave(self) -> None:
         """It is answered, or nobody waits for it."""
@@ -61,13 +61,15 @@ class _Message:
 class InferStream:
     """One open stream, of a caller that was let in already. ``most`` messages may be in flight."""
 
-    def __init__(self, service: Service, context: Context, allowance: Allowance, most: int) -> None:
+    def __init__(
+        self, service: Service, context: Context, allowance: RateLimiter, most: int
+    ) -> None:
         self._service, self._context = service, context
         self._allowance, self._most = allowance, most
-        self._under_way: dict[_Message, Settling[TailAnswer]] = {}
+        self._under_way: dict[_Message, PendingFaces[TailAnswer]] = {}
         self._answers: deque[pb.InferStreamResponse] = deque()
         self._in_flight = 0
-        self._transit, self._queue = Transit(), StandingQueue()
+        self._transit, self._queue = TransitDelay(), StreamOverloadGuard()
         self._draining = asyncio.Event()
         self._room = asyncio.Event()
         self._ready = asyncio.Event()

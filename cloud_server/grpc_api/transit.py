@@ -17,7 +17,7 @@ import math
 _WINDOW_MS = 30_000.0
 
 
-class Transit:
+class TransitDelay:
     """The messages of one sender. Times are in ms, of clocks that never step."""
 
     def __init__(self) -> None:

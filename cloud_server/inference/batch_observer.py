@@ -8,7 +8,7 @@ from typing import Protocol
 from splitfer.cloud_server.inference.face import Face
 
 
-class BatchWatch(Protocol):
+class BatchObserver(Protocol):
     """Told on the event loop, between two batches: it must be quick and must not raise."""
 
     def batch_taken(self, model: str, faces: Sequence[Face], ages_ms: Sequence[float]) -> None:

@@ -15,7 +15,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class Settling(Generic[T]):
+class PendingFaces(Generic[T]):
     """Faces under way, or refused already. ``done`` is called once, from the event loop, when the
     last one is settled or the deadline has passed; not after ``withdraw``.
 
@@ -71,12 +71,12 @@ class Settling(Generic[T]):
             future.cancel()
 
 
-async def settled_all(
+async def gather_faces(
     faces: Sequence[asyncio.Future[T] | SplitFerError], deadline: Deadline
 ) -> list[T | SplitFerError]:
-    """The results of ``Settling``, waited for; cancelled, the faces are withdrawn."""
+    """The results of ``PendingFaces``, waited for; cancelled, the faces are withdrawn."""
     done = asyncio.Event()
-    settling = Settling(faces, deadline, done.set)
+    settling = PendingFaces(faces, deadline, done.set)
     try:
         await done.wait()
     finally:

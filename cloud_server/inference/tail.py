@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitfer.cloud_server.config import CloudConfig
-from splitfer.cloud_server.inference.batch_observer import BatchWatch, NoWatch
+from splitfer.cloud_server.inference.batch_observer import BatchObserver, NoWatch
 from splitfer.cloud_server.inference.batch_time import BatchTime
 from splitfer.cloud_server.inference.batcher import Batcher
 from splitfer.cloud_server.inference.face import Face
@@ -84,7 +84,7 @@ class ServedTail:
             times=self._times,
             on_batch=self._taken,
         )
-        self._watch: BatchWatch = NoWatch()
+        self._watch: BatchObserver = NoWatch()
 
     def warm_up(self) -> None:
         """Run the network, and learn what runs take: the first callers shall not find out. Call
@@ -99,7 +99,7 @@ class ServedTail:
             if took_s > _LONGEST_TRY_S:
                 break
 
-    def start(self, watch: BatchWatch | None = None) -> None:
+    def start(self, watch: BatchObserver | None = None) -> None:
         """Begin to answer; ``watch`` is told of the batches."""
         self._watch = watch or self._watch
         self._batcher.start()

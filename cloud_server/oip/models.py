@@ -20,7 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitfer.cloud_server.admission.tokens import Scope
-from splitfer.cloud_server.oip.tensor import BYTES, FP32, UINT8, GivenBack, GivenTensor, TensorSpec
+from splitfer.cloud_server.oip.tensor import (
+    BYTES,
+    FP32,
+    UINT8,
+    InputTensor,
+    OutputTensor,
+    TensorSpec,
+)
 from splitfer.cloud_server.service import Service
 from splitfer.cloud_server.wanted import wanted_labels
 from splitfer.shared.contracts import CROP_SIDE, LATENT_SHAPE, Answer
@@ -93,11 +100,11 @@ class OipModels:
     async def infer(
         self,
         model: OipModel,
-        inputs: Sequence[GivenTensor],
+        inputs: Sequence[InputTensor],
         parameters: Mapping[str, Any],
         outputs: Sequence[str],
         deadline: Deadline,
-    ) -> list[GivenBack]:
+    ) -> list[OutputTensor]:
         """The outputs named, in that order; all where none are named.
 
         Raises:
@@ -136,7 +143,7 @@ class OipModels:
             _PROBABILITIES.name: np.array([answer.probabilities for answer in answers], np.float32),
             _LABEL.name: np.array([answer.label for answer in answers]),
         }
-        return [GivenBack(s.name, s.datatypes[0], given_back[s.name]) for s in wanted]
+        return [OutputTensor(s.name, s.datatypes[0], given_back[s.name]) for s in wanted]
 
 
 def _wanted(names: Sequence[str]) -> Sequence[TensorSpec]:

@@ -31,7 +31,7 @@ Contents = bytes | memoryview | Sequence[Any]
 
 
 @dataclass(frozen=True, eq=False)
-class GivenTensor:
+class InputTensor:
     """An input as it was sent; nothing of it is checked."""
 
     name: str
@@ -51,7 +51,7 @@ class TensorSpec:
     datatypes: tuple[str, ...]
     shape: tuple[int, ...]
 
-    def read(self, given: GivenTensor) -> NDArray[Any]:
+    def read(self, given: InputTensor) -> NDArray[Any]:
         """The array of a tensor that was sent for this one, read-only where it was raw.
 
         Raises:
@@ -75,7 +75,7 @@ class TensorSpec:
 
 
 @dataclass(frozen=True, eq=False)
-class GivenBack:
+class OutputTensor:
     """An output. ``values`` are numbers, or strings where the datatype is BYTES."""
 
     name: str

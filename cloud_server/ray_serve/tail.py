@@ -16,7 +16,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from splitfer.cloud_server.inference.batch_observer import BatchWatch
+from splitfer.cloud_server.inference.batch_observer import BatchObserver
 from splitfer.cloud_server.inference.face import Face
 from splitfer.cloud_server.inference.tail import RateTable, ServedTail, TailAnswer
 from splitfer.shared.deadline import Deadline
@@ -56,7 +56,7 @@ class RemoteTail(ServedTail):
     def warm_up(self) -> None:
         """Nothing to learn: the replicas do."""
 
-    def start(self, watch: BatchWatch | None = None) -> None:
+    def start(self, watch: BatchObserver | None = None) -> None:
         """Nothing to begin, and no batch to watch: the replicas run already."""
 
     def submit(self, face: Face, deadline: Deadline) -> asyncio.Future[TailAnswer]:

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from splitfer.cloud_server.oip.models import OipModel
-from splitfer.cloud_server.oip.tensor import Contents, GivenBack, GivenTensor
+from splitfer.cloud_server.oip.tensor import Contents, InputTensor, OutputTensor
 from splitfer.cloud_server.rest_api.oip_schema import InferBody, RequestInput
 from splitfer.shared.errors import MalformedPayload, PayloadTooLarge
 
@@ -32,7 +32,7 @@ class HttpInfer:
 
     id: str
     parameters: dict[str, Any]
-    inputs: list[GivenTensor]
+    inputs: list[InputTensor]
     outputs: list[str]
     raw_outputs: dict[str, bool]
     raw_output: bool
@@ -67,7 +67,7 @@ def read_infer(body: bytes, header_length: str | None) -> HttpInfer:
     inputs = []
     for one in asked.inputs:
         contents, raw = _contents(one, raw)
-        inputs.append(GivenTensor(one.name, one.datatype, one.shape, contents))
+        inputs.append(InputTensor(one.name, one.datatype, one.shape, contents))
     if raw:
         raise MalformedPayload(f"{len(raw)} bytes lie behind the last tensor")
     return HttpInfer(
@@ -85,7 +85,7 @@ def read_infer(body: bytes, header_length: str | None) -> HttpInfer:
 
 
 def write_reply(
-    asked: HttpInfer, model: OipModel, outputs: Sequence[GivenBack]
+    asked: HttpInfer, model: OipModel, outputs: Sequence[OutputTensor]
 ) -> tuple[bytes, int | None]:
     """The body, and the bytes of its JSON; None where that is all of it."""
     behind: list[bytes] = []

@@ -83,13 +83,13 @@ class Metrics:
             self._picture_s.observe(("head",), head_ms / 1000)
 
     def batch_taken(self, model: str, faces: Sequence[Face], ages_ms: Sequence[float]) -> None:
-        """See ``BatchWatch``."""
+        """See ``BatchObserver``."""
         self._batch_faces.observe((model,), len(faces))
         for age_ms in ages_ms:
             self._queue_s.observe((model,), age_ms / 1000)
 
     def batch_ran(self, model: str, faces: Sequence[Face], tail_ms: float) -> None:
-        """See ``BatchWatch``."""
+        """See ``BatchObserver``."""
         self._inference_s.observe((model,), tail_ms / 1000)
 
     def summary(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
-from splitfer.cloud_server.inference.batch_observer import BatchWatch
+from splitfer.cloud_server.inference.batch_observer import BatchObserver
 from splitfer.cloud_server.inference.face import Face
 from splitfer.cloud_server.request import OK, REQUEST_ID, Request, enter, request_id
 from splitfer.cloud_server.telemetry.metrics import Metrics
@@ -39,18 +39,18 @@ class Observer:
             )
 
 
-class Watches:
+class BatchObservers:
     """Tells several of each batch."""
 
-    def __init__(self, *watches: BatchWatch) -> None:
+    def __init__(self, *watches: BatchObserver) -> None:
         self._watches = watches
 
     def batch_taken(self, model: str, faces: Sequence[Face], ages_ms: Sequence[float]) -> None:
-        """See ``BatchWatch``."""
+        """See ``BatchObserver``."""
         for watch in self._watches:
             watch.batch_taken(model, faces, ages_ms)
 
     def batch_ran(self, model: str, faces: Sequence[Face], tail_ms: float) -> None:
-        """See ``BatchWatch``."""
+        """See ``BatchObserver``."""
         for watch in self._watches:
             watch.batch_ran(model, faces, tail_ms)

@@ -42,10 +42,10 @@ class NoTracing:
         """Faces of the current request begin to wait."""
 
     def batch_taken(self, model: str, faces: Sequence[Face], ages_ms: Sequence[float]) -> None:
-        """See ``BatchWatch``."""
+        """See ``BatchObserver``."""
 
     def batch_ran(self, model: str, faces: Sequence[Face], tail_ms: float) -> None:
-        """See ``BatchWatch``."""
+        """See ``BatchObserver``."""
 
     def close(self) -> None:
         """Send what was not sent yet."""
@@ -106,7 +106,7 @@ class Tracing(NoTracing):
                     self._waiting[face] = request.span
 
     def batch_taken(self, model: str, faces: Sequence[Face], ages_ms: Sequence[float]) -> None:
-        """See ``BatchWatch``."""
+        """See ``BatchObserver``."""
         now_ns = time.time_ns()
         for face, age_ms in zip(faces, ages_ms, strict=True):
             if (asked := self._waiting.pop(face, None)) is not None:
@@ -119,7 +119,7 @@ class Tracing(NoTracing):
                 self._taken[face] = span.get_span_context()
 
     def batch_ran(self, model: str, faces: Sequence[Face], tail_ms: float) -> None:
-        """See ``BatchWatch``."""
+        """See ``BatchObserver``."""
         queued = [context for one in faces if (context := self._taken.pop(one, None)) is not None]
         links = [self._trace.Link(context) for context in queued if context.trace_flags.sampled]
         if not links:  # nobody looks at any of these

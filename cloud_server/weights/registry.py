@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from splitfer.cloud_server.config import CloudConfig
-from splitfer.cloud_server.inference.batch_observer import BatchWatch
+from splitfer.cloud_server.inference.batch_observer import BatchObserver
 from splitfer.cloud_server.inference.tail import ServedTail
 from splitfer.cloud_server.weights.served import ServedWeights, cloud_tails, quoted, serve_weights
 from splitfer.shared.errors import (
@@ -50,7 +50,7 @@ class Registry:
         self._opener = opener
         # One folder at a time: the processor is the requests'.
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="weights")
-        self._watch: BatchWatch | None = None
+        self._watch: BatchObserver | None = None
         self._started = self._closed = False
 
     @classmethod
@@ -131,7 +131,7 @@ class Registry:
 
     # -- life ------------------------------------------------------------------------------------
 
-    def start(self, watch: BatchWatch | None = None) -> None:
+    def start(self, watch: BatchObserver | None = None) -> None:
         """Begin to answer; ``watch`` is told of every batch."""
         self._started, self._watch = True, watch
         for weights in self._served.values():

@@ -11,7 +11,7 @@ from splitfer.cloud_server.admission.in_flight import InFlight
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.inference.tail import RateTable, ServedTail
 from splitfer.shared.codec.payload import PayloadCodec
-from splitfer.shared.contracts import Path
+from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.errors import ConfigError, ModelMismatch
 from splitfer.shared.labels import LabelSet, names_of
 from splitfer.shared.prior import Prior
@@ -101,7 +101,7 @@ class ServedWeights:
 def cloud_tails(weights: Weights) -> list[str]:
     """Ids of the tails that a server runs."""
     tails = weights.manifest.tails
-    return [name for name, entry in tails.items() if entry.path is Path.CLOUD]
+    return [name for name, entry in tails.items() if entry.path is AnswerPath.CLOUD]
 
 
 def serve_weights(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from splitfer.edge_client.link.call import Call, CallFailed
 from splitfer.edge_client.link.reasons import reason_of_code
-from splitfer.shared.contracts import Answer, Box, LatencyMs, Path, Reason
+from splitfer.shared.contracts import Answer, AnswerPath, Box, LatencyMs, Reason
 from splitfer.shared.labels import LABELS, LabelSet
 from splitfer.shared.prior import Prior
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
@@ -17,7 +17,7 @@ MOST_MS = 60_000.0
 
 
 @dataclass(frozen=True)
-class ServerFaces:
+class ServerReply:
     """Per face an answer or why there is none; or one ``reason`` why there is no reply at all.
 
     ``qualities`` are the scores of the faces' pictures where the server cut them out and says so.
@@ -25,7 +25,7 @@ class ServerFaces:
     the reply was there.
     """
 
-    path: Path
+    path: AnswerPath
     boxes: tuple[Box, ...] = ()
     results: tuple[Answer | Reason, ...] = ()
     reason: Reason | None = None
@@ -41,34 +41,34 @@ class ServerFaces:
 
 def read_infer(
     call: Call[pb.InferResponse], boxes: tuple[Box, ...], labels: LabelSet
-) -> ServerFaces:
+) -> ServerReply:
     """The reply of an ended ``Infer`` that asked for ``labels``, for the faces in ``boxes``."""
     try:
         reply = call.result()
     except CallFailed as error:
-        return ServerFaces(Path.CLOUD, reason=error.reason)
+        return ServerReply(AnswerPath.CLOUD, reason=error.reason)
     if len(reply.results) != len(boxes):
-        return ServerFaces(Path.CLOUD, reason=Reason.SERVER_ERROR)
+        return ServerReply(AnswerPath.CLOUD, reason=Reason.SERVER_ERROR)
     results = tuple(_read_result(result, labels) for result in reply.results)
     times = _times(call, reply.time)
-    return ServerFaces(Path.CLOUD, boxes, results, None, times, _ended_s(call))
+    return ServerReply(AnswerPath.CLOUD, boxes, results, None, times, _ended_s(call))
 
 
-def read_classify(call: Call[pb.ClassifyResponse], labels: LabelSet) -> ServerFaces:
+def read_classify(call: Call[pb.ClassifyResponse], labels: LabelSet) -> ServerReply:
     """The reply of an ended ``Classify`` that asked for ``labels``."""
     try:
         reply = call.result()
     except CallFailed as error:
-        return ServerFaces(Path.IMAGE, reason=error.reason)
+        return ServerReply(AnswerPath.IMAGE, reason=error.reason)
     boxes = tuple(Box(f.box.x, f.box.y, f.box.w, f.box.h) for f in reply.faces)
     if any(min(box.w, box.h) < 1 for box in boxes):
-        return ServerFaces(Path.IMAGE, reason=Reason.SERVER_ERROR)
+        return ServerReply(AnswerPath.IMAGE, reason=Reason.SERVER_ERROR)
     qualities = tuple(f.quality if f.HasField("quality") else None for f in reply.faces)
     if not all(one is None or 0 <= one <= 1 for one in qualities):
-        return ServerFaces(Path.IMAGE, reason=Reason.SERVER_ERROR)
+        return ServerReply(AnswerPath.IMAGE, reason=Reason.SERVER_ERROR)
     results = tuple(_read_result(face.result, labels) for face in reply.faces)
     times = _times(call, reply.time)
-    return ServerFaces(Path.IMAGE, boxes, results, None, times, _ended_s(call), qualities)
+    return ServerReply(AnswerPath.IMAGE, boxes, results, None, times, _ended_s(call), qualities)
 
 
 def _read_result(result: pb.FaceResult, labels: LabelSet) -> Answer | Reason:

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from splitfer.edge_client.device import FoundFaces, since_ms
-from splitfer.edge_client.link.replies import ServerFaces
-from splitfer.shared.contracts import Answer, FaceAnswer, Path, Reason, trust_in
+from splitfer.edge_client.link.replies import ServerReply
+from splitfer.shared.contracts import Answer, AnswerPath, FaceAnswer, Reason, trust_in
 
 
-def merge(reply: ServerFaces | None, local: list[FaceAnswer], decoded_s: float) -> list[FaceAnswer]:
+def merge(reply: ServerReply | None, local: list[FaceAnswer], decoded_s: float) -> list[FaceAnswer]:
     """The server's answer of each face where there is one, else the device's and why."""
     if reply is None or reply.reason is not None:
         return local
@@ -30,7 +30,7 @@ def together(faces: list[FaceAnswer], local: list[FaceAnswer]) -> list[FaceAnswe
     """The mean of the server's and the device's probabilities, for the faces that the server
     answered."""
     return [
-        _mean(face, own) if face.path is Path.CLOUD else face
+        _mean(face, own) if face.path is AnswerPath.CLOUD else face
         for face, own in zip(faces, local, strict=True)
     ]
 

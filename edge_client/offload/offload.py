@@ -36,9 +36,9 @@ from splitfer.edge_client.offload.face_answers import (
     with_sent,
 )
 from splitfer.edge_client.policy.decision import Decision
-from splitfer.edge_client.policy.prediction import ANSWERED_WAIT_SHARE, Candidate, local_start_ms
-from splitfer.edge_client.policy.router import Chooser
-from splitfer.shared.contracts import Answer, FaceAnswer, LatencyMs, Path, Reason
+from splitfer.edge_client.policy.prediction import ANSWERED_WAIT_SHARE, Route, local_start_ms
+from splitfer.edge_client.policy.router import Router
+from splitfer.shared.contracts import Answer, AnswerPath, FaceAnswer, LatencyMs, Reason
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.prior import UNCERTAIN_BELOW
 from splitfer.shared.vision.crop import to_grey
@@ -66,7 +66,7 @@ class Offload:
         self,
         device: Device,
         link: Link | None,
-        chooser: Chooser,
+        chooser: Router,
         deadline_ms: float,
         jpeg_quality: int,
         cascade_threshold: float | None = None,
@@ -99,7 +99,7 @@ class Offload:
             decision = None
             if link is not None and chooser.before_search:
                 decision = chooser.choose(since_ms(decoded_s), None, pixels, link.refusal)
-                if decision.path is Path.IMAGE:
+                if decision.path is AnswerPath.IMAGE:
                     return self._by_image(link, rgb, decoded_s)
             found = self._find(rgb)
             if not found.boxes:
@@ -111,7 +111,7 @@ class Offload:
             if decision is None:
                 faces = len(found.boxes)
                 decision = chooser.choose(since_ms(decoded_s), faces, pixels, link.refusal)
-            if decision.path is Path.CLOUD:
+            if decision.path is AnswerPath.CLOUD:
                 return self._by_cloud(link, found, decoded_s, decision.chosen, decision.shadow)
             local = self._by_device(found, decoded_s, decision.refusal)
             if decision.probe is not None:
@@ -126,7 +126,7 @@ class Offload:
         self._chooser.learn()
 
     def _by_cloud(
-        self, link: Link, found: FoundFaces, decoded_s: float, chosen: Candidate, shadow: bool
+        self, link: Link, found: FoundFaces, decoded_s: float, chosen: Route, shadow: bool
     ) -> list[FaceAnswer]:
         needs_ms = self._device.tail_ms_per_face.p95_ms * len(found.boxes)
         local_start = self._local_start(decoded_s, needs_ms)
@@ -193,7 +193,7 @@ class Offload:
     ) -> list[FaceAnswer]:  # fmt: skip
         """The server's answers in place of the device's or, if that is better, together with them,
         as far as they come in time."""
-        if decision.path is not Path.CLOUD:
+        if decision.path is not AnswerPath.CLOUD:
             if decision.probe is not None:
                 return self._with_probe(link, None, asked, answers, decision.probe)
             return [replace(face, reason=decision.refusal) for face in answers]
@@ -256,12 +256,12 @@ class Offload:
 
     def _with_probe(
         self, link: Link, rgb: NDArray[np.uint8] | None, found: FoundFaces,
-        local: list[FaceAnswer], probe: Candidate,
+        local: list[FaceAnswer], probe: Route,
     ) -> list[FaceAnswer]:  # fmt: skip
         """Send what shall be tried beside a frame that was answered; nobody waits for it."""
         deadline = Deadline.after_ms(self._deadline_ms)
         try:
-            if probe.path is Path.CLOUD:
+            if probe.path is AnswerPath.CLOUD:
                 _, sizes, _ = self._send(link, found, probe.rate, deadline)
                 return [
                     replace(face, sent_bytes=size, rate=probe.rate)
@@ -285,7 +285,7 @@ class Offload:
         call = link.infer(payloads, deadline)
         until_sent_ms = (call.sent_s - start) * 1000
         self._chooser.estimates.encoded(rate, until_sent_ms, sum(sizes), len(sizes))
-        self._chooser.sent(call, Path.CLOUD, sum(sizes))
+        self._chooser.sent(call, AnswerPath.CLOUD, sum(sizes))
         return call, sizes, encode_ms
 
     def _send_picture(
@@ -298,7 +298,7 @@ class Offload:
         call = link.classify(picture, deadline)
         until_sent_ms = (call.sent_s - start) * 1000
         self._chooser.estimates.pictured(until_sent_ms, len(picture), rgb.shape[0] * rgb.shape[1])
-        self._chooser.sent(call, Path.IMAGE, len(picture))
+        self._chooser.sent(call, AnswerPath.IMAGE, len(picture))
         return call, len(picture), encode_ms
 
     def _find(self, rgb: NDArray[np.uint8]) -> FoundFaces:
@@ -319,7 +319,7 @@ class Offload:
         self._chooser.estimates.answered(tail_ms, len(answers))
         times = LatencyMs(found.detect_ms, found.head_ms, tail=tail_ms, total=since_ms(decoded_s))
         faces = [
-            FaceAnswer(box, answer, Path.LOCAL, reason, times)
+            FaceAnswer(box, answer, AnswerPath.LOCAL, reason, times)
             for box, answer in zip(found.boxes, answers, strict=True)
         ]
         return with_qualities(faces, found.qualities)

@@ -7,9 +7,9 @@ from enum import StrEnum
 from typing import Any
 
 from splitfer.edge_client.config import Objective
-from splitfer.edge_client.policy.prediction import Candidate, FrameFacts, Prediction
+from splitfer.edge_client.policy.prediction import FrameFacts, Prediction, Route
 from splitfer.shared.cause import Cause
-from splitfer.shared.contracts import Path, Reason
+from splitfer.shared.contracts import AnswerPath, Reason
 
 
 class Why(StrEnum):
@@ -37,20 +37,20 @@ class Decision:
     what the link's ``refusal`` comes from.
     """
 
-    chosen: Candidate
+    chosen: Route
     why: Why
     held: str
     objective: Objective
     frame: FrameFacts
     predictions: tuple[Prediction, ...] = field(repr=False)
-    probe: Candidate | None = None
+    probe: Route | None = None
     shadow: bool = False
     refusal: Reason | None = None
     cause: Cause | None = None
     stands: bool = False
 
     @property
-    def path(self) -> Path:
+    def path(self) -> AnswerPath:
         """Where the answer is looked for."""
         return self.chosen.path
 

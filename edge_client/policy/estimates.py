@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from splitfer.edge_client.policy.link_fit import P95_DEVIATIONS, WINDOW, LinkFit, Sample, fit
-from splitfer.shared.contracts import Path
+from splitfer.shared.contracts import AnswerPath
 
 # A photograph as JPEG at quality 85, until one was made here.
 JPEG_BYTES_PER_PIXEL = 0.15
@@ -41,7 +41,7 @@ class Costs(NamedTuple):
     bytes_per_pixel: float = JPEG_BYTES_PER_PIXEL
     link: LinkFit | None = None
     collect: Cost = Cost()
-    server: Mapping[Path, Cost] = MappingProxyType({})
+    server: Mapping[AnswerPath, Cost] = MappingProxyType({})
 
     @property
     def local_ms(self) -> float:
@@ -94,7 +94,7 @@ class Estimates:
         self._encode = {rate: Smoothed() for rate in bytes_by_rate}
         self._payload = {rate: Smoothed(mean) for rate, mean in bytes_by_rate.items()}
         self._collect = Smoothed()
-        self._server: dict[Path, Smoothed] = {}
+        self._server: dict[AnswerPath, Smoothed] = {}
         self._samples: deque[Sample] = deque(maxlen=WINDOW)
         self._link: LinkFit | None = None
         self._frame = 0
@@ -136,7 +136,7 @@ class Estimates:
         self._costs = None
 
     def replied(
-        self, path: Path, sent_bytes: int, link_ms: float, server_ms: float, now_s: float
+        self, path: AnswerPath, sent_bytes: int, link_ms: float, server_ms: float, now_s: float
     ) -> None:
         """A call was answered, whether or not somebody still waited for it."""
         self._server.setdefault(path, Smoothed()).add(server_ms)

@@ -24,8 +24,8 @@ from splitfer.edge_client.config import Objective
 from splitfer.edge_client.policy.decision import Decision, Why
 from splitfer.edge_client.policy.estimates import Costs
 from splitfer.edge_client.policy.link_fit import LinkFit
-from splitfer.edge_client.policy.prediction import Candidate, FrameFacts, Prediction, predict
-from splitfer.shared.contracts import Path, Reason
+from splitfer.edge_client.policy.prediction import FrameFacts, Prediction, Route, predict
+from splitfer.shared.contracts import AnswerPath, Reason
 
 # Frames in a row that another candidate must be the better one.
 PATIENCE = 3
@@ -54,7 +54,7 @@ CAP, UNKNOWN = "cap", "unknown"
 class PolicySettings:
     """What to choose between, and by what. ``candidates`` begin with `local`."""
 
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[Route, ...]
     deadline_ms: float
     objective: Objective = Objective.ACCURACY
     min_accuracy: float = 0.0
@@ -90,7 +90,7 @@ class Memory(NamedTuple):
     ``beaten`` the frames in a row that another was better; the cap's ``bytes`` start full;
     ``standing`` was made ``stood`` frames ago."""
 
-    held: str = Path.LOCAL.value
+    held: str = AnswerPath.LOCAL.value
     beaten: int = 0
     switches: Bucket = Bucket(SWITCHES)
     bytes: Bucket | None = None
@@ -138,12 +138,12 @@ def decide(
             memory = memory._replace(
                 frames_since_trial=0, trial_at_s=now_s, trials=memory.trials + 1
             )
-            if chosen.path is not Path.LOCAL or costs.link is None:
+            if chosen.path is not AnswerPath.LOCAL or costs.link is None:
                 chosen, why = probe, Why.TRIAL
             if costs.link is None:  # it stays in use if it turns out well
                 memory = memory._replace(held=probe.name)
     shadow = False
-    if chosen.path is Path.CLOUD and not frame.answered:
+    if chosen.path is AnswerPath.CLOUD and not frame.answered:
         shadow = shadow_due(memory.asked, settings.shadow_share)
         memory = memory._replace(asked=memory.asked + 1)
     decision = Decision(
@@ -198,7 +198,7 @@ def _stands(
 
 
 def _barred(one: Prediction, memory: Memory, refusal: Reason | None) -> Prediction:
-    if one.candidate.path is Path.LOCAL:
+    if one.candidate.path is AnswerPath.LOCAL:
         return one
     if refusal is not None:
         return one._replace(barred=refusal.value)
@@ -209,7 +209,7 @@ def _barred(one: Prediction, memory: Memory, refusal: Reason | None) -> Predicti
 
 def _best(
     predictions: Mapping[str, Prediction], settings: PolicySettings, held: str
-) -> tuple[Candidate, Why]:
+) -> tuple[Route, Why]:
     """The best candidate by the objective; the one in use has the benefit of the doubt."""
     able = [one for one in predictions.values() if one.barred is None]
 
@@ -234,12 +234,12 @@ def _best(
 
 def _change(
     held: Prediction,
-    best: Candidate,
+    best: Route,
     why: Why,
     settings: PolicySettings,
     memory: Memory,
     now_s: float,
-) -> tuple[Candidate, Why, Memory]:
+) -> tuple[Route, Why, Memory]:
     """From the candidate in use to the best one, if it is time."""
     if held.barred is not None:  # for this frame: that is no verdict on the path
         return best, {CAP: Why.CAPPED, UNKNOWN: why}.get(held.barred, Why.REFUSED), memory
@@ -268,27 +268,27 @@ def _trial_due(memory: Memory, now_s: float) -> bool:
 
 
 def _trial(
-    chosen: Candidate,
+    chosen: Route,
     predictions: Mapping[str, Prediction],
     hopeful: Mapping[str, Prediction],
     link: LinkFit | None,
     settings: PolicySettings,
     trials: int,
-) -> Candidate | None:
+) -> Route | None:
     """What to try now: what may be better than is known; on `local` two times of three the
     smallest payload, which tells most surely that a link has become good."""
     able = {
         name: one for name, one in hopeful.items() if predictions[name].barred in (None, UNKNOWN)
     }
-    small = [one for one in able.values() if one.candidate.path is Path.CLOUD]
-    if chosen.path is Path.LOCAL and link is not None and trials % 3 and small:
+    small = [one for one in able.values() if one.candidate.path is AnswerPath.CLOUD]
+    if chosen.path is AnswerPath.LOCAL and link is not None and trials % 3 and small:
         return min(small, key=lambda one: one.sent_bytes).candidate
     wish, _ = _best(able, settings, chosen.name)
-    if wish.path is not Path.LOCAL and wish != chosen:
+    if wish.path is not AnswerPath.LOCAL and wish != chosen:
         # Nothing far too big for the link as it is known: it would hold up what comes after it.
         link_ms = link.typical_ms(predictions[wish.name].sent_bytes) if link else 0.0
         if link_ms <= settings.deadline_ms:
             return wish
-    if chosen.path is Path.LOCAL and small:
+    if chosen.path is AnswerPath.LOCAL and small:
         return min(small, key=lambda one: one.sent_bytes).candidate
     return None

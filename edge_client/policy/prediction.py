@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from splitfer.edge_client.policy.estimates import Cost, Costs
 from splitfer.edge_client.policy.link_fit import LinkFit
-from splitfer.shared.contracts import Path
+from splitfer.shared.contracts import AnswerPath
 
 # Even a fast device starts on its own no later than this: an answer at 60 % of the deadline
 # leaves room for a scheduler's hiccup.
@@ -30,13 +30,13 @@ MOST_MISSED = 0.3
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Route:
     """One way to an answer. ``accuracy`` is the share of right answers (0..1), ``rate`` the name
     of the payload's rate on path `cloud`, else empty. ``together``: while the server answers the
     device does too, and the answer is the mean of both. ``log_loss`` (in nats) is known of all ways
     or of none."""
 
-    path: Path
+    path: AnswerPath
     accuracy: float
     rate: str = ""
     together: bool = False
@@ -76,7 +76,7 @@ class Prediction(NamedTuple):
     ``barred`` says why it cannot be chosen.
     """
 
-    candidate: Candidate
+    candidate: Route
     typical_ms: float
     p95_ms: float
     limit_ms: float
@@ -96,7 +96,7 @@ def local_start_ms(deadline_ms: float, needs_ms: float) -> float:
 
 
 def predict(
-    candidates: tuple[Candidate, ...],
+    candidates: tuple[Route, ...],
     costs: Costs,
     frame: FrameFacts,
     deadline_ms: float,
@@ -118,13 +118,13 @@ def predict(
 
     predictions: dict[str, Prediction] = {}
     for one in candidates:
-        if one.path is Path.LOCAL:
+        if one.path is AnswerPath.LOCAL:
             own_ms, own_2 = (0.0, 0.0) if frame.answered else (tail_ms, tail_2)
             local_ms = elapsed_ms + search_ms + own_ms
             p95_ms = local_ms + math.sqrt(search_2 + own_2)
             predictions[one.name] = Prediction(one, local_ms, p95_ms, deadline_ms, local_ms, 0)
             continue
-        if one.path is Path.CLOUD:
+        if one.path is AnswerPath.CLOUD:
             sent_bytes = n * costs.payload_bytes[one.rate]
             made_ms, made_2 = _part(costs.encode.get(one.rate, _NOTHING), n)
             searched_ms = elapsed_ms + search_ms

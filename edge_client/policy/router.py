@@ -13,15 +13,15 @@ from splitfer.edge_client.link.call import Call
 from splitfer.edge_client.policy.decision import Decision, Why
 from splitfer.edge_client.policy.estimates import Estimates
 from splitfer.edge_client.policy.policy import Memory, PolicySettings, charge, decide, shadow_due
-from splitfer.edge_client.policy.prediction import Candidate, FrameFacts, predict
+from splitfer.edge_client.policy.prediction import FrameFacts, Route, predict
 from splitfer.edge_client.policy.routes import candidates
-from splitfer.shared.contracts import Answer, Path, Reason
+from splitfer.shared.contracts import Answer, AnswerPath, Reason
 from splitfer.shared.deadline import Clock
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.weights.manifest import Manifest
 
 
-class Chooser:
+class Router:
     """Chooses the path of each frame, or always the same where ``always`` names one. Belongs to
     one thread.
 
@@ -33,7 +33,7 @@ class Chooser:
         self,
         settings: PolicySettings,
         bytes_by_rate: Mapping[str, float],
-        always: Candidate | None = None,
+        always: Route | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
         self.estimates = Estimates(bytes_by_rate)
@@ -41,7 +41,7 @@ class Chooser:
         self._settings, self._always, self._clock = settings, always, clock
         self._memory = Memory()
         self._refused = False
-        self._calls: list[tuple[Call[Any], Path, int]] = []
+        self._calls: list[tuple[Call[Any], AnswerPath, int]] = []
         self._faces = 1
         self._counts: Counter[str] = Counter()
         self._by_choice: Counter[str] = Counter()
@@ -50,7 +50,7 @@ class Chooser:
     def before_search(self) -> bool:
         """Whether a whole picture may be sent, so that a decision is due before the search."""
         paths = {one.path for one in self._settings.candidates}
-        return Path.IMAGE in ({self._always.path} if self._always else paths)
+        return AnswerPath.IMAGE in ({self._always.path} if self._always else paths)
 
     def next_frame(self) -> None:
         """A frame begins; what calls brought meanwhile is learnt."""
@@ -96,7 +96,7 @@ class Chooser:
             self._counts["tries"] += 1
         return decision
 
-    def sent(self, call: Call[Any], path: Path, sent_bytes: int) -> None:
+    def sent(self, call: Call[Any], path: AnswerPath, sent_bytes: int) -> None:
         """A call is under way; what it tells is learnt once it has ended."""
         self._memory = charge(self._memory, sent_bytes)
         self._calls.append((call, path, sent_bytes))
@@ -121,17 +121,17 @@ class Chooser:
             },
         }
 
-    def _configured(self, always: Candidate, frame: FrameFacts, refusal: Reason | None) -> Decision:
+    def _configured(self, always: Route, frame: FrameFacts, refusal: Reason | None) -> Decision:
         settings, asked = self._settings, self._by_choice[always.name]
         return Decision(
             always, Why.CONFIGURED, always.name, settings.objective, frame,
             tuple(predict(settings.candidates, self.estimates.costs(), frame,
                           settings.deadline_ms).values()),
-            shadow=always.path is Path.CLOUD and shadow_due(asked, settings.shadow_share),
-            refusal=None if always.path is Path.LOCAL else refusal,
+            shadow=always.path is AnswerPath.CLOUD and shadow_due(asked, settings.shadow_share),
+            refusal=None if always.path is AnswerPath.LOCAL else refusal,
         )  # fmt: skip
 
-    def _learn(self, call: Call[Any], path: Path, sent_bytes: int) -> None:
+    def _learn(self, call: Call[Any], path: AnswerPath, sent_bytes: int) -> None:
         assert call.done_s is not None
         done_s = call.done_s
         took_ms = (done_s - call.sent_s) * 1000
@@ -149,7 +149,7 @@ class Chooser:
 
 def make_chooser(
     config: EdgeConfig, manifest: Manifest, rate: str, label_set: LabelSet | None = None
-) -> Chooser:
+) -> Router:
     """The chooser that the settings ask for. ``rate``: the name of the one that `cloud` sends;
     ``label_set``: whose labels are answered, else the weights' default."""
     wanted = config.wanted
@@ -174,4 +174,4 @@ def make_chooser(
     bytes_by_rate = {one.name: one.bytes_mean for one in manifest.rates}
     fixed = wanted not in (Policy.AUTO, Policy.CASCADE)
     always = next(one for one in ways if one.path.value == wanted) if fixed else None
-    return Chooser(settings, bytes_by_rate, always)
+    return Router(settings, bytes_by_rate, always)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from splitfer.edge_client.policy.prediction import Candidate
-from splitfer.shared.contracts import Path
+from splitfer.edge_client.policy.prediction import Route
+from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.weights.manifest import LOCAL_TAIL, Manifest, RateEntry, Together
 
@@ -23,7 +23,7 @@ def candidates(
     image: bool = False,
     together: bool = False,
     label_set: LabelSet | None = None,
-) -> tuple[Candidate, ...]:
+) -> tuple[Route, ...]:
     """`local`, then `cloud` at each rate, or at ``rate`` alone, then `image` if asked for.
 
     What was measured is that of ``label_set``, else of the weights' default.
@@ -40,28 +40,28 @@ def candidates(
     alone = {one.name: _measured(manifest, one, label_set) for one in manifest.rates}
     part = _common_part([local.accuracy, *(accuracy for accuracy, _ in alone.values())])
     if part is None:
-        ways = [Candidate(Path.LOCAL, 0.0)]
-        ways += [Candidate(Path.CLOUD, 0.01 * (99 - n), name) for n, name in enumerate(alone)]
+        ways = [Route(AnswerPath.LOCAL, 0.0)]
+        ways += [Route(AnswerPath.CLOUD, 0.01 * (99 - n), name) for n, name in enumerate(alone)]
     else:
-        ways = [Candidate(Path.LOCAL, local.accuracy[part], log_loss=local.log_loss.get(part))]
+        ways = [Route(AnswerPath.LOCAL, local.accuracy[part], log_loss=local.log_loss.get(part))]
         ways += [
-            Candidate(Path.CLOUD, accuracy[part], name, log_loss=log_loss.get(part))
+            Route(AnswerPath.CLOUD, accuracy[part], name, log_loss=log_loss.get(part))
             for name, (accuracy, log_loss) in alone.items()
         ]
     if any(one.log_loss is None for one in ways):
         ways = [replace(one, log_loss=None) for one in ways]
     like = next(one for one in ways if one.rate == manifest.default_rate)
-    ways = [one for one in ways if one.path is Path.LOCAL or rate in ("", one.rate)]
+    ways = [one for one in ways if one.path is AnswerPath.LOCAL or rate in ("", one.rate)]
     if together:
         both = {one.name: one.together.get(tail, {}).get(label_set) for one in manifest.rates}
         ways = [_with_own(one, both.get(one.rate), part) for one in ways]
     if image:
         log_loss = None if like.log_loss is None else like.log_loss + IMAGE_LOG_LOSS
-        ways.append(Candidate(Path.IMAGE, like.accuracy - IMAGE_ACCURACY_LOSS, log_loss=log_loss))
+        ways.append(Route(AnswerPath.IMAGE, like.accuracy - IMAGE_ACCURACY_LOSS, log_loss=log_loss))
     return tuple(ways)
 
 
-def _with_own(one: Candidate, both: Together | None, part: str | None) -> Candidate:
+def _with_own(one: Route, both: Together | None, part: str | None) -> Route:
     """The way together with the device's own answer, where that is better."""
     if both is None or part not in both.accuracy or part not in both.log_loss:
         return one

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from splitfer.edge_client.sources.frame import Frame
-from splitfer.shared.contracts import FaceAnswer, Path
+from splitfer.shared.contracts import AnswerPath, FaceAnswer
 
-PATH_COLOURS: dict[Path, tuple[int, int, int]] = {
-    Path.CLOUD: (64, 170, 255),
-    Path.LOCAL: (255, 176, 32),
-    Path.IMAGE: (96, 214, 120),
+PATH_COLOURS: dict[AnswerPath, tuple[int, int, int]] = {
+    AnswerPath.CLOUD: (64, 170, 255),
+    AnswerPath.LOCAL: (255, 176, 32),
+    AnswerPath.IMAGE: (96, 214, 120),
 }
 """Told apart by people who do not tell red from green, too."""
 
@@ -82,7 +82,7 @@ def headline(face: FaceAnswer) -> str:
     return f"{face.label}{'?' if face.uncertain else ''} {100 * face.confidence:.0f}%"
 
 
-def small_print(faces: Sequence[FaceAnswer]) -> list[tuple[str, Path | None]]:
+def small_print(faces: Sequence[FaceAnswer]) -> list[tuple[str, AnswerPath | None]]:
     """The words of the strip, each with the path whose colour it takes: ``2 local: deadline``."""
     if not faces:
         return [("no face", None)]

@@ -12,8 +12,7 @@ from PIL import Image
 
 from splitfer.edge_client.sinks.annotate import Canvas, annotate
 from splitfer.edge_client.sources.frame import Frame
-from splitfer.shared.contracts import FaceAnswer, Reason
-from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.contracts import AnswerPath, FaceAnswer, Reason
 from splitfer.shared.errors import ConfigError
 from splitfer.shared.whole_file import write_whole
 

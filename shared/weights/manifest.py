@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from splitfer.shared.codec.payload import MAX_PAYLOAD_BYTES, MOST_RATES
 from splitfer.shared.codec.quantiser import ZERO_SYMBOL, Quantiser
-from splitfer.shared.contracts import LATENT_SHAPE, Path
+from splitfer.shared.contracts import LATENT_SHAPE, AnswerPath
 from splitfer.shared.labels import LABELS, LabelSet, default_label_set
 from splitfer.shared.prior import Prior
 from splitfer.shared.vision.crop import ENLARGE, Cropping
@@ -55,7 +55,7 @@ class TailEntry(FileEntry):
     Of a cloud tail at the default rate; ``RateEntry`` has the other rates.
     """
 
-    path: Path
+    path: AnswerPath
     answers: dict[LabelSet, Measured] = Field(min_length=1)
 
     @property

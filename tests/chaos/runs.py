@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from splitfer.shared.contracts import Path
+from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.labels import LABELS
 from tests.chaos.faces import SEARCH_SIDE_PX, TOLERANCE, Picture
 from tests.chaos.watch import DEADLINE_MS, SCHEDULING_MS
@@ -19,7 +19,7 @@ VARIABLES = {"SPLITFER_EDGE_SEARCH_SIDE_PX": str(SEARCH_SIDE_PX)}
 SOURCE = "demo*60"
 
 
-def last(edge: Edge, path: Path, faces: int = 3) -> bool:
+def last(edge: Edge, path: AnswerPath, faces: int = 3) -> bool:
     """Whether the last faces were answered on a path."""
     answers = edge.answers()[-faces:]
     return len(answers) == faces and all(one["path"] == path for one in answers)

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.net.forwarder import SOUND, Fault, Forwarder
 from benchmarks.net.shape import Shape
 from splitfer.edge_client.recognizer import Recognizer
-from splitfer.shared.contracts import Path, Reason
+from splitfer.shared.contracts import AnswerPath, Reason
 from splitfer.shared.weights import default_folder
 from splitfer.shared.weights.manifest import LOCAL_TAIL
 from tests.chaos.faces import SEARCH_SIDE_PX, Picture
@@ -60,7 +60,7 @@ def watch(
         watch = Watch(recognizer, pictures, DEADLINE_MS, chooses=True)
         watch.until_cloud(3)
         yield watch
-        answered = [one.answer.model for one in watch.answers if one.path is Path.CLOUD]
+        answered = [one.answer.model for one in watch.answers if one.path is AnswerPath.CLOUD]
         assert all(model.endswith("+local") for model in answered)
 
 
@@ -81,7 +81,8 @@ def test_it_leaves_a_link_that_is_too_slow(watch: Watch, forwarder: Forwarder) -
     watch.for_s(3)
     forwarder.set(NARROW, NARROW)
     watch.until(
-        lambda: all(one.path is Path.LOCAL for one in watch.answers[-20:]), "nothing but local"
+        lambda: all(one.path is AnswerPath.LOCAL for one in watch.answers[-20:]),
+        "nothing but local",
     )
     forwarder.set(SOUND, SOUND)
     watch.until_cloud(3)

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.net.forwarder import SOUND, Fault, Forwarder
 from benchmarks.net.shape import Shape
 from splitfer.edge_client.recognizer import Recognizer
-from splitfer.shared.contracts import Path, Reason
+from splitfer.shared.contracts import AnswerPath, Reason
 from splitfer.shared.weights import default_folder
 from tests.chaos.conftest import CHAOS_MINUTES
 from tests.chaos.faces import SEARCH_SIDE_PX, Picture
@@ -77,7 +77,7 @@ def test_flapping_every_three_seconds(watch: Watch, forwarder: Forwarder, told: 
 @pytest.mark.parametrize("way", ["up", "down"])
 def test_flipped_bits_change_no_answer(watch: Watch, forwarder: Forwarder, way: str) -> None:
     forwarder.set(**{way: Fault(flip_every_bytes=2_000 if way == "up" else 500)})
-    watch.until(lambda: any(one.path is Path.LOCAL for one in watch.answers), "any harm")
+    watch.until(lambda: any(one.path is AnswerPath.LOCAL for one in watch.answers), "any harm")
     watch.for_s(2 * FAULT_S)
     forwarder.set(SOUND, SOUND)
     watch.back()

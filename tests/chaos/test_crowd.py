@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from splitfer.edge_client.recognizer import Recognizer
-from splitfer.shared.contracts import Path
+from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.weights import default_folder
 from tests.chaos.conftest import CHAOS_MINUTES
 from tests.chaos.faces import SEARCH_SIDE_PX, Picture
@@ -75,6 +75,6 @@ def test_all_come_back_and_the_server_answers_meanwhile(
         watch.until(lambda: crowd.ready == EDGES and crowd.alive, "all of them", PATIENCE_S)
         watch.until_cloud(20)
         answered = watch.answers[back:]
-        share = sum(one.path is Path.CLOUD for one in answered) / len(answered)
+        share = sum(one.path is AnswerPath.CLOUD for one in answered) / len(answered)
         assert share > 0.5, f"an edge that is back is served while others come: {watch.said()}"
     assert crowd.probes < 30 * EDGES, "their waits grow while nobody answers"

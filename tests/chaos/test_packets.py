@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.net.namespaces import ADDRESSES, Namespaces, NamespacesMissing
 from benchmarks.net.shape import Shape
-from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.weights import default_folder
 from tests.chaos.conftest import CHAOS_MINUTES
 from tests.chaos.faces import Picture

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.net.forwarder import Forwarder
-from splitfer.shared.contracts import SCHEMA_VERSION, Path, Reason
+from splitfer.shared.contracts import SCHEMA_VERSION, AnswerPath, Reason
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from tests.chaos.faces import Picture
 from tests.chaos.played import PlayedServer
@@ -113,7 +113,7 @@ def test_replies_of_other_faces_or_damaged_ones_are_not_believed(
     watch.until_reason(Reason.SERVER_ERROR)
     watch.for_s(2)
     if spoil is not reordered:  # one face alone cannot be in the wrong order
-        watch.until(lambda: watch.answers[-1].path is Path.LOCAL, "a local answer")
+        watch.until(lambda: watch.answers[-1].path is AnswerPath.LOCAL, "a local answer")
     switch(watch, forwarder, server)
     assert watch.reasons() <= SWITCHED | {Reason.SERVER_ERROR}
 

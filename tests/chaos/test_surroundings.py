@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.net.forwarder import Fault, Forwarder
-from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.weights import default_folder
 from tests.chaos.conftest import CHAOS_MINUTES
 from tests.chaos.faces import Picture

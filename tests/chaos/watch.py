@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from splitfer.edge_client.recognizer import Recognizer
-from splitfer.shared.contracts import FaceAnswer, Path, Reason
+from splitfer.shared.contracts import AnswerPath, FaceAnswer, Reason
 from tests.chaos.faces import TOLERANCE, Face, Picture
 
 # Generous: the tests share the machine with whatever else runs on it.
@@ -49,15 +49,15 @@ class Watch:
         took_ms = (time.monotonic() - start_s) * 1000
         self._slowest_local_ms = max(
             [self._slowest_local_ms]
-            + [one.latency_ms.tail or 0.0 for one in answers if one.path is Path.LOCAL]
+            + [one.latency_ms.tail or 0.0 for one in answers if one.path is AnswerPath.LOCAL]
         )
         assert took_ms <= self._deadline_ms + self._slowest_local_ms + SCHEDULING_MS, answers
         assert [one.box for one in answers] == [face.box for face in picture.faces]
         for answer, face in zip(answers, picture.faces, strict=True):
             judge(answer, face)
             # Whoever chooses may want to answer locally, and then needs no reason.
-            assert answer.reason is None or answer.path is Path.LOCAL, answer
-            assert answer.reason or self._chooses or answer.path is Path.CLOUD, answer
+            assert answer.reason is None or answer.path is AnswerPath.LOCAL, answer
+            assert answer.reason or self._chooses or answer.path is AnswerPath.CLOUD, answer
         self.answers += answers
         return answers
 
@@ -72,8 +72,8 @@ class Watch:
 
     def until_cloud(self, faces: int = 5, patience_s: float = PATIENCE_S) -> None:
         """Until so many more faces were answered by the cloud."""
-        wanted = self.count(Path.CLOUD) + faces
-        self.until(lambda: self.count(Path.CLOUD) >= wanted, "the cloud", patience_s)
+        wanted = self.count(AnswerPath.CLOUD) + faces
+        self.until(lambda: self.count(AnswerPath.CLOUD) >= wanted, "the cloud", patience_s)
 
     def until_reason(self, *reasons: Reason) -> None:
         """Until a face that is answered from now on has one of these."""
@@ -109,7 +109,7 @@ class Watch:
         self.until_cloud(1, BACK_S)
         self.until_cloud(3)
 
-    def count(self, path: Path) -> int:
+    def count(self, path: AnswerPath) -> int:
         """Faces answered on a path."""
         return sum(one.path is path for one in self.answers)
 

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from splitfer.edge_client import ConfigError, ImageError, Recognizer, SourceError
-from splitfer.shared.contracts import RECORD_VERSION
-from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.contracts import RECORD_VERSION, AnswerPath
 from splitfer.shared.prior import UNCERTAIN_BELOW
 
 WITHOUT_OURS = {k: v for k, v in os.environ.items() if not k.startswith("SPLITFER_")}

@@ -18,8 +18,7 @@ from splitfer.edge_client import cli
 from splitfer.edge_client.recognizer import Recognizer
 from splitfer.shared.codec.latent import Latent
 from splitfer.shared.codec.payload import PayloadCodec
-from splitfer.shared.contracts import REPLY_VERSION, FaceAnswer, Reason
-from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.contracts import REPLY_VERSION, AnswerPath, FaceAnswer, Reason
 from splitfer.shared.errors import ConfigError
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.prior import DEFAULT_PRIOR, Prior, balanced

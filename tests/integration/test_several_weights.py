@@ -11,7 +11,7 @@ import pytest
 
 from splitfer.edge_client.recognizer import Recognizer
 from splitfer.shared.codec.payload import MAX_PAYLOAD_BYTES
-from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from tests.integration.cloud_process import CloudProcess
 

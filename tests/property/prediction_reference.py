@@ -7,17 +7,17 @@ import math
 from splitfer.edge_client.policy.estimates import Cost, Costs
 from splitfer.edge_client.policy.prediction import (
     ANSWERED_WAIT_SHARE,
-    Candidate,
     FrameFacts,
     Prediction,
+    Route,
     _link_cost,
     local_start_ms,
 )
-from splitfer.shared.contracts import Path
+from splitfer.shared.contracts import AnswerPath
 
 
 def predict(
-    candidates: tuple[Candidate, ...],
+    candidates: tuple[Route, ...],
     costs: Costs,
     frame: FrameFacts,
     deadline_ms: float,
@@ -28,23 +28,23 @@ def predict(
     return {
         one.name: _predict(one, costs, frame, deadline_ms, hopeful)
         for one in candidates
-        if not (frame.searched and one.path is Path.IMAGE)
+        if not (frame.searched and one.path is AnswerPath.IMAGE)
     }
 
 
 def _predict(
-    candidate: Candidate, costs: Costs, frame: FrameFacts, deadline_ms: float, hopeful: bool
+    candidate: Route, costs: Costs, frame: FrameFacts, deadline_ms: float, hopeful: bool
 ) -> Prediction:
     n = max(1, frame.faces)
     search = [] if frame.searched else [(costs.detect, 1), (costs.head, n)]
     local_tail = [] if frame.answered else [(costs.tail, n)]
     local = _sum(frame.elapsed_ms, [*search, *local_tail])
-    if candidate.path is Path.LOCAL:
+    if candidate.path is AnswerPath.LOCAL:
         return Prediction(
             candidate, local.typical_ms, local.p95_ms, deadline_ms, local.typical_ms, 0
         )
 
-    if candidate.path is Path.CLOUD:
+    if candidate.path is AnswerPath.CLOUD:
         sent_bytes = n * costs.payload_bytes[candidate.rate]
         before = [*search, (costs.encode.get(candidate.rate, Cost()), n)]
         fallback = [(costs.tail, n)]
@@ -68,7 +68,7 @@ def _predict(
     else:
         needs = _sum(0.0, fallback)
         searched_ms = frame.elapsed_ms
-        if candidate.path is Path.CLOUD:
+        if candidate.path is AnswerPath.CLOUD:
             searched_ms = _sum(frame.elapsed_ms, search).typical_ms
         start_ms = max(searched_ms, local_start_ms(deadline_ms, needs.p95_ms))
         instead_ms = start_ms + needs.typical_ms

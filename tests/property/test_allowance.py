@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitfer.cloud_server.admission.rate_limit import Allowance
+from splitfer.cloud_server.admission.rate_limit import RateLimiter
 from splitfer.cloud_server.config import CallerLimits
 from splitfer.shared.errors import Overloaded
 
@@ -23,7 +23,7 @@ class Caller:
 
     def __init__(self, limits: CallerLimits) -> None:
         self.now_s = 0.0
-        self.allowance = Allowance(limits, lambda: self.now_s)
+        self.allowance = RateLimiter(limits, lambda: self.now_s)
         self.in_flight = 0
         self.let_in_s: list[float] = []
 
@@ -121,7 +121,7 @@ def test_a_refusal_costs_the_caller_nothing(limits: CallerLimits) -> None:
 
 
 def test_a_request_gives_its_place_back_when_it_fails() -> None:
-    allowance = Allowance(CallerLimits(concurrent=1))
+    allowance = RateLimiter(CallerLimits(concurrent=1))
     for _ in range(3):
         with pytest.raises(ZeroDivisionError), allowance.request():
             raise ZeroDivisionError

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from splitfer.cloud_server.oip.models import OipModel
-from splitfer.cloud_server.oip.tensor import BYTES, FP32, UINT8, GivenBack, GivenTensor, TensorSpec
+from splitfer.cloud_server.oip.tensor import (
+    BYTES,
+    FP32,
+    UINT8,
+    InputTensor,
+    OutputTensor,
+    TensorSpec,
+)
 from splitfer.cloud_server.rest_api.oip_binary import (
     MOST_JSON_BYTES,
     HttpInfer,
@@ -144,7 +151,7 @@ def read_as_error(body: bytes, length: str | None) -> None:
 def test_a_shape_is_believed_where_its_elements_are_there(
     shape: list[int], contents: bytes | list[int]
 ) -> None:
-    tensor = GivenTensor("x", UINT8, shape, contents)
+    tensor = InputTensor("x", UINT8, shape, contents)
     try:
         array = TensorSpec("x", (UINT8,), (-1,) * len(shape)).read(tensor)
     except MalformedPayload as error:
@@ -161,7 +168,7 @@ def test_a_shape_is_believed_where_its_elements_are_there(
 def test_what_is_written_can_be_read(
     values: np.ndarray, words: list[str], raw: tuple[bool, bool]
 ) -> None:
-    outputs = [GivenBack("p", FP32, values), GivenBack("w", BYTES, np.array(words, str))]
+    outputs = [OutputTensor("p", FP32, values), OutputTensor("w", BYTES, np.array(words, str))]
     model = OipModel("m", "v", ("v",), "", SPEC)
     asked = HttpInfer("7", {}, [], [], {"p": raw[0]}, raw[1])
     body, size = write_reply(asked, model, outputs)

@@ -21,24 +21,24 @@ from splitfer.edge_client.policy.policy import (
     charge,
     decide,
 )
-from splitfer.edge_client.policy.prediction import Candidate, FrameFacts, predict
-from splitfer.shared.contracts import Path, Reason
+from splitfer.edge_client.policy.prediction import FrameFacts, Route, predict
+from splitfer.shared.contracts import AnswerPath, Reason
 from tests.property import prediction_reference
 
 CANDIDATES = (
-    Candidate(Path.LOCAL, 0.68),
-    Candidate(Path.CLOUD, 0.71, "high"),
-    Candidate(Path.CLOUD, 0.69, "low"),
-    Candidate(Path.IMAGE, 0.70),
+    Route(AnswerPath.LOCAL, 0.68),
+    Route(AnswerPath.CLOUD, 0.71, "high"),
+    Route(AnswerPath.CLOUD, 0.69, "low"),
+    Route(AnswerPath.IMAGE, 0.70),
 )
 # While the server answers, the device does too.
-TOGETHER = tuple(replace(one, together=one.path is Path.CLOUD) for one in CANDIDATES)
+TOGETHER = tuple(replace(one, together=one.path is AnswerPath.CLOUD) for one in CANDIDATES)
 RATES = {"high": 2600.0, "low": 700.0}
 
 ms = st.floats(0, 5000)
 sizes = st.integers(1, 200_000)
 faces = st.integers(1, 32)
-paths = st.sampled_from([Path.CLOUD, Path.IMAGE])
+paths = st.sampled_from([AnswerPath.CLOUD, AnswerPath.IMAGE])
 objectives = st.sampled_from(list(Objective))
 observations = st.one_of(
     st.tuples(st.just("found"), ms, ms, faces),
@@ -83,8 +83,8 @@ def test_any_observations_give_a_decision_that_can_be_explained(
 
         assert (decision, memory) == decide(costs, frame, by, before, now_s, refusal)
         assert decision.chosen in by.candidates
-        assert decision.path is Path.LOCAL or refusal is None
-        assert decision.path is not Path.IMAGE or not frame.searched
+        assert decision.path is AnswerPath.LOCAL or refusal is None
+        assert decision.path is not AnswerPath.IMAGE or not frame.searched
         json.dumps(decision.record(), allow_nan=False)
         if decision.probe is not None:
             assert refusal is None
@@ -93,7 +93,7 @@ def test_any_observations_give_a_decision_that_can_be_explained(
         # What is learnt while the link refuses is that it is to be tried again.
         since_trial = FEWEST_PROBE_FRAMES if refusal else since_trial + 1
         for one in decision.predictions:
-            if one.candidate == decision.chosen and decision.path is not Path.LOCAL:
+            if one.candidate == decision.chosen and decision.path is not AnswerPath.LOCAL:
                 assert one.barred is None or decision.why is Why.TRIAL
                 memory = charge(memory, one.sent_bytes)
 
@@ -144,14 +144,14 @@ def test_a_slower_link_never_makes_sending_more_attractive(
         missed=max(link.missed, more.missed),
     )
     detect, head, tail, cloud, image = stages
-    server = {Path.CLOUD: cloud, Path.IMAGE: image}
+    server = {AnswerPath.CLOUD: cloud, AnswerPath.IMAGE: image}
     fast = Costs(detect, head, tail, payload_bytes=RATES, link=link, server=server)
     by = PolicySettings(CANDIDATES, deadline_ms, objective, min_accuracy)
     memory = Memory(held=held, beaten=beaten, frames_since_trial=0)
     over_slow, _ = decide(fast._replace(link=slower), frame, by, memory, 1.0)
     over_fast, _ = decide(fast, frame, by, memory, 1.0)
-    if over_slow.path is not Path.LOCAL and over_slow.why is not Why.HELD:
-        assert over_fast.path is not Path.LOCAL
+    if over_slow.path is not AnswerPath.LOCAL and over_slow.why is not Why.HELD:
+        assert over_fast.path is not AnswerPath.LOCAL
 
 
 costs_at = st.builds(
@@ -173,7 +173,7 @@ costs_at = st.builds(
 )
 def test_predictions_are_those_of_the_literal_reference(
     costs: Costs, frame: FrameFacts, deadline_ms: float, hopeful: bool,
-    ways: tuple[Candidate, ...],
+    ways: tuple[Route, ...],
 ) -> None:  # fmt: skip
     fast = predict(ways, costs, frame, deadline_ms, hopeful)
     slow = prediction_reference.predict(ways, costs, frame, deadline_ms, hopeful)

@@ -22,7 +22,7 @@ from benchmarks.link.simulated_link import (
 )  # fmt: skip
 from splitfer.edge_client.config import Objective
 from splitfer.edge_client.policy.policy import SWITCH_EVERY_S, SWITCHES, PolicySettings
-from splitfer.shared.contracts import Path
+from splitfer.shared.contracts import AnswerPath
 
 FAST, WEAK, WEAKEST = (SimulatedDevice().slower(factor) for factor in (1, 7, 20))
 DEADLINES_MS = {FAST: 150.0, WEAK: 300.0, WEAKEST: 800.0}
@@ -73,7 +73,7 @@ def switches(logs: list[FrameLog]) -> int:
     return sum(a.decision.held != b.decision.held for a, b in pairwise(logs))
 
 
-def first(logs: list[FrameLog], path: Path, after_s: float) -> FrameLog:
+def first(logs: list[FrameLog], path: AnswerPath, after_s: float) -> FrameLog:
     """The first frame after ``after_s`` from which on the path in use is ``path``, tries apart."""
     return next(one for one in logs if one.at_s >= after_s and one.decision.held[:5] == path[:5])
 
@@ -128,22 +128,22 @@ def test_a_link_that_goes_bad_is_left_within_ten_frames() -> None:
         logs = run(step(GOOD, bad), FAST)
         since = [one for one in logs if one.at_s >= 20]
         assert since[0].decision.held == "cloud:high"
-        used = [n for n, one in enumerate(since[:60]) if one.decision.path is Path.CLOUD]
+        used = [n for n, one in enumerate(since[:60]) if one.decision.path is AnswerPath.CLOUD]
         assert len(used) <= 10
 
 
 def test_a_link_that_gets_good_is_used_within_a_hundred_frames_and_six_seconds() -> None:
     for bad in (SLOW, LinkNow(500_000, 300)):
         logs = run(step(bad, GOOD), FAST)
-        at_s = first(logs, Path.CLOUD, 20.0).at_s
+        at_s = first(logs, AnswerPath.CLOUD, 20.0).at_s
         assert len([one for one in logs if 20 <= one.at_s <= at_s]) <= 100 + 5
         assert at_s <= 26
 
 
 def test_a_server_that_is_back_is_used_within_five_seconds() -> None:
     logs = run(step(OUT, GOOD), FAST)
-    assert next(one.at_s for one in logs if one.answered_by is Path.CLOUD) <= 25
-    assert first(logs, Path.CLOUD, 20.0).at_s <= 25
+    assert next(one.at_s for one in logs if one.answered_by is AnswerPath.CLOUD) <= 25
+    assert first(logs, AnswerPath.CLOUD, 20.0).at_s <= 25
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_the_rate_fits_the_link(bytes_per_s: float, name: str) -> None:
 def test_accuracy_is_what_the_link_allows() -> None:
     def asked(trace: Trace) -> float:
         logs = run(trace, FAST)
-        return statistics.mean(one.answered_by is Path.CLOUD for one in logs)
+        return statistics.mean(one.answered_by is AnswerPath.CLOUD for one in logs)
 
     assert asked(constant("good", GOOD)) > 0.97
     assert asked(constant("far", LinkNow(250_000, 200))) < 0.02

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from splitfer.shared.codec.latent import Latent
-from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.errors import WeightsError
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.vision.crop import enlarge_crop

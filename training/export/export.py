@@ -23,8 +23,7 @@ from tqdm import tqdm
 from splitfer.shared.codec.entropy import EntropyTables
 from splitfer.shared.codec.payload import MAX_PAYLOAD_BYTES
 from splitfer.shared.codec.quantiser import Quantiser
-from splitfer.shared.contracts import CROP_SIDE
-from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.contracts import CROP_SIDE, AnswerPath
 from splitfer.shared.labels import LABELS, LabelSet
 from splitfer.shared.vision.crop import Cropping, enlarge_crop
 from splitfer.shared.weights.manifest import (

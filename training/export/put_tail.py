@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.errors import WeightsError
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.weights import Weights, default_folder

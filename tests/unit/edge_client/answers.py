@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from splitfer.edge_client.sources.frame import Frame
-from splitfer.shared.contracts import Answer, Box, FaceAnswer, Path, Reason, Trust
+from splitfer.shared.contracts import Answer, AnswerPath, Box, FaceAnswer, Reason, Trust
 from splitfer.shared.labels import LabelSet
 
 
@@ -21,7 +21,7 @@ def frame(
 
 
 def face(
-    path: Path = Path.CLOUD,
+    path: AnswerPath = AnswerPath.CLOUD,
     reason: Reason | None = None,
     box: tuple[int, int, int, int] = (60, 50, 40, 40),
     trust: Trust | None = None,

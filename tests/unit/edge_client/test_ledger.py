@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splitfer.edge_client.ledger import Ledger, Percentiles
-from splitfer.shared.contracts import Answer, Box, FaceAnswer, LatencyMs, Path, Reason, Trust
+from splitfer.shared.contracts import Answer, AnswerPath, Box, FaceAnswer, LatencyMs, Reason, Trust
 from splitfer.shared.labels import LabelSet
 
 ANSWER = Answer((1.0, 0, 0, 0, 0, 0, 0), "m", LabelSet.FER2013)
 
 
 def face(
-    path: Path,
+    path: AnswerPath,
     reason: Reason | None = None,
     ms: float = 10,
     sent: int = 0,
@@ -30,9 +30,12 @@ def test_the_summary_of_a_small_run() -> None:
     ledger = Ledger()
     ledger.frame_answered([])
     ledger.frame_answered(
-        [face(Path.CLOUD, sent=100, rate="low"), face(Path.CLOUD, sent=300, rate="high")]
+        [
+            face(AnswerPath.CLOUD, sent=100, rate="low"),
+            face(AnswerPath.CLOUD, sent=300, rate="high"),
+        ]
     )
-    ledger.frame_answered([face(Path.LOCAL, Reason.LINK_DOWN, uncertain=True)])
+    ledger.frame_answered([face(AnswerPath.LOCAL, Reason.LINK_DOWN, uncertain=True)])
     ledger.frame_failed(2)
     summary = ledger.summary(dropped=3, wire_bytes=512)
     seconds = summary.pop("seconds")

@@ -6,9 +6,9 @@ from splitfer.shared.contracts import (
     FEATURES_SHAPE,
     LATENT_SHAPE,
     Answer,
+    AnswerPath,
     Box,
     FaceAnswer,
-    Path,
     Reason,
     trust_in,
 )
@@ -22,7 +22,7 @@ def test_the_latent_is_the_papers_6272_bytes() -> None:
 
 
 def test_the_words_that_users_see() -> None:
-    assert [str(path) for path in Path] == ["cloud", "local", "image"]
+    assert [str(path) for path in AnswerPath] == ["cloud", "local", "image"]
     assert {str(reason) for reason in Reason} >= {
         "link_down", "breaker_open", "deadline", "model_mismatch",
         "overloaded", "not_ready", "unauthorised", "server_error",
@@ -48,7 +48,7 @@ def test_confidence_falls_with_the_pictures_quality_to_what_is_known_without_it(
     trust = trust_in(SURE, quality, SHARES, uncertain_below=0.5)
     assert trust.confidence == pytest.approx(confidence)
     assert trust.uncertain is uncertain
-    face = FaceAnswer(Box(0, 0, 9, 9), SURE, Path.LOCAL, quality=quality, trust=trust)
+    face = FaceAnswer(Box(0, 0, 9, 9), SURE, AnswerPath.LOCAL, quality=quality, trust=trust)
     # What the network said stays; how far to go by it does not.
     assert (face.label, face.answer.confidence) == ("happy", 0.96)
     assert (face.confidence, face.uncertain) == (trust.confidence, uncertain)
@@ -59,5 +59,5 @@ def test_a_threshold_of_zero_marks_nothing() -> None:
 
 
 def test_an_answer_whose_picture_was_not_looked_at_is_as_sure_as_the_network() -> None:
-    face = FaceAnswer(Box(0, 0, 9, 9), SURE, Path.LOCAL)
+    face = FaceAnswer(Box(0, 0, 9, 9), SURE, AnswerPath.LOCAL)
     assert (face.confidence, face.uncertain) == (0.96, False)

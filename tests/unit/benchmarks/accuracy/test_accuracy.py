@@ -16,7 +16,7 @@ from benchmarks.accuracy import accuracy, crowd
 from benchmarks.accuracy.accuracy import bytes_row, columns_of, row, table, wilson
 from benchmarks.accuracy.paths import Column, Paths, Scores, crops_of, measure
 from benchmarks.accuracy.picture_codec import PictureCodec
-from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.errors import ConfigError, WeightsError
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.weights import Weights

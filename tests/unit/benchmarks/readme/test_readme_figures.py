@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path as PagePath
+from pathlib import AnswerPath as PagePath
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +13,7 @@ from benchmarks.common.machine import describe_machine
 from benchmarks.readme import accuracy as readme_accuracy
 from benchmarks.readme import link as readme_link
 from benchmarks.readme import readme
-from splitfer.shared.contracts import Path
+from splitfer.shared.contracts import AnswerPath
 
 TEXT = "before\n<!-- edge -->\nold\n<!-- /edge -->\nbetween\n<!-- size -->\n<!-- /size -->\nafter\n"
 
@@ -114,7 +114,11 @@ PRINTED: dict[str, dict[str, Any]] = {
 
 TAILS = {
     name: SimpleNamespace(path=path)
-    for name, path in (("local", Path.LOCAL), ("cloud", Path.CLOUD), ("big", Path.CLOUD))
+    for name, path in (
+        ("local", AnswerPath.LOCAL),
+        ("cloud", AnswerPath.CLOUD),
+        ("big", AnswerPath.CLOUD),
+    )
 }
 
 

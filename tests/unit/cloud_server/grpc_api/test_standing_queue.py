@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from splitfer.cloud_server.grpc_api.standing_queue import StandingQueue, busy_ms
+from splitfer.cloud_server.grpc_api.standing_queue import StreamOverloadGuard, busy_ms
 
 DEADLINE_MS = 150.0
 
@@ -11,7 +11,7 @@ def served(offered_per_s: float, refuse: bool, seconds: float = 4.0) -> int:
     """A reader that takes 0.15 ms a message, and 1.5 ms more where it answers: answers in time of
     the second half."""
     now_ms, sent_ms, worked_ms, in_time = 0.0, 0.0, 0.0, 0
-    queue = StandingQueue(lambda: (worked_ms,))
+    queue = StreamOverloadGuard(lambda: (worked_ms,))
     while sent_ms < 1000 * seconds:
         worked_ms += 0.15
         now_ms = max(now_ms, sent_ms) + 0.15
@@ -39,14 +39,14 @@ def test_a_load_that_can_be_served_is_not_touched() -> None:
 
 
 def test_what_the_network_let_go_at_once_is_served() -> None:
-    queue = StandingQueue(lambda: (0.0,))
+    queue = StreamOverloadGuard(lambda: (0.0,))
     assert not any(queue.refuses(140.0 - n, DEADLINE_MS, 1000.0 + n / 4) for n in range(100))
     assert not queue.refuses(1.0, DEADLINE_MS, 1030.0)
 
 
 def test_a_network_that_became_slower_is_not_the_servers_line() -> None:
     now_ms = 0.0
-    idle = StandingQueue(lambda: (0.3 * now_ms, 0.79 * now_ms))
+    idle = StreamOverloadGuard(lambda: (0.3 * now_ms, 0.79 * now_ms))
     for number in range(1000):
         now_ms = 10.0 * number
         assert not idle.refuses(60.0, DEADLINE_MS, now_ms)
@@ -55,7 +55,7 @@ def test_a_network_that_became_slower_is_not_the_servers_line() -> None:
 @pytest.mark.parametrize(("short_ms", "refused"), [(15.0, True), (5.0, False)])
 def test_a_line_that_stays_is_cut_until_it_is_short(short_ms: float, refused: bool) -> None:
     now_ms = 0.0
-    queue = StandingQueue(lambda: (0.0, now_ms))
+    queue = StreamOverloadGuard(lambda: (0.0, now_ms))
 
     def refuses(waited_ms: float, at_ms: float) -> bool:
         nonlocal now_ms
@@ -71,7 +71,7 @@ def test_a_line_that_stays_is_cut_until_it_is_short(short_ms: float, refused: bo
 
 def test_time_to_spare_ends_it() -> None:
     worked_ms = 0.0
-    queue = StandingQueue(lambda: (worked_ms,))
+    queue = StreamOverloadGuard(lambda: (worked_ms,))
     queue.refuses(100.0, DEADLINE_MS, 0.0)
     worked_ms = 100.0
     assert queue.refuses(100.0, DEADLINE_MS, 100.0)

@@ -12,7 +12,7 @@ import pytest
 
 from splitfer.cloud_server.admission.health import Health, Phase
 from splitfer.cloud_server.admission.in_flight import InFlight
-from splitfer.cloud_server.admission.rate_limit import Allowance
+from splitfer.cloud_server.admission.rate_limit import RateLimiter
 from splitfer.cloud_server.config import CallerLimits
 from splitfer.cloud_server.grpc_api import stream as infer_stream
 from splitfer.cloud_server.grpc_api.stream import InferStream
@@ -27,7 +27,7 @@ from splitfer.shared.labels import LabelSet
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
 ANSWER = Answer((1.0, 0, 0, 0, 0, 0, 0), "1234/cloud", LabelSet.FER2013)
-ALLOWANCE = Allowance(CallerLimits())
+ALLOWANCE = RateLimiter(CallerLimits())
 
 
 class PlayedCall:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitfer.cloud_server.grpc_api.transit import Transit
+from splitfer.cloud_server.grpc_api.transit import TransitDelay
 
 MINUTES_MS = 60_000.0
 
@@ -16,7 +16,7 @@ MINUTES_MS = 60_000.0
 def test_it_is_what_a_message_took_longer_than_the_quickest_so_far(
     difference: float, under_way: list[float]
 ) -> None:
-    transit = Transit()
+    transit = TransitDelay()
     for number, took_ms in enumerate(under_way):
         sent_ms = 1.0 + number  # within one window
         arrived_ms = sent_ms + difference + took_ms
@@ -25,7 +25,7 @@ def test_it_is_what_a_message_took_longer_than_the_quickest_so_far(
 
 
 def test_clocks_that_drift_apart_are_followed() -> None:
-    transit = Transit()
+    transit = TransitDelay()
     assert transit.held_up_ms(1.0, 1.0) == 0
     drift_ms = 40.0
     for second in range(300):
@@ -35,14 +35,14 @@ def test_clocks_that_drift_apart_are_followed() -> None:
 
 
 def test_after_a_silence_the_next_message_is_the_quickest() -> None:
-    transit = Transit()
+    transit = TransitDelay()
     transit.held_up_ms(1.0, 2.0)
     assert transit.held_up_ms(10 * MINUTES_MS, 10 * MINUTES_MS + 50) == 0
 
 
 @pytest.mark.parametrize("sent_ms", [0.0, math.nan, math.inf, -math.inf])
 def test_no_time_tells_nothing_and_does_no_harm(sent_ms: float) -> None:
-    transit = Transit()
+    transit = TransitDelay()
     transit.held_up_ms(5.0, 6.0)
     assert transit.held_up_ms(sent_ms, 7.0) == 0
     assert transit.held_up_ms(6.0, 17.0) == 10

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from splitfer.cloud_server.inference.pending_faces import Settling, settled_all
+from splitfer.cloud_server.inference.pending_faces import PendingFaces, gather_faces
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import DeadlineExceeded, Overloaded, SplitFerError
 
@@ -26,7 +26,7 @@ def face() -> asyncio.Future[int]:
 async def test_results_come_in_order_and_the_owner_is_told_once() -> None:
     first, second = face(), face()
     told: list[list[int | SplitFerError]] = []
-    faces: Settling[int] = Settling(
+    faces: PendingFaces[int] = PendingFaces(
         [first, FULL, second], soon(), lambda: told.append(faces.results)
     )
     second.set_result(2)
@@ -40,7 +40,7 @@ async def test_results_come_in_order_and_the_owner_is_told_once() -> None:
 
 async def test_faces_that_were_all_refused_are_settled_later_not_at_once() -> None:
     told = asyncio.Event()
-    faces: Settling[int] = Settling([FULL], soon(), told.set)
+    faces: PendingFaces[int] = PendingFaces([FULL], soon(), told.set)
     assert not told.is_set()
     await told.wait()
     assert faces.results == [FULL]
@@ -50,7 +50,7 @@ async def test_what_is_late_is_withdrawn_and_its_owner_told_once() -> None:
     told: list[str] = []
     quick, slow = face(), face()
     quick.set_result(1)
-    faces: Settling[int] = Settling(
+    faces: PendingFaces[int] = PendingFaces(
         [quick, slow], Deadline.after_ms(20), lambda: told.append("done")
     )
     await asyncio.wait([slow])
@@ -65,7 +65,9 @@ async def test_what_is_late_is_withdrawn_and_its_owner_told_once() -> None:
 async def test_withdrawn_faces_are_cancelled_and_nobody_is_told() -> None:
     told: list[str] = []
     waiting = face()
-    faces: Settling[int] = Settling([waiting], Deadline.after_ms(5), lambda: told.append("done"))
+    faces: PendingFaces[int] = PendingFaces(
+        [waiting], Deadline.after_ms(5), lambda: told.append("done")
+    )
     faces.withdraw()
     assert waiting.cancelled()
     await asyncio.sleep(0.02)
@@ -78,7 +80,7 @@ async def test_a_failure_that_nobody_meant_is_logged_and_said_plainly(
     broken = face()
     broken.set_exception(KeyError("secret"))
     with caplog.at_level(logging.ERROR):
-        (result,) = await settled_all([broken], soon())
+        (result,) = await gather_faces([broken], soon())
     assert isinstance(result, SplitFerError)
     assert "secret" not in str(result)
     assert "a face failed" in caplog.text
@@ -86,7 +88,7 @@ async def test_a_failure_that_nobody_meant_is_logged_and_said_plainly(
 
 async def test_who_stops_waiting_withdraws() -> None:
     waiting = face()
-    task = asyncio.create_task(settled_all([waiting], soon()))
+    task = asyncio.create_task(gather_faces([waiting], soon()))
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait([task])

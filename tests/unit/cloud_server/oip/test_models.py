@@ -8,7 +8,7 @@ import pytest
 
 from splitfer.cloud_server.admission.tokens import Scope
 from splitfer.cloud_server.oip.models import OipModels, scope_of
-from splitfer.cloud_server.oip.tensor import GivenTensor
+from splitfer.cloud_server.oip.tensor import InputTensor
 from splitfer.cloud_server.service import Inferred
 from splitfer.shared.contracts import Answer, LatencyMs, Limits
 from splitfer.shared.deadline import Deadline
@@ -22,7 +22,7 @@ from splitfer.shared.errors import (
 from splitfer.shared.labels import LABELS, LabelSet
 
 LATENTS = np.zeros((3, 8, 28, 28), np.uint8)
-GIVEN = GivenTensor("latent", "UINT8", LATENTS.shape, LATENTS.tobytes())
+GIVEN = InputTensor("latent", "UINT8", LATENTS.shape, LATENTS.tobytes())
 ROW = (0.1, 0.1, 0.1, 0.4, 0.1, 0.1, 0.1)
 HAPPY = Answer(ROW, "new/cloud", LabelSet.CROWD)
 
@@ -110,7 +110,7 @@ async def test_the_first_error_is_the_requests() -> None:
 
 
 async def test_too_many_faces_are_refused_by_their_shape() -> None:
-    many = GivenTensor("latent", "UINT8", [33, 8, 28, 28], [])
+    many = InputTensor("latent", "UINT8", [33, 8, 28, 28], [])
     with pytest.raises(PayloadTooLarge, match="33 faces"):
         await infer(models_of(HAPPY)[0], inputs=[many])
 

@@ -5,7 +5,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from splitfer.cloud_server.request import Request
 from splitfer.cloud_server.telemetry.metrics import Metrics
-from splitfer.shared.contracts import Path
+from splitfer.shared.contracts import AnswerPath
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
@@ -28,7 +28,14 @@ def ended(metrics: Metrics, code: str, **about: object) -> None:
 def test_requests_by_how_they_ended() -> None:
     metrics = Metrics()
     for _ in range(2):
-        ended(metrics, "ok", path=Path.CLOUD, version="40bb529f", received_bytes=600, sent_bytes=80)
+        ended(
+            metrics,
+            "ok",
+            path=AnswerPath.CLOUD,
+            version="40bb529f",
+            received_bytes=600,
+            sent_bytes=80,
+        )
     ended(metrics, "overloaded", received_bytes=600)
     told = samples(metrics)
     method = "splitfer.v1.SplitFer/Infer"

@@ -13,9 +13,9 @@ from splitfer.edge_client.device import FoundFaces, RecentTimes
 from splitfer.edge_client.link.call import CallFailed
 from splitfer.edge_client.offload.offload import FrameLost, Offload
 from splitfer.edge_client.policy.policy import PolicySettings
-from splitfer.edge_client.policy.prediction import Candidate
-from splitfer.edge_client.policy.router import Chooser
-from splitfer.shared.contracts import Answer, Box, Path, Reason
+from splitfer.edge_client.policy.prediction import Route
+from splitfer.edge_client.policy.router import Router
+from splitfer.shared.contracts import Answer, AnswerPath, Box, Reason
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.prior import Prior, balanced
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
@@ -124,19 +124,19 @@ def infer_reply(*results: pb.FaceResult) -> pb.InferResponse:
     return pb.InferResponse(results=results, time=pb.ServerTime(total_ms=1, tail_ms=0.5))
 
 
-WAYS = {path: Candidate(path, 0.5, "low" if path is Path.CLOUD else "") for path in Path}
+WAYS = {path: Route(path, 0.5, "low" if path is AnswerPath.CLOUD else "") for path in AnswerPath}
 
 
-def always(path: Path, shadow_share: float = 0.0) -> Chooser:
+def always(path: AnswerPath, shadow_share: float = 0.0) -> Router:
     """A chooser that names one path."""
     settings = PolicySettings(
-        (WAYS[Path.LOCAL], WAYS[path]), DEADLINE_MS, shadow_share=shadow_share
+        (WAYS[AnswerPath.LOCAL], WAYS[path]), DEADLINE_MS, shadow_share=shadow_share
     )
-    return Chooser(settings, {"low": 5.0}, WAYS[path])
+    return Router(settings, {"low": 5.0}, WAYS[path])
 
 
 def answer(
-    device: Any, link: Any, wanted: Path = Path.CLOUD, decoded_s: float | None = None
+    device: Any, link: Any, wanted: AnswerPath = AnswerPath.CLOUD, decoded_s: float | None = None
 ) -> list[Any]:
     offload = Offload(device, link, always(wanted), DEADLINE_MS, jpeg_quality=85)
     return offload.answer(FRAME, time.monotonic() if decoded_s is None else decoded_s)
@@ -145,7 +145,7 @@ def answer(
 def test_the_server_answers_every_face_in_order_with_the_frames_one_call() -> None:
     device, link = PlayedDevice(3), PlayedLink(PlayedCall(infer_reply(*[result()] * 3)))
     faces = answer(device, link)
-    assert [(f.path, f.reason, f.label) for f in faces] == [(Path.CLOUD, None, "happy")] * 3
+    assert [(f.path, f.reason, f.label) for f in faces] == [(AnswerPath.CLOUD, None, "happy")] * 3
     assert [f.box.x for f in faces] == [0, 10, 20]
     assert device.local_runs == 0
     (payloads,) = link.sent
@@ -169,7 +169,7 @@ def test_a_link_that_refuses_is_not_asked(refusal: Reason) -> None:
     link = PlayedLink(refusal=refusal)
     faces = answer(PlayedDevice(), link)
     assert [(f.path, f.reason, f.sent_bytes, f.rate) for f in faces] == [
-        (Path.LOCAL, refusal, 0, None)
+        (AnswerPath.LOCAL, refusal, 0, None)
     ] * 2
     assert link.sent == []
 
@@ -180,7 +180,7 @@ def test_what_the_device_does_after_a_reply_is_learnt_unless_it_answered_itself(
 ) -> None:
     call, chooser = (
         PlayedCall(infer_reply(*[result()] * (2 if complete else 1))),
-        always(Path.CLOUD),
+        always(AnswerPath.CLOUD),
     )
     assert call.done_s is not None
     call.done_s -= 5
@@ -192,14 +192,14 @@ def test_what_the_device_does_after_a_reply_is_learnt_unless_it_answered_itself(
 
 def test_a_failed_call_gives_its_reason_and_what_was_sent_is_counted() -> None:
     faces = answer(PlayedDevice(), PlayedLink(PlayedCall(failure=Reason.OVERLOADED)))
-    assert [(f.path, f.reason) for f in faces] == [(Path.LOCAL, Reason.OVERLOADED)] * 2
+    assert [(f.path, f.reason) for f in faces] == [(AnswerPath.LOCAL, Reason.OVERLOADED)] * 2
     assert (faces[0].sent_bytes, faces[0].rate) == (5, "low")
 
 
 def test_the_timer_wins_and_the_call_is_left_behind() -> None:
     call = PlayedCall(ended=False)
     faces = answer(PlayedDevice(), PlayedLink(call))
-    assert [(f.path, f.reason) for f in faces] == [(Path.LOCAL, Reason.DEADLINE)] * 2
+    assert [(f.path, f.reason) for f in faces] == [(AnswerPath.LOCAL, Reason.DEADLINE)] * 2
     assert call.abandoned
     assert 0 < call.waited_s[0] <= 0.6 * DEADLINE_MS / 1000
 
@@ -214,7 +214,7 @@ def test_a_slow_device_starts_earlier_in_proportion_to_its_faces() -> None:
 def test_a_reply_that_comes_while_the_device_computes_is_given() -> None:
     call = PlayedCall(infer_reply(result(), result()), ended=False)
     faces = answer(PlayedDevice(before_tail=call.end), PlayedLink(call))
-    assert [(f.path, f.reason) for f in faces] == [(Path.CLOUD, None)] * 2
+    assert [(f.path, f.reason) for f in faces] == [(AnswerPath.CLOUD, None)] * 2
     assert not call.abandoned
 
 
@@ -222,7 +222,7 @@ def test_one_bad_face_is_answered_here_and_its_neighbour_there() -> None:
     reply = infer_reply(result(), result(error="malformed_payload"))
     faces = answer(PlayedDevice(), PlayedLink(PlayedCall(reply)))
     assert [(f.path, f.reason) for f in faces] == [
-        (Path.CLOUD, None), (Path.LOCAL, Reason.SERVER_ERROR),
+        (AnswerPath.CLOUD, None), (AnswerPath.LOCAL, Reason.SERVER_ERROR),
     ]  # fmt: skip
 
 
@@ -238,19 +238,19 @@ def test_one_bad_face_is_answered_here_and_its_neighbour_there() -> None:
 )
 def test_a_reply_that_makes_no_sense_is_a_server_error(reply: pb.InferResponse) -> None:
     faces = answer(PlayedDevice(), PlayedLink(PlayedCall(reply)))
-    assert [(f.path, f.reason) for f in faces] == [(Path.LOCAL, Reason.SERVER_ERROR)] * 2
+    assert [(f.path, f.reason) for f in faces] == [(AnswerPath.LOCAL, Reason.SERVER_ERROR)] * 2
 
 
 def test_what_is_late_already_is_not_sent() -> None:
     link = PlayedLink(PlayedCall(infer_reply(result(), result())))
     faces = answer(PlayedDevice(), link, decoded_s=time.monotonic() - 2 * DEADLINE_MS / 1000)
-    assert [(f.path, f.reason) for f in faces] == [(Path.LOCAL, Reason.DEADLINE)] * 2
+    assert [(f.path, f.reason) for f in faces] == [(AnswerPath.LOCAL, Reason.DEADLINE)] * 2
     assert link.sent == []
 
 
 def test_local_was_chosen_so_there_is_no_reason() -> None:
-    faces = answer(PlayedDevice(), None, Path.LOCAL)
-    assert [(f.path, f.reason) for f in faces] == [(Path.LOCAL, None)] * 2
+    faces = answer(PlayedDevice(), None, AnswerPath.LOCAL)
+    assert [(f.path, f.reason) for f in faces] == [(AnswerPath.LOCAL, None)] * 2
 
 
 def classify_reply(*results: pb.FaceResult) -> pb.ClassifyResponse:
@@ -262,8 +262,8 @@ def classify_reply(*results: pb.FaceResult) -> pb.ClassifyResponse:
 def test_image_gives_the_servers_faces() -> None:
     device, call = PlayedDevice(), PlayedCall(classify_reply(result()))
     link = PlayedLink(call)
-    (face,) = answer(device, link, Path.IMAGE)
-    assert (face.path, face.reason, face.box) == (Path.IMAGE, None, Box(5, 5, 50, 50))
+    (face,) = answer(device, link, AnswerPath.IMAGE)
+    assert (face.path, face.reason, face.box) == (AnswerPath.IMAGE, None, Box(5, 5, 50, 50))
     assert face.sent_bytes == len(link.sent[0])
     assert (face.latency_ms.detect, face.latency_ms.tail) == (6.0, 1.0)
     assert device.local_runs == 0
@@ -271,7 +271,7 @@ def test_image_gives_the_servers_faces() -> None:
 
 def test_image_without_faces_is_an_answer() -> None:
     device = PlayedDevice()
-    assert answer(device, PlayedLink(PlayedCall(classify_reply())), Path.IMAGE) == []
+    assert answer(device, PlayedLink(PlayedCall(classify_reply())), AnswerPath.IMAGE) == []
     assert device.local_runs == 0
 
 
@@ -284,15 +284,15 @@ def test_image_without_faces_is_an_answer() -> None:
     ],
 )
 def test_image_falls_back_to_the_devices_own_faces(link: PlayedLink, reason: Reason) -> None:
-    faces = answer(PlayedDevice(), link, Path.IMAGE)
-    assert [(f.path, f.reason, f.box.w) for f in faces] == [(Path.LOCAL, reason, 8)] * 2
+    faces = answer(PlayedDevice(), link, AnswerPath.IMAGE)
+    assert [(f.path, f.reason, f.box.w) for f in faces] == [(AnswerPath.LOCAL, reason, 8)] * 2
 
 
 def test_image_with_one_bad_face_answers_that_box_here() -> None:
     reply = classify_reply(result(), result(error="inference_failed"))
-    faces = answer(PlayedDevice(), PlayedLink(PlayedCall(reply)), Path.IMAGE)
+    faces = answer(PlayedDevice(), PlayedLink(PlayedCall(reply)), AnswerPath.IMAGE)
     assert [(f.path, f.reason, f.box.w) for f in faces] == [
-        (Path.IMAGE, None, 50), (Path.LOCAL, Reason.SERVER_ERROR, 50),
+        (AnswerPath.IMAGE, None, 50), (AnswerPath.LOCAL, Reason.SERVER_ERROR, 50),
     ]  # fmt: skip
 
 
@@ -301,7 +301,7 @@ def test_a_device_that_fails_says_how_many_faces_are_lost() -> None:
         raise RuntimeError("out of memory")
 
     with pytest.raises(FrameLost) as lost:
-        answer(PlayedDevice(faces=2, before_tail=explode), None, Path.LOCAL)
+        answer(PlayedDevice(faces=2, before_tail=explode), None, AnswerPath.LOCAL)
     assert lost.value.faces == 2
 
 
@@ -314,32 +314,32 @@ def test_a_device_that_is_late_anyway_still_asks_and_starts_at_once() -> None:
     device._before_tail = call.end
     faces = answer(device, PlayedLink(call))
     assert call.waited_s[0] <= 0
-    assert [face.path for face in faces] == [Path.CLOUD] * 2
+    assert [face.path for face in faces] == [AnswerPath.CLOUD] * 2
 
 
 def test_a_shadow_compares_the_device_with_the_server() -> None:
     device, link = PlayedDevice(), PlayedLink(PlayedCall(infer_reply(result(), result())))
-    chooser = always(Path.CLOUD, shadow_share=1.0)
+    chooser = always(AnswerPath.CLOUD, shadow_share=1.0)
     faces = Offload(device, link, chooser, DEADLINE_MS, 85).answer(FRAME, time.monotonic())
-    assert [(f.path, f.reason) for f in faces] == [(Path.CLOUD, None)] * 2
+    assert [(f.path, f.reason) for f in faces] == [(AnswerPath.CLOUD, None)] * 2
     assert device.local_runs == 1
     assert chooser.report()["shadow"] == {"faces": 2, "agreement": 0.0}
 
 
 def test_a_shadow_is_the_fallback_too_and_is_computed_once() -> None:
     device, call = PlayedDevice(), PlayedCall(ended=False)
-    chooser = always(Path.CLOUD, shadow_share=1.0)
+    chooser = always(AnswerPath.CLOUD, shadow_share=1.0)
     faces = Offload(device, PlayedLink(call), chooser, DEADLINE_MS, 85).answer(
         FRAME, time.monotonic()
     )
-    assert [(f.path, f.reason) for f in faces] == [(Path.LOCAL, Reason.DEADLINE)] * 2
+    assert [(f.path, f.reason) for f in faces] == [(AnswerPath.LOCAL, Reason.DEADLINE)] * 2
     assert device.local_runs == 1
     assert chooser.report()["shadow"]["faces"] == 0
 
 
-def auto(*, cloud_accuracy: float = 0.6) -> Chooser:
-    ways = (WAYS[Path.LOCAL], Candidate(Path.CLOUD, cloud_accuracy, "low"))
-    return Chooser(PolicySettings(ways, DEADLINE_MS, shadow_share=0.0), {"low": 5.0})
+def auto(*, cloud_accuracy: float = 0.6) -> Router:
+    ways = (WAYS[AnswerPath.LOCAL], Route(AnswerPath.CLOUD, cloud_accuracy, "low"))
+    return Router(PolicySettings(ways, DEADLINE_MS, shadow_share=0.0), {"low": 5.0})
 
 
 def test_what_is_tried_on_local_is_sent_after_the_answer_and_nobody_waits() -> None:
@@ -349,9 +349,9 @@ def test_what_is_tried_on_local_is_sent_after_the_answer_and_nobody_waits() -> N
         call = PlayedCall(infer_reply(result(), result()))
         link = PlayedLink(call)
         faces = Offload(device, link, chooser, DEADLINE_MS, 85).answer(FRAME, time.monotonic())
-        if chooser.decision is not None and chooser.decision.path is Path.LOCAL and link.sent:
+        if chooser.decision is not None and chooser.decision.path is AnswerPath.LOCAL and link.sent:
             calls.append(call)
-            assert [(f.path, f.reason) for f in faces] == [(Path.LOCAL, None)] * 2
+            assert [(f.path, f.reason) for f in faces] == [(AnswerPath.LOCAL, None)] * 2
             assert [(f.sent_bytes, f.rate, f.latency_ms.encode) for f in faces] == [
                 (5, "low", None)
             ] * 2
@@ -366,15 +366,17 @@ def test_auto_uses_the_server_and_tells_why_it_cannot() -> None:
         return Offload(device, link, chooser, DEADLINE_MS, 85).answer(FRAME, time.monotonic())[0]
 
     for _ in range(5):
-        assert once(PlayedLink(PlayedCall(infer_reply(result(), result())))).path is Path.CLOUD
+        assert (
+            once(PlayedLink(PlayedCall(infer_reply(result(), result())))).path is AnswerPath.CLOUD
+        )
     refused = once(PlayedLink(refusal=Reason.BREAKER_OPEN))
-    assert (refused.path, refused.reason) == (Path.LOCAL, Reason.BREAKER_OPEN)
+    assert (refused.path, refused.reason) == (AnswerPath.LOCAL, Reason.BREAKER_OPEN)
 
 
-def both() -> Chooser:
+def both() -> Router:
     """One that wants the mean of the server's and the device's answer."""
-    ways = (WAYS[Path.LOCAL], Candidate(Path.CLOUD, 0.6, "low", together=True))
-    return Chooser(PolicySettings(ways, DEADLINE_MS, shadow_share=0.0), {"low": 5.0})
+    ways = (WAYS[AnswerPath.LOCAL], Route(AnswerPath.CLOUD, 0.6, "low", together=True))
+    return Router(PolicySettings(ways, DEADLINE_MS, shadow_share=0.0), {"low": 5.0})
 
 
 MEAN = pytest.approx((0.25, 0.1, 0.1, 0.25, 0.1, 0.1, 0.1))
@@ -387,7 +389,7 @@ def test_the_device_answers_while_the_server_does_and_the_mean_is_given() -> Non
     faces = Offload(device, PlayedLink(call), chooser, DEADLINE_MS, 85).answer(
         FRAME, time.monotonic()
     )
-    assert [(f.path, f.reason, f.rate) for f in faces] == [(Path.CLOUD, None, "low")] * 2
+    assert [(f.path, f.reason, f.rate) for f in faces] == [(AnswerPath.CLOUD, None, "low")] * 2
     assert [f.answer.probabilities for f in faces] == [MEAN] * 2
     assert {f.answer.model for f in faces} == {"f/cloud+local"}
     assert device.local_runs == 1
@@ -430,7 +432,7 @@ def test_classes_are_balanced_once_all_is_put_together(together: bool) -> None:
     device = PlayedDevice()
     device.balance = SHARES  # type: ignore[assignment]
     link = PlayedLink(PlayedCall(infer_reply(result(), result("overloaded"))))
-    chooser = both() if together else always(Path.CLOUD)
+    chooser = both() if together else always(AnswerPath.CLOUD)
     remote, local = Offload(device, link, chooser, DEADLINE_MS, 85).answer(  # type: ignore[arg-type]
         FRAME, time.monotonic()
     )
@@ -453,16 +455,16 @@ def test_classes_are_balanced_once_all_is_put_together(together: bool) -> None:
         (LabelSet.CROWD, "people", Reason.MODEL_MISMATCH),
     ],
 )
-@pytest.mark.parametrize("path", [Path.CLOUD, Path.IMAGE])
+@pytest.mark.parametrize("path", [AnswerPath.CLOUD, AnswerPath.IMAGE])
 def test_an_answer_in_other_labels_is_none(
-    asked: LabelSet, said: str, reason: Reason | None, path: Path
+    asked: LabelSet, said: str, reason: Reason | None, path: AnswerPath
 ) -> None:
     device, other = PlayedDevice(1), result()
     device.label_set = asked
     other.answer.labels = said
-    reply = infer_reply(other) if path is Path.CLOUD else classify_reply(other)
+    reply = infer_reply(other) if path is AnswerPath.CLOUD else classify_reply(other)
     (face,) = answer(device, PlayedLink(PlayedCall(reply)), path)
-    assert (face.path, face.reason) == (Path.LOCAL if reason else path, reason)
+    assert (face.path, face.reason) == (AnswerPath.LOCAL if reason else path, reason)
     if reason is None:
         assert face.answer.labels is asked
 
@@ -471,7 +473,7 @@ def test_an_answer_that_is_balanced_already_is_not_what_was_asked_for() -> None:
     other = result()
     other.answer.prior = "balanced"
     (face,) = answer(PlayedDevice(1), PlayedLink(PlayedCall(infer_reply(other))))
-    assert (face.path, face.reason) == (Path.LOCAL, Reason.SERVER_ERROR)
+    assert (face.path, face.reason) == (AnswerPath.LOCAL, Reason.SERVER_ERROR)
 
 
 # -- how far to go by it -----------------------------------------------------------------------
@@ -481,8 +483,8 @@ def drawn(confidence: float, quality: float, prior: float = 1 / 7) -> Any:
     return pytest.approx(prior + quality * (confidence - prior))
 
 
-@pytest.mark.parametrize("path", [Path.CLOUD, Path.LOCAL])
-def test_confidence_falls_with_each_pictures_quality_whoever_answers(path: Path) -> None:
+@pytest.mark.parametrize("path", [AnswerPath.CLOUD, AnswerPath.LOCAL])
+def test_confidence_falls_with_each_pictures_quality_whoever_answers(path: AnswerPath) -> None:
     device = PlayedDevice(quality=(0.9, 0.2))
     link = PlayedLink(PlayedCall(infer_reply(result(), result())))
     faces = answer(device, link, path)
@@ -494,7 +496,7 @@ def test_confidence_falls_with_each_pictures_quality_whoever_answers(path: Path)
 @pytest.mark.parametrize(("below", "uncertain"), [(0.0, []), (0.3, [1]), (0.5, [0, 1])])
 def test_answers_below_the_threshold_are_uncertain(below: float, uncertain: list[int]) -> None:
     offload = Offload(
-        PlayedDevice(quality=(0.9, 0.2)), None, always(Path.LOCAL), DEADLINE_MS, 85,  # type: ignore[arg-type]
+        PlayedDevice(quality=(0.9, 0.2)), None, always(AnswerPath.LOCAL), DEADLINE_MS, 85,  # type: ignore[arg-type]
         uncertain_below=below,
     )  # fmt: skip
     faces = offload.answer(FRAME, time.monotonic())
@@ -512,10 +514,10 @@ def test_the_mean_of_both_answers_falls_once() -> None:
 def test_confidence_falls_to_how_common_the_answers_take_the_label_to_be() -> None:
     device = PlayedDevice(1, quality=(0.5,))
     device.shares = SHARES
-    (natural,) = answer(device, None, Path.LOCAL)
+    (natural,) = answer(device, None, AnswerPath.LOCAL)
     assert natural.confidence == drawn(0.4, 0.5, prior=SHARES[0])
     device.balance, device.shares = SHARES, EVEN  # type: ignore[assignment]
-    (even,) = answer(device, None, Path.LOCAL)
+    (even,) = answer(device, None, AnswerPath.LOCAL)
     assert even.confidence == drawn(even.answer.confidence, 0.5)
 
 
@@ -525,7 +527,7 @@ def test_a_cascade_decides_by_what_the_network_said() -> None:
     sure = Answer((0.9, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0), "f/local", LabelSet.FER2013)
     device.local_answers = lambda _: ([sure, LOCAL, sure], 2.0)  # type: ignore[method-assign]
     faces = cascade(link, 0.8, device)
-    assert [f.path for f in faces] == [Path.LOCAL, Path.CLOUD, Path.LOCAL]
+    assert [f.path for f in faces] == [AnswerPath.LOCAL, AnswerPath.CLOUD, AnswerPath.LOCAL]
     assert [f.quality for f in faces] == [0.2, 0.1, 0.3]
     assert link.sent == [[b"low 1"]]
 
@@ -534,15 +536,15 @@ def test_the_server_says_the_quality_of_the_pictures_that_it_cut_out() -> None:
     reply = classify_reply(result())
     reply.faces[0].quality = 0.25
     device = PlayedDevice(1)
-    (face,) = answer(device, PlayedLink(PlayedCall(reply)), Path.IMAGE)
-    assert (face.path, face.quality, device.measured) == (Path.IMAGE, 0.25, 0)
+    (face,) = answer(device, PlayedLink(PlayedCall(reply)), AnswerPath.IMAGE)
+    assert (face.path, face.quality, device.measured) == (AnswerPath.IMAGE, 0.25, 0)
     assert face.confidence == drawn(0.4, 0.25)
 
 
 def test_a_server_that_does_not_say_it_leaves_it_to_the_device() -> None:
     device = PlayedDevice(quality=(0.5,))
-    (face,) = answer(device, PlayedLink(PlayedCall(classify_reply(result()))), Path.IMAGE)
-    assert (face.path, face.quality, device.measured) == (Path.IMAGE, 0.5, 1)
+    (face,) = answer(device, PlayedLink(PlayedCall(classify_reply(result()))), AnswerPath.IMAGE)
+    assert (face.path, face.quality, device.measured) == (AnswerPath.IMAGE, 0.5, 1)
     assert face.confidence == drawn(0.4, 0.5)
 
 
@@ -550,12 +552,12 @@ def test_a_server_that_does_not_say_it_leaves_it_to_the_device() -> None:
 def test_a_quality_that_makes_no_sense_is_a_server_error(said: float) -> None:
     reply = classify_reply(result())
     reply.faces[0].quality = said
-    faces = answer(PlayedDevice(1), PlayedLink(PlayedCall(reply)), Path.IMAGE)
-    assert [(f.path, f.reason) for f in faces] == [(Path.LOCAL, Reason.SERVER_ERROR)]
+    faces = answer(PlayedDevice(1), PlayedLink(PlayedCall(reply)), AnswerPath.IMAGE)
+    assert [(f.path, f.reason) for f in faces] == [(AnswerPath.LOCAL, Reason.SERVER_ERROR)]
 
 
 def cascade(
-    link: PlayedLink, threshold: float, device: PlayedDevice, chooser: Chooser | None = None
+    link: PlayedLink, threshold: float, device: PlayedDevice, chooser: Router | None = None
 ) -> list[Any]:
     offload = Offload(device, link, chooser or auto(), DEADLINE_MS, 85, cascade_threshold=threshold)
     return offload.answer(FRAME, time.monotonic())
@@ -567,7 +569,7 @@ def test_a_cascade_asks_about_unsure_faces_only() -> None:
     device.local_answers = lambda _: ([sure, LOCAL, sure], 2.0)  # type: ignore[method-assign]
     faces = cascade(link, 0.8, device)
     assert [(f.path, f.reason, f.box.x) for f in faces] == [
-        (Path.LOCAL, None, 0), (Path.CLOUD, None, 10), (Path.LOCAL, None, 20),
+        (AnswerPath.LOCAL, None, 0), (AnswerPath.CLOUD, None, 10), (AnswerPath.LOCAL, None, 20),
     ]  # fmt: skip
     assert link.sent == [[b"low 1"]]
 
@@ -575,14 +577,14 @@ def test_a_cascade_asks_about_unsure_faces_only() -> None:
 def test_a_cascade_gives_the_mean_where_that_is_better() -> None:
     device, link = PlayedDevice(), PlayedLink(PlayedCall(infer_reply(result(), result())))
     faces = cascade(link, 0.8, device, both())
-    assert [(f.path, f.answer.probabilities) for f in faces] == [(Path.CLOUD, MEAN)] * 2
+    assert [(f.path, f.answer.probabilities) for f in faces] == [(AnswerPath.CLOUD, MEAN)] * 2
     assert device.local_runs == 1
 
 
 def test_a_cascade_that_is_sure_sends_nothing() -> None:
     link = PlayedLink(PlayedCall(infer_reply()))
     faces = cascade(link, 0.3, PlayedDevice())
-    assert [(f.path, f.reason) for f in faces] == [(Path.LOCAL, None)] * 2
+    assert [(f.path, f.reason) for f in faces] == [(AnswerPath.LOCAL, None)] * 2
     assert link.sent == []
 
 
@@ -599,5 +601,5 @@ def test_a_cascade_keeps_its_answers_where_the_server_has_none(
 ) -> None:
     device = PlayedDevice()
     faces = cascade(link, 0.8, device)
-    assert [(f.path, f.reason) for f in faces] == [(Path.LOCAL, reason)] * 2
+    assert [(f.path, f.reason) for f in faces] == [(AnswerPath.LOCAL, reason)] * 2
     assert device.local_runs == 1

@@ -9,13 +9,13 @@ from splitfer.edge_client.policy.decision import Decision
 from splitfer.edge_client.policy.estimates import Cost, Costs
 from splitfer.edge_client.policy.link_fit import LinkFit
 from splitfer.edge_client.policy.policy import Memory, PolicySettings, decide
-from splitfer.edge_client.policy.prediction import Candidate, FrameFacts
-from splitfer.shared.contracts import Path
+from splitfer.edge_client.policy.prediction import FrameFacts, Route
+from splitfer.shared.contracts import AnswerPath
 
-LOCAL = Candidate(Path.LOCAL, 0.68)
-HIGH = Candidate(Path.CLOUD, 0.71, "high")
-LOW = Candidate(Path.CLOUD, 0.69, "low")
-IMAGE = Candidate(Path.IMAGE, 0.70)
+LOCAL = Route(AnswerPath.LOCAL, 0.68)
+HIGH = Route(AnswerPath.CLOUD, 0.71, "high")
+LOW = Route(AnswerPath.CLOUD, 0.69, "low")
+IMAGE = Route(AnswerPath.IMAGE, 0.70)
 SETTINGS = PolicySettings((LOCAL, HIGH, LOW), deadline_ms=150)
 FRAME = FrameFacts(elapsed_ms=10, faces=1, pixels=640 * 480)
 
@@ -30,7 +30,7 @@ def costs(tail_ms: float = 10, link: LinkFit | None = None, missed: float = 0.0)
         cost(6), cost(3), cost(tail_ms), cost(4),
         {"high": cost(1), "low": cost(1)}, {"high": 2600, "low": 700},
         link=link or LinkFit(20, 0.01, deviation_ms=1, mean_bytes=1000, missed=missed),
-        server={Path.CLOUD: cost(4), Path.IMAGE: cost(12)},
+        server={AnswerPath.CLOUD: cost(4), AnswerPath.IMAGE: cost(12)},
     )  # fmt: skip
 
 

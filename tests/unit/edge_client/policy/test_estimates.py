@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from splitfer.edge_client.policy.estimates import Estimates, Smoothed
-from splitfer.shared.contracts import Path
+from splitfer.shared.contracts import AnswerPath
 
 RATES = {"default": 1400.0, "low": 700.0}
 
@@ -79,7 +79,7 @@ def test_of_few_numbers_each_counts_alike() -> None:
 def test_a_timeout_says_that_it_took_longer_than_that() -> None:
     estimates = Estimates(RATES)
     estimates.next_frame()
-    estimates.replied(Path.CLOUD, 1400, 20.0, 4.0, now_s=1.0)
+    estimates.replied(AnswerPath.CLOUD, 1400, 20.0, 4.0, now_s=1.0)
     for n in range(8):
         estimates.next_frame()
         estimates.failed(1400, 140.0, now_s=2.0 + n / 15)
@@ -91,7 +91,7 @@ def test_a_timeout_says_that_it_took_longer_than_that() -> None:
 
 def test_a_short_wait_in_vain_does_not_make_a_slow_link_fast() -> None:
     estimates = Estimates(RATES)
-    estimates.replied(Path.CLOUD, 1400, 400.0, 4.0, now_s=1.0)
+    estimates.replied(AnswerPath.CLOUD, 1400, 400.0, 4.0, now_s=1.0)
     for _ in range(8):
         estimates.next_frame()
         estimates.failed(1400, 50.0, now_s=2.0)

@@ -23,7 +23,7 @@ from splitfer.edge_client.policy.policy import (
     shadow_due,
 )
 from splitfer.edge_client.policy.prediction import FrameFacts
-from splitfer.shared.contracts import Path, Reason
+from splitfer.shared.contracts import AnswerPath, Reason
 from tests.unit.edge_client.policy.policies import (
     FRAME,
     HIGH,
@@ -180,7 +180,7 @@ def test_the_cap_holds_and_the_path_stays() -> None:
     seconds = 20
     for n in range(15 * seconds):
         decision, memory = decide(costs(), FRAME, by, memory, n / 15)
-        if decision.path is not Path.LOCAL:
+        if decision.path is not AnswerPath.LOCAL:
             size = {HIGH: 2600, LOW: 700}[decision.chosen]
             memory, sent = charge(memory, size), sent + size
         else:
@@ -231,7 +231,7 @@ def test_the_record_explains_every_candidate() -> None:
 def standing(now: Costs) -> tuple[Decision, Memory]:
     """A decision for `local`, made just now."""
     decision, memory = decide(now, FRAME, SETTINGS, QUIET, 0.0)
-    assert (decision.path, decision.stands) == (Path.LOCAL, False)
+    assert (decision.path, decision.stands) == (AnswerPath.LOCAL, False)
     return decision, memory
 
 

@@ -11,9 +11,9 @@ import pytest
 from splitfer.edge_client.config import EdgeConfig
 from splitfer.edge_client.link.call import CallFailed
 from splitfer.edge_client.policy.decision import Why
-from splitfer.edge_client.policy.router import Chooser, make_chooser
+from splitfer.edge_client.policy.router import Router, make_chooser
 from splitfer.edge_client.policy.routes import IMAGE_ACCURACY_LOSS, IMAGE_LOG_LOSS, candidates
-from splitfer.shared.contracts import Path, Reason
+from splitfer.shared.contracts import AnswerPath, Reason
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.weights import Weights, default_folder
 from splitfer.shared.weights.manifest import Manifest, Measured, RateEntry, Together
@@ -56,7 +56,7 @@ def manifest() -> Manifest:
     return shipped.model_copy(update={"rates": rates, "default_rate": "default", "tails": tails})
 
 
-def chooser(manifest: Manifest, **settings: Any) -> Chooser:
+def chooser(manifest: Manifest, **settings: Any) -> Router:
     return make_chooser(EdgeConfig(server="a:1", **settings), manifest, "default")
 
 
@@ -207,18 +207,18 @@ def test_policies_that_need_a_server_say_so() -> None:
 
 def test_what_calls_tell_is_learnt_with_the_next_frame(manifest: Manifest) -> None:
     made = chooser(manifest)
-    made.sent(call(0.050), Path.CLOUD, 1400)
+    made.sent(call(0.050), AnswerPath.CLOUD, 1400)
     assert made.estimates.costs().link is None
     made.next_frame()
     costs = made.estimates.costs()
     assert costs.link is not None
     assert costs.link.typical_ms(1400) == pytest.approx(46)
-    assert costs.server[Path.CLOUD].typical_ms == 4
+    assert costs.server[AnswerPath.CLOUD].typical_ms == 4
 
 
 def test_what_calls_tell_can_be_learnt_before_the_next_frame(manifest: Manifest) -> None:
     made = chooser(manifest)
-    made.sent(call(0.050), Path.CLOUD, 1400)
+    made.sent(call(0.050), AnswerPath.CLOUD, 1400)
     made.learn()
     link = made.estimates.costs().link
     assert link is not None
@@ -229,9 +229,9 @@ def test_what_calls_tell_can_be_learnt_before_the_next_frame(manifest: Manifest)
 
 def test_what_an_outage_made_miss_is_forgotten_when_the_link_is_back(manifest: Manifest) -> None:
     made = chooser(manifest)
-    made.sent(call(0.050), Path.CLOUD, 1400)
+    made.sent(call(0.050), AnswerPath.CLOUD, 1400)
     for _ in range(3):
-        made.sent(call(0.150, failure=Reason.DEADLINE), Path.CLOUD, 1400)
+        made.sent(call(0.150, failure=Reason.DEADLINE), AnswerPath.CLOUD, 1400)
     made.next_frame()
     made.choose(5.0, 1, 1000, Reason.BREAKER_OPEN)
     down = made.estimates.costs().link
@@ -247,7 +247,7 @@ def test_what_an_outage_made_miss_is_forgotten_when_the_link_is_back(manifest: M
 def test_a_call_under_way_is_waited_for(manifest: Manifest) -> None:
     made, pending = chooser(manifest), call(0.05)
     pending.wait = lambda _: False
-    made.sent(pending, Path.CLOUD, 1400)
+    made.sent(pending, AnswerPath.CLOUD, 1400)
     made.next_frame()
     assert made.estimates.costs().link is None
     pending.wait = lambda _: True
@@ -260,7 +260,7 @@ def test_a_server_that_lies_about_its_time_is_not_believed(
     manifest: Manifest, server_ms: float
 ) -> None:
     made = chooser(manifest)
-    made.sent(call(0.050, server_ms), Path.CLOUD, 1400)
+    made.sent(call(0.050, server_ms), AnswerPath.CLOUD, 1400)
     made.next_frame()
     link = made.estimates.costs().link
     assert link is not None
@@ -270,7 +270,7 @@ def test_a_server_that_lies_about_its_time_is_not_believed(
 @pytest.mark.parametrize(("failure", "timed"), [(Reason.DEADLINE, True), (Reason.LINK_DOWN, False)])
 def test_only_a_timeout_tells_a_time(manifest: Manifest, failure: Reason, timed: bool) -> None:
     made = chooser(manifest)
-    made.sent(call(0.1, failure=failure), Path.CLOUD, 1400)
+    made.sent(call(0.1, failure=failure), AnswerPath.CLOUD, 1400)
     made.next_frame()
     assert (made.estimates.costs().link is not None) == timed
 

@@ -13,7 +13,7 @@ from splitfer.edge_client.sinks.annotate import (
     headline,
     small_print,
 )
-from splitfer.shared.contracts import Path, Reason, Trust
+from splitfer.shared.contracts import AnswerPath, Reason, Trust
 from tests.unit.edge_client.answers import face, frame
 
 
@@ -24,8 +24,8 @@ def count(rgb: NDArray[np.uint8], colour: tuple[int, int, int]) -> int:
 def test_a_face_is_outlined_where_it_is_and_named() -> None:
     seen = frame()
     canvas = Canvas.for_picture(seen.rgb, 1000)
-    drawn = annotate(seen, [face(Path.LOCAL)], canvas)
-    colour = np.array(PATH_COLOURS[Path.LOCAL], np.uint8)
+    drawn = annotate(seen, [face(AnswerPath.LOCAL)], canvas)
+    colour = np.array(PATH_COLOURS[AnswerPath.LOCAL], np.uint8)
     assert drawn.shape == (canvas.height_px, canvas.width_px, 3)
     assert drawn.dtype == np.uint8
     for x, y in ((60, 70), (100, 70), (80, 50), (80, 90)):
@@ -45,20 +45,29 @@ def test_an_uncertain_answer_has_a_question_mark_and_is_paler() -> None:
     assert pale.mean() > sure.mean()
 
 
-@pytest.mark.parametrize("path", list(Path))
-def test_each_path_has_a_colour_of_its_own(path: Path) -> None:
+@pytest.mark.parametrize("path", list(AnswerPath))
+def test_each_path_has_a_colour_of_its_own(path: AnswerPath) -> None:
     seen = frame()
     drawn = annotate(seen, [face(path)], Canvas.for_picture(seen.rgb, 1000))
     assert count(drawn, PATH_COLOURS[path]) > 100
-    assert all(count(drawn, PATH_COLOURS[other]) == 0 for other in Path if other != path)
+    assert all(count(drawn, PATH_COLOURS[other]) == 0 for other in AnswerPath if other != path)
 
 
 def test_the_small_print_says_path_and_reason_of_every_face() -> None:
     assert small_print([]) == [("no face", None)]
-    assert small_print([face()]) == [("cloud", Path.CLOUD)]
-    assert small_print([face(Path.LOCAL, Reason.DEADLINE)]) == [("local: deadline", Path.LOCAL)]
-    mixed = [face(), face(Path.LOCAL, Reason.LINK_DOWN), face(Path.LOCAL, Reason.LINK_DOWN)]
-    assert small_print(mixed) == [("1 cloud", Path.CLOUD), ("2 local: link_down", Path.LOCAL)]
+    assert small_print([face()]) == [("cloud", AnswerPath.CLOUD)]
+    assert small_print([face(AnswerPath.LOCAL, Reason.DEADLINE)]) == [
+        ("local: deadline", AnswerPath.LOCAL)
+    ]
+    mixed = [
+        face(),
+        face(AnswerPath.LOCAL, Reason.LINK_DOWN),
+        face(AnswerPath.LOCAL, Reason.LINK_DOWN),
+    ]
+    assert small_print(mixed) == [
+        ("1 cloud", AnswerPath.CLOUD),
+        ("2 local: link_down", AnswerPath.LOCAL),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +78,7 @@ def test_a_box_that_reaches_over_the_border_is_drawn_as_far_as_it_goes(
 ) -> None:
     seen = frame()
     drawn = annotate(seen, [face(box=box)], Canvas.for_picture(seen.rgb, 1000))
-    assert count(drawn, PATH_COLOURS[Path.CLOUD]) > 50
+    assert count(drawn, PATH_COLOURS[AnswerPath.CLOUD]) > 50
 
 
 def test_the_frame_itself_is_left_as_it_was() -> None:

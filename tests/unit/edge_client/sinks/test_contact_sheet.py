@@ -11,8 +11,7 @@ from PIL import Image
 from splitfer.edge_client.sinks.annotate import PATH_COLOURS, Canvas, annotate
 from splitfer.edge_client.sinks.contact_sheet import COLUMNS, TILES, ContactSheet
 from splitfer.edge_client.sources.frame import Frame
-from splitfer.shared.contracts import FaceAnswer, Reason
-from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.contracts import AnswerPath, FaceAnswer, Reason
 from splitfer.shared.errors import ConfigError
 from tests.unit.edge_client.answers import face, frame
 

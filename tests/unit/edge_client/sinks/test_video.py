@@ -8,8 +8,7 @@ import av
 import pytest
 
 from splitfer.edge_client.sinks.video import AnnotatedVideo
-from splitfer.shared.contracts import Path as AnswerPath
-from splitfer.shared.contracts import Reason
+from splitfer.shared.contracts import AnswerPath, Reason
 from splitfer.shared.errors import ConfigError
 from tests.unit.edge_client.answers import face, frame
 

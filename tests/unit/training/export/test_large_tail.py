@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from splitfer.shared.contracts import Path as AnswerPath
+from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.weights import Weights
 from training.export.large_tail import LARGE_TAIL
