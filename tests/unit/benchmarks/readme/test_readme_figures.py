@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from pathlib import AnswerPath as PagePath
+from pathlib import Path as PagePath
 from types import SimpleNamespace
 from typing import Any
 
