@@ -1,0 +1,128 @@
+"""Store the cloud tails of a folder of weights in half precision:
+``python -m training.export.half --weights FOLDER``.
+
+The parameters take half the bytes, in the repository and in the wheel. The server computes in
+single precision as before: its runtime widens them once, when it loads the file. Golden logits
+become those of the rounded parameters; where rounding moves one by more than ``MOST_CHANGE``,
+nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from splitfer.shared.errors import WeightsError
+from splitfer.shared.weights import Weights, default_folder
+from splitfer.shared.weights.manifest import LOCAL_TAIL, FileEntry
+from splitfer.shared.weights.runtime import Tail
+from splitfer.shared.weights.store import golden_names
+from splitfer.shared.whole_file import write_whole
+from training.data.datasets import DataError, data_path
+from training.data.votes import votes_or_none
+from training.export.add_tail import write_manifest
+from training.export.calibrate import measure_folder
+
+# Of the largest golden logit.
+MOST_CHANGE = 1e-3
+# Smaller parameters are not worth a node.
+_FEWEST_VALUES = 1024
+
+
+def in_half(data: bytes) -> bytes:
+    """An ONNX file whose large float parameters are stored as float16 and cast to float32."""
+    model = onnx.load_model_from_string(data)
+    graph = model.graph
+    large = [
+        one for one in graph.initializer
+        if one.data_type == TensorProto.FLOAT and np.prod(one.dims) >= _FEWEST_VALUES
+    ]  # fmt: skip
+    for one in large:
+        stored = numpy_helper.from_array(
+            numpy_helper.to_array(one).astype(np.float16), f"{one.name}_half"
+        )
+        cast = helper.make_node("Cast", [stored.name], [one.name], to=TensorProto.FLOAT)
+        graph.initializer.remove(one)
+        graph.initializer.append(stored)
+        graph.node.insert(0, cast)
+    onnx.checker.check_model(model)
+    halved: bytes = model.SerializeToString()
+    return halved
+
+
+def halve(folder: Path) -> dict[str, float]:
+    """Do it in ``folder``; gives each tail's change, as a share of its largest golden logit.
+
+    Raises:
+        WeightsError: the folder is not to be used.
+        ValueError: a tail changes by more than ``MOST_CHANGE``; nothing is written.
+    """
+    weights = Weights(folder)
+    manifest, golden = weights.manifest, weights.golden
+    gains = weights.quantiser.gains[weights.rate_index("")]
+    steps = np.tile((1 / gains).astype(np.float32), (len(golden.latents), 1))
+    with np.load(folder / manifest.golden.file) as file:
+        arrays = dict(file)
+    files, tails, changes = {}, dict(manifest.tails), {}
+    for name, entry in manifest.tails.items():
+        if name == LOCAL_TAIL:
+            continue
+        data = in_half((folder / entry.file).read_bytes())
+        found = Tail(data, 1).all_logits(golden.latents, steps)
+        keys = golden_names(name, entry)
+        changes[name] = max(
+            float(np.abs(found[one] - arrays[key]).max() / np.abs(arrays[key]).max())
+            for one, key in keys.items()
+        )
+        if changes[name] > MOST_CHANGE:
+            raise ValueError(
+                f"{name}: rounding moves a logit by {changes[name]:.2g} of the largest"
+            )
+        arrays |= {key: found[one] for one, key in keys.items()}
+        files[entry.file] = data
+        tails[name] = entry.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()})
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **arrays)
+    files[manifest.golden.file] = packed.getvalue()
+    sha256 = hashlib.sha256(packed.getvalue()).hexdigest()
+    for file_name, data in files.items():
+        write_whole(folder / file_name, data)
+    kept = FileEntry(file=manifest.golden.file, sha256=sha256)
+    write_manifest(folder, manifest.model_copy(update={"tails": tails, "golden": kept}))
+    return changes
+
+
+def main() -> int:
+    """Command line; gives the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
+    parser.add_argument("--votes", help="ferplus.csv or fer2013new.csv, for the label set crowd")
+    parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
+    arguments = parser.parse_args()
+    try:
+        data, votes = data_path(arguments.data), votes_or_none(arguments.votes)
+        folder = arguments.weights or default_folder()
+        changes = halve(folder)
+        measure_folder(folder, data, votes)
+    except DataError as error:
+        print(f"half: {error}", file=sys.stderr)
+        return 3
+    except WeightsError as error:
+        print(f"half: {error}", file=sys.stderr)
+        return 4
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    print(json.dumps({"folder": str(folder), "changes": changes}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
