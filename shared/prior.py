@@ -47,8 +47,7 @@ def balanced(
     Raises:
         ValueError: ``prior`` is of another length, or not everywhere finite and above zero.
     """
-    # A command line that only names the priors needs no numpy.
-    import numpy as np
+    import numpy as np  # not above: a command line that only names the priors needs none
 
     if prior.shape != probabilities.shape[-1:]:
         raise ValueError(
@@ -74,6 +73,8 @@ def drawn_to_prior(
     label to be (its scale does not matter); ``quality`` ``(...)`` or one number, 0 to 1. Gives
     float64 ``(..., 7)``, whose rows sum to one where those of ``probabilities`` do.
     """
+    import numpy as np
+
     even = prior.astype(np.float64) / prior.sum()
     weight = np.asarray(quality, np.float64)[..., None]
     return np.asarray(even + weight * (probabilities.astype(np.float64) - even))
