@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 from splitfer.shared.errors import ConfigError
 
-# The imports of ours; what is missing among them is a fault and not an extra.
-_OURS = frozenset({"cloud_server", "edge_client", "shared"})
+# The package that is ours; what is missing of it is a fault and not an extra.
+_OURS = "splitfer"
 
 
 def how_to_install(extra: str) -> str:
@@ -28,7 +28,7 @@ def needing(extra: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         library = (error.name or "").partition(".")[0]
-        if not library or library in _OURS or library in sys.stdlib_module_names:
+        if not library or library == _OURS or library in sys.stdlib_module_names:
             raise
         raise ConfigError(
             f"{library} is not installed, which the extra '{extra}' has: {how_to_install(extra)}"

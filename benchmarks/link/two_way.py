@@ -29,17 +29,25 @@ from splitfer.shared.codec import raw
 from splitfer.shared.contracts import LATENT_SHAPE
 from splitfer.shared.errors import WeightsError
 from splitfer.shared.weights import Weights, default_folder
+from splitfer.shared.weights.manifest import Manifest
 from splitfer.shared.weights.runtime import session
+from training.export.half import widened
 
 METHOD = "/splitfer.benchmark.TwoWay/Weigh"
 _SERVICE, _NAME = METHOD.strip("/").split("/")
 _LEVELS = 255
+PAPER_TAIL = "paper"
 _RANGE = "<2f"
+
+
+def tail_of(manifest: Manifest) -> str:
+    """The tail that is built as in the paper, where the weights have one; else the default."""
+    return PAPER_TAIL if PAPER_TAIL in manifest.tails else manifest.default_tail
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The cloud tail in two: ``attention`` (symbols to the weighted map) and ``trunk`` (that map
+    """That tail in two: ``attention`` (symbols to the weighted map) and ``trunk`` (that map
     to logits), and ``directions`` float32 ``(C, 8)``, orthonormal, of such a map."""
 
     attention: Any
@@ -53,8 +61,8 @@ class Parts:
         Raises:
             WeightsError: the cloud tail is not built as expected.
         """
-        entry = weights.manifest.tails[weights.manifest.default_tail]
-        model = onnx.shape_inference.infer_shapes(onnx.load(weights.folder / entry.file))
+        entry = weights.manifest.tails[tail_of(weights.manifest)]
+        model = onnx.shape_inference.infer_shapes(widened(onnx.load(weights.folder / entry.file)))
         first = next((n for n in model.graph.node if _begins_the_rest(n.input)), None)
         decoder = next(
             (i for i in model.graph.initializer if "decoder.conv.weight" in i.name), None

@@ -38,8 +38,10 @@ def clip() -> list[Picture]:
 
 @pytest.fixture(scope="session")
 def pictures() -> list[Picture]:
-    """Pictures with faces that cannot be mistaken for each other: few of the clip's are, which shows
-    one woman who smiles."""
+    """Pictures with faces that cannot be mistaken for each other.
+
+    Few of the clip's are: it shows one woman who smiles.
+    """
     pictures = distinct(clip_pictures())
     assert len(pictures) >= 8
     assert any(len(picture.faces) > 1 for picture in pictures)

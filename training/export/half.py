@@ -58,6 +58,18 @@ def in_half(data: bytes) -> bytes:
     return halved
 
 
+def widened(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The network of a file in half precision with its parameters as float32, without casts."""
+    graph = model.graph
+    stored = {one.name: one for one in graph.initializer}
+    for node in [one for one in graph.node if one.op_type == "Cast" and one.input[0] in stored]:
+        values = numpy_helper.to_array(stored[node.input[0]]).astype(np.float32)
+        graph.initializer.remove(stored[node.input[0]])
+        graph.initializer.append(numpy_helper.from_array(values, node.output[0]))
+        graph.node.remove(node)
+    return model
+
+
 def halve(folder: Path) -> dict[str, float]:
     """Do it in ``folder``; gives each tail's change, as a share of its largest golden logit.
 

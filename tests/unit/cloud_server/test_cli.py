@@ -71,7 +71,7 @@ def test_with_json_logs_a_refused_start_is_json(
     assert run(["serve", "--config", str(file), *flags]) == 2
     (line,) = capfd.readouterr().err.splitlines()
     told = json.loads(line)
-    assert (told["level"], told["logger"]) == ("error", "cloud_server")
+    assert (told["level"], told["logger"]) == ("error", "splitfer.cloud_server")
     assert "cloud.yaml: threads: " in told["message"]
     assert run(["serve", "--config", str(file), *flags, "--debug"]) == 2
     (line,) = capfd.readouterr().err.splitlines()

@@ -157,7 +157,7 @@ def test_without_the_face_network_it_says_what_to_install(monkeypatch: pytest.Mo
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr(reidentification, "distribution", missing)
-    with pytest.raises(DataError, match=r"pip install face-recognition-models .*splitfer\[leakage"):
+    with pytest.raises(DataError, match=r"pip install face-recognition-models .*\[leakage\]"):
         reidentification.dlib_descriptors()
 
 

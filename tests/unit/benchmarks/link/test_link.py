@@ -12,7 +12,7 @@ import pytest
 from benchmarks.link import worth
 from benchmarks.link.link import DEVICES, QUICK, Plan, joined
 from benchmarks.link.summary import by_point, point_rows, table, verdict
-from benchmarks.link.two_way import Parts, decode_map, encode_map
+from benchmarks.link.two_way import Parts, decode_map, encode_map, tail_of
 from splitfer.shared.errors import SourceError
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.weights import Weights, default_folder
@@ -207,7 +207,7 @@ def test_both_halves_of_the_cloud_tail_give_what_the_whole_gives(weights: Weight
         given["step"] = steps[None]
     weighted = parts.attention.run(None, given)[0]
     logits = parts.trunk.run(None, {parts.trunk.get_inputs()[0].name: weighted})[0][0]
-    tail, label_set = weights.manifest.default_tail, weights.manifest.default_label_set
+    tail, label_set = tail_of(weights.manifest), weights.manifest.default_label_set
     right = golden.logits[tail][label_set][0]
     assert np.abs(logits - right).max() < 1e-4
     sent_back = parts.weigh(symbols, steps)

@@ -110,5 +110,5 @@ def test_tls_is_refused_and_says_where_it_goes(tmp_path) -> None:
 
 def test_without_ray_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
-    with pytest.raises(ConfigError, match=r"splitfer\[ray\]"):
+    with pytest.raises(ConfigError, match=r"pip install '\.\[ray\]'"):
         serve(CloudConfig(engine="ray"))

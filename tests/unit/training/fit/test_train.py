@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -111,11 +111,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The checkpoints of which teachers were loaded."""
     paths: list[Path] = []
 
-    def load(checkpoint: Path) -> torch.nn.Module:
-        paths.append(checkpoint)
+    def load(checkpoints: Sequence[Path]) -> torch.nn.Module:
+        paths.extend(checkpoints)
         return ByBrightness()
 
-    monkeypatch.setattr(train, "teacher_of", load)
+    monkeypatch.setattr(train, "mean_teacher", load)
     return paths
 
 
