@@ -16,6 +16,7 @@ def test_a_tail_takes_half_the_bytes_and_answers_as_before(
 ) -> None:
     monkeypatch.setattr(half, "MOST_CHANGE", 0.01)  # this network learnt nothing
     before = Weights(weights_copy)
+    golden = before.golden
     entry, size = before.manifest.tails["cloud"], (weights_copy / "cloud.onnx").stat().st_size
     local = (weights_copy / "local.onnx").read_bytes()
     assert half.halve(weights_copy)["cloud"] < half.MOST_CHANGE
@@ -27,8 +28,8 @@ def test_a_tail_takes_half_the_bytes_and_answers_as_before(
     assert (weights_copy / "local.onnx").read_bytes() == local
     after.tail("cloud", 1)  # hashes and golden logits are checked
     after.head(1)
-    for name in before.golden.logits:
-        for label_set, logits in before.golden.logits[name].items():
+    for name in golden.logits:
+        for label_set, logits in golden.logits[name].items():
             np.testing.assert_allclose(after.golden.logits[name][label_set], logits, atol=0.02)
 
 
