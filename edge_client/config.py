@@ -80,7 +80,7 @@ class EdgeConfig(Settings):
     faces_per_frame: int = Field(default=Limits.faces_per_frame, ge=1, le=Limits.faces_per_frame)
     # Of a picture file; a larger one is reduced.
     picture_pixels: int = Field(default=Limits.picture_pixels, ge=1, le=10**9)
-    # Whether pictures of less than 960 px are enlarged up to twofold before the search.
+    # Whether pictures of less than 480 px are enlarged up to twofold before the search.
     search_enlarged: bool = False
     # Whether each picture is a ready-cut face, in which none is searched for.
     crops: bool = False

@@ -39,7 +39,10 @@ from tests.processes import wait_until
 from tests.unit.cloud_server.pictures.made_pictures import encoded
 
 CLIENTS = ["http", "http asyncio", "grpc", "grpc asyncio"]
-TOKENS = {"all": ("word-for-all", [Scope.INFER, Scope.IMAGE]), "few": ("word", [Scope.INFER])}
+TOKENS = {
+    "all": ("word-for-all", [Scope.INFER, Scope.IMAGE, Scope.METRICS]),
+    "few": ("word", [Scope.INFER]),
+}
 TOKEN = TOKENS["all"][0]
 METADATA = (("authorization", f"Bearer {TOKEN}"),)
 LIMIT_BYTES = 2_000_000
@@ -410,7 +413,8 @@ def test_a_model_that_is_not_there_is_not_ready(
     stub: pb_grpc.GRPCInferenceServiceStub, http: httpx.Client
 ) -> None:
     for name, ready in (("full", True), ("nobody", False)):
-        said = stub.ModelReady(pb.ModelReadyRequest(name=name), timeout=PATIENCE_S)
+        request = pb.ModelReadyRequest(name=name)
+        said = stub.ModelReady(request, timeout=PATIENCE_S, metadata=METADATA)
         assert said.ready is ready
         assert (http.get(f"/v2/models/{name}/ready").status_code == 200) is ready
 

@@ -307,7 +307,8 @@ def test_the_documentation_tells_bodies_and_errors(client: httpx.Client) -> None
     assert "image/jpeg" in faces["requestBody"]["content"]
     assert "multipart/form-data" in faces["requestBody"]["content"]
     assert set(faces["responses"]) == {
-        "200", "400", "401", "403", "409", "413", "415", "422", "500", "503", "504",
+        "200", "400", "401", "403", "409", "413", "415", "422", "429", "500",
+        "503", "504",
     }  # fmt: skip
     for status, response in faces["responses"].items():
         schema = response["content"]["application/json"]["schema"]["$ref"]

@@ -239,4 +239,4 @@ def test_with_json_logs_every_line_is_json(weights_folder: Path, tmp_path: Path)
         server.signal(signal.SIGTERM)
         assert server.exit_code() == 0
     lines = [line for line in server.log.splitlines() if line != "(end)"]
-    assert {"cloud_server"} <= {json.loads(line)["logger"] for line in lines}
+    assert {"splitfer.cloud_server"} <= {json.loads(line)["logger"] for line in lines}
