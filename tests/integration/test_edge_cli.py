@@ -238,7 +238,7 @@ def test_a_camera_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
 def test_closed_streams_spoil_no_answer(portrait: Path, tmp_path: Path, closed: str) -> None:
     out = tmp_path / "answers.jsonl"
     script = (
-        f"{sys.executable} -m splitfer.edge_client.cli classify '{portrait}' '{tmp_path}/gone.jpg' "
+        f"'{sys.executable}' -m splitfer.edge_client.cli classify '{portrait}' '{tmp_path}/gone.jpg' "
         f"{closed} >'{out}'"
     )
     assert subprocess.run(["sh", "-c", script], env=WITHOUT_OURS).returncode == 1
@@ -247,7 +247,7 @@ def test_closed_streams_spoil_no_answer(portrait: Path, tmp_path: Path, closed: 
 
 
 def test_answers_for_a_closed_standard_output_are_refused(portrait: Path) -> None:
-    script = f"{sys.executable} -m splitfer.edge_client.cli classify '{portrait}' >&-"
+    script = f"'{sys.executable}' -m splitfer.edge_client.cli classify '{portrait}' >&-"
     done = subprocess.run(["sh", "-c", script], env=WITHOUT_OURS, capture_output=True, text=True)
     assert done.returncode == 2
     assert "standard output is closed" in done.stderr

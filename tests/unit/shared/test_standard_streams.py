@@ -13,6 +13,6 @@ def test_what_is_opened_next_takes_no_number_of_a_closed_stream() -> None:
         "print('lost', file=sys.stderr)\n"
         "print(sorted(closed), number > 2, sys.stdin.read() == '')\n"
     )
-    script = f'{sys.executable} -c "$1" 0<&- 2>&-'
+    script = f'"{sys.executable}" -c "$1" 0<&- 2>&-'
     done = subprocess.run(["sh", "-c", script, "sh", code], capture_output=True, text=True)
     assert done.stdout == "['stderr', 'stdin'] True True\n"
