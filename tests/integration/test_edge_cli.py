@@ -238,8 +238,8 @@ def test_a_camera_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
 def test_closed_streams_spoil_no_answer(portrait: Path, tmp_path: Path, closed: str) -> None:
     out = tmp_path / "answers.jsonl"
     script = (
-        f"'{sys.executable}' -m splitfer.edge_client.cli classify '{portrait}' '{tmp_path}/gone.jpg' "
-        f"{closed} >'{out}'"
+        f"'{sys.executable}' -m splitfer.edge_client.cli classify "
+        f"'{portrait}' '{tmp_path}/gone.jpg' {closed} >'{out}'"
     )
     assert subprocess.run(["sh", "-c", script], env=WITHOUT_OURS).returncode == 1
     (line,) = out.read_text().splitlines()
