@@ -5,8 +5,8 @@
 # make stubs  write shared/stubs/ from protos/
 # make lock   write requirements/*.txt from pyproject.toml
 # make model-card DATA=fer2013.zip VOTES=ferplus.csv   measure the default weights, write
-#             docs/model-card.md; weights of FER2013's label alone need no VOTES
-# make figures  README, docs/figures.md and their pictures from benchmarks/results; measures nothing
+#             docs/model/model-card.md; weights of FER2013's label alone need no VOTES
+# make figures  README, docs/figures/figures.md and their pictures from benchmarks/results; measures nothing
 # make images   the container images of both sides
 #
 # SPLITFER_TORCH        the torch to install for development (default: see TORCH below)
