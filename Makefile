@@ -7,6 +7,7 @@
 # make model-card DATA=fer2013.zip VOTES=ferplus.csv   measure the default weights, write
 #             docs/model/model-card.md; weights of FER2013's label alone need no VOTES
 # make figures  README, docs/figures/figures.md and their pictures from benchmarks/results; measures nothing
+# make settings docs/device/settings.md and docs/server/settings.md from the settings themselves
 # make images   the container images of both sides
 #
 # SPLITFER_TORCH        the torch to install for development (default: see TORCH below)
@@ -18,7 +19,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PROTOS := splitfer/v1/splitfer.proto inference/grpc_inference.proto onnx_subset/external_data.proto
 
-.PHONY: demo test chaos check stubs lock format model-card figures images clean
+.PHONY: demo test chaos check stubs lock format model-card figures settings images clean
 
 demo: .venv/.run
 	$(BIN)/python -m benchmarks demo --out demo-out
@@ -53,6 +54,9 @@ model-card: .venv/.dev
 
 figures: .venv/.dev
 	$(BIN)/python -m benchmarks readme --kept
+
+settings: .venv/.dev
+	$(BIN)/python -m benchmarks.readme.settings
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
