@@ -44,7 +44,7 @@ PAGES = {
 def _page(title: str, model: type[Settings], prefix: str) -> str:
     lines = [f"# {title}", "", _HOW, "", "| name in the file | variable | default | what it is |"]
     lines += ["| --- | --- | --- | --- |"]
-    groups = []
+    groups: list[tuple[str, Any]] = []
     for name, field in model.model_fields.items():
         if dataclasses.is_dataclass(field.default) or isinstance(field.default, BaseModel):
             groups.append((name, field.default))
