@@ -10,10 +10,12 @@
 # make settings docs/device/settings.md and docs/server/settings.md from the settings themselves
 # make images   the container images of both sides
 #
+# JOBS                  processes that share the tests (default: 2)
 # SPLITFER_TORCH        the torch to install for development (default: see TORCH below)
 # SPLITFER_TORCH_INDEX  a package index to take it from, such as one with processor-only builds
 
 PYTHON ?= python3
+JOBS ?= 2
 TORCH := $(or $(SPLITFER_TORCH),torch==2.13.0)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -25,7 +27,7 @@ demo: .venv/.run
 	$(BIN)/python -m benchmarks demo --out demo-out
 
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope
 
 chaos: .venv/.dev
 	CHAOS_MINUTES=$(or $(CHAOS_MINUTES),2) $(BIN)/python -m pytest -m chaos --durations=10 tests/chaos
