@@ -14,7 +14,7 @@ class Objective(StrEnum):
 
 
 class Policy(StrEnum):
-    """Who answers: see docs/policy.md."""
+    """Who answers: see docs/device/policy.md."""
 
     AUTO = "auto"
     CASCADE = "cascade"

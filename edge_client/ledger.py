@@ -85,7 +85,7 @@ class Ledger:
         return captured == self.frames + dropped and self.faces == self.answered + self.failed
 
     def summary(self, dropped: int, wire_bytes: int) -> dict[str, Any]:
-        """The summary as it is written: see docs/records.md."""
+        """The summary as it is written: see docs/device/records.md."""
         sent_mean = round(self._sent_total / self._sent_faces, 1) if self._sent_faces else 0
         quantiles = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
         return {

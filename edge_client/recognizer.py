@@ -127,8 +127,8 @@ class Recognizer:
         return self._link.counts if self._link else LinkCounts()
 
     def link_report(self) -> dict[str, Any] | None:
-        """The server, whether it can be used, and the last failure: see docs/records.md. None
-        without a server."""
+        """The server, whether it can be used, and the last failure: see docs/device/records.md.
+        None without a server."""
         return self._link.report() if self._link else None
 
     @property
@@ -140,7 +140,7 @@ class Recognizer:
         return replace(decision, cause=self._link.cause)
 
     def policy_report(self) -> dict[str, Any]:
-        """What the policy did so far: see docs/records.md."""
+        """What the policy did so far: see docs/device/records.md."""
         return self._chooser.report()
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ class Prior(StrEnum):
 DEFAULT_PRIOR = Prior.NATURAL
 # Where an answer is uncertain if no setting says otherwise: its confidence, which has fallen with
 # the quality of the face's picture, is below. Chosen on the curve of risk over coverage, see
-# docs/measuring.md.
+# docs/figures/measuring.md.
 UNCERTAIN_BELOW = 0.5
 
 

@@ -44,7 +44,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
 def run_facts(origin: dict[str, Any]) -> list[tuple[str, str]]:
     """The manifest's origin as ``(what, text)``; what names a folder here becomes a link."""
     return [
-        (name.replace("_", " "), f"[`{value}`](../{value})" if _is_folder(value) else str(value))
+        (name.replace("_", " "), f"[`{value}`](../../{value})" if _is_folder(value) else str(value))
         for name, value in origin.items()
     ]
 
@@ -64,7 +64,7 @@ def main() -> int:
     parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
     parser.add_argument("--votes", help="ferplus.csv or fer2013new.csv: what people said")
     parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
-    parser.add_argument("--docs", type=Path, default=Path("docs"), help="where the page goes")
+    parser.add_argument("--docs", type=Path, default=Path("docs/model"), help="where the page goes")
     parser.add_argument("--most", type=positive, help="the first N faces of each part only")
     parser.add_argument("--threads", type=positive, default=2)
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")

@@ -1,4 +1,5 @@
-"""Runs the policy in virtual time: ``python -m benchmarks policy_sim --plot docs/policy.png``.
+"""Runs the policy in virtual time:
+``python -m benchmarks policy_sim --plot docs/device/policy.png``.
 
 Device, link and server are simulated; the policy, its estimates and the breaker are the edge's
 own. Says how a strategy would do, not how fast anything here is.

@@ -16,9 +16,9 @@ from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.weights import Weights, default_folder
 
-RATE_PICTURE = Path("docs/rate-accuracy.png")
-CALIBRATION_PICTURE = Path("docs/calibration.png")
-AGREEMENT_PICTURE = Path("docs/agreement.png")
+RATE_PICTURE = Path("docs/figures/rate-accuracy.png")
+CALIBRATION_PICTURE = Path("docs/figures/calibration.png")
+AGREEMENT_PICTURE = Path("docs/figures/agreement.png")
 _PAPER = {"cloud": "63.26 % (full model)", "local": "60.25 % (backbone only)"}
 
 

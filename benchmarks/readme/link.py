@@ -13,9 +13,9 @@ from benchmarks.link.plot import plot
 from benchmarks.link.summary import CHOOSING, by_point
 from benchmarks.readme.results import run_json
 
-LINK_PICTURE = Path("docs/link.png")
-WORTH_PICTURE = Path("docs/when-the-cloud-pays.png")
-CASCADE_PICTURE = Path("docs/cascade.png")
+LINK_PICTURE = Path("docs/figures/link.png")
+WORTH_PICTURE = Path("docs/figures/when-the-cloud-pays.png")
+CASCADE_PICTURE = Path("docs/figures/cascade.png")
 
 
 def link(_: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Measure again what the README and docs/figures.md say:
+"""Measure again what the README and docs/figures/figures.md say:
 ``python -m benchmarks readme --data PATH --votes FILE``.
 
 Runs the benchmarks and the demo and writes their figures between the markers of the page that has
@@ -31,8 +31,8 @@ from benchmarks.readme.results import keep, kept, kept_alone, measuring, run_jso
 from splitfer.shared.whole_file import write_whole
 from training.data.votes import VOTES_VARIABLE
 
-PAGES = (Path("README.md"), Path("docs/figures.md"))
-DEMO_PICTURE = Path("docs/demo.png")
+PAGES = (Path("README.md"), Path("docs/figures/figures.md"))
+DEMO_PICTURE = Path("docs/figures/demo.png")
 PICTURE_PX = 1000
 
 
@@ -141,8 +141,11 @@ def page_of(part: str) -> Path:
 
 def linked_from(page: Path, figures: str) -> str:
     """``figures``, whose links start at the root, with links that start at ``page``."""
-    folder = f"{page.parent.as_posix()}/"
-    return figures if folder == "./" else figures.replace(f"]({folder}", "](")
+
+    def relative(link: re.Match[str]) -> str:
+        return f"]({os.path.relpath(link[1], page.parent)})"
+
+    return re.sub(r"\]\((docs/[^)]+)\)", relative, figures)
 
 
 PARTS: dict[str, Callable[[str | None], str]] = {

@@ -12,7 +12,7 @@ from benchmarks.readme.results import run_json
 from benchmarks.serving.plot import plot
 from benchmarks.serving.summary import peak, rounds
 
-PICTURE = Path("docs/serving.png")
+PICTURE = Path("docs/figures/serving.png")
 
 
 def serving(_: str | None) -> str:

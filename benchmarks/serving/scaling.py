@@ -1,6 +1,7 @@
 """Ray's engine with one and with two tail replicas, and the capacity model held against both.
 
-``python -m benchmarks scaling --write docs/scaling.md`` measures and puts the table into the page.
+``python -m benchmarks scaling --write docs/server/scaling.md`` measures and puts the table into the
+page.
 
 Each deployment is offered rising loads; the goodput of the best is what it can do. The processor
 time that each stage took a face, read from the processes themselves, goes into

@@ -111,7 +111,7 @@ class Link:
         return self._told.cause
 
     def report(self) -> dict[str, Any]:
-        """For the summary: see docs/records.md. Waits while a failure is being looked into."""
+        """For the summary, see docs/device/records.md. Waits while a failure is looked into."""
         return {**self._told.record(), "state": self.state.value}
 
     def wait_for_handshake(self, seconds: float) -> bool:

@@ -55,7 +55,7 @@ class Decision:
         return self.chosen.path
 
     def record(self) -> dict[str, Any]:
-        """As ``--explain`` prints it: see docs/policy.md."""
+        """As ``--explain`` prints it: see docs/device/policy.md."""
         return {
             "chosen": self.chosen.name,
             "why": self.why.value,

@@ -109,7 +109,7 @@ class Router:
         )
 
     def report(self) -> dict[str, Any]:
-        """For the summary: see docs/records.md."""
+        """For the summary: see docs/device/records.md."""
         faces = self._counts["shadow_faces"]
         return {
             "decisions": dict(sorted(self._by_choice.items())),

@@ -26,7 +26,10 @@ UNNAMED = Origin()
 def face_record(
     frame: Frame, face_index: int, face: FaceAnswer, origin: Origin = UNNAMED
 ) -> dict[str, Any]:
-    """The record as it is written: see docs/records.md. Changes come with the schema version."""
+    """The record as it is written: see docs/device/records.md.
+
+    Changes come with the schema version.
+    """
     return {
         **_head("face", frame.source, origin, frame.wall_s),
         "frame": frame.index,
@@ -53,7 +56,7 @@ def face_record(
 
 
 def decision_record(frame: Frame, decision: Decision, origin: Origin = UNNAMED) -> dict[str, Any]:
-    """What ``--explain`` writes: see docs/policy.md."""
+    """What ``--explain`` writes: see docs/device/policy.md."""
     return {
         **_head("decision", frame.source, origin, frame.wall_s),
         "frame": frame.index,

@@ -1,7 +1,7 @@
 """The entropy codec: a range coder whose chances come from the symbols already coded.
 
 The work is done in C (``entropy_core.c``), in integers only, so that every machine writes the
-same bytes. docs/payload.md describes the format.
+same bytes. docs/api/payload.md describes the format.
 """
 
 from __future__ import annotations

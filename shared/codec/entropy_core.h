@@ -1,6 +1,6 @@
 /* The entropy coder of one latent: integers only, no allocation on a peer's word, no I/O.
  *
- * docs/payload.md describes the format. Everything here is plain C11 without Python, so that a
+ * docs/api/payload.md describes the format. Everything here is plain C11 without Python, so that a
  * fuzzer can drive it alone.
  */
 #ifndef SPLITFER_ENTROPY_CORE_H

@@ -16,7 +16,7 @@ from splitfer.shared.labels import LABELS
 from tests.processes import Server
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = {"edge": ROOT / "README.md", "grpc": ROOT / "docs/grpc.md"}
+PAGES = {"edge": ROOT / "README.md", "grpc": ROOT / "docs/api/grpc.md"}
 PYTHON = [re.findall(r"```python\n(.*?)```", page.read_text(), re.S) for page in PAGES.values()]
 
 

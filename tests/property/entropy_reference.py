@@ -1,4 +1,4 @@
-"""The entropy code, written out slowly from docs/payload.md with Python's unbounded integers."""
+"""The entropy code, written out slowly from docs/api/payload.md with Python integers."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Fit the tables of the entropy codec to the latents of a head.
 
 Per rate and channel: weighted sums over the neighbours that a decoder knows already, their
-bins, and logits by bin for each kind of decision (docs/payload.md). Weights come from regressions,
-logits from Newton steps, one table after another. All of it is deterministic.
+bins, and logits by bin for each kind of decision (docs/api/payload.md). Weights come from
+regressions, logits from Newton steps, one table after another. All of it is deterministic.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 Stem, attention and trunk alone, from random weights, without the bottleneck, as the paper trains
 them. Runs of one seed share their first stem and trunk, the order of the pictures and the views,
 so variants are compared seed by seed. A finished run is one line of
-``training/ablations/runs.jsonl`` and is not made again; the report in ``docs/ablation.md`` is
+``training/ablations/runs.jsonl`` and is not made again; the report in ``docs/model/ablation.md`` is
 written from those lines alone (``--report`` does only that).
 """
 
@@ -142,7 +142,9 @@ def _arguments() -> argparse.Namespace:
         )  # fmt: skip
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--results", type=Path, default=RUNS)
-    parser.add_argument("--docs", type=Path, default=Path("docs"), help="where the report goes")
+    parser.add_argument(
+        "--docs", type=Path, default=Path("docs/model"), help="where the report goes"
+    )
     arguments = parser.parse_args()
     if arguments.seeds < 2:
         parser.error("at least 2 seeds: one shows no spread")

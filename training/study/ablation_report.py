@@ -1,4 +1,4 @@
-"""``docs/ablation.md`` and its plots, from the finished runs alone: no figure is typed in."""
+"""``docs/model/ablation.md`` and its plots, from the finished runs alone: no figure is typed in."""
 
 from __future__ import annotations
 

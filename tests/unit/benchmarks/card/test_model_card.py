@@ -344,7 +344,7 @@ def test_the_run_is_a_link() -> None:
     facts = run_facts({"data": "FER2013 Training", "start_from": "none/such", "run": "tests/unit"})
     assert facts == [
         ("data", "FER2013 Training"), ("start from", "none/such"),
-        ("run", "[`tests/unit`](../tests/unit)"),
+        ("run", "[`tests/unit`](../../tests/unit)"),
     ]  # fmt: skip
 
 

@@ -36,9 +36,9 @@ def test_one_page_has_a_place_for_each(part: str) -> None:
 
 
 def test_links_are_written_as_the_page_needs_them() -> None:
-    figures = "![plot](docs/plot.png)"
+    figures = "![plot](docs/figures/plot.png)"
     assert readme.linked_from(PagePath("README.md"), figures) == figures
-    assert readme.linked_from(PagePath("docs/figures.md"), figures) == "![plot](plot.png)"
+    assert readme.linked_from(PagePath("docs/figures/figures.md"), figures) == "![plot](plot.png)"
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +137,7 @@ TAILS = {
                 "*FER2013's label*: 3,589 faces",
                 "people's label: -1.00 points (-2.00 to +0.10)",
                 "`cloud+local` has 78.00%, macro recall 0.702 in place of 0.602.",
-                "![Accuracy by how far people agree](docs/agreement.png)",
+                "![Accuracy by how far people agree](docs/figures/agreement.png)",
             ],
         ),
         (

@@ -148,6 +148,8 @@ def test_half_a_study_is_not_reported(tmp_path: Path) -> None:
         write_report(results, tmp_path)
 
 
-@pytest.mark.skipif(not Path("docs/ablation.md").exists(), reason="no study has been finished")
+@pytest.mark.skipif(
+    not Path("docs/model/ablation.md").exists(), reason="no study has been finished"
+)
 def test_the_page_is_the_one_that_the_runs_give() -> None:
-    assert Path("docs/ablation.md").read_text() == report(RUNS, Path("docs"))
+    assert Path("docs/model/ablation.md").read_text() == report(RUNS, Path("docs/model"))
