@@ -145,6 +145,11 @@ class EdgeConfig(Settings):
     )
     client_key: Path | None = Field(None, description="private key of client_cert (PEM)")
     token: SecretStr | None = Field(None, description="bearer token that the server asks for")
+    insecure_token: bool = Field(
+        False,
+        description="whether the token may go to another machine without TLS, where a tunnel "
+        "keeps others from reading it",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", description="least level of what is logged to standard error"
     )
@@ -211,9 +216,21 @@ class EdgeConfig(Settings):
             raise ValueError("client_cert and client_key go together: set both or none")
         if self.client_cert is not None and self.server_ca is None:
             raise ValueError("client_cert goes with server_ca, which turns TLS on")
+        self._token_is_safe()
         if self.crops and (self.policy is Policy.IMAGE or self.auto_image):
             raise ValueError("crops are not sent as pictures: choose another policy than image")
         return self
+
+    def _token_is_safe(self) -> None:
+        if self.token is None or self.server is None or self.server_ca is not None:
+            return
+        address = parse_address(self.server)
+        if not address.is_this_machine and not self.insecure_token:
+            raise ValueError(
+                f"the token would go to {address} without TLS, and whoever is on the way could "
+                "read it: name the authority of the server's certificate (server_ca), or, where "
+                "a tunnel keeps it safe, set insecure_token to true"
+            )
 
     @property
     def wanted(self) -> Policy:
