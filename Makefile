@@ -7,24 +7,27 @@
 # make model-card DATA=fer2013.zip VOTES=ferplus.csv   measure the default weights, write
 #             docs/model/model-card.md; weights of FER2013's label alone need no VOTES
 # make figures  README, docs/figures/figures.md and their pictures from benchmarks/results; measures nothing
+# make settings docs/device/settings.md and docs/server/settings.md from the settings themselves
 # make images   the container images of both sides
 #
+# JOBS                  processes that share the tests (default: 2)
 # SPLITFER_TORCH        the torch to install for development (default: see TORCH below)
 # SPLITFER_TORCH_INDEX  a package index to take it from, such as one with processor-only builds
 
 PYTHON ?= python3
+JOBS ?= 2
 TORCH := $(or $(SPLITFER_TORCH),torch==2.13.0)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PROTOS := splitfer/v1/splitfer.proto inference/grpc_inference.proto onnx_subset/external_data.proto
 
-.PHONY: demo test chaos check stubs lock format model-card figures images clean
+.PHONY: demo test chaos check stubs lock format model-card figures settings images clean
 
 demo: .venv/.run
 	$(BIN)/python -m benchmarks demo --out demo-out
 
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope
 
 chaos: .venv/.dev
 	CHAOS_MINUTES=$(or $(CHAOS_MINUTES),2) $(BIN)/python -m pytest -m chaos --durations=10 tests/chaos
@@ -53,6 +56,9 @@ model-card: .venv/.dev
 
 figures: .venv/.dev
 	$(BIN)/python -m benchmarks readme --kept
+
+settings: .venv/.dev
+	$(BIN)/python -m benchmarks.readme.settings
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from urllib.parse import urlsplit
 
+from splitfer.shared.loopback import is_this_machine
 from splitfer.shared.peer_words import peer_words
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
@@ -20,6 +21,11 @@ class Address:
 
     host: str
     port: int
+
+    @property
+    def is_this_machine(self) -> bool:
+        """Whether what is sent there never leaves this machine."""
+        return is_this_machine(self.host)
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

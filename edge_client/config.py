@@ -37,80 +37,155 @@ _NAME = r"^[^\x00-\x1f\x7f]{1,100}$"
 class EdgeConfig(Settings):
     """Settings of ``edge-client run`` and ``classify`` and of ``Recognizer``."""
 
-    # What `run` reads, as --source names it.
-    source: Annotated[str | None, PathWhere(names_a_path)] = None
-    # Where the answers go: a file of JSON lines, or - for standard output.
-    output: Annotated[str, PathWhere(lambda name: name != "-")] = "-"
-    # host:port; without one every answer is local.
-    server: str | None = None
-    # auto where a server is named, else local.
-    policy: Policy | None = None
-    # What policy `auto` looks for among the ways that are in time.
-    objective: Objective = Objective.ACCURACY
-    # Share of right answers that objective `bytes` asks for.
-    min_accuracy: float = Field(default=0.0, ge=0, le=1)
-    # Cap on what policies `auto` and `cascade` send.
-    max_bytes_per_s: float | None = Field(default=None, gt=0)
-    # Whether `auto` may send whole pictures.
-    auto_image: bool = False
-    # Policy `cascade` asks about faces with less confidence than this.
-    cascade_threshold: float = Field(default=0.8, ge=0, le=1)
-    # Of the frames that ask the server: where the device answers too, for comparison.
-    shadow_share: float = Field(default=0.01, ge=0, le=1)
-    # From the decoded frame, detection included; of single pictures PICTURE_SETTINGS.
-    deadline_ms: float = Field(default=150, gt=0, le=60_000)
-    # Of ONNX Runtime, per network.
-    threads: int = Field(default=1, ge=1, le=64)
-    # A folder of weights; the shipped ones where none is named.
-    weights: Path | None = None
-    # How fine latents are sent, by name; the weights' default where none is named.
-    rate: str = ""
-    # Whose labels the answers are; the weights' default where none is named.
-    labels: LabelSet | None = None
-    # How common the classes are taken to be: as in training (natural), or all alike (balanced).
-    # The default is natural where none is named.
-    prior: Prior | None = None
-    # Answers with less confidence than this are marked uncertain; 0 marks none. Confidence falls
-    # with the quality of the face's picture.
-    uncertain_below: float = Field(default=UNCERTAIN_BELOW, ge=0, le=1)
-    # Longer side of the picture that faces are searched in: time grows with its square, and a
-    # face must be about 80 px wide in it.
-    search_side_px: int = Field(default=480, ge=80, le=4096)
-    smallest_face_px: int = Field(default=Limits.smallest_face_px, ge=1, le=4096)
-    faces_per_frame: int = Field(default=Limits.faces_per_frame, ge=1, le=Limits.faces_per_frame)
-    # Of a picture file; a larger one is reduced.
-    picture_pixels: int = Field(default=Limits.picture_pixels, ge=1, le=10**9)
-    # Whether pictures of less than 480 px are enlarged up to twofold before the search.
-    search_enlarged: bool = False
-    # Whether each picture is a ready-cut face, in which none is searched for.
-    crops: bool = False
-    # Of the picture that path `image` sends.
-    jpeg_quality: int = Field(default=85, ge=1, le=95)
-    # Whether latents go on a stream that stays open, which costs less than a call each: where the
-    # server offers one (auto), the same and said where it offers none (on), or never (off).
-    stream: Literal["auto", "on", "off"] = "auto"
-    # Certificates to trust (PEM); TLS is used where they are named.
-    server_ca: Path | None = None
-    # What the server asks for where it wants to know the device: a certificate and its key (PEM).
-    client_cert: Path | None = None
-    client_key: Path | None = None
-    token: SecretStr | None = None
-    log_level: Literal["debug", "info", "warning", "error"] = "warning"
-    # A file of JSON lines that would grow beyond so many MB is renamed to FILE.1 first, in place of
-    # the last one; without it nothing is ever removed.
-    output_max_mb: float | None = Field(default=None, gt=0)
-    # What records call this device; its host name where none is given.
-    device_id: str | None = Field(default=None, pattern=_NAME)
-    # What records call the source, beside its address.
-    source_name: str | None = Field(default=None, pattern=_NAME)
-    # A record says that the device lives where it wrote none for so long; 0 for never.
-    heartbeat_s: float = Field(default=60.0, ge=0)
-    # Whether a camera or stream that is not there at the start is waited for.
-    wait_source: bool = True
-    # How the pictures of an rtsp:// address come; the other is tried where the camera refuses.
-    rtsp_transport: Literal["tcp", "udp"] = "tcp"
-    # Receiver of traces (OTLP over HTTP), such as http://localhost:4318.
-    otlp_endpoint: str | None = Field(default=None, pattern="^https?://[^/]")
+    source: Annotated[str | None, PathWhere(names_a_path)] = Field(
+        None, description="what `run` reads, as --source names it"
+    )
+    output: Annotated[str, PathWhere(lambda name: name != "-")] = Field(
+        "-", description="where the answers go: a file of JSON lines, or - for standard output"
+    )
+    server: str | None = Field(None, description="host:port; without one every answer is local")
+    policy: Policy | None = Field(None, description="auto where a server is named, else local")
+    objective: Objective = Field(
+        Objective.ACCURACY,
+        description="what policy `auto` looks for among the ways that are in time",
+    )
+    min_accuracy: float = Field(
+        0.0, ge=0, le=1, description="share of right answers that objective `bytes` asks for"
+    )
+    max_bytes_per_s: float | None = Field(
+        None, gt=0, description="cap on what policies `auto` and `cascade` send"
+    )
+    auto_image: bool = Field(False, description="whether `auto` may send whole pictures")
+    cascade_threshold: float = Field(
+        0.8,
+        ge=0,
+        le=1,
+        description="policy `cascade` asks about faces with less confidence than this",
+    )
+    shadow_share: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="of the frames that ask the server: where the device answers too, for "
+        "comparison",
+    )
+    deadline_ms: float = Field(
+        150,
+        gt=0,
+        le=60_000,
+        description="per frame, detection included (of a single picture 5000)",
+    )
+    threads: int = Field(1, ge=1, le=64, description="threads of ONNX Runtime, per network")
+    weights: Path | None = Field(
+        None, description="a folder of weights; the shipped ones where none is named"
+    )
+    rate: str = Field(
+        "",
+        description="how fine latents are sent, by name; the weights' default where none is named",
+    )
+    labels: LabelSet | None = Field(
+        None, description="whose labels the answers are; the weights' default where none is named"
+    )
+    prior: Prior | None = Field(
+        None,
+        description="how common the classes are taken to be: as in training (natural), or all "
+        "alike (balanced). The default is natural where none is named",
+    )
+    uncertain_below: float = Field(
+        UNCERTAIN_BELOW,
+        ge=0,
+        le=1,
+        description="answers with less confidence than this are marked uncertain; 0 marks none. "
+        "Confidence falls with the quality of the face's picture",
+    )
+    search_side_px: int = Field(
+        480,
+        ge=80,
+        le=4096,
+        description="longer side of the searched picture (of a single picture 4096): time grows "
+        "with its square, and a face must be about 80 px wide in it",
+    )
+    smallest_face_px: int = Field(
+        Limits.smallest_face_px, ge=1, le=4096, description="smaller faces are not answered"
+    )
+    faces_per_frame: int = Field(
+        Limits.faces_per_frame,
+        ge=1,
+        le=Limits.faces_per_frame,
+        description="the largest so many faces of a picture are answered",
+    )
+    picture_pixels: int = Field(
+        Limits.picture_pixels,
+        ge=1,
+        le=10**9,
+        description="pixels of a picture; a larger one is reduced",
+    )
+    search_enlarged: bool = Field(
+        False,
+        description="whether pictures of less than 480 px are enlarged up to twofold before the "
+        "search",
+    )
+    crops: bool = Field(
+        False, description="whether each picture is a ready-cut face, in which none is searched for"
+    )
+    jpeg_quality: int = Field(85, ge=1, le=95, description="of the JPEG that path `image` sends")
+    stream: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="whether latents go on a stream that stays open, which costs less than a call"
+        " each: where the server offers one (auto), the same and said where it offers"
+        " none (on), or never (off)",
+    )
+    server_ca: Path | None = Field(
+        None, description="certificates to trust (PEM); TLS is used where they are named"
+    )
+    client_cert: Path | None = Field(
+        None,
+        description="what the server asks for where it wants to know the device: a certificate "
+        "and its key (PEM)",
+    )
+    client_key: Path | None = Field(None, description="private key of client_cert (PEM)")
+    token: SecretStr | None = Field(None, description="bearer token that the server asks for")
+    insecure_token: bool = Field(
+        False,
+        description="whether the token may go to another machine without TLS, where a tunnel "
+        "keeps others from reading it",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "warning", description="least level of what is logged to standard error"
+    )
+    output_max_mb: float | None = Field(
+        None,
+        gt=0,
+        description="a file of JSON lines that would grow beyond so many MB is renamed to FILE.1 "
+        "first, in place of the last one; without it nothing is ever removed",
+    )
+    device_id: str | None = Field(
+        None,
+        pattern=_NAME,
+        description="what records call this device; its host name where none is given",
+    )
+    source_name: str | None = Field(
+        None, pattern=_NAME, description="what records call the source, beside its address"
+    )
+    heartbeat_s: float = Field(
+        60.0,
+        ge=0,
+        description="a record says that the device lives where it wrote none for so long; 0 for "
+        "never",
+    )
+    wait_source: bool = Field(
+        True, description="whether a camera or stream that is not there at the start is waited for"
+    )
+    rtsp_transport: Literal["tcp", "udp"] = Field(
+        "tcp",
+        description="how the pictures of an rtsp:// address come; the other is tried where the "
+        "camera refuses",
+    )
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern="^https?://[^/]",
+        description="receiver of traces (OTLP over HTTP), such as http://localhost:4318",
+    )
 
     @field_validator("source", mode="before")
     @classmethod
@@ -141,9 +216,21 @@ class EdgeConfig(Settings):
             raise ValueError("client_cert and client_key go together: set both or none")
         if self.client_cert is not None and self.server_ca is None:
             raise ValueError("client_cert goes with server_ca, which turns TLS on")
+        self._token_is_safe()
         if self.crops and (self.policy is Policy.IMAGE or self.auto_image):
             raise ValueError("crops are not sent as pictures: choose another policy than image")
         return self
+
+    def _token_is_safe(self) -> None:
+        if self.token is None or self.server is None or self.server_ca is not None:
+            return
+        address = parse_address(self.server)
+        if not address.is_this_machine and not self.insecure_token:
+            raise ValueError(
+                f"the token would go to {address} without TLS, and whoever is on the way could "
+                "read it: name the authority of the server's certificate (server_ca), or, where "
+                "a tunnel keeps it safe, set insecure_token to true"
+            )
 
     @property
     def wanted(self) -> Policy:

@@ -106,7 +106,7 @@ class Recognizer:
         cascade = config.cascade_threshold if config.wanted is Policy.CASCADE else None
         self._offload = Offload(
             device, self._link, self._chooser, config.deadline_ms, config.jpeg_quality, cascade,
-            config.uncertain_below,
+            config.uncertain_below, config.faces_per_frame,
         )  # fmt: skip
 
     def faces(self, image: PictureLike) -> list[FaceAnswer]:

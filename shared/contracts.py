@@ -22,6 +22,9 @@ LATENT_SHAPE = (8, 28, 28)
 FEATURES_SHAPE = (116, 28, 28)
 CROP_SIDE = 224
 
+# Of a face's side, in the longer side of its picture.
+_MOST_PICTURES = 2
+
 # What runs a network.
 Device = Literal["cpu", "cuda"]
 
@@ -59,6 +62,18 @@ class Box:
     def as_list(self) -> list[int]:
         """``[x, y, w, h]``."""
         return [self.x, self.y, self.w, self.h]
+
+    def lies_in(self, width: int, height: int) -> bool:
+        """Whether it can be a face of a picture of this size: its centre is there, and neither side
+        is much longer than the picture's own. Detectors reach over a border by a third."""
+        centre_x, centre_y = self.x + self.w / 2, self.y + self.h / 2
+        most_px = _MOST_PICTURES * max(width, height)
+        return (
+            0 <= centre_x <= width
+            and 0 <= centre_y <= height
+            and 1 <= self.w <= most_px
+            and 1 <= self.h <= most_px
+        )
 
     def scaled(self, by: float) -> Box:
         """The same face in the picture ``by`` times as large."""

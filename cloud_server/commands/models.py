@@ -25,6 +25,7 @@ from splitfer.shared.errors import (
     SplitFerError,
     WeightsError,
 )
+from splitfer.shared.loopback import is_this_machine
 from splitfer.shared.peer_words import peer_words
 
 TOKEN_VARIABLE = "SPLITFER_ADMIN_TOKEN"
@@ -33,8 +34,11 @@ _URL = "http://127.0.0.1:8080"
 # Loading takes seconds, and unloading as long as the longest deadline under way.
 _PATIENCE_S = 600.0
 _CONNECT_S = 10.0
+# A reply names tens of weights, a folder each.
+_LONGEST_REPLY_BYTES = 4 * 2**20
 _NAMES = Names("--url", "--ca", "--cert", "--key", TOKEN_VARIABLE, "HTTP port (8080)", "HTTP")
 _ERRORS: dict[str, type[SplitFerError]] = {"weights": WeightsError, "refused": RefusedChange}
+_LONGEST_LINE = 1000
 # Certificates to trust; a certificate of the caller's own, and its key.
 _Pems = tuple[Path | None, Path | None, Path | None]
 
@@ -60,6 +64,10 @@ def add_models_command(commands: Any) -> None:
     models.add_argument("--ca", type=file_name, metavar="FILE", help="PEM certificates to trust")
     models.add_argument("--cert", type=file_name, metavar="FILE", help="PEM shown to the server")
     models.add_argument("--key", type=file_name, metavar="FILE", help="PEM of --cert's key")
+    models.add_argument(
+        "--insecure-token", action="store_true",
+        help="let the token go to another machine without TLS",
+    )  # fmt: skip
     models.add_argument("--json", action="store_true", help="print the server's reply as it is")
     models.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
     actions = models.add_subparsers(dest="action", metavar="ACTION")
@@ -98,15 +106,31 @@ def run_models(arguments: argparse.Namespace, settings: Callable[[], CloudConfig
         url = f"http{'s' if config.tls else ''}://{connection.host}:{connection.port}"
     else:
         connection = _connection(url, (arguments.ca, cert, arguments.key))
+        if not arguments.insecure_token:
+            _refuse_open_token(connection)
     reply = _ask(connection, url, cert, method, MODELS + path, body)
     if arguments.json:
         json.dump(reply, sys.stdout, indent=2)
         print()
         return
+    try:
+        for line in _lines(reply):
+            print(line)
+    except (KeyError, TypeError, ValueError):
+        raise LinkError(
+            f"{url} gave 200, and not as this server does; let --url name cloud-server's "
+            f"{_NAMES.port}"
+        ) from None
+
+
+def _lines(reply: Any) -> list[str]:
+    """A line for each of the weights served, fit for a terminal whatever the server says."""
+    lines = []
     for model in reply["models"]:
         tails = ",".join(model["tails"])
         fields = (model["fingerprint"], f"{model['state']:7}", tails, model["folder"])
-        print("  ".join(fields))
+        lines.append(peer_words("  ".join(fields), longest=_LONGEST_LINE))
+    return lines
 
 
 def _request(arguments: argparse.Namespace) -> tuple[str, str, dict[str, Any] | None]:
@@ -121,6 +145,17 @@ def _request(arguments: argparse.Namespace) -> tuple[str, str, dict[str, Any] | 
     if action == "rollback":
         return "PUT", "/default", {"fingerprint": "previous"}
     return "GET", "", None
+
+
+def _refuse_open_token(connection: http.client.HTTPConnection) -> None:
+    if isinstance(connection, http.client.HTTPSConnection) or not os.environ.get(TOKEN_VARIABLE):
+        return
+    if not is_this_machine(connection.host):
+        raise ConfigError(
+            f"--url: the token in {TOKEN_VARIABLE} would go to {connection.host} without TLS, and "
+            "whoever is on the way could read it: begin --url with https, or, where a tunnel keeps "
+            "it safe, add --insecure-token"
+        )
 
 
 def _ask(
@@ -143,17 +178,20 @@ def _ask(
         connection.sock.settimeout(_PATIENCE_S)
         connection.request(method, path, json.dumps(body) if body is not None else None, headers)
         response = connection.getresponse()
-        text = response.read()
+        text = response.read(_LONGEST_REPLY_BYTES + 1)
     except (OSError, http.client.HTTPException, UnicodeError) as error:
         raise LinkError(_why(url, cert, error)) from error
     finally:
         connection.close()
+    if len(text) > _LONGEST_REPLY_BYTES:
+        raise LinkError(f"{url} gave more than {_LONGEST_REPLY_BYTES} bytes, as this server never "
+                        f"does; let --url name cloud-server's {_NAMES.port}")  # fmt: skip
     try:
         reply = json.loads(text)
         if response.status == http.client.OK:
             return reply
         code, message = reply["error"]["code"], reply["error"]["message"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise LinkError(
             f"{url} gave {response.status}, and not as this server does; let --url name "
             f"cloud-server's {_NAMES.port}"

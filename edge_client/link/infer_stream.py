@@ -85,6 +85,7 @@ class InferStream:
         self._changed = threading.Condition()
         self._wakes_s = math.inf
         self._closing = False
+        self._sent = self._unasked = 0
         self._outbox: queue.SimpleQueue[pb.InferStreamRequest | None] = queue.SimpleQueue()
         self._call: Any = stub.InferStream(iter(self._outbox.get, None), metadata=metadata)
         self._reader = threading.Thread(target=self._read, name="stream", daemon=True)
@@ -103,6 +104,7 @@ class InferStream:
             if self.broken_s is not None or len(self._pending) >= self._in_flight:
                 return None
             number = next(self._numbers)
+            self._sent = number
             self._pending[number] = pending
             if deadline.at_s < self._wakes_s:
                 self._changed.notify_all()
@@ -131,6 +133,9 @@ class InferStream:
                     break
                 with self._changed:
                     pending = self._pending.pop(answer.id, None)
+                    self._unasked += pending is None
+                    if self._unasked > self._sent:  # nobody answers more than was asked
+                        break
                 if pending is not None:  # else its deadline has passed
                     self.answered = True
                     pending.settle(answer)

@@ -7,13 +7,17 @@ from dataclasses import dataclass, field
 
 from splitfer.edge_client.link.call import Call, CallFailed
 from splitfer.edge_client.link.reasons import reason_of_code
-from splitfer.shared.contracts import Answer, AnswerPath, Box, LatencyMs, Reason
+from splitfer.shared.contracts import Answer, AnswerPath, Box, LatencyMs, Limits, Reason
 from splitfer.shared.labels import LABELS, LabelSet
 from splitfer.shared.prior import Prior
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
 # No deadline is longer.
 MOST_MS = 60_000.0
+# A server's total and the round trip are measured on two machines, and each part is rounded.
+_CLOCKS_DIFFER_MS = 5.0
+# Of a model's name: a fingerprint and a tail.
+_LONGEST_MODEL = 100
 
 
 @dataclass(frozen=True)
@@ -54,19 +58,31 @@ def read_infer(
     return ServerReply(AnswerPath.CLOUD, boxes, results, None, times, _ended_s(call))
 
 
-def read_classify(call: Call[pb.ClassifyResponse], labels: LabelSet) -> ServerReply:
-    """The reply of an ended ``Classify`` that asked for ``labels``."""
+def read_classify(
+    call: Call[pb.ClassifyResponse],
+    labels: LabelSet,
+    size: tuple[int, int],
+    most_faces: int = Limits.faces_per_frame,
+) -> ServerReply:
+    """The reply of an ended ``Classify`` that asked for ``labels`` about a picture of this width
+    and height; of its faces ``most_faces``, the largest.
+
+    More faces than any server gives, or one that lies elsewhere, make it a ``SERVER_ERROR``.
+    """
     try:
         reply = call.result()
     except CallFailed as error:
         return ServerReply(AnswerPath.IMAGE, reason=error.reason)
-    boxes = tuple(Box(f.box.x, f.box.y, f.box.w, f.box.h) for f in reply.faces)
-    if any(min(box.w, box.h) < 1 for box in boxes):
+    if len(reply.faces) > Limits.faces_per_frame:
         return ServerReply(AnswerPath.IMAGE, reason=Reason.SERVER_ERROR)
-    qualities = tuple(f.quality if f.HasField("quality") else None for f in reply.faces)
+    faces = reply.faces[:most_faces]
+    boxes = tuple(Box(f.box.x, f.box.y, f.box.w, f.box.h) for f in faces)
+    if not all(box.lies_in(*size) for box in boxes):
+        return ServerReply(AnswerPath.IMAGE, reason=Reason.SERVER_ERROR)
+    qualities = tuple(f.quality if f.HasField("quality") else None for f in faces)
     if not all(one is None or 0 <= one <= 1 for one in qualities):
         return ServerReply(AnswerPath.IMAGE, reason=Reason.SERVER_ERROR)
-    results = tuple(_read_result(face.result, labels) for face in reply.faces)
+    results = tuple(_read_result(face.result, labels) for face in faces)
     times = _times(call, reply.time)
     return ServerReply(AnswerPath.IMAGE, boxes, results, None, times, _ended_s(call), qualities)
 
@@ -83,6 +99,9 @@ def _read_result(result: pb.FaceResult, labels: LabelSet) -> Answer | Reason:
         return Reason.MODEL_MISMATCH
     if (result.answer.prior or Prior.NATURAL) != Prior.NATURAL:
         return Reason.SERVER_ERROR
+    # It stands in every record.
+    if len(result.answer.model) > _LONGEST_MODEL or not result.answer.model.isprintable():
+        return Reason.SERVER_ERROR
     return Answer(probabilities, result.answer.model, labels)
 
 
@@ -90,8 +109,12 @@ def _times(
     call: Call[pb.InferResponse] | Call[pb.ClassifyResponse], time: pb.ServerTime
 ) -> LatencyMs:
     round_trip_ms = (_ended_s(call) - call.sent_s) * 1000
-    said_ms = (time.total_ms, time.tail_ms, time.detect_ms, time.head_ms)
-    if not all(0 <= one <= MOST_MS for one in said_ms):  # a damaged reply can carry any number
+    total_ms = min(MOST_MS, round_trip_ms + _CLOCKS_DIFFER_MS)
+    parts_ms = (time.tail_ms, time.detect_ms, time.head_ms)
+    # A damaged reply can carry any number, and one that lies a long time that the link never took.
+    if not 0 <= time.total_ms <= total_ms or not all(
+        0 <= one <= time.total_ms + _CLOCKS_DIFFER_MS for one in parts_ms
+    ):
         return LatencyMs(link=round_trip_ms)
     return LatencyMs(
         detect=time.detect_ms if time.HasField("detect_ms") else None,

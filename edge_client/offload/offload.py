@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from splitfer.edge_client.device import Device, FoundFaces, since_ms
 from splitfer.edge_client.link.call import Call, CallFailed
 from splitfer.edge_client.link.link import Link
-from splitfer.edge_client.link.replies import read_classify, read_infer
+from splitfer.edge_client.link.replies import ServerReply, read_classify, read_infer
 from splitfer.edge_client.offload.cascade import unsure_faces
 from splitfer.edge_client.offload.face_answers import (
     again,
@@ -38,7 +38,7 @@ from splitfer.edge_client.offload.face_answers import (
 from splitfer.edge_client.policy.decision import Decision
 from splitfer.edge_client.policy.prediction import ANSWERED_WAIT_SHARE, Route, local_start_ms
 from splitfer.edge_client.policy.router import Router
-from splitfer.shared.contracts import Answer, AnswerPath, FaceAnswer, LatencyMs, Reason
+from splitfer.shared.contracts import Answer, AnswerPath, FaceAnswer, LatencyMs, Limits, Reason
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.prior import UNCERTAIN_BELOW
 from splitfer.shared.vision.crop import to_grey
@@ -59,7 +59,7 @@ class Offload:
 
     ``link`` is None where no server is named; then every answer is `local`. With a
     ``cascade_threshold`` the device answers first. Answers with less confidence than
-    ``uncertain_below`` are uncertain.
+    ``uncertain_below`` are uncertain. Of a frame's faces the ``most_faces`` largest are answered.
     """
 
     def __init__(
@@ -71,11 +71,12 @@ class Offload:
         jpeg_quality: int,
         cascade_threshold: float | None = None,
         uncertain_below: float = UNCERTAIN_BELOW,
+        most_faces: int = Limits.faces_per_frame,
     ) -> None:
         self._device, self._link, self._chooser = device, link, chooser
         self._deadline_ms, self._jpeg_quality = deadline_ms, jpeg_quality
         self._cascade_threshold, self._uncertain_below = cascade_threshold, uncertain_below
-        self._labels = device.label_set
+        self._labels, self._most_faces = device.label_set, most_faces
         # The first frames are not the ones to learn this from: the device measured it as it began.
         chooser.estimates.found(None, device.head_ms_per_face.typical_ms, 1)
         chooser.estimates.answered(device.tail_ms_per_face.typical_ms, 1)
@@ -230,11 +231,11 @@ class Offload:
         in_time = call.wait(local_start.remaining_ms() / 1000)
         if not in_time:
             local = self._alone(rgb, decoded_s, Reason.DEADLINE)
-            if not _was_first(call) or not (reply := read_classify(call, self._labels)).complete:
+            if not _was_first(call) or not (reply := self._read_picture(call, rgb)).complete:
                 call.abandon()
                 return with_sent(local, size, encode_ms)
         else:
-            reply = read_classify(call, self._labels)
+            reply = self._read_picture(call, rgb)
         if reply.reason is not None:
             return with_sent(self._alone(rgb, decoded_s, reply.reason), size, encode_ms)
         local = []
@@ -248,6 +249,10 @@ class Offload:
         if in_time and not local:
             self._collected(call)
         return answers
+
+    def _read_picture(self, call: Call[Any], rgb: NDArray[np.uint8]) -> ServerReply:
+        size = (rgb.shape[1], rgb.shape[0])
+        return read_classify(call, self._labels, size, self._most_faces)
 
     def _collected(self, call: Call[Any]) -> None:
         """The call's reply, and nothing else, became the frame's answers just now."""

@@ -19,6 +19,8 @@ from splitfer.shared.contracts import CROP_SIDE, Box
 # picture that the network has never seen, so every crop is reduced to about this size.
 DETAIL_SIDE = 48
 ENLARGE = Image.Resampling.BILINEAR
+# Of the square's side, in the longer side of its frame: no face is larger.
+_MOST_FRAMES = 8
 _REDUCE = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
 
 
@@ -56,8 +58,13 @@ def crop_face(grey: NDArray[np.uint8], box: Box, cropping: Cropping) -> NDArray[
     """The crop of one face: grey frame uint8 ``(H, W)`` -> uint8 ``(224, 224)``.
 
     Where the square reaches over the border, the border's pixels are repeated.
+
+    Raises:
+        ValueError: the square is many frames wide, so that most of the crop would be made up.
     """
     left, top, side = cropping.square(box)
+    if not 0 < side <= _MOST_FRAMES * max(grey.shape):
+        raise ValueError(f"a square of {side:.0f} px in a frame of {grey.shape[1]}x{grey.shape[0]}")
     x0, y0 = int(np.floor(left)), int(np.floor(top))
     x1, y1 = int(np.ceil(left + side)), int(np.ceil(top + side))
     rows = np.clip(np.arange(y0, y1), 0, grey.shape[0] - 1)
