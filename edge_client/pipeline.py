@@ -19,6 +19,9 @@ from splitfer.edge_client.sources.feed import Feed
 from splitfer.edge_client.sources.frame import Frame
 from splitfer.shared.contracts import FaceAnswer
 
+# A file that waits looks so often whether it goes on.
+_LOOK_AGAIN_S = 0.2
+
 _log = logging.getLogger(__name__)
 
 
@@ -28,14 +31,21 @@ def run(
     sinks: Sequence[Sink],
     ledger: Ledger,
     on_frame: Callable[[Frame, Sequence[FaceAnswer]], None],
+    paused: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Answer every frame of ``feed``. Returns when it ends or is closed.
+    """Answer every frame of ``feed``. Returns when it ends or is closed. While it is ``paused``, a
+    live source's frames are dropped, and a file waits.
 
     Raises:
         SourceError: the source broke for good; what was answered until then is in the ledger.
         OSError: a sink cannot be written.
     """
     for frame in feed:
+        while paused() and not feed.live and not feed.closed:
+            feed.wait(_LOOK_AGAIN_S)
+        if paused():
+            feed.shed()
+            continue
         try:
             faces = recognizer.answer(frame.rgb, frame.decoded_s)
         except FrameLost as error:

@@ -152,6 +152,11 @@ class Recognizer:
         return self._link.report() if self._link else None
 
     @property
+    def server_away(self) -> bool:
+        """Whether a server is named and cannot be used now."""
+        return self._link is not None and self._link.refusal is not None
+
+    @property
     def decision(self) -> Decision | None:
         """Of the last frame: its path and why; None where there was nothing to decide."""
         decision = self._chooser.decision

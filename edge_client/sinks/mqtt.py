@@ -131,6 +131,8 @@ class Mqtt:
                 _log.exception("MQTT: unexpected")
                 self._failed("unexpected, see the log")
             finally:
+                if self._client is not None and (left := self._client.socket()) is not None:
+                    left.close()
                 self._was_connected, self.connected = self.connected, False
 
     def _reset(self) -> None:
@@ -166,7 +168,12 @@ class Mqtt:
             elif self._clock() > give_up_s:
                 raise OSError("it does not answer as a broker does")
         if self.connected:
+            end_s = self._clock() + _CLOSE_S / 2
             self._deliver(client)
+            while self._in_flight and self._clock() < end_s:
+                if client.loop(_LOOP_S) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                    return
+                self._deliver(client)
             client.publish(self._topics.availability, OFFLINE, qos=1, retain=True)
             client.disconnect()
             while client.loop(_LOOP_S) == MQTTErrorCode.MQTT_ERR_SUCCESS:
