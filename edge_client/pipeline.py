@@ -41,9 +41,7 @@ def run(
         OSError: a sink cannot be written.
     """
     for frame in feed:
-        while paused() and not feed.live and not feed.closed:
-            feed.wait(_LOOK_AGAIN_S)
-        if paused():
+        if _skipped(feed, paused):
             feed.shed()
             continue
         try:
@@ -57,3 +55,12 @@ def run(
             sink.write(frame, faces)
         on_frame(frame, faces)
         recognizer.learn()
+
+
+def _skipped(feed: Feed, paused: Callable[[], bool]) -> bool:
+    """Whether the frame goes by; a file's waits until it need not."""
+    while paused():
+        if feed.live or feed.closed:
+            return True
+        feed.wait(_LOOK_AGAIN_S)
+    return False
