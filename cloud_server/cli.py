@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import logging
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -21,6 +20,7 @@ from splitfer.cloud_server.telemetry.logs import configure_logs, log_handler
 from splitfer.shared.arguments import Once, file_name
 from splitfer.shared.errors import ConfigError, SplitFerError, WeightsError
 from splitfer.shared.extras import needing
+from splitfer.shared.log_lines import plain_line, traceback_lines
 from splitfer.shared.settings import load_settings, peek, printable
 
 DONE, FAILED, USAGE, WEIGHTS = 0, 1, 2, 4
@@ -99,8 +99,8 @@ def _serve_with(arguments: argparse.Namespace, handler: logging.Handler) -> None
 
 def _print(error: SplitFerError, with_traceback: bool) -> None:
     if with_traceback:
-        traceback.print_exception(error)
-    print(f"cloud-server: {error}", file=sys.stderr)
+        print(traceback_lines(error), file=sys.stderr)
+    print(plain_line(f"cloud-server: {error}"), file=sys.stderr)
 
 
 def _tell(handler: logging.Handler, message: str, error: Exception | None) -> None:

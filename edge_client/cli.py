@@ -28,6 +28,7 @@ from splitfer.shared.errors import (
     WeightsError,
 )
 from splitfer.shared.labels import LabelSet
+from splitfer.shared.log_lines import PlainLines, plain_line, traceback_lines
 from splitfer.shared.prior import DEFAULT_PRIOR, UNCERTAIN_BELOW, Prior
 from splitfer.shared.processor import check_processor
 from splitfer.shared.standard_streams import open_standard_streams
@@ -62,14 +63,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             return OK
         if "stdout" in closed and "-" in (config.output, getattr(arguments, "explain", None)):
             raise ConfigError("--output -: standard output is closed; name a file")
-        logging.basicConfig(
-            level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-        )
+        handler = logging.StreamHandler()
+        handler.setFormatter(PlainLines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logging.basicConfig(level=config.log_level.upper(), handlers=[handler])
         code: int = arguments.command(arguments, config)
         return code
     except SplitFerError as error:
         if arguments.debug:
-            raise
+            _show(traceback_lines(error))
         _tell(f"edge-client: {error}")
         return _exit_code(error)
     except BrokenPipeError:
@@ -91,6 +92,7 @@ def _exit_code(error: SplitFerError) -> int:
 
 def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
     from splitfer.edge_client import pipeline
+    from splitfer.edge_client.appliance import Appliance
     from splitfer.edge_client.ledger import Ledger
     from splitfer.edge_client.recognizer import Recognizer
     from splitfer.edge_client.sinks import output_flags
@@ -112,18 +114,21 @@ def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
         )
         recognizer = stack.enter_context(Recognizer.from_config(config))
         outputs = output_flags.opened(arguments, config, source, lambda: recognizer.decision)
+        appliance = stack.enter_context(Appliance(config, source, recognizer, outputs))
         live = source.live or arguments.realtime
         feed = stack.enter_context(Feed(source, live, idle=outputs.idle))
         stopped = stack.enter_context(_stops(feed))
         ledger = Ledger()
         try:
             with closing(outputs), _progress(source, ledger) as on_frame:
-                pipeline.run(feed, recognizer, [outputs], ledger, on_frame)
+                pipeline.run(feed, recognizer, [outputs], ledger, on_frame, appliance.paused)
         finally:
             feed.close()
+            appliance.close()
             summary = ledger.summary(feed.dropped, recognizer.link_counts.wire_bytes)
             summary["link"] = recognizer.link_report()
             summary["policy"] = {"name": config.wanted.value, **recognizer.policy_report()}
+            summary |= appliance.report()
             summary["output_failures"] = dict(outputs.failures)
             summary["source"] = {
                 "name": source.name, "left_out": source.skipped, "reopened": source.reopened,
@@ -152,9 +157,14 @@ def _write_summary(arguments: argparse.Namespace, summary: dict[str, Any]) -> No
 
 
 def _tell(line: str) -> None:
-    """A line on standard error; a terminal that was closed meanwhile is no reason to fail."""
+    """A line on standard error, in which names of files and others' words are made fit for it."""
+    _show(plain_line(line))
+
+
+def _show(text: str) -> None:
+    """A terminal that was closed meanwhile is no reason to fail."""
     with suppress(OSError):
-        print(line, file=sys.stderr)
+        print(text, file=sys.stderr)
 
 
 @contextmanager
@@ -189,7 +199,7 @@ def _progress(
     """A progress line on a terminal: frames (dropped ones too), faces, answers by path."""
     from tqdm import tqdm
 
-    bar = tqdm(total=source.frames_total, unit="frame", desc=source.name, disable=None)
+    bar = tqdm(total=source.frames_total, unit="frame", desc=plain_line(source.name), disable=None)
 
     def show(frame: Frame, _: Sequence[FaceAnswer]) -> None:
         bar.set_postfix({"faces": ledger.faces, **ledger.answers_by_path()}, refresh=False)
@@ -264,7 +274,7 @@ def _health(arguments: argparse.Namespace, config: EdgeConfig) -> int:
         else:
             print(server_answers(config, arguments.timeout_s or _ANSWER_S))
     except (SourceError, LinkError) as error:
-        print(f"edge-client: {error}", file=sys.stderr)
+        _tell(f"edge-client: {error}")
         return LOST
     return OK
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from splitfer.cloud_server.request import current
 from splitfer.cloud_server.telemetry.error_output import error_output, lines_of_others
+from splitfer.shared.log_lines import LONGEST_LINE, PlainLines
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s:%(request)s %(message)s"
 _OTHERS = "stderr"
@@ -45,11 +46,11 @@ def _of_others(line: str) -> logging.LogRecord:
     return logging.LogRecord(_OTHERS, logging.WARNING, "", 0, line, None, None)
 
 
-class Text(logging.Formatter):
+class Text(PlainLines):
     """Lines for people; those of a request name its id."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, and a traceback where there is one."""
+        """One line, and an indented traceback where there is one."""
         request = current()
         record.request = f" [{request.id}]" if request else ""
         return super().format(record)
@@ -65,7 +66,7 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": record.getMessage()[:LONGEST_LINE],
         }
         if request := current():
             line["request_id"] = request.id

@@ -132,7 +132,7 @@ def test_a_misspelt_variable_stops_it() -> None:
 
 def test_file_then_environment_then_flags_and_secrets_stay_secret(tmp_path: Path) -> None:
     config = tmp_path / "edge.toml"
-    config.write_text('server = "a:1"\ndeadline_ms = 111\nthreads = 3\ntoken = "sesame"\n')
+    config.write_text('server = "localhost:1"\ndeadline_ms = 111\nthreads = 3\ntoken = "sesame"\n')
     done = edge(
         "run", "--source", "demo", "--print-config", "--config", str(config),
         "--deadline-ms", "333", SPLITFER_EDGE_THREADS="2",
@@ -140,7 +140,7 @@ def test_file_then_environment_then_flags_and_secrets_stay_secret(tmp_path: Path
     assert done.returncode == 0, done.stderr
     assert "deadline_ms: 333.0" in done.stdout
     assert "threads: 2" in done.stdout
-    assert "server: a:1" in done.stdout
+    assert "server: localhost:1" in done.stdout
     assert "sesame" not in done.stdout
 
 
