@@ -147,7 +147,7 @@ def split_payloads(body: bytes) -> list[bytes]:
     Raises:
         MalformedPayload: a length is cut short, or says more than there is.
     """
-    payloads = []
+    payloads: list[bytes] = []
     at = 0
     while at < len(body):
         start = at + LENGTH_BYTES
