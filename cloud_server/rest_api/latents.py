@@ -108,8 +108,11 @@ def latents_routes(service: Service) -> APIRouter:
         request: Request,
         fingerprint: Annotated[
             str,
-            Header(alias=FINGERPRINT_HEADER, description="of the weights that made the latents"),
-        ],
+            Header(
+                alias=FINGERPRINT_HEADER,
+                description="of the weights that made the latents; never left out",
+            ),
+        ] = "",
         tail: Annotated[str, Query(description="id of a tail; empty for the default")] = "",
         labels: Annotated[
             LabelSet | None,
@@ -129,6 +132,10 @@ def latents_routes(service: Service) -> APIRouter:
         caller = http_caller(service.access, request, Scope.INFER)
         deadline = Deadline.after_ms(deadline_ms or service.config.deadline_ms)
         with caller.allowance.request(), service.health.request():
+            if not fingerprint:  # told after the token was asked for
+                raise MalformedPayload(
+                    f"{FINGERPRINT_HEADER}: name the weights that made the latents"
+                )
             try:
                 async with asyncio.timeout(deadline.remaining_ms() / 1000):
                     body = await _read(request, service.config.limits)

@@ -121,9 +121,9 @@ def test_refused_bodies(server: CloudProcess, payloads: list[bytes]) -> None:
     assert code_of(post(server, framed([b""] * 33))) == (413, "too_large")
     assert code_of(post(server, bytes(300_000))) == (413, "too_large")
     assert code_of(post(server, whole, query="?labels=mine")) == (422, "bad_request")
-    without = httpx.post(f"http://{server.http}/v1/latents", content=whole, trust_env=False)
-    assert without.status_code == 422
-    assert FINGERPRINT in without.json()["error"]["message"]
+    nameless = post(server, whole, {FINGERPRINT: ""})
+    assert code_of(nameless) == (400, "malformed_payload")
+    assert FINGERPRINT in nameless.json()["error"]["message"]
 
 
 def test_a_page_of_a_named_origin_may_ask(server: CloudProcess) -> None:
