@@ -114,7 +114,7 @@ async function start() {
   }
   document.body.dataset.state = "running";
   for (const id of ["frame", "answer", "turn"]) at(id).hidden = false;
-  at("start").textContent = "Stop the camera";
+  at("start").textContent = "Stop";
   running = true;
   run();
 }

@@ -46,6 +46,7 @@ export class Link {
   }
 
   keep() {
+    this.#changed(this);
     this.#timer ??= setInterval(() => this.#probe(), KEEP_MS);
   }
 

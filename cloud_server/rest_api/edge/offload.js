@@ -4,21 +4,23 @@
 import { Smoothed, decide, localStartMs, newMemory } from "./policy.js";
 
 const RECENT_CALLS = 16;
-const SEARCH_EVERY = 3; // frames, while there are faces: between two searches they hardly move
+// Where the search takes more than this share of the deadline, and there are faces, only every
+// third frame is searched: between two searches they hardly move.
+const QUICK_SEARCH_SHARE = 0.1;
+const SEARCH_EVERY = 3;
 
 export class Offload {
   #device;
   #link;
   #now;
   #memory = newMemory();
-  #costs = { tail: new Smoothed(), encode: new Smoothed(), call: new Smoothed(), missed: 0 };
+  #costs = { detect: new Smoothed(), tail: new Smoothed(), encode: new Smoothed(), call: new Smoothed(), missed: 0 };
   #calls = [];
   #boxes = [];
   #sinceSearch = Infinity;
   #cloudIsBetter;
   wanted = "cloud";
   deadlineMs = 500;
-  searchEvery = SEARCH_EVERY;
 
   // `now` gives milliseconds.
   constructor(device, link, now = () => performance.now()) {
@@ -33,8 +35,9 @@ export class Offload {
     const device = this.#device;
     const times = { detect: null, head: null, encode: null, link: null, tail: null, total: null };
     const grey = device.grey(rgba);
-    if (!this.#boxes.length || ++this.#sinceSearch >= this.searchEvery) {
+    if (this.#searchDue()) {
       times.detect = this.#timed(() => (this.#boxes = device.find(grey, width, height)));
+      this.#costs.detect.add(times.detect);
       this.#sinceSearch = 0;
     }
     const boxes = this.#boxes;
@@ -57,6 +60,11 @@ export class Offload {
     if (decision.trial) this.#send(z, times, this.deadlineMs).catch(() => {});
     for (const one of answers) one.latency_ms.total = elapsed();
     return answers;
+  }
+
+  #searchDue() {
+    const quick = this.#costs.detect.mean <= QUICK_SEARCH_SHARE * this.deadlineMs;
+    return !this.#boxes.length || ++this.#sinceSearch >= (quick ? 1 : SEARCH_EVERY);
   }
 
   async #cloud(z, boxes, times, elapsed, features) {

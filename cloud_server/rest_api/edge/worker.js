@@ -52,10 +52,9 @@ const DO = {
     await open();
   },
   frame: answer,
-  settings: ({ wanted, deadlineMs, searchEvery, token: given }) => {
+  settings: ({ wanted, deadlineMs, token: given }) => {
     if (wanted) offload.wanted = wanted;
     if (deadlineMs) offload.deadlineMs = deadlineMs;
-    if (searchEvery) offload.searchEvery = searchEvery;
     if (given !== undefined) link.token = token = given;
     link.tryNow();
   },
