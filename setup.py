@@ -57,7 +57,7 @@ setup(
     package_dir={f"splitfer.{folder}": folder for folder in FOLDERS},
     package_data={
         "splitfer": ["py.typed"],
-        "splitfer.edge_client": ["assets/*.mp4"],
+        "splitfer.edge_client": ["assets/*.mp4", "view/page/*"],
         "splitfer.cloud_server": ["rest_api/page/*"],
         "splitfer.shared": ["codec/*.pyi", "weights/DEFAULT", f"weights/{default_weights()}/*"],
     },
