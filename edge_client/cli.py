@@ -92,6 +92,7 @@ def _exit_code(error: SplitFerError) -> int:
 
 def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
     from splitfer.edge_client import pipeline
+    from splitfer.edge_client.appliance import Appliance
     from splitfer.edge_client.ledger import Ledger
     from splitfer.edge_client.recognizer import Recognizer
     from splitfer.edge_client.sinks import output_flags
@@ -113,18 +114,21 @@ def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
         )
         recognizer = stack.enter_context(Recognizer.from_config(config))
         outputs = output_flags.opened(arguments, config, source, lambda: recognizer.decision)
+        appliance = stack.enter_context(Appliance(config, source, recognizer, outputs))
         live = source.live or arguments.realtime
         feed = stack.enter_context(Feed(source, live, idle=outputs.idle))
         stopped = stack.enter_context(_stops(feed))
         ledger = Ledger()
         try:
             with closing(outputs), _progress(source, ledger) as on_frame:
-                pipeline.run(feed, recognizer, [outputs], ledger, on_frame)
+                pipeline.run(feed, recognizer, [outputs], ledger, on_frame, appliance.paused)
         finally:
             feed.close()
+            appliance.close()
             summary = ledger.summary(feed.dropped, recognizer.link_counts.wire_bytes)
             summary["link"] = recognizer.link_report()
             summary["policy"] = {"name": config.wanted.value, **recognizer.policy_report()}
+            summary |= appliance.report()
             summary["output_failures"] = dict(outputs.failures)
             summary["source"] = {
                 "name": source.name, "left_out": source.skipped, "reopened": source.reopened,

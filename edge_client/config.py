@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from splitfer.edge_client.address import parse_address
+from splitfer.edge_client.appliance_settings import ApplianceSettings
 from splitfer.edge_client.choices import Objective, Policy
 from splitfer.edge_client.source_name import names_a_path
 from splitfer.shared.bearer_token import token_fault
@@ -16,7 +17,7 @@ from splitfer.shared.contracts import Limits
 from splitfer.shared.errors import ConfigError
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.prior import UNCERTAIN_BELOW, Prior
-from splitfer.shared.settings import PathWhere, Settings, load_settings
+from splitfer.shared.settings import PathWhere, load_settings
 
 __all__ = ["PREFIX", "EdgeConfig", "Objective", "Policy", "load_config"]
 
@@ -34,7 +35,7 @@ _OF_COMMANDS = ("source", "output", "output_max_mb", "log_level")
 _NAME = r"^[^\x00-\x1f\x7f]{1,100}$"
 
 
-class EdgeConfig(Settings):
+class EdgeConfig(ApplianceSettings):
     """Settings of ``edge-client run`` and ``classify`` and of ``Recognizer``."""
 
     source: Annotated[str | None, PathWhere(names_a_path)] = Field(

@@ -19,6 +19,9 @@ from splitfer.edge_client.sources.feed import Feed
 from splitfer.edge_client.sources.frame import Frame
 from splitfer.shared.contracts import FaceAnswer
 
+# A file that waits looks so often whether it goes on.
+_LOOK_AGAIN_S = 0.2
+
 _log = logging.getLogger(__name__)
 
 
@@ -28,14 +31,19 @@ def run(
     sinks: Sequence[Sink],
     ledger: Ledger,
     on_frame: Callable[[Frame, Sequence[FaceAnswer]], None],
+    paused: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Answer every frame of ``feed``. Returns when it ends or is closed.
+    """Answer every frame of ``feed``. Returns when it ends or is closed. While it is ``paused``, a
+    live source's frames are dropped, and a file waits.
 
     Raises:
         SourceError: the source broke for good; what was answered until then is in the ledger.
         OSError: a sink cannot be written.
     """
     for frame in feed:
+        if _skipped(feed, paused):
+            feed.shed()
+            continue
         try:
             faces = recognizer.answer(frame.rgb, frame.decoded_s)
         except FrameLost as error:
@@ -47,3 +55,12 @@ def run(
             sink.write(frame, faces)
         on_frame(frame, faces)
         recognizer.learn()
+
+
+def _skipped(feed: Feed, paused: Callable[[], bool]) -> bool:
+    """Whether the frame goes by; a file's waits until it need not."""
+    while paused():
+        if feed.live or feed.closed:
+            return True
+        feed.wait(_LOOK_AGAIN_S)
+    return False

@@ -29,6 +29,7 @@ from splitfer.edge_client.sources.picture import PictureLike, picture_of
 from splitfer.edge_client.tracing import open_tracing
 from splitfer.shared.certificates import read_certificates
 from splitfer.shared.contracts import FaceAnswer
+from splitfer.shared.errors import ConfigError
 
 # A server that is down refuses at once; longer than a handshake may take, so that its outcome is
 # known before the first face.
@@ -80,14 +81,33 @@ class Recognizer:
                 diagnose=partial(diagnose, address, certificates),
             )
             self._link.wait_for_handshake(CONNECT_WAIT_S)
+        self._device = device
+        self._answer_by(config)
+        # dlib's detector and the deadline's measurements belong to one frame at a time.
+        self._one_frame = threading.Lock()
+
+    def choose_policy(self, policy: Policy) -> None:
+        """Answer by another policy from the next frame on; what the old one learnt is forgotten.
+
+        Raises:
+            ConfigError: it needs a server, and none is named; or it does not go with the settings.
+        """
+        try:
+            config = EdgeConfig(**{**dict(self._config), "policy": policy})
+        except ValueError as error:
+            raise ConfigError(f"policy {policy.value}: {error}") from error
+        with self._one_frame:
+            self._config = config
+            self._answer_by(config)
+
+    def _answer_by(self, config: EdgeConfig) -> None:
+        device = self._device
         self._chooser = make_chooser(config, device.manifest, device.rate, device.label_set)
         cascade = config.cascade_threshold if config.wanted is Policy.CASCADE else None
         self._offload = Offload(
             device, self._link, self._chooser, config.deadline_ms, config.jpeg_quality, cascade,
             config.uncertain_below, config.faces_per_frame,
         )  # fmt: skip
-        # dlib's detector and the deadline's measurements belong to one frame at a time.
-        self._one_frame = threading.Lock()
 
     def faces(self, image: PictureLike) -> list[FaceAnswer]:
         """The faces of a picture, the largest first, each with one answer; often none.
@@ -130,6 +150,11 @@ class Recognizer:
         """The server, whether it can be used, and the last failure: see docs/device/records.md.
         None without a server."""
         return self._link.report() if self._link else None
+
+    @property
+    def server_away(self) -> bool:
+        """Whether a server is named and cannot be used now."""
+        return self._link is not None and self._link.refusal is not None
 
     @property
     def decision(self) -> Decision | None:

@@ -19,13 +19,19 @@ class Outputs:
 
     ``failures`` counts by the sink's name the frames that it lacks, and one more where it could not
     be finished.
+    ``failing`` has the words of those that cannot be written now.
     ``beat`` writes a sign of life to the one called ``output``.
     """
 
     def __init__(self, sinks: Mapping[str, Sink], beat: Callable[[], None] | None = None) -> None:
         self.failures: Counter[str] = Counter()
+        self.failing: dict[str, str] = {}
         self._sinks = dict(sinks)
         self._beat = beat
+
+    def add(self, name: str, sink: Sink) -> None:
+        """One more, from the next frame on."""
+        self._sinks[name] = sink
 
     def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> None:
         """Give one frame to all.
@@ -54,9 +60,11 @@ class Outputs:
         """Write something of the output called ``name``; a failure counts as one of it."""
         try:
             act()
+            self.failing.pop(name, None)
         except ReaderLeft:
             raise
         except OSError as error:
+            self.failing[name] = error.strerror or str(error)
             if not self.failures[name]:
-                _log.error("--%s: %s; the others go on", name, error.strerror or error)
+                _log.error("--%s: %s; the others go on", name, self.failing[name])
             self.failures[name] += 1

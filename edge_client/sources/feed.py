@@ -27,11 +27,11 @@ _LOOK_AGAIN_S = 0.5
 class Feed:
     """Iterates a source's frames once. ``live`` drops the frames that come too late for it.
 
-    ``captured`` counts the frames that came, ``dropped`` those that were never handed out:
-    ``captured - dropped`` is what the consumer got. ``decoded_s`` of a frame is the instant it was
-    decoded, or became due where a file is read as live. Reading starts with the first frame asked
-    for. ``idle`` is called about twice a second while the consumer waits for a live source, in its
-    thread. ``wait(event, seconds)`` is ``Event.wait``, for tests.
+    ``captured`` counts the frames that came, ``dropped`` those that were never handed out, or given
+    back by ``shed``: ``captured - dropped`` is what the consumer worked on. ``decoded_s`` of a
+    frame is the instant it was decoded, or became due where a file is read as live. Reading starts
+    with the first frame asked for. ``idle`` is called about twice a second while the consumer waits
+    for a live source, in its thread. ``wait(event, seconds)`` is ``Event.wait``, for tests.
     """
 
     def __init__(
@@ -68,6 +68,20 @@ class Feed:
                 raised here too.
         """
         return self._next_live() if self.live else self._next_plain()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._closed.is_set()
+
+    def shed(self) -> None:
+        """Nobody works on the frame that was handed out last."""
+        with self._changed:
+            self.dropped += 1
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long, or until it is closed."""
+        self._wait(self._closed, seconds)
 
     def close(self) -> None:
         """End the iteration and close the source. From any thread; again does nothing."""

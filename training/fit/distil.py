@@ -31,7 +31,7 @@ from training.fit.member import CHECKPOINTS, RUNS, member_recipe, trained
 from training.fit.start_lite import start_lite
 from training.fit.tails_teacher import TailsTeacher, teacher_of
 from training.fit.teacher import STRENGTH, Teacher
-from training.fit.train import Trainer
+from training.fit.trainer import Trainer
 from training.models.split_model import SplitModel
 from training.recipe import Recipe, read_recipe
 

@@ -13,7 +13,7 @@ import torch
 from training.data.judged import Judged
 from training.fit.average import Average
 from training.fit.checkpoint import CHECKPOINT, averaged_weights
-from training.fit.train import Trainer
+from training.fit.trainer import Trainer
 from training.models.split_model import SplitModel
 from training.recipe import Recipe, Stage
 

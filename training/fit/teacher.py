@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import copy
 import io
 import json
 import math
@@ -31,8 +32,10 @@ from training.data.datasets import DataError, data_path
 from training.data.judged import Judged, parts
 from training.data.votes import votes_or_none
 from training.fit.average import Average
+from training.fit.budget import add_minutes, scaled_epochs, step_seconds
 from training.fit.checkpoint import CHECKPOINT, averaged_weights
 from training.fit.decay import decay_groups
+from training.fit.device import training_device
 from training.models.lite_tail import SameDepthwise
 
 NETWORK = "EfficientNet-Lite0"
@@ -101,32 +104,39 @@ def load_teacher(checkpoint: Path) -> Teacher:
 
 
 def fit(
-    train: Judged, held_out: dict[str, Judged], run: str, epochs: int, start_from: str = ""
-) -> None:
-    """Train one from ImageNet or the run ``start_from``, or go on after its last whole epoch."""
+    train: Judged, held_out: dict[str, Judged], run: str, epochs: int, start_from: str = "",
+    minutes: float | None = None,
+) -> None:  # fmt: skip
+    """Train one from ImageNet or the run ``start_from``, or go on after its last whole epoch; fewer
+    ``epochs`` where they would take more than ``minutes``."""
+    device = training_device()
     folder, checkpoint = Path("training/runs") / run, Path(".checkpoints") / run / CHECKPOINT
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     draws = torch.Generator().manual_seed(1)
     label_sets = sorted(train.targets)
-    teacher = Teacher(len(label_sets))
+    teacher = Teacher(len(label_sets)).to(device)
     if start_from:
         teacher.load_state_dict(averaged_weights(Path(".checkpoints") / start_from / CHECKPOINT))
     optimiser = torch.optim.AdamW(decay_groups(teacher, WEIGHT_DECAY), lr=0.0)
     average = Average(teacher, DECAY)
     first = 0
     if checkpoint.exists():
-        state: dict[str, Any] = torch.load(checkpoint)
+        state: dict[str, Any] = torch.load(checkpoint, map_location=device)
         teacher.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         average.restore(state["average"])
-        draws.set_state(state["draws"])
-        torch.set_rng_state(state["dropout"])
-        first = state["epochs"]
-    pictures = torch.from_numpy(train.faces.pictures)
+        draws.set_state(state["draws"].cpu())
+        torch.set_rng_state(state["dropout"].cpu())
+        first, epochs = state["epochs"], state.get("planned", epochs)
+    pictures = torch.from_numpy(train.faces.pictures).to(device)
     targets = torch.stack([torch.from_numpy(train.targets[one]) for one in label_sets], dim=1)
+    targets = targets.to(device)
     steps = len(pictures) // BATCH
+    if minutes and not checkpoint.exists():
+        epoch_s = steps * _timed_step(teacher, pictures[:BATCH], targets[:BATCH])
+        epochs = scaled_epochs([epochs], [epoch_s], minutes)[0]
     for epoch in range(first, epochs):
         teacher.train()
         started, losses = time.monotonic(), 0.0
@@ -134,12 +144,10 @@ def fit(
         for step, chosen in enumerate(tqdm(order, desc=f"epoch {epoch + 1}", mininterval=5)):
             for group in optimiser.param_groups:
                 group["lr"] = _learning_rate(epoch * steps + step, epochs * steps)
-            views = random_views(pictures[chosen], SIZE_PX, draws, STRENGTH)
-            views = recropped(views, RECROPPED, draws)
-            said = teacher(views).view(-1, len(label_sets), len(LABELS)).log_softmax(dim=2)
-            loss = -(targets[chosen] * said).sum(dim=2).mean()
+            chosen = chosen.to(device)
+            loss = _loss(teacher, pictures[chosen], targets[chosen], draws)
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             average.follow(teacher)
             losses += loss.item()
@@ -152,20 +160,40 @@ def fit(
         tqdm.write(json.dumps(row))
         state = {"model": teacher.state_dict(), "optimiser": optimiser.state_dict()}
         state |= {"average": average.state(), "draws": draws.get_state(), "epochs": epoch + 1}
-        state["dropout"] = torch.get_rng_state()
+        state |= {"dropout": torch.get_rng_state(), "planned": epochs}
         temporary = checkpoint.with_suffix(".tmp")  # a kill leaves the one before
         torch.save(state, temporary)
         os.replace(temporary, checkpoint)
+
+
+def _loss(teacher: nn.Module, pictures: Tensor, targets: Tensor, draws: torch.Generator) -> Tensor:
+    """Cross entropy of views of pictures ``(N, 48, 48)`` with what is said of them ``(N, L, 7)``,
+    the mean over faces and label sets."""
+    views = random_views(pictures, SIZE_PX, draws, STRENGTH)
+    said = teacher(recropped(views, RECROPPED, draws)).view(targets.shape).log_softmax(dim=2)
+    loss: Tensor = -(targets * said).sum(dim=2).mean()
+    return loss
+
+
+def _timed_step(teacher: nn.Module, pictures: Tensor, targets: Tensor) -> float:
+    """Seconds of one step, of a copy that learns nothing."""
+    copied, draws = copy.deepcopy(teacher).train(), torch.Generator().manual_seed(0)
+    return step_seconds(
+        lambda: _loss(copied, pictures, targets, draws).backward()  # type: ignore[no-untyped-call]
+    )
 
 
 @torch.no_grad()
 def accuracy(teacher: Teacher, judged: Judged) -> dict[str, float]:
     """Share of right answers in each label set, single view."""
     teacher.eval()
+    device = next(teacher.parameters()).device
     answers = []
     for start in range(0, len(judged), 256):
-        views = enlarge(torch.from_numpy(judged.faces.pictures[start : start + 256]), SIZE_PX)
-        answers.append(teacher(views).view(len(views), -1, len(LABELS)).argmax(dim=2).numpy())
+        pictures = torch.from_numpy(judged.faces.pictures[start : start + 256])
+        views = enlarge(pictures.to(device), SIZE_PX)
+        said = teacher(views).view(len(views), -1, len(LABELS))
+        answers.append(said.argmax(dim=2).cpu().numpy())
     shares = {}
     for index, one in enumerate(sorted(judged.targets)):
         labels = judged.labels[LabelSet(one)]
@@ -185,12 +213,16 @@ def main() -> int:
     parser.add_argument("--votes", help="ferplus.csv or fer2013new.csv, for the label set crowd")
     parser.add_argument("--run", default="teacher", help="name of the run")
     parser.add_argument("--epochs", type=int, default=6)
+    add_minutes(parser)
     parser.add_argument("--start-from", default="", metavar="RUN", help="else from ImageNet")
     arguments = parser.parse_args()
     try:
         data, votes = data_path(arguments.data), votes_or_none(arguments.votes)
         train, held_out, _ = parts(data, votes, LABEL_SMOOTHING)
-        fit(train, held_out, arguments.run, arguments.epochs, arguments.start_from)
+        fit(
+            train, held_out, arguments.run, arguments.epochs, arguments.start_from,
+            arguments.minutes,
+        )  # fmt: skip
     except ValueError as error:
         parser.error(str(error))
     except DataError as error:

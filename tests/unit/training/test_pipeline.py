@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import importlib
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from splitfer.shared.weights import Weights
+from tests.unit.training.faces import made_faces, members, write_zip
+from training import pipeline
 from training.pipeline import Step, read_pipeline, run_pipeline
 
 PIPELINES = sorted(Path("training/pipelines").glob("*.toml"))
@@ -92,3 +97,73 @@ def test_an_argument_that_nothing_gave_is_named(tmp_path: Path) -> None:
     lonely = [Step("add", "training.export.add_tail", ("{folder}",))]
     with pytest.raises(ValueError, match=r"'add'.*folder"):
         run_pipeline(lonely, tmp_path / "state.json", Runner())
+
+
+def test_steps_that_train_share_what_is_left_of_the_budget(tmp_path: Path) -> None:
+    now = [0.0]
+
+    def run(words: list[str]) -> dict[str, Any]:
+        ran.append(words)
+        now[0] += 600
+        return {}
+
+    several = [
+        Step("first", "training.fit.train", (), share=1.0),
+        Step("second", "training.fit.train", (), share=3.0),
+        Step("export", "training.export.export", ()),
+    ]
+    ran: list[list[str]] = []
+    run_pipeline(several, tmp_path / "state.json", run, budget_s=2400, clock=lambda: now[0])
+    assert ran == [
+        ["training.fit.train", "--minutes", "9.000"],
+        ["training.fit.train", "--minutes", "27.000"],
+        ["training.export.export"],
+    ]
+
+
+def test_a_tiny_pipeline_makes_weights_that_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def run_here(words: list[str]) -> dict[str, Any]:  # a process each would import torch again
+        with monkeypatch.context() as patch:
+            patch.setattr("sys.argv", words)
+            module: Any = importlib.import_module(words[0])
+            assert module.main() == 0
+        return {}
+
+    monkeypatch.setattr(pipeline, "run_module", run_here)
+    monkeypatch.chdir(tmp_path)
+    write_zip(Path("d.zip"), members({"Training": made_faces(40), "PublicTest": made_faces(8, 1)}))
+    Path("recipe.toml").write_text(
+        '[model]\nstem = "small"\ncloud = "shufflenet"\nmodules = "none"\n[[stage]]\nsize = 56\n'
+        "epochs = 40\nbatch = 16\nlr_first = 0.001\nlr_last = 0.0001\nbf16 = false\n"
+        'latent_bytes = [540.0, 385.0, 238.0]\nparts = ["stem", "encoder", "local", "cloud"]\n'
+    )
+    Path("tiny.toml").write_text(
+        '[[step]]\nname = "learn"\nmodule = "training.fit.train"\nshare = 1\n'
+        'arguments = ["--recipe", "recipe.toml", "--run", "tiny", "--threads", "1"]\n'
+        '[[step]]\nname = "export"\nmodule = "training.export.export"\n'
+        'arguments = ["--run", "tiny", "--weights", "out"]\n'
+    )
+    words = ["run", "tiny.toml", "--data", "d.zip", "--device", "cpu", "--budget", "1s"]
+    monkeypatch.setattr("sys.argv", words)
+    monkeypatch.setenv("SPLITFER_TRAINING_DEVICE", "")
+    monkeypatch.setenv("SPLITFER_DATA", "")
+    assert pipeline.main() == 0
+    (folder,) = Path("out").iterdir()
+    assert set(Weights(folder).manifest.tails) == {"local", "cloud"}
+    log = Path("training/runs/tiny/log.jsonl").read_text().splitlines()
+    assert json.loads(log[0])["epochs"] == [1]
+    capfd.readouterr()
+    assert pipeline.main() == 0
+    assert capfd.readouterr().out.count("finished before") == 2
+
+
+@pytest.mark.parametrize("text", ["25", "m", "-3m", "infm", "3d"])
+def test_a_budget_that_is_no_time_is_refused(
+    text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["run", "crowd", f"--budget={text}"])
+    with pytest.raises(SystemExit, match="2"):
+        pipeline.main()
+    assert "a number and s, m or h" in capsys.readouterr().err

@@ -14,8 +14,9 @@ from tests.unit.training.faces import made_faces, members, write_zip
 from training.data import judged
 from training.data.judged import Judged
 from training.fit import train
+from training.fit import trainer as trainer_module
 from training.fit.rate_control import RateControl
-from training.fit.train import Trainer
+from training.fit.trainer import Trainer
 from training.models.split_model import SplitConfig
 from training.recipe import Recipe, Stage
 
@@ -77,7 +78,7 @@ def killed_after(steps: int, step: Callable[..., float]) -> Callable[..., float]
 def test_a_killed_run_ends_as_if_it_had_not_been(
     uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
-    monkeypatch.setattr(train, "CHECKPOINT_S", -1.0)  # a checkpoint after each step
+    monkeypatch.setattr(trainer_module, "CHECKPOINT_S", -1.0)  # a checkpoint after each step
     first = trainer(tmp_path)
     first._one_step = killed_after(steps, first._one_step)  # type: ignore[method-assign]
     with pytest.raises(Killed):
@@ -115,7 +116,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         paths.extend(checkpoints)
         return ByBrightness()
 
-    monkeypatch.setattr(train, "mean_teacher", load)
+    monkeypatch.setattr(trainer_module, "mean_teacher", load)
     return paths
 
 
@@ -129,7 +130,7 @@ def test_mixed_pairs_and_a_teachers_answers_are_the_same_after_a_kill(
 
     expected = fit(one("whole"))
     assert asked == [tmp_path / "larger/last.pt"]
-    monkeypatch.setattr(train, "CHECKPOINT_S", -1.0)
+    monkeypatch.setattr(trainer_module, "CHECKPOINT_S", -1.0)
     killed = one("killed")
     killed._one_step = killed_after(8, killed._one_step)  # type: ignore[method-assign]
     with pytest.raises(Killed):
@@ -167,17 +168,6 @@ def test_a_target_is_the_smoothed_label_and_the_teachers_answer_to_the_view(tmp_
     assert float(loss(taught.log(), alone)) == pytest.approx(float(smoothed))
 
 
-def test_each_label_set_has_its_weight_in_the_loss(tmp_path: Path) -> None:
-    config = SplitConfig(label_sets=("crowd", "fer2013"))
-    recipe = replace(RECIPE, model=config, label_weights=(2.0, 0.5))
-    one = Trainer(recipe, tmp_path / "r", tmp_path / "c", torch.device("cpu"))
-    logits, targets = torch.randn(6, 14), torch.rand(6, 2, 7).softmax(dim=2)
-    loss = torch.nn.functional.cross_entropy
-    crowd, fer2013 = loss(logits[:, :7], targets[:, 0]), loss(logits[:, 7:], targets[:, 1])
-    expected = 2 * crowd + fer2013 / 2
-    assert float(one._cross_entropy(logits, targets.flatten(1))) == pytest.approx(float(expected))
-
-
 def test_a_run_with_both_label_sets_trains_and_reports_both(tmp_path: Path) -> None:
     targets, labels = FACES.targets[LabelSet.FER2013], FACES.faces.labels
     both = Judged(
@@ -204,19 +194,6 @@ def test_a_tail_that_learns_together_with_the_local_one_leaves_it_as_it_is(tmp_p
     after = fit(one)
     moved = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert moved == {"cloud_tail"}
-
-
-def test_the_loss_together_is_that_of_the_mean_answer(tmp_path: Path) -> None:
-    stage = Stage(32, 1, 1e-3, 1e-3, ("cloud",), batch=4, bf16=False, together=0.7)
-    one = Trainer(Recipe((stage,)), tmp_path / "r", tmp_path / "c", torch.device("cpu"))
-    one.model.eval()
-    views, cloud = torch.rand(4, 1, 32, 32) * 255, torch.randn(4, 7)
-    targets = torch.rand(4, 7).softmax(dim=1)
-    with torch.no_grad():
-        mean = (one.model.local(views).softmax(dim=1) + cloud.softmax(dim=1)) / 2
-        found = one._loss_together(cloud, views, targets)
-    expected = -(targets * mean.log()).sum(dim=1).mean()
-    assert float(found) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_the_log_has_a_row_per_epoch(uninterrupted: Path) -> None:
@@ -308,6 +285,22 @@ def test_the_checkpoint_names_its_place(tmp_path: Path) -> None:
         "stage", "epoch", "step", "loss_sum", "seconds", "model", "optimiser",
         "average", "rates",
     }  # fmt: skip
+
+
+def test_a_recipe_is_made_to_fit_and_learns_nothing_of_the_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer_module, "step_seconds", lambda step: step() and 10.0)
+    one = trainer(tmp_path)
+    before = {name: tensor.clone() for name, tensor in one.model.state_dict().items()}
+    # 3 steps of 10 s an epoch, two stages of two epochs: 2.3 minutes with what is beside them.
+    one.fit_into(1.2, FACES)
+    assert [stage.epochs for stage in one.recipe.stages] == [1, 1]
+    assert all(torch.equal(before[name], now) for name, now in one.model.state_dict().items())
+    one.save()
+    again = trainer(tmp_path)
+    assert again.resume()
+    assert again.recipe == one.recipe
 
 
 def test_the_command_trains_and_goes_on(

@@ -1,0 +1,176 @@
+"""What makes a run a device that can be left alone: who is told its answers, and how it is.
+
+frames -> Outputs -> RunStatus -> MQTT state
+                 \\-> Outgoing -> outbox -> MQTT answers, webhook
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from splitfer.edge_client.choices import Policy
+from splitfer.edge_client.config import EdgeConfig
+from splitfer.edge_client.control import Control
+from splitfer.edge_client.recognizer import Recognizer
+from splitfer.edge_client.sinks.outbox import MB, Outbox
+from splitfer.edge_client.sinks.outgoing import Outgoing
+from splitfer.edge_client.sinks.outputs import Outputs
+from splitfer.edge_client.sinks.records import Origin
+from splitfer.edge_client.sinks.run_status import RunStatus
+from splitfer.edge_client.sources.base import Source
+from splitfer.shared.certificates import read_certificates
+from splitfer.shared.extras import needing
+from splitfer.shared.loopback import is_this_machine
+
+_log = logging.getLogger(__name__)
+
+
+class Appliance:
+    """The parts of one run that ``config`` asks for. A context manager: they work inside.
+
+    Raises:
+        ConfigError: a certificate, the outbox or a library is not as it must be.
+    """
+
+    def __init__(
+        self, config: EdgeConfig, source: Source, recognizer: Recognizer, outputs: Outputs
+    ) -> None:
+        self._config, self._outputs = config, outputs
+        self._name = config.device_id or socket.gethostname() or "edge"
+        self._origin = Origin(self._name, config.source_name)
+        self._version = version("splitfer")
+        self._stack = ExitStack()
+        self.control = Control(config.wanted, _policies(config), recognizer.choose_policy)
+        self.status = RunStatus()
+        self.status.paused = lambda: self.control.paused
+        self.status.server_away = lambda: recognizer.server_away
+        self.status.failing = self._failing
+        self._outbox: Outbox | None = None
+        outputs.add("status", self.status)
+        with ExitStack() as stack:
+            self._start(stack, source)
+            self._stack = stack.pop_all()
+
+    @property
+    def paused(self) -> Callable[[], bool]:
+        """Whether frames go by unanswered."""
+        return self.status.paused
+
+    def report(self) -> dict[str, Any]:
+        """For the summary: see docs/device/records.md."""
+        return {"outbox": self._outbox.report() if self._outbox else None}
+
+    def close(self) -> None:
+        """Say goodbye everywhere; a second time does nothing."""
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _start(self, stack: ExitStack, source: Source) -> None:
+        config = self._config
+        readers = [
+            name
+            for name, wanted in (("mqtt", config.mqtt_answers), ("webhook", config.webhook))
+            if wanted
+        ]
+        if readers:
+            path = config.outbox or state_folder() / f"outbox-{config.source_name or 'edge'}.db"
+            self._outbox = Outbox(
+                path, readers, int(config.outbox_max_mb * MB), config.outbox_max_age_h * 3600
+            )
+            self.status.facts["outbox"] = self._outbox.report
+            outgoing = Outgoing(self._outbox, self._origin, config.answers == "changes")
+            self._outputs.add("outbox", outgoing)
+            stack.callback(self._outputs.attempt, "outbox", self._outbox.close)
+        self._start_webhook(stack)
+        self._start_mqtt(stack)
+
+    def _start_webhook(self, stack: ExitStack) -> None:
+        address, config = self._config.webhook_address, self._config
+        if address is None or self._outbox is None:
+            return
+        from splitfer.edge_client.sinks.webhook import Webhook
+
+        secret = config.webhook_secret
+        webhook = Webhook(
+            address,
+            self._outbox,
+            secret.get_secret_value().encode() if secret else None,
+            read_certificates(config.webhook_ca, None, None, ("webhook_ca", "", "")).context()
+            if address.tls
+            else None,
+            self._version,
+        )
+        self.status.facts["webhook"] = webhook.report
+        stack.callback(webhook.close)
+
+    def _start_mqtt(self, stack: ExitStack) -> None:
+        config = self._config
+        if config.broker is None:
+            return
+        with needing("edge"):
+            from splitfer.edge_client.sinks.mqtt import Broker, Mqtt
+            from splitfer.edge_client.sinks.mqtt_messages import Topics
+
+        host, port = config.broker
+        names = ("mqtt_ca", "mqtt_cert", "mqtt_key")
+        pems = read_certificates(config.mqtt_ca, config.mqtt_cert, config.mqtt_key, names)
+        password = config.mqtt_password
+        if password is not None and not config.broker_tls and not is_this_machine(host):
+            _log.warning(
+                "MQTT: the password goes to %s without TLS, and whoever is on the way can read it: "
+                "set mqtt_tls or mqtt_ca where the broker offers it", host,
+            )  # fmt: skip
+        mqtt = Mqtt(
+            Broker(
+                host, port, config.mqtt_user, password.get_secret_value() if password else None,
+                pems.context() if config.broker_tls else None, config.mqtt_version,
+            ),
+            Topics(config.mqtt_prefix, self._name, config.source_name),
+            self.status,
+            self.control,
+            " ".join(part for part in (self._name, config.source_name) if part),
+            self._version,
+            config.mqtt_discovery,
+            self._outbox if config.mqtt_answers else None,
+        )  # fmt: skip
+        self.status.facts["mqtt"] = mqtt.report
+        stack.callback(mqtt.close)
+
+    def _failing(self) -> str | None:
+        for name, words in list(self._outputs.failing.items()):
+            return f"{name}: {words}"
+        if self._outbox is not None and self._outbox.fault is not None:
+            return f"outbox: {self._outbox.fault}"
+        return None
+
+
+def state_folder() -> Path:
+    """Where a run keeps what outlives it: systemd's folder for it, or the user's."""
+    if folder := os.environ.get("STATE_DIRECTORY"):
+        return Path(folder.split(":")[0])
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return Path(state) / "splitfer"
+
+
+def _policies(config: EdgeConfig) -> list[Policy]:
+    if config.server is None:
+        return [Policy.LOCAL]
+    return [policy for policy in Policy if policy is not Policy.IMAGE or not config.crops]

@@ -1,0 +1,52 @@
+"""Which answers go to webhook and broker: into the outbox, from where they are sent."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+
+from splitfer.edge_client.sinks.outbox import Outbox
+from splitfer.edge_client.sinks.records import Origin, face_record, heartbeat_record
+from splitfer.edge_client.sources.frame import Frame
+from splitfer.shared.contracts import FaceAnswer
+from splitfer.shared.deadline import Clock
+
+LEAST_S = 1.0
+"""Between two changes: labels that flicker are no news."""
+
+
+class Outgoing:
+    """A sink that puts the records of a frame into ``outbox``: of every frame, or with
+    ``changes_only`` of those whose labels differ from what was put last, ``LEAST_S`` apart. A
+    frame without a face is a heartbeat's record, and only where it is a change."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        origin: Origin,
+        changes_only: bool = True,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._outbox, self._origin = outbox, origin
+        self._changes_only, self._clock = changes_only, clock
+        self._labels: tuple[str, ...] | None = None
+        self._put_s = float("-inf")
+
+    def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> None:
+        """Put one frame's records."""
+        labels = tuple(face.label for face in faces)
+        changed = labels != self._labels
+        if not changed and (self._changes_only or not faces):
+            return
+        now_s = self._clock()
+        if self._changes_only and now_s - self._put_s < LEAST_S:
+            return
+        self._labels, self._put_s = labels, now_s
+        records = [
+            face_record(frame, index, face, self._origin) for index, face in enumerate(faces)
+        ] or [heartbeat_record(frame.source, self._origin, frame.wall_s, 1, frame)]
+        self._outbox.put([json.dumps(record).encode() for record in records])
+
+    def close(self) -> None:
+        """Nothing: what waits goes out on, as long as the outbox is open."""

@@ -1,0 +1,24 @@
+"""``python -m training run PIPELINE`` trains, exports and verifies what a file of steps says."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+# The module whose ``main`` reads the rest of the command line.
+COMMANDS = {"run": "training.pipeline"}
+
+
+def main() -> int:
+    """Command line; gives the exit code."""
+    name, arguments = (sys.argv[1] if sys.argv[1:] else ""), sys.argv[2:]
+    if name not in COMMANDS:
+        print(f"usage: python -m training {{{','.join(COMMANDS)}}} ...", file=sys.stderr)
+        return 0 if name in ("-h", "--help") else 2
+    sys.argv = [f"python -m training {name}", *arguments]
+    code: int = import_module(COMMANDS[name]).main()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""What a split model is taught by: cross entropies over label sets, and how far tails disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from splitfer.shared.labels import LABELS
+
+
+def by_label_set(flat: Tensor) -> Tensor:
+    """``(N, 7 L)`` -> ``(N, L, 7)``."""
+    return flat.view(len(flat), -1, len(LABELS))
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, weights: Sequence[float]) -> Tensor:
+    """In nats, each label set with its weight; both ``(N, 7 L)``. The sum over the members where
+    the logits are an ensemble's ``(M N, 7 L)``."""
+    if len(logits) > len(targets):
+        parts = torch.split(logits, len(targets))
+        return torch.stack([cross_entropy(one, targets, weights) for one in parts]).sum()
+    answers = by_label_set(logits).log_softmax(dim=2)
+    by_set = -(by_label_set(targets) * answers).sum(dim=2).mean(dim=0)
+    return (by_set * by_set.new_tensor(weights)).sum()
+
+
+def mean_answer(logits: Sequence[Tensor]) -> Tensor:
+    """Logarithms ``(N, 7 L)`` of the mean of several tails' probabilities."""
+    both = [by_label_set(one.float()).softmax(dim=2) for one in logits]
+    return torch.stack(both).mean(dim=0).clamp(min=1e-6).log().flatten(1)
+
+
+def divergence(logits: Sequence[Tensor]) -> Tensor:
+    """Of each tail's answers ``(N, 7 L)`` from the mean of all (which is not moved by it), in
+    nats, summed over the label sets (Zhang et al., 2018)."""
+    answers = [by_label_set(one) for one in logits]
+    mean = torch.stack([one.softmax(dim=2) for one in answers]).mean(dim=0).detach()
+    parts = [F.kl_div(one.log_softmax(dim=2), mean, reduction="batchmean") for one in answers]
+    return torch.stack(parts).sum()
