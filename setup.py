@@ -59,6 +59,11 @@ setup(
         "splitfer": ["py.typed"],
         "splitfer.edge_client": ["assets/*.mp4", "view/page/*"],
         "splitfer.cloud_server": ["rest_api/page/*"],
-        "splitfer.shared": ["codec/*.pyi", "weights/DEFAULT", f"weights/{default_weights()}/*"],
+        "splitfer.shared": [
+            "codec/*.pyi",
+            "weights/DEFAULT",
+            "weights/MEANINGS",
+            f"weights/{default_weights()}/*",
+        ],
     },
 )

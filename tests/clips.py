@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import av
+import numpy as np
+from numpy.typing import NDArray
 
 import splitfer.edge_client.assets
 
@@ -19,3 +21,10 @@ def write_start_of_demo(file: Path, frames: int) -> Path:
             pixels = frame.reformat(format="yuv420p").to_ndarray()
             out.write(b"FRAME\n" + pixels.tobytes())
     return file
+
+
+def demo_frames() -> list[NDArray[np.uint8]]:
+    """Every frame of the demo clip, RGB uint8 ``(H, W, 3)``."""
+    demo = Path(splitfer.edge_client.assets.__file__).parent / "demo.mp4"
+    with av.open(str(demo)) as source:
+        return [frame.to_ndarray(format="rgb24") for frame in source.decode(video=0)]

@@ -11,14 +11,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from splitfer.cloud_server.error_map import codes_of, http_headers, json_body
 from splitfer.cloud_server.request import REQUEST_ID, failed
-from splitfer.cloud_server.rest_api.faces import DEADLINE_HEADER, build_app
+from splitfer.cloud_server.rest_api.faces import build_app
+from splitfer.cloud_server.rest_api.latents import DEADLINE_HEADER, FINGERPRINT_HEADER
 from splitfer.cloud_server.rest_api.observer import HttpObserver
 from splitfer.cloud_server.rest_api.oip import HEADER_LENGTH
 from splitfer.cloud_server.service import Service
 from splitfer.shared.errors import NotReady
 
 _METHODS = ("DELETE", "GET", "HEAD", "POST", "PUT")
-_ASKED = ("Authorization", "Content-Type", DEADLINE_HEADER, HEADER_LENGTH, REQUEST_ID)
+_ASKED = (
+    "Authorization", "Content-Type", DEADLINE_HEADER, FINGERPRINT_HEADER, HEADER_LENGTH, REQUEST_ID,
+)  # fmt: skip
 _TOLD = ("Retry-After", "WWW-Authenticate", HEADER_LENGTH, REQUEST_ID)
 _KEPT_S = 600
 

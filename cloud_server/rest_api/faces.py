@@ -21,6 +21,7 @@ from splitfer.cloud_server.request import failed
 from splitfer.cloud_server.rest_api.admin import admin_routes
 from splitfer.cloud_server.rest_api.body import FIELD, MULTIPART, BodyLimit, read_picture
 from splitfer.cloud_server.rest_api.described_api import DescribedApi
+from splitfer.cloud_server.rest_api.latents import DEADLINE_HEADER, latents_routes
 from splitfer.cloud_server.rest_api.oip import is_oip, oip_error, oip_router
 from splitfer.cloud_server.rest_api.page import page_routes
 from splitfer.cloud_server.rest_api.schema import (
@@ -75,7 +76,6 @@ _MEANINGS = {
 # Our one error body, instead of FastAPI's own, for what the framework itself refuses.
 _FRAMEWORK_CODES = {404: "not_found", 405: "method_not_allowed"}
 _EMPTY_IS_NONE = BeforeValidator(lambda word: word or None)
-DEADLINE_HEADER = "X-SplitFER-Deadline-Ms"
 
 
 def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -183,6 +183,7 @@ def build_app(service: Service) -> FastAPI:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(service.metrics.registry), media_type=content_type)
 
+    app.include_router(latents_routes(service))
     app.include_router(oip_router(service))
     app.include_router(admin_routes(service))
     app.router.routes.extend(page_routes())
