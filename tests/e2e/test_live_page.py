@@ -15,7 +15,7 @@ import pytest
 
 import splitfer.shared.weights
 from splitfer.shared.labels import LABELS
-from tests.browser import Browser, needs_browser
+from tests.chromium import Browser, needs_browser
 from tests.processes import Edge, free_port, wait_until
 
 pytestmark = pytest.mark.timeout(300)
