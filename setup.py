@@ -67,8 +67,13 @@ setup(
     package_dir={f"splitfer.{folder}": folder for folder in FOLDERS},
     package_data={
         "splitfer": ["py.typed"],
-        "splitfer.edge_client": ["assets/*.mp4"],
+        "splitfer.edge_client": ["assets/*.mp4", "view/page/*"],
         "splitfer.cloud_server": ["rest_api/page/*", *browser_edge()],
-        "splitfer.shared": ["codec/*.pyi", "weights/DEFAULT", f"weights/{default_weights()}/*"],
+        "splitfer.shared": [
+            "codec/*.pyi",
+            "weights/DEFAULT",
+            "weights/MEANINGS",
+            f"weights/{default_weights()}/*",
+        ],
     },
 )
