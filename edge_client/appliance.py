@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from importlib.metadata import version
@@ -16,9 +18,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from splitfer.edge_client.address import Address
 from splitfer.edge_client.choices import Policy
 from splitfer.edge_client.config import EdgeConfig
 from splitfer.edge_client.control import Control
+from splitfer.edge_client.ledger import Ledger
 from splitfer.edge_client.recognizer import Recognizer
 from splitfer.edge_client.sinks.outbox import MB, Outbox
 from splitfer.edge_client.sinks.outgoing import Outgoing
@@ -26,9 +30,12 @@ from splitfer.edge_client.sinks.outputs import Outputs
 from splitfer.edge_client.sinks.records import Origin
 from splitfer.edge_client.sinks.run_status import RunStatus
 from splitfer.edge_client.sources.base import Source
+from splitfer.edge_client.sources.feed import Feed
 from splitfer.shared.certificates import read_certificates
 from splitfer.shared.extras import needing
 from splitfer.shared.loopback import is_this_machine
+
+_BOOKS = ("captured", "dropped", "answered", "lost")
 
 _log = logging.getLogger(__name__)
 
@@ -53,11 +60,23 @@ class Appliance:
         self.status.paused = lambda: self.control.paused
         self.status.server_away = lambda: recognizer.server_away
         self.status.failing = self._failing
+        self.status.facts["books"] = lambda: self._books()
+        self._recognizer = recognizer
+        self._books: Callable[[], dict[str, int]] = lambda: dict.fromkeys(_BOOKS, 0)
         self._outbox: Outbox | None = None
         outputs.add("status", self.status)
         with ExitStack() as stack:
             self._start(stack, source)
             self._stack = stack.pop_all()
+
+    def watch(self, feed: Feed, ledger: Ledger) -> None:
+        """The books of the run, for who asks how it is."""
+        self._books = lambda: {
+            "captured": feed.captured,
+            "dropped": feed.dropped,
+            "answered": ledger.frames - ledger.lost_frames,
+            "lost": ledger.lost_frames,
+        }
 
     @property
     def paused(self) -> Callable[[], bool]:
@@ -101,6 +120,7 @@ class Appliance:
             stack.callback(self._outputs.attempt, "outbox", self._outbox.close)
         self._start_webhook(stack)
         self._start_mqtt(stack)
+        self._start_server(stack, source)
 
     def _start_webhook(self, stack: ExitStack) -> None:
         address, config = self._config.webhook_address, self._config
@@ -153,6 +173,42 @@ class Appliance:
         )  # fmt: skip
         self.status.facts["mqtt"] = mqtt.report
         stack.callback(mqtt.close)
+
+    def _start_server(self, stack: ExitStack, source: Source) -> None:
+        config, address = self._config, self._config.listen_address
+        if address is None:
+            return
+        with needing("edge"):
+            from splitfer.edge_client.view.edge_metrics import EdgeMetrics
+            from splitfer.edge_client.view.live_page import LivePage
+            from splitfer.edge_client.view.server import Shown, ViewServer
+
+        metrics = EdgeMetrics(self.status.report)
+        self._outputs.add("metrics", metrics)
+        page: LivePage | None = None
+        if config.view:
+            page = LivePage(config, self._name, source.name, self._recognizer, self.control,
+                            self.status)  # fmt: skip
+            self._outputs.add("view", page.frames)
+        token = config.listen_token.get_secret_value() if config.listen_token else None
+        made = token is None and not address.is_this_machine
+        if made:
+            token = secrets.token_urlsafe(16)
+        server = ViewServer(
+            address,
+            Shown(
+                lambda: (self.status.health().serves, dict(self.status.report())),
+                metrics.page,
+                self.control.obey,
+                page.report if page else None,
+            ),
+            token,
+        )
+        stack.callback(server.close)
+        if page is not None:
+            shown = Address(address.host, server.port)
+            fragment = f"#token={token}" if made else ""
+            print(f"edge-client: live page: http://{shown}/{fragment}", file=sys.stderr)
 
     def _failing(self) -> str | None:
         for name, words in list(self._outputs.failing.items()):

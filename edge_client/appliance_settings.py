@@ -8,12 +8,15 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from splitfer.edge_client.address import parse_address
+from splitfer.edge_client.address import Address, parse_address
 from splitfer.edge_client.web_address import WebAddress, parse_web_address
+from splitfer.shared.bearer_token import token_fault
 from splitfer.shared.settings import Settings
 
 # A level of a topic without what has a meaning there.
 _TOPIC = r"^[^\x00-\x1f\x7f+#/ ][^\x00-\x1f\x7f+# ]{0,99}$"
+
+_VIEW = "127.0.0.1:8600"
 
 
 class ApplianceSettings(Settings):
@@ -77,6 +80,34 @@ class ApplianceSettings(Settings):
         72.0, gt=0, le=24 * 366, description="how long something may wait there, in hours"
     )
 
+    view: bool = Field(
+        False, description="whether a live page with the picture is served on `listen`"
+    )
+    listen: str | None = Field(
+        None,
+        description="host:port of the device's own HTTP server: health (/healthz), metrics "
+        "(/metrics) and with `view` the live page; 127.0.0.1:8600 where only `view` is set",
+    )
+    listen_token: SecretStr | None = Field(
+        None,
+        description="what the HTTP server asks for where `listen` is not loopback; a new one each "
+        "start where none is set",
+    )
+
+    @field_validator("listen")
+    @classmethod
+    def _listens_somewhere(cls, listen: str | None) -> str | None:
+        if listen is not None:
+            parse_address(listen)
+        return listen
+
+    @field_validator("listen_token")
+    @classmethod
+    def _token_fits_a_header(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and (fault := token_fault(token.get_secret_value())):
+            raise ValueError(f"the token {fault}")
+        return token
+
     @field_validator("mqtt")
     @classmethod
     def _is_a_broker(cls, mqtt: str | None) -> str | None:
@@ -117,6 +148,13 @@ class ApplianceSettings(Settings):
             return None
         address = parse_address(_with_port(self.mqtt, 8883 if self.broker_tls else 1883))
         return address.host, address.port
+
+    @property
+    def listen_address(self) -> Address | None:
+        """Where the device's own HTTP server listens; None where it has none."""
+        if self.listen is not None:
+            return parse_address(self.listen)
+        return parse_address(_VIEW) if self.view else None
 
     @property
     def webhook_address(self) -> WebAddress | None:

@@ -119,6 +119,7 @@ def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
         feed = stack.enter_context(Feed(source, live, idle=outputs.idle))
         stopped = stack.enter_context(_stops(feed))
         ledger = Ledger()
+        appliance.watch(feed, ledger)
         try:
             with closing(outputs), _progress(source, ledger) as on_frame:
                 pipeline.run(feed, recognizer, [outputs], ledger, on_frame, appliance.paused)
@@ -285,7 +286,7 @@ _FLAGS = (
     "server", "policy", "objective", "min_accuracy", "max_bytes_per_s", "cascade_threshold", "rate",
     "labels", "prior", "uncertain_below", "deadline_ms", "threads", "weights", "server_ca",
     "client_cert", "client_key", "log_level", "output", "output_max_mb", "device_id", "source_name",
-    "heartbeat_s", "wait_source", "rtsp_transport", "search_side_px", "crops",
+    "heartbeat_s", "wait_source", "rtsp_transport", "search_side_px", "crops", "view", "listen",
 )  # fmt: skip
 
 
@@ -327,6 +328,15 @@ def _parser() -> argparse.ArgumentParser:
         "--heartbeat-s", type=float, metavar="S",
         help="say that nobody is there, or the camera away, after so long without a line; "
         "0 for never (60)",
+    )  # fmt: skip
+    run.add_argument(
+        "--view", action="store_true", default=None,
+        help="serve a live page with the picture (on http://127.0.0.1:8600/)",
+    )  # fmt: skip
+    run.add_argument(
+        "--listen", metavar="HOST:PORT",
+        help="serve health and metrics there, with --view the live page; elsewhere than on "
+        "loopback a token is wanted",
     )  # fmt: skip
     output_flags.add_of_run(run)
     _common(run)

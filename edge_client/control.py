@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from splitfer.edge_client.choices import Policy
 
@@ -63,6 +64,21 @@ class Control:
             if paused != self.paused:
                 (self._paused.set if paused else self._paused.clear)()
                 self._tell("paused" if paused else "resumed", by)
+
+    def obey(self, asked: Mapping[str, Any], by: str = "the live page") -> None:
+        """``{"paused": bool}``, ``{"policy": name}`` or both.
+
+        Raises:
+            ValueError: it is something else; nothing was changed, or the pause alone.
+        """
+        if not asked or asked.keys() - {"paused", "policy"}:
+            raise ValueError("expected paused, policy or both")
+        if "paused" in asked:
+            if not isinstance(asked["paused"], bool):
+                raise ValueError("paused is true or false")
+            self.pause(asked["paused"], by)
+        if "policy" in asked:
+            self.choose(str(asked["policy"]), by)
 
     def _tell(self, what: str, by: str) -> None:
         _log.warning("%s, by %s", what, by)

@@ -133,7 +133,7 @@ def coded_weights_folder(
 def _copied(weights: Path, folder: Path, changed: dict[str, Any]) -> Path:
     shutil.copytree(weights, folder)
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest |= {"fingerprint": folder.name, **changed}
+    manifest |= {"fingerprint": folder.name, "meaning": None, **changed}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -36,6 +35,11 @@ class Health(StrEnum):
         """Whether frames are answered as they should be."""
         return self in (Health.OK, Health.SERVER_AWAY)
 
+    @property
+    def serves(self) -> bool:
+        """Whether nothing needs to be mended: also while it is paused or begins."""
+        return self.works or self in (Health.PAUSED, Health.STARTING)
+
 
 @dataclass(frozen=True)
 class Newest:
@@ -50,48 +54,31 @@ class Newest:
 class RunStatus:
     """A sink that remembers the newest frame. Safe to use from several threads.
 
-    ``keep_picture``: with its pixels, for a page that shows it. ``failing`` says which output
+    ``failing`` says which output
     lacks something now, ``server_away`` whether a server is set and cannot be used.
     """
 
-    def __init__(self, keep_picture: bool = False, clock: Clock = time.monotonic) -> None:
+    def __init__(self, clock: Clock = time.monotonic) -> None:
         self.failing: Callable[[], str | None] = lambda: None
         self.server_away: Callable[[], bool] = lambda: False
         self.paused: Callable[[], bool] = lambda: False
         self.facts: dict[str, Callable[[], Any]] = {}
-        self._keep_picture, self._clock = keep_picture, clock
+        self._clock = clock
         self._started_s = clock()
         self._newest: Newest | None = None
-        self._came = threading.Condition()
-        self._closed = False
 
     def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> None:
         """One frame was answered."""
-        if not self._keep_picture:
-            frame = replace(frame, rgb=_NO_PIXELS)
-        with self._came:
-            number = self._newest.number + 1 if self._newest else 1
-            self._newest = Newest(number, frame, tuple(faces), self._clock())
-            self._came.notify_all()
+        frame = replace(frame, rgb=_NO_PIXELS)
+        number = self._newest.number + 1 if self._newest else 1
+        self._newest = Newest(number, frame, tuple(faces), self._clock())
 
     def close(self) -> None:
-        """Nobody waits for another frame."""
-        with self._came:
-            self._closed = True
-            self._came.notify_all()
+        """Nothing."""
 
     def newest(self) -> Newest | None:
         """The newest frame; None before the first."""
         return self._newest
-
-    def wait_for(self, after: int, seconds: float) -> Newest | None:
-        """The newest frame once it is later than number ``after``, or ``seconds`` are over."""
-        with self._came:
-            self._came.wait_for(
-                lambda: self._closed or (self._newest is not None and self._newest.number > after),
-                seconds,
-            )
-            return self._newest
 
     def quiet_s(self) -> float:
         """How long ago the newest frame was answered, or the run began."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from splitfer.edge_client.sources.base import Source
 from splitfer.edge_client.sources.frame import Frame
-from splitfer.edge_client.sources.picture import read_picture
+from splitfer.edge_client.sources.picture import read_file, read_picture
 from splitfer.edge_client.sources.video_decoder import VideoDecoder
 from splitfer.shared.errors import ImageError, PayloadTooLarge, SourceError
 
@@ -43,7 +43,7 @@ class Pictures(Source):
             if self._closed.is_set():
                 return
             try:
-                picture = read_picture(path.read_bytes(), self._most_pixels, str(path))
+                picture = read_picture(read_file(path), self._most_pixels, str(path))
             except (ImageError, PayloadTooLarge, OSError) as error:
                 why = error.strerror if isinstance(error, OSError) else error
                 self.skipped += 1

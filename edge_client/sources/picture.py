@@ -3,6 +3,7 @@ chose them; and pictures that a program holds already."""
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
@@ -46,6 +47,8 @@ _AVIF_BRANDS = (b"avif", b"avis")
 _END_OF_JPEG = b"\xff\xd9"
 # Before it is reduced a picture stands in memory whole, with four bytes a pixel at most.
 _MOST_PIXELS = 256_000_000
+# Of a file; a device such as /dev/zero never ends.
+_LONGEST_BYTES = 256 * 2**20
 
 _log = logging.getLogger(__name__)
 
@@ -102,6 +105,20 @@ def read_picture(data: bytes, most_pixels: int, name: str = "the picture") -> De
         raise ImageError(f"the picture is damaged or cut short: {error}") from error
 
 
+def read_file(path: Path) -> bytes:
+    """The bytes of a picture file, or of a pipe that gives one.
+
+    Raises:
+        OSError: it cannot be read, or holds more than any picture.
+    """
+    with path.open("rb") as file:
+        data = file.read(_LONGEST_BYTES + 1)
+    if len(data) > _LONGEST_BYTES:
+        what = f"it holds more than {_LONGEST_BYTES // 2**20} MiB"
+        raise OSError(errno.EFBIG, what, str(path))
+    return data
+
+
 def picture_of(image: PictureLike, most_pixels: int) -> Decoded:
     """Whatever a program has for a picture -> RGB: a path, the bytes of a file or an open binary
     file (``read_picture``), a Pillow picture, or an array uint8 of grey ``(H, W)`` or
@@ -134,7 +151,7 @@ def picture_of(image: PictureLike, most_pixels: int) -> Decoded:
 
 def _of_path(path: Path, most_pixels: int) -> Decoded:
     try:
-        data = path.read_bytes()
+        data = read_file(path)
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}") from error
     try:

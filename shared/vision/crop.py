@@ -21,6 +21,7 @@ DETAIL_SIDE = 48
 ENLARGE = Image.Resampling.BILINEAR
 # Of the square's side, in the longer side of its frame: no face is larger.
 _MOST_FRAMES = 8
+_MOST_SCALE = 4
 _REDUCE = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
 
 
@@ -34,9 +35,9 @@ class Cropping:
     ``reduce`` (a bilinear one would blur twice), and enlarged.
     """
 
-    scale: float
-    shift_x: float
-    shift_y: float
+    scale: Annotated[float, Field(ge=0.1, le=_MOST_SCALE)]
+    shift_x: Annotated[float, Field(ge=-1, le=1)]
+    shift_y: Annotated[float, Field(ge=-1, le=1)]
     detail_px: Annotated[int, Field(ge=1, le=CROP_SIDE)] = DETAIL_SIDE
     reduce: Literal["bicubic", "lanczos"] = "bicubic"
 

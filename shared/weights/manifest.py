@@ -24,7 +24,10 @@ LOCAL_TAIL = "local"
 _SHA256 = r"^[0-9a-f]{64}$"
 _FILE = r"^[a-z0-9_.-]+$"
 _CHANNELS = LATENT_SHAPE[0]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# Finite, and far beyond what any weights have.
+Positive = Annotated[float, Field(gt=0, le=1e6)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Loss = Annotated[float, Field(ge=0, le=1e6)]
 
 
 class FileEntry(BaseModel):
@@ -43,10 +46,10 @@ class Measured(BaseModel):
 
     temperature: Positive
     # Share of right answers by data part, such as {"PublicTest": 0.65}.
-    accuracy: dict[str, float] = {}
+    accuracy: dict[str, _Share] = {}
     # Mean cross entropy of the calibrated probabilities against the labels (`crowd`: against the
     # distribution of the votes), in nats, by data part.
-    log_loss: dict[str, float] = {}
+    log_loss: dict[str, _Loss] = {}
 
 
 class TailEntry(FileEntry):
@@ -69,8 +72,8 @@ class Together(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    accuracy: dict[str, float]
-    log_loss: dict[str, float]
+    accuracy: dict[str, _Share]
+    log_loss: dict[str, _Loss]
 
 
 class RateEntry(BaseModel):
@@ -82,7 +85,7 @@ class RateEntry(BaseModel):
     # By channel of the latent.
     gains: tuple[Positive, ...] = Field(min_length=_CHANNELS, max_length=_CHANNELS)
     # Of a face's payload, with header and checksum.
-    bytes_mean: float = Field(ge=0)
+    bytes_mean: float = Field(ge=0, le=MAX_PAYLOAD_BYTES)
     answers: dict[str, dict[LabelSet, Measured]] = {}
     together: dict[str, dict[LabelSet, Together]] = {}
 
@@ -114,6 +117,8 @@ class Manifest(BaseModel):
     # How common each class was in training, by label set: shares in the order of `labels`. Empty
     # before schema 3.
     priors: dict[LabelSet, tuple[Positive, ...]] = {}
+    # Hash of what the fingerprint covers, as these files hold it (``meaning``).
+    meaning: str | None = Field(default=None, pattern=_SHA256)
     # Where the weights come from: data, recipe, run.
     origin: dict[str, Any]
 

@@ -14,10 +14,12 @@ from splitfer.shared.codec.quantiser import ZERO_SYMBOL
 from splitfer.shared.contracts import LATENT_SHAPE, Device
 from splitfer.shared.errors import ConfigError, WeightsError
 from splitfer.shared.labels import LabelSet, default_label_set
+from splitfer.shared.regular_file import MIB, read_regular
 from splitfer.shared.stubs.onnx_subset.external_data_pb2 import ModelProto, TensorProto
 
 _CUDA = "CUDAExecutionProvider"
 _EXTERNAL = 1
+_LARGEST_MODEL_BYTES = 512 * MIB
 # Names of a model's inputs and of its outputs.
 Form = tuple[tuple[str, ...], tuple[str, ...]]
 _HEAD: Form = (("crop",), ("features", "z"))
@@ -228,6 +230,6 @@ def read_model(path: Path) -> bytes:
         WeightsError: it cannot be read.
     """
     try:
-        return path.read_bytes()
+        return read_regular(path, _LARGEST_MODEL_BYTES)
     except OSError as error:
         raise WeightsError(f"cannot read {path}: {error.strerror}") from error

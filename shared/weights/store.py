@@ -22,13 +22,17 @@ from splitfer.shared.contracts import LATENT_SHAPE, Device
 from splitfer.shared.errors import ConfigError, WeightsError
 from splitfer.shared.labels import LABELS, LabelSet, names_of
 from splitfer.shared.prior import DEFAULT_PRIOR, Prior
+from splitfer.shared.regular_file import MIB, read_regular
 from splitfer.shared.weights.manifest import LOCAL_TAIL, FileEntry, Manifest, TailEntry
+from splitfer.shared.weights.meaning import stands_for_its_fingerprint
 from splitfer.shared.weights.runtime import Head, Tail, read_model
 
 # Across runtimes and processors: at most one quantiser step on at most this share of the symbols,
 # and logits this close.
 SYMBOL_SHARE = 1e-4
 LOGIT_TOLERANCE = 1e-4
+_LONGEST_MANIFEST_BYTES = MIB
+_LARGEST_GOLDEN_BYTES = 64 * MIB
 _HERE = Path(__file__).parent
 T = TypeVar("T")
 
@@ -68,7 +72,8 @@ class Weights:
         self.folder = folder
         self._device: Device = device
         try:
-            self.manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
+            data = read_regular(folder / "manifest.json", _LONGEST_MANIFEST_BYTES)
+            self.manifest = Manifest.model_validate_json(data)
         except OSError as error:
             raise WeightsError(f"no weights in {folder}: {error.strerror}") from error
         except ValidationError as error:
@@ -79,6 +84,11 @@ class Weights:
             raise WeightsError(f"{folder}/manifest.json: {what}") from error
         if self.manifest.labels != LABELS:
             raise WeightsError(f"{folder} has labels {self.manifest.labels}, not {LABELS}")
+        if not stands_for_its_fingerprint(self.manifest):
+            raise WeightsError(
+                f"{folder} is not what the fingerprint {self.manifest.fingerprint} stands for: its "
+                "head, quantiser, entropy tables or crop was changed; install these weights anew"
+            )
         for tail in (LOCAL_TAIL, self.manifest.default_tail):
             if tail not in self.manifest.tails:
                 raise WeightsError(f"{folder}/manifest.json names no tail {tail!r}")
@@ -219,6 +229,9 @@ class Weights:
         """The golden input and its outputs."""
         data = io.BytesIO(self._read(self.manifest.golden))
         try:
+            with zipfile.ZipFile(data) as parts:
+                if sum(part.file_size for part in parts.infolist()) > _LARGEST_GOLDEN_BYTES:
+                    raise ValueError(f"it unpacks to more than {_LARGEST_GOLDEN_BYTES} bytes")
             with np.load(data, allow_pickle=False) as arrays:
                 logits = {
                     name: {one: arrays[key] for one, key in golden_names(name, entry).items()}

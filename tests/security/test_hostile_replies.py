@@ -17,17 +17,21 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from splitfer import Recognizer
+from splitfer.edge_client.link.infer_stream import InferStream
 from splitfer.edge_client.link.replies import ServerReply, read_classify
 from splitfer.shared.contracts import SCHEMA_VERSION, Answer, AnswerPath, Box, Limits, Reason
+from splitfer.shared.deadline import Deadline
 from splitfer.shared.labels import LABELS, LabelSet
 from splitfer.shared.reply_checksum import classify_checksum
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from splitfer.shared.stubs.splitfer.v1.splitfer_pb2_grpc import (
     SplitFerServicer,
+    SplitFerStub,
     add_SplitFerServicer_to_server,
 )
 from splitfer.shared.vision.crop import Cropping, crop_face
 from splitfer.shared.weights import Weights, default_folder
+from tests.processes import wait_until
 
 INT32 = st.integers(-(2**31), 2**31 - 1)
 ROW = [1.0, 0, 0, 0, 0, 0, 0]
@@ -203,3 +207,33 @@ def test_the_device_answers_itself(
     assert (found.path, found.reason) == (AnswerPath.LOCAL, Reason.SERVER_ERROR)
     assert took_s < 20, f"on {os.cpu_count()} processors"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before_mib < MOST_MORE_MIB
+
+
+class Babbling(Hostile):
+    """Offers a stream, and says on it whatever nobody asked."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self._model.stream_in_flight = 8
+        self.said = 0
+
+    def InferStream(self, requests: Any, context: Any) -> Iterator[pb.InferStreamResponse]:
+        while context.is_active():
+            self.said += 1
+            yield pb.InferStreamResponse(id=self.said, response=pb.InferResponse())
+
+
+def test_a_stream_that_says_what_nobody_asked_is_hung_up() -> None:
+    babbling, server = Babbling(), grpc.server(ThreadPoolExecutor(2))
+    add_SplitFerServicer_to_server(babbling, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+    stream = InferStream(SplitFerStub(channel), (), 8)
+    try:
+        wait_until(lambda: stream.broken_s is not None, "the stream to be hung up")
+        assert stream.send(pb.InferRequest(), Deadline.after_ms(1000), "", lambda _: None) is None
+    finally:
+        stream.close()
+        channel.close()
+        server.stop(None).wait()

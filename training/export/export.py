@@ -35,6 +35,7 @@ from splitfer.shared.weights.manifest import (
     TailEntry,
     fingerprint,
 )
+from splitfer.shared.weights.meaning import meaning_of
 from splitfer.shared.weights.runtime import Head
 from splitfer.shared.weights.store import golden_names
 from splitfer.shared.whole_file import write_whole
@@ -145,6 +146,7 @@ def write_weights(
         head=FileEntry(**entry("head.onnx")), golden=FileEntry(**entry("golden.npz")),
         tails=tails, default_tail=CLOUD_TAIL, origin=origin,
     )  # fmt: skip
+    manifest = manifest.model_copy(update={"meaning": meaning_of(manifest)})
     folder = root / manifest.fingerprint
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
