@@ -19,11 +19,12 @@ _KEY = "caller"
 _OIP, _OIP_HEALTH, _OIP_MODELS = "/v2", "/v2/health/", "/v2/models/"
 _SCOPES = {"/v1/faces": Scope.IMAGE, "/v1/latents": Scope.INFER}
 _ADMIN = "/v1/admin/"
+_ALL_BELOW = ("/v1/", "/edge/weights/")
 
 
 class Doorkeeper:
-    """ASGI middleware: what is below ``/v1`` and ``/v2``, but for health, is for callers that may
-    ask for it. ``refusal`` makes the reply to others."""
+    """ASGI middleware: what is below ``/v1``, ``/v2`` (but for health) and ``/edge/weights`` is for
+    callers that may ask for it. ``refusal`` makes the reply to others."""
 
     def __init__(
         self, app: ASGIApp, admission: Admission,
@@ -58,7 +59,7 @@ def caller_of(request: HTTPConnection) -> Caller:
 
 
 def _is_guarded(path: str) -> bool:
-    if path.startswith("/v1/"):
+    if path.startswith(_ALL_BELOW):
         return True
     return (path == _OIP or path.startswith(f"{_OIP}/")) and not path.startswith(_OIP_HEALTH)
 
