@@ -94,6 +94,7 @@ def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
     from splitfer.edge_client import pipeline
     from splitfer.edge_client.appliance import Appliance
     from splitfer.edge_client.ledger import Ledger
+    from splitfer.edge_client.purpose import is_live, stated_purpose
     from splitfer.edge_client.recognizer import Recognizer
     from splitfer.edge_client.sinks import output_flags
     from splitfer.edge_client.sources.feed import Feed
@@ -102,6 +103,7 @@ def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
     if config.source is None:
         raise ConfigError(f"--source: name {KINDS}")
     output_flags.check(arguments, config, [config.source])
+    purpose = stated_purpose(config.purpose, config.source) if is_live(config.source) else None
     with ExitStack() as stack:
         source = stack.enter_context(
             open_source(
@@ -112,9 +114,16 @@ def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
                 config.rtsp_transport,
             )
         )
+        if purpose is None and source.live and source.self_paced:
+            purpose = stated_purpose(config.purpose, config.source)
         recognizer = stack.enter_context(Recognizer.from_config(config))
         outputs = output_flags.opened(arguments, config, source, lambda: recognizer.decision)
-        appliance = stack.enter_context(Appliance(config, source, recognizer, outputs))
+        kept = [config.output, *filter(None, (arguments.annotate, arguments.contact_sheet))]
+        appliance = stack.enter_context(
+            Appliance(
+                config, source, recognizer, outputs, purpose or config.purpose, list(map(str, kept))
+            )
+        )
         live = source.live or arguments.realtime
         feed = stack.enter_context(Feed(source, live, idle=outputs.idle))
         stopped = stack.enter_context(_stops(feed))
@@ -287,6 +296,7 @@ _FLAGS = (
     "labels", "prior", "uncertain_below", "deadline_ms", "threads", "weights", "server_ca",
     "client_cert", "client_key", "log_level", "output", "output_max_mb", "device_id", "source_name",
     "heartbeat_s", "wait_source", "rtsp_transport", "search_side_px", "crops", "view", "listen",
+    "purpose", "privacy", "blur_faces",
 )  # fmt: skip
 
 
@@ -328,6 +338,18 @@ def _parser() -> argparse.ArgumentParser:
         "--heartbeat-s", type=float, metavar="S",
         help="say that nobody is there, or the camera away, after so long without a line; "
         "0 for never (60)",
+    )  # fmt: skip
+    run.add_argument(
+        "--purpose", metavar="WORDS",
+        help="what a camera or stream watches people for: it does not start without",
+    )  # fmt: skip
+    run.add_argument(
+        "--privacy", choices=["full", "aggregate"],
+        help="tell each answer, or counts per interval alone (full)",
+    )  # fmt: skip
+    run.add_argument(
+        "--blur-faces", action="store_true", default=None,
+        help="make faces unrecognisable in pictures kept or shown",
     )  # fmt: skip
     run.add_argument(
         "--view", action="store_true", default=None,
