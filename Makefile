@@ -8,6 +8,7 @@
 #             docs/model/model-card.md; weights of FER2013's label alone need no VOTES
 # make figures  README, docs/figures/figures.md and their pictures from benchmarks/results; measures nothing
 # make settings docs/device/settings.md and docs/server/settings.md from the settings themselves
+# make web      the edge for browsers, served at /edge: needs node, npm, clang and wasm-ld
 # make images   the container images of both sides
 #
 # JOBS                  processes that share the tests (default: 2)
@@ -21,7 +22,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PROTOS := splitfer/v1/splitfer.proto inference/grpc_inference.proto onnx_subset/external_data.proto
 
-.PHONY: demo test chaos check stubs lock format model-card figures settings images clean
+.PHONY: demo test chaos check stubs lock format model-card figures settings web images clean
 
 demo: .venv/.run
 	$(BIN)/python -m benchmarks demo --out demo-out
@@ -74,6 +75,9 @@ settings: .venv/.dev
 	$(PIP) --require-hashes -r requirements/dev.txt
 	$(BIN)/python -c 'import torch' 2>/dev/null || $(PIP) "$(TORCH)" $(if $(SPLITFER_TORCH_INDEX),--index-url $(SPLITFER_TORCH_INDEX))
 	touch $@
+
+web:
+	cd cloud_server/rest_api/edge && npm ci --no-audit --no-fund && node build.mjs
 
 images:
 	sh deploy/images.sh

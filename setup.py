@@ -7,6 +7,7 @@ The folders ``edge_client/``, ``cloud_server/`` and ``shared/`` are installed as
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -36,6 +37,15 @@ def default_weights() -> str:
     return name
 
 
+def browser_edge() -> list[str]:
+    """The edge for browsers. What `make web` built of it is packed where SPLITFER_WEB is set: with
+    it a wheel would be too large for a device."""
+    here = [
+        f"rest_api/edge/*.{kind}" for kind in ("html", "css", "js", "webmanifest", "png", "bin")
+    ]
+    return [*here, "rest_api/edge/built/*"] if os.environ.get("SPLITFER_WEB") else here
+
+
 class BuildPy(build_py):
     """Packs what the tree holds now, and says which weights."""
 
@@ -58,7 +68,7 @@ setup(
     package_data={
         "splitfer": ["py.typed"],
         "splitfer.edge_client": ["assets/*.mp4", "view/page/*"],
-        "splitfer.cloud_server": ["rest_api/page/*"],
+        "splitfer.cloud_server": ["rest_api/page/*", *browser_edge()],
         "splitfer.shared": [
             "codec/*.pyi",
             "weights/DEFAULT",

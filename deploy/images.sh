@@ -22,6 +22,12 @@ if ! docker image inspect "$base" > /dev/null 2>&1 && ! docker pull --quiet "$ba
     tar -C "$root" -c . | docker import - "$base"
 fi
 
+if command -v npm > /dev/null && command -v wasm-ld > /dev/null; then
+    make web
+else
+    echo "no npm or no wasm-ld: the cloud image is without the edge for browsers" >&2
+fi
+
 set -- --network host --build-arg "BASE=$base"
 [ -z "${PIP_CERT:-}" ] || set -- "$@" --secret "id=ca,src=$PIP_CERT"
 [ -z "${PIP_CONFIG_FILE:-}" ] || set -- "$@" --secret "id=pip,src=$PIP_CONFIG_FILE"

@@ -21,6 +21,7 @@ from splitfer.cloud_server.request import failed
 from splitfer.cloud_server.rest_api.admin import admin_routes
 from splitfer.cloud_server.rest_api.body import FIELD, MULTIPART, BodyLimit, read_picture
 from splitfer.cloud_server.rest_api.described_api import DescribedApi
+from splitfer.cloud_server.rest_api.edge_page import edge_routes
 from splitfer.cloud_server.rest_api.latents import DEADLINE_HEADER, latents_routes
 from splitfer.cloud_server.rest_api.oip import is_oip, oip_error, oip_router
 from splitfer.cloud_server.rest_api.page import page_routes
@@ -187,6 +188,7 @@ def build_app(service: Service) -> FastAPI:
     app.include_router(oip_router(service))
     app.include_router(admin_routes(service))
     app.router.routes.extend(page_routes())
+    app.router.routes.extend(edge_routes(service))
     return app
 
 

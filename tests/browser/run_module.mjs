@@ -56,13 +56,26 @@ const RUN = {
   },
 
   async breaker({ cases }) {
-    const { played } = await load("breaker.js");
-    return cases.map(({ events }) => played(events));
-  },
-
-  async paths({ cases }) {
-    const { played } = await load("policy.js");
-    return cases.map(played);
+    const states = await load("breaker.js");
+    const step = {
+      probe_started: (breaker) => states.probeStarted(breaker),
+      handshake_succeeded: () => states.handshakeSucceeded(),
+      handshake_failed: (breaker, { cause, now_s, jitter }) => states.handshakeFailed(breaker, cause, now_s, jitter),
+      call_succeeded: (breaker) => states.callSucceeded(breaker),
+      call_failed: (breaker, { cause, now_s, jitter }) => states.callFailed(breaker, cause, now_s, jitter),
+      time: (breaker) => breaker,
+    };
+    return cases.map(({ events }) => {
+      let breaker = states.newBreaker();
+      return events.map((event) => {
+        breaker = step[event.event](breaker, event);
+        const { state, failures, probes, probeAtS, cause } = breaker;
+        return {
+          state, failures, probes, cause, probe_at_s: probeAtS,
+          refusal: states.refusal(breaker), probe_due: states.probeDue(breaker, event.now_s),
+        };
+      });
+    });
   },
 };
 

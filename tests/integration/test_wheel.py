@@ -28,6 +28,7 @@ def left_out(folder: str, names: list[str]) -> set[str]:
     """What builds leave, the links, and the generations of weights that are not the default."""
     left = set(shutil.ignore_patterns("__pycache__", "*.so")(folder, names))
     left |= {name for name in names if Path(folder, name).is_symlink()}
+    left |= {name for name in names if name == "node_modules"}
     if folder == str(ROOT / "shared" / "weights"):
         default = splitfer.shared.weights.default_folder().name
         left |= {name for name in names if Path(folder, name).is_dir() and name != default}
@@ -98,6 +99,13 @@ def test_all_files_of_the_default_weights_are_in_the_wheel(
 def test_a_wheel_is_small_enough_for_a_device(wheels: dict[str, tuple[Path, str]]) -> None:
     wheel, _ = wheels[splitfer.shared.weights.default_folder().name]
     assert wheel.stat().st_size <= SIZE_LIMIT
+
+
+def test_a_wheel_says_where_the_edge_for_browsers_is(wheels: dict[str, tuple[Path, str]]) -> None:
+    names = zipfile.ZipFile(wheels[splitfer.shared.weights.default_folder().name][0]).namelist()
+    edge = [name.partition("/rest_api/edge/")[2] for name in names if "/rest_api/edge/" in name]
+    assert {"edge.html", "edge.js", "frontal.bin"} <= set(edge)
+    assert not [name for name in edge if name.startswith(("built/", "node_modules/", "wasm/"))]
 
 
 def test_a_wheel_holds_one_package(wheels: dict[str, tuple[Path, str]]) -> None:

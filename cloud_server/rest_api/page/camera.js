@@ -24,8 +24,8 @@ export class Camera {
   }
 
   // Throws a Problem. `ended` is called where the webcam goes away by itself.
-  async start(deviceId, ended) {
-    const which = deviceId ? { deviceId: { exact: deviceId } } : { facingMode: "user" };
+  async start(deviceId, ended, facingMode = "user") {
+    const which = deviceId ? { deviceId: { exact: deviceId } } : { facingMode };
     let stream;
     try {
       const video = { width: { ideal: 1280 }, height: { ideal: 720 }, ...which };

@@ -1,0 +1,303 @@
+// The page: the camera's frames go to the worker, one at a time, and its answers are shown.
+
+import { amount } from "../page/api.js";
+import { Camera, available } from "../page/camera.js";
+import { Boxes, Cards, sentence } from "../page/view.js";
+import { SENTENCES } from "./reasons.js";
+
+const LONGER_SIDE_PX = 640;
+const TOKEN_KEY = "token";
+const KEPT_LINES = 100_000;
+const PATIENCE_MS = 60_000;
+const LINK_WORDS = {
+  none: "not started", ready: "server", connecting: "no server yet", open: "no server", half_open: "no server",
+};
+
+const at = (id) => document.getElementById(id);
+const ms = (value) => (value < 10 ? value.toFixed(1) : value.toFixed(0)) + " ms";
+const camera = new Camera(at("video"));
+const boxes = new Boxes();
+const cards = new Cards();
+const canvas = document.createElement("canvas");
+const pen = canvas.getContext("2d", { willReadFrequently: true });
+const lines = [];
+const counts = { frames: 0, found: 0, answered: 0, failed: 0, cloud: 0, local: 0, sent_bytes: 0 };
+let worker = null;
+let running = false;
+let facing = "user";
+let loadedBytes = 0;
+let frameId = 0;
+let waiting = null; // what the frame in hand resolves
+
+// -- scripts: the page's policy takes addresses of scripts from here alone --------------------------
+
+const scripts = globalThis.trustedTypes?.createPolicy("edge", {
+  createScriptURL: (name) => new URL(name, import.meta.url).href,
+});
+const script = (name) => scripts?.createScriptURL(name) ?? new URL(name, import.meta.url).href;
+
+// -- the worker ---------------------------------------------------------------------------------------
+
+function openWorker() {
+  worker?.terminate();
+  worker = new Worker(script("worker.js"), { type: "module" });
+  loadedBytes = 0;
+  return new Promise((done, failed) => {
+    worker.addEventListener("error", (event) => failed(new Error(event.message || "The worker could not be started.")));
+    worker.addEventListener("message", ({ data }) => {
+      if (data.type === "ready") done(data);
+      else if (data.type === "problem" && data.during === "open") failed(Object.assign(new Error(data.sentence), data));
+      else HEAR[data.type]?.(data);
+    });
+    worker.postMessage({ type: "open", token: sessionStorage.getItem(TOKEN_KEY) ?? "" });
+  });
+}
+
+const HEAR = {
+  loaded({ bytes }) {
+    loadedBytes += bytes;
+    at("loading").textContent = `Loading: ${amount(loadedBytes)}`;
+  },
+  link({ state, cause }) {
+    at("link").dataset.state = state;
+    at("link-word").textContent = LINK_WORDS[state];
+    at("ask-token").hidden = cause !== "unauthorised" || state === "ready";
+    if (cause === "model_mismatch" && state !== "ready") {
+      showProblem("The server has other weights now. Load this page again.", "");
+    }
+  },
+  answer(data) {
+    waiting?.(data);
+  },
+  problem({ sentence: words, code }) {
+    counts.failed += boxes.answer?.faces.length ?? 0;
+    showProblem("This device failed on a frame.", `${words} (${code})`);
+    waiting?.(null);
+  },
+};
+
+function settings() {
+  worker?.postMessage({ type: "settings", wanted: at("wanted").value, token: sessionStorage.getItem(TOKEN_KEY) ?? "" });
+}
+
+// -- frames -------------------------------------------------------------------------------------------
+
+async function start() {
+  hideProblem();
+  at("start").disabled = true;
+  document.body.dataset.state = "loading";
+  at("progress").hidden = false;
+  at("progress").removeAttribute("value");
+  try {
+    // The camera first: iOS gives it only to what a tap began.
+    await openCamera();
+    if (!worker) {
+      try {
+        await keepOffline();
+        await openWorker();
+      } catch (error) {
+        worker?.terminate();
+        worker = null;
+        throw error;
+      }
+    }
+    settings();
+  } catch (error) {
+    camera.stop();
+    document.body.dataset.state = "empty";
+    at("loading").textContent = "Ready when you are";
+    if (error.code === "unauthorised") at("ask-token").hidden = false;
+    return showProblem(error.message, error.detail ?? "");
+  } finally {
+    at("start").disabled = false;
+    at("progress").hidden = true;
+  }
+  document.body.dataset.state = "running";
+  for (const id of ["frame", "answer", "turn"]) at(id).hidden = false;
+  at("start").textContent = "Stop";
+  running = true;
+  run();
+}
+
+async function openCamera() {
+  await camera.start("", stop, facing);
+  at("video").classList.toggle("mirrored", camera.mirrored);
+  const { videoWidth: width, videoHeight: height } = at("video");
+  at("shown").style.setProperty("--ratio", width / height);
+  const ratio = Math.min(1, LONGER_SIDE_PX / Math.max(width, height));
+  canvas.width = Math.round(width * ratio);
+  canvas.height = Math.round(height * ratio);
+}
+
+function stop() {
+  running = false;
+  camera.stop();
+  boxes.show(null);
+  at("frame").hidden = true;
+  at("turn").hidden = true;
+  at("loading").textContent = "Stopped";
+  at("start").textContent = "Start the camera";
+  document.body.dataset.state = "stopped";
+}
+
+async function run() {
+  const times = [];
+  while (running) {
+    await nextPicture();
+    if (!running) return;
+    const answer = await ask();
+    if (!answer || !running) continue;
+    times.push(performance.now());
+    if (times.length > 20) times.shift();
+    show(answer, times.length > 1 ? (1000 * (times.length - 1)) / (times.at(-1) - times[0]) : null);
+  }
+}
+
+function nextPicture() {
+  const video = at("video");
+  return new Promise((done) => {
+    if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(done);
+    else requestAnimationFrame(done);
+    setTimeout(done, 500); // a video that stands still
+  });
+}
+
+// The picture of now through the worker.
+function ask() {
+  const takenMs = performance.timeOrigin + performance.now();
+  pen.drawImage(at("video"), 0, 0, canvas.width, canvas.height);
+  const { data, width, height } = pen.getImageData(0, 0, canvas.width, canvas.height);
+  counts.frames++;
+  return new Promise((done) => {
+    waiting = done;
+    worker.postMessage({ type: "frame", id: ++frameId, rgba: data, width, height, takenMs }, [data.buffer]);
+  });
+}
+
+// -- answers ------------------------------------------------------------------------------------------
+
+function show({ id, width, height, faces }, ratePerS) {
+  const seen = faces.map((face) => {
+    const [label, confidence] = Object.entries(face.probabilities).reduce((a, b) => (b[1] > a[1] ? b : a));
+    return { ...face, label, confidence, uncertain: false };
+  });
+  counts.found += seen.length;
+  for (const face of seen) {
+    counts.answered++;
+    counts[face.path]++;
+    counts.sent_bytes += face.sent_bytes;
+    lines.push({ frame: id, width, height, taken: new Date().toISOString(), ...face });
+  }
+  if (lines.length > KEPT_LINES) lines.splice(0, lines.length - KEPT_LINES);
+  at("save").disabled = !lines.length;
+  boxes.show({ width, height, faces: seen }, camera.mirrored);
+  cards.show(seen);
+  seen.forEach((face, i) => showWay(at("faces").children[i], face));
+  const words = sentence(seen);
+  if (at("status").textContent !== words) at("status").textContent = words;
+  announce(seen);
+  showCost(seen, ratePerS);
+  // For whoever builds on this page: the answer, and the picture that it is of.
+  dispatchEvent(new CustomEvent("answer", { detail: { id, width, height, faces: seen, counts, picture: canvas } }));
+}
+
+function showWay(card, { path, reason }) {
+  let line = card.querySelector(".way-word");
+  if (!line) {
+    line = document.createElement("p");
+    line.className = "way-word";
+    line.append(document.createElement("b"), document.createElement("span"));
+    card.append(line);
+  }
+  line.children[0].textContent = path;
+  line.children[1].textContent = reason ? ` · ${SENTENCES[reason]}` : path === "cloud" ? " · by the server" : " · by this device";
+}
+
+// A screen reader hears of changes, not of frames.
+let announced = "";
+function announce(faces) {
+  const words = faces.map((face) => face.label).join(", ") || "no face";
+  const path = faces[0]?.path ?? "";
+  if (`${words}${path}` === announced) return;
+  announced = `${words}${path}`;
+  at("announced").textContent = path ? `${words}, ${path}` : words;
+}
+
+function showCost(faces, ratePerS) {
+  const { detect, head, encode, link, tail, total } = faces[0]?.latency_ms ?? {};
+  const stages = [
+    ["Finding faces", detect], ["First part of the network", head], ["Encoding", encode],
+    ["On the way", link], ["The rest of the network", tail], ["From the frame to the answer", total],
+  ];
+  fill("times", stages.map(([name, value]) => [name, value == null ? "–" : ms(value)]));
+  const sent = faces.reduce((sum, face) => sum + face.sent_bytes, 0);
+  fill("wire", [
+    ["Sent for this frame", amount(sent)],
+    ["Sent in all", amount(counts.sent_bytes)],
+    ["Answers: server, this device", `${counts.cloud}, ${counts.local}`],
+    ["Frames answered a second", ratePerS === null ? "–" : ratePerS.toFixed(1)],
+  ]);
+}
+
+function fill(id, rows) {
+  const list = at(id);
+  while (list.children.length < 2 * rows.length) {
+    list.append(document.createElement("dt"), document.createElement("dd"));
+  }
+  rows.flat().forEach((words, place) => (list.children[place].textContent = words));
+}
+
+// -- the rest -----------------------------------------------------------------------------------------
+
+function showProblem(words, detail) {
+  at("sentence").textContent = words;
+  at("detail").textContent = detail;
+  at("problem").hidden = false;
+}
+
+function hideProblem() {
+  at("problem").hidden = true;
+}
+
+// The service worker first: what is loaded through it is there without a network from then on.
+// Where the browser has none, or it does not come, the page works as long as there is a network.
+async function keepOffline() {
+  const workers = navigator.serviceWorker;
+  if (!workers || workers.controller) return;
+  const controlled = new Promise((done) => workers.addEventListener("controllerchange", done, { once: true }));
+  const late = new Promise((done) => setTimeout(done, PATIENCE_MS));
+  try {
+    await workers.register(script("sw.js"), { scope: new URL("../edge", import.meta.url).pathname });
+    await Promise.race([controlled, late]);
+  } catch {
+    // private windows have none
+  }
+}
+
+at("start").addEventListener("click", () => (running ? stop() : start()));
+at("turn").addEventListener("click", async () => {
+  facing = facing === "user" ? "environment" : "user";
+  camera.stop();
+  await openCamera().catch((error) => (stop(), showProblem(error.message, error.detail ?? "")));
+});
+at("wanted").addEventListener("change", settings);
+at("ask-token").addEventListener("submit", (event) => {
+  event.preventDefault();
+  sessionStorage.setItem(TOKEN_KEY, at("token").value.trim());
+  at("token").value = "";
+  at("ask-token").hidden = true;
+  if (running) settings();
+  else start();
+});
+at("save").addEventListener("click", () => {
+  const text = lines.map((line) => `${JSON.stringify(line)}\n`).join("");
+  const url = URL.createObjectURL(new Blob([text], { type: "application/x-ndjson" }));
+  Object.assign(document.createElement("a"), { href: url, download: "answers.jsonl" }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+});
+addEventListener("online", () => worker?.postMessage({ type: "network" }));
+
+if (!available) {
+  at("start").disabled = true;
+  at("insecure").hidden = window.isSecureContext;
+}

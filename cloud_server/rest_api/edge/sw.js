@@ -1,0 +1,62 @@
+// Keeps the page for when there is no network. VERSION and FILES stand above, put there by the
+// server: another version is another cache, and the one before is thrown away.
+
+const PAGE = `edge-${VERSION}`;
+const WEIGHTS = "edge-weights";
+const HERE = new URL(".", self.location);
+const KEPT = new Set(FILES.map((file) => new URL(file, HERE).href));
+const MANIFEST = new URL("weights/manifest.json", HERE).href;
+
+self.addEventListener("install", (event) => {
+  event.waitUntil(keep().then(() => self.skipWaiting()));
+});
+
+self.addEventListener("activate", (event) => {
+  event.waitUntil(forget().then(() => self.clients.claim()));
+});
+
+self.addEventListener("fetch", (event) => {
+  const { request } = event;
+  if (request.method !== "GET") return;
+  if (KEPT.has(request.url)) event.respondWith(kept(request));
+  else if (request.url === MANIFEST) event.respondWith(weightsManifest(event));
+  else if (request.url.startsWith(new URL("weights/", HERE).href)) event.respondWith(weights(request));
+});
+
+async function keep() {
+  const cache = await caches.open(PAGE);
+  await cache.addAll([...KEPT]);
+}
+
+async function forget() {
+  const names = await caches.keys();
+  const old = names.filter((name) => name.startsWith("edge-") && name !== PAGE && name !== WEIGHTS);
+  return Promise.all(old.map((name) => caches.delete(name)));
+}
+
+async function kept(request) {
+  return (await caches.match(request, { cacheName: PAGE })) ?? fetch(request);
+}
+
+// The one that is here at once; what the server has now is for the next start.
+async function weightsManifest(event) {
+  const cache = await caches.open(WEIGHTS);
+  const fresh = fetch(event.request).then(async (response) => {
+    if (response.ok) await cache.put(MANIFEST, response.clone());
+    return response;
+  });
+  const known = await cache.match(MANIFEST);
+  if (!known) return fresh;
+  event.waitUntil(fresh.catch(() => {}));
+  return known;
+}
+
+// A fingerprint's files never change.
+async function weights(request) {
+  const cache = await caches.open(WEIGHTS);
+  const known = await cache.match(request.url);
+  if (known) return known;
+  const response = await fetch(request);
+  if (response.ok) await cache.put(request.url, response.clone());
+  return response;
+}

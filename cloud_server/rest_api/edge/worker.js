@@ -1,0 +1,71 @@
+// The edge, away from the page's own thread: frames in, answers out.
+
+import * as ort from "./ort.mjs";
+import { Device } from "./device.js";
+import { Link } from "./link.js";
+import { Offload } from "./offload.js";
+import { loadWeights } from "./weights.js";
+
+const here = new URL(".", import.meta.url);
+const root = new URL("..", here).href;
+let token = "";
+let link = null;
+let offload = null;
+
+const ask = (url) => fetch(url, token ? { headers: { Authorization: `Bearer ${token}` } } : {});
+
+async function bytesOf(name) {
+  const response = await fetch(new URL(name, here));
+  if (!response.ok) throw new Error(`${name}: the server answered ${response.status}.`);
+  const bytes = new Uint8Array(await response.arrayBuffer());
+  postMessage({ type: "loaded", bytes: bytes.length });
+  return bytes;
+}
+
+async function open() {
+  const told = (bytes) => postMessage({ type: "loaded", bytes });
+  const names = ["codec.wasm", "frontal.wasm", "frontal.bin", "ort.wasm"];
+  const weights = await loadWeights(new URL("weights/", here).href, ask, told);
+  const [codec, frontal, classifiers, runtime] = await Promise.all(names.map(bytesOf));
+  ort.env.wasm.numThreads = 1;
+  ort.env.wasm.wasmBinary = runtime;
+  const start = performance.now();
+  const device = await Device.open(ort, { codec, frontal, classifiers }, weights);
+  const { fingerprint } = weights.manifest;
+  link = new Link(root, fingerprint, ({ state, cause }) => postMessage({ type: "link", state, cause }));
+  link.token = token;
+  link.keep();
+  offload = new Offload(device, link);
+  postMessage({ type: "ready", fingerprint, startMs: performance.now() - start });
+}
+
+async function answer({ id, rgba, width, height, takenMs }) {
+  // Clocks of threads begin at different instants.
+  const frame = { rgba, width, height, takenMs: takenMs - performance.timeOrigin };
+  const faces = await offload.answer(frame);
+  postMessage({ type: "answer", id, width, height, faces });
+}
+
+const DO = {
+  open: async (message) => {
+    token = message.token;
+    await open();
+  },
+  frame: answer,
+  settings: ({ wanted, deadlineMs, token: given }) => {
+    if (wanted) offload.wanted = wanted;
+    if (deadlineMs) offload.deadlineMs = deadlineMs;
+    if (given !== undefined) link.token = token = given;
+    link.tryNow();
+  },
+  network: () => link?.tryNow(),
+};
+
+addEventListener("message", async ({ data }) => {
+  try {
+    await DO[data.type](data);
+  } catch (error) {
+    const code = error.code ?? "device";
+    postMessage({ type: "problem", during: data.type, id: data.id, code, sentence: error.message });
+  }
+});

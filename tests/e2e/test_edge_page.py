@@ -1,0 +1,256 @@
+"""The edge in a real browser, with the demo clip as its camera, against a real server."""
+
+from __future__ import annotations
+
+import base64
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+import splitfer.shared.weights
+from splitfer.edge_client.config import EdgeConfig
+from splitfer.edge_client.device import Device
+from splitfer.shared.contracts import Box
+from splitfer.shared.labels import LABELS
+from splitfer.shared.vision.crop import to_grey
+from splitfer.shared.weights import Weights, default_folder
+from tests.browser.node import EDGE
+from tests.clips import write_start_of_demo
+from tests.e2e.test_page import Page, needs_browser
+from tests.integration.cloud_process import CloudProcess
+from tests.processes import wait_until
+
+pytestmark = [
+    pytest.mark.timeout(300),
+    needs_browser,
+    pytest.mark.skipif(
+        not (EDGE / "built").is_dir(), reason="no files of the browser edge: make web"
+    ),
+]
+TOKEN = "only-for-this-test"
+# Of logits across runtimes: what that may change of a probability.
+TOLERANCE = 1e-3
+RECORD = """
+    window.seen = [];
+    addEventListener("answer", ({ detail: { picture, ...answer } }) => {
+      seen.push(JSON.parse(JSON.stringify(answer)));
+      if (!window.kept && answer.faces.length && answer.faces[0].latency_ms.detect !== null) {
+        const { width, height } = picture;
+        const { data } = picture.getContext("2d").getImageData(0, 0, width, height);
+        let text = "";
+        for (let at = 0; at < data.length; at += 8192) {
+          text += String.fromCharCode(...data.subarray(at, at + 8192));
+        }
+        window.kept = { answer: seen.at(-1), rgba: btoa(text) };
+      }
+    });
+"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    clip = write_start_of_demo(tmp_path_factory.mktemp("clip") / "clip.y4m", 40)
+    page = Page(tmp_path_factory.mktemp("profile"), clip)
+    yield page
+    page.driver.quit()
+
+
+def open_edge(page: Page, server: CloudProcess, width: int = 390) -> None:
+    page.open(server.http, width=width, path="edge")
+    page.driver.execute_script(RECORD)
+
+
+def start(page: Page) -> None:
+    page.find("#start").click()
+    page.wait_for("running")
+
+
+def stop(server: CloudProcess) -> None:
+    server.signal(signal.SIGKILL)
+    server.exit_code()
+
+
+def faces_since(page: Page, frame: int) -> list[dict[str, Any]]:
+    script = "return seen.filter((one) => one.id > arguments[0]).flatMap((one) => one.faces)"
+    return list(page.driver.execute_script(script, frame))
+
+
+def last_frame(page: Page) -> int:
+    return int(page.driver.execute_script("return seen.at(-1)?.id ?? 0"))
+
+
+def wait_for_path(page: Page, path: str, what: str, frame: int = 0) -> None:
+    wait_until(lambda: path in {face["path"] for face in faces_since(page, frame)}, what)
+
+
+@pytest.fixture
+def server() -> Iterator[CloudProcess]:
+    with CloudProcess(splitfer.shared.weights.default_folder()) as server:
+        yield server
+
+
+def test_cloud_then_local_then_cloud_again(browser: Page, server: CloudProcess) -> None:
+    page = browser
+    open_edge(page, server)
+    start(page)
+    wait_for_path(page, "cloud", "an answer of the server")
+    assert page.find("#link-word").text == "server"
+
+    # The server is gone: answers go on, and say why.
+    port = int(server.http.split(":")[1])
+    stop(server)
+    frame = last_frame(page)
+    wait_for_path(page, "local", "an answer of the device", frame)
+    wait_until(lambda: page.find("#link-word").text == "no server", "the page to say so")
+    frame = last_frame(page)
+    wait_until(lambda: faces_since(page, frame), "the next faces")
+    assert {face["path"] for face in faces_since(page, frame)} == {"local"}
+    reasons = {face["reason"] for face in faces_since(page, 0) if face["path"] == "local"}
+    assert reasons <= {"link_down", "breaker_open", "deadline"}
+
+    frame = last_frame(page)
+    with CloudProcess(splitfer.shared.weights.default_folder(), http_port=port) as again:
+        assert again.http == server.http
+        ready_ms = page.driver.execute_script("return performance.now()")
+        wait_for_path(page, "cloud", "an answer of the server that is back", frame)
+        back_ms = page.driver.execute_script("return performance.now()") - ready_ms
+        assert back_ms < 5000
+
+    # Every face that was found has exactly one answer.
+    script = "return [seen.at(-1).counts, seen.reduce((sum, one) => sum + one.faces.length, 0)]"
+    counts, faces = page.driver.execute_script(script)
+    assert counts["found"] == counts["answered"] == counts["cloud"] + counts["local"] == faces > 0
+    assert counts["failed"] == 0
+
+
+def test_a_frames_answer_is_the_python_edges(browser: Page, server: CloudProcess) -> None:
+    page = browser
+    open_edge(page, server)
+    start(page)
+    wait_until(lambda: page.driver.execute_script("return window.kept"), "a frame with a face")
+    kept = page.driver.execute_script("return kept")
+    answer = kept["answer"]
+    rgba = np.frombuffer(base64.b64decode(kept["rgba"]), np.uint8)
+    rgb = rgba.reshape(answer["height"], answer["width"], 4)[..., :3].copy()
+
+    device = Device(EdgeConfig(search_side_px=480, _env_file=None))
+    found = device.find(rgb)
+    assert [box.as_list() for box in found.boxes] == [face["box"] for face in answer["faces"]]
+    assert found.features is not None
+    assert found.z is not None
+    local, _ = device.local_answers(found.features)
+    payloads = device.payloads(found.z, device.rate)
+    weights = Weights(default_folder())
+    tail = weights.tail(weights.manifest.default_tail, 1)
+    for place, face in enumerate(answer["faces"]):
+        shares = tuple(face["probabilities"][label] for label in LABELS)
+        if face["path"] == "local":
+            assert shares == pytest.approx(local[place].probabilities, abs=TOLERANCE)
+            continue
+        latent = weights.payload_codec.decode(payloads[place])
+        steps = weights.quantiser.steps(latent.rate)
+        logits = tail.logits(latent.symbols[None], steps)[0]
+        scaled = logits / weights.temperature(weights.manifest.default_tail, latent.rate)
+        powers = np.exp(scaled - scaled.max())
+        assert shares == pytest.approx(tuple(powers / powers.sum()), abs=TOLERANCE)
+        # At most one symbol in ten thousand may differ, by one step.
+        assert abs(face["sent_bytes"] - len(payloads[place])) <= 2
+    assert to_grey(rgb).shape == (answer["height"], answer["width"])
+    assert all(Box(*face["box"]).lies_in(answer["width"], answer["height"])
+               for face in answer["faces"])  # fmt: skip
+
+
+def test_the_second_start_needs_no_network(browser: Page, server: CloudProcess) -> None:
+    page = browser
+    open_edge(page, server)
+    start(page)
+    wait_until(lambda: faces_since(page, 0), "faces")
+    stop(server)
+    open_edge(page, server)  # from what the browser kept
+    start(page)
+    wait_for_path(page, "local", "an answer of the device")
+    assert {face["path"] for face in faces_since(page, 0)} == {"local"}
+    assert page.find("#link-word").text == "no server yet"
+
+
+def test_it_asks_its_own_server_alone_and_keeps_the_policy(
+    browser: Page, server: CloudProcess
+) -> None:
+    page = browser
+    open_edge(page, server)
+    start(page)
+    wait_for_path(page, "cloud", "an answer of the server")
+    page.find("#wanted").send_keys("this device alone")
+    frame = last_frame(page)
+    wait_for_path(page, "local", "an answer of the device", frame)
+    page.find("#start").click()
+    page.wait_for("stopped")
+    assert page.driver.execute_script("return document.getElementById('video').srcObject") is None
+    assert page.log("browser") == []  # what the policy refuses would stand here
+    urls = [
+        message["params"]["request"]["url"]
+        for entry in page.log("performance")
+        if (message := json.loads(entry["message"])["message"])["method"]
+        == "Network.requestWillBeSent"
+    ]
+    assert any(url.endswith("/edge/edge.js") for url in urls)
+    own = (f"http://{server.http}/", f"blob:http://{server.http}/", "data:")
+    assert [url for url in urls if not url.startswith(own)] == []
+
+
+def test_a_token_is_asked_for(browser: Page, tmp_path: Path) -> None:
+    page = browser
+    file = tmp_path / "cloud.yaml"
+    file.write_text(f"token: {TOKEN}\n")
+    with CloudProcess(default_folder(), "--config", str(file)) as server:
+        open_edge(page, server)
+        page.find("#start").click()
+        wait_until(page.find("#token").is_displayed, "the field of the token")
+        page.find("#token").send_keys(f"{TOKEN}\n")
+        wait_for_path(page, "cloud", "an answer of the server")
+        assert not page.find("#ask-token").is_displayed()
+
+
+def test_a_phone_has_nothing_to_scroll_sideways(browser: Page, server: CloudProcess) -> None:
+    page = browser
+    open_edge(page, server, width=320)
+    assert page.overflow_px() == 0
+    start(page)
+    wait_until(lambda: faces_since(page, 0), "faces")
+    assert page.overflow_px() == 0
+    script = """
+        const able = [...document.querySelectorAll("input, button, a, select")];
+        const named = (e) => e.textContent.trim() || e.labels?.length || e.ariaLabel;
+        return able.filter((e) => e.tabIndex < 0 || !named(e)).map((e) => e.outerHTML);
+    """
+    assert page.driver.execute_script(script) == []
+
+
+def test_the_files(server: CloudProcess) -> None:
+    with httpx.Client(base_url=f"http://{server.http}", trust_env=False) as client:
+        policy = client.get("/edge").headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; ")
+        assert "'wasm-unsafe-eval'" in policy
+        assert "unsafe-inline" not in policy
+        assert " 'unsafe-eval'" not in policy
+        assert "onnxruntime-web" in client.get("/edge/licences.txt").text
+        plain = client.get("/edge/codec.wasm", headers={"Accept-Encoding": "identity"})
+        assert plain.content.startswith(b"\0asm")
+        assert plain.content == client.get("/edge/codec.wasm").content
+        manifest = client.get("/edge/weights/manifest.json").json()
+        folder = f"/edge/weights/{manifest['fingerprint']}"
+        head = client.get(f"{folder}/{manifest['head']['file']}")
+        assert head.content == (default_folder() / manifest["head"]["file"]).read_bytes()
+        # The server's own tails stay with it, and so does all else.
+        cloud = manifest["tails"]["cloud"]["file"]
+        inside = (cloud, "%2e%2e%2fDEFAULT", "..%2f..%2fDEFAULT")
+        outside = ("weights/0123456789abcdef/head.onnx", "package.json", "build.mjs")
+        paths = [f"{folder}/{name}" for name in inside] + [f"/edge/{name}" for name in outside]
+        for path in paths:
+            assert client.get(path).status_code == 404
