@@ -11,7 +11,7 @@ import secrets
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +23,7 @@ from splitfer.edge_client.config import EdgeConfig
 from splitfer.edge_client.control import Control
 from splitfer.edge_client.ledger import Ledger
 from splitfer.edge_client.recognizer import Recognizer
+from splitfer.edge_client.sd_notify import SystemdNotice, WatchdogThread
 from splitfer.edge_client.sinks.aggregate import Aggregate
 from splitfer.edge_client.sinks.blur import Blurred
 from splitfer.edge_client.sinks.mqtt_messages import state_message
@@ -37,9 +38,10 @@ from splitfer.edge_client.sources.feed import Feed
 from splitfer.edge_client.state_folder import state_folder
 from splitfer.shared.certificates import read_certificates
 from splitfer.shared.extras import needing
-from splitfer.shared.loopback import is_this_machine
 from splitfer.shared.settings import printable
 
+# A camera that is opened again may take so long.
+_STILL_FLOWS_S = 60.0
 _BOOKS = ("captured", "dropped", "answered", "lost")
 
 _log = logging.getLogger(__name__)
@@ -86,6 +88,7 @@ class Appliance:
         with ExitStack() as stack:
             self._start(stack, source)
             self._audit_start(stack, source)
+            stack.enter_context(closing(self._notice()))
             self._stack = stack.pop_all()
 
     def watch(self, feed: Feed, ledger: Ledger) -> None:
@@ -167,35 +170,14 @@ class Appliance:
         stack.callback(webhook.close)
 
     def _start_mqtt(self, stack: ExitStack, source: Source) -> None:
-        config = self._config
-        if config.broker is None:
+        if self._config.broker is None:
             return
         with needing("edge"):
-            from splitfer.edge_client.sinks.mqtt import Broker, Mqtt
-            from splitfer.edge_client.sinks.mqtt_messages import Topics
+            from splitfer.edge_client.sinks.mqtt_open import opened_mqtt
 
-        host, port = config.broker
-        names = ("mqtt_ca", "mqtt_cert", "mqtt_key")
-        pems = read_certificates(config.mqtt_ca, config.mqtt_cert, config.mqtt_key, names)
-        password = config.mqtt_password
-        if password is not None and not config.broker_tls and not is_this_machine(host):
-            _log.warning(
-                "MQTT: the password goes to %s without TLS, and whoever is on the way can read it: "
-                "set mqtt_tls or mqtt_ca where the broker offers it", host,
-            )  # fmt: skip
-        mqtt = Mqtt(
-            Broker(
-                host, port, config.mqtt_user, password.get_secret_value() if password else None,
-                pems.context() if config.broker_tls else None, config.mqtt_version,
-            ),
-            Topics(config.mqtt_prefix, self._name, config.source_name),
-            self.status,
-            self.control,
-            " ".join(part for part in (self._name, config.source_name) if part),
-            self._version,
-            config.mqtt_discovery,
-            self._outbox if config.mqtt_answers else None,
-            message=self._state_message(source),
+        mqtt = opened_mqtt(
+            self._config, self._name, self._version, self.status, self.control, self._outbox,
+            self._state_message(source),
         )  # fmt: skip
         self.status.facts["mqtt"] = mqtt.report
         stack.callback(mqtt.close)
@@ -274,6 +256,15 @@ class Appliance:
         if words != self._audit_fault:
             _log.error("%s", words)
         self._audit_fault = words
+
+    def _notice(self) -> WatchdogThread:
+        """systemd's watchdog is fed while frames flow, or are meant not to."""
+        return WatchdogThread(
+            SystemdNotice(
+                lambda: self.control.paused or self.status.quiet_s() < _STILL_FLOWS_S,
+                lambda: self.status.health().value.replace("_", " "),
+            )
+        )
 
     def _failing(self) -> str | None:
         for name, words in list(self._outputs.failing.items()):

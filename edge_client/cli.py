@@ -289,6 +289,19 @@ def _health(arguments: argparse.Namespace, config: EdgeConfig) -> int:
     return OK
 
 
+# -- doctor ------------------------------------------------------------------------------------
+
+
+def _doctor(arguments: argparse.Namespace, config: EdgeConfig) -> int:
+    from splitfer.edge_client.doctor import as_lines, as_record, findings, worst_is_bad
+
+    found = []
+    for one in findings(config):
+        print(as_record(one) if arguments.json else as_lines(one), flush=True)
+        found.append(one)
+    return LOST if worst_is_bad(found) else OK
+
+
 # -- arguments ---------------------------------------------------------------------------------
 
 _FLAGS = (
@@ -386,6 +399,18 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     _of_the_link(health)
     _of_settings(health)
+
+    doctor = commands.add_parser(
+        "doctor",
+        help="look at camera, models, server, broker, clock and disk, and say what to do",
+        description="Look at everything that a run with these settings needs. Exit code 0 where a "
+        "run would work, 1 where it would not.",
+    )
+    doctor.set_defaults(command=_doctor)
+    doctor.add_argument("--source", action=Once, metavar="S", help="as of run")
+    doctor.add_argument("--json", action="store_true", help="one JSON line per finding")
+    _of_the_link(doctor)
+    _of_settings(doctor)
     return parser
 
 
