@@ -14,7 +14,6 @@ from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.error_map import codes_of, http_headers, json_body
 from splitfer.cloud_server.request import REQUEST_ID, failed
 from splitfer.cloud_server.rest_api.faces import build_app
-from splitfer.cloud_server.rest_api.latents import DEADLINE_HEADER, FINGERPRINT_HEADER
 from splitfer.cloud_server.rest_api.observer import HttpObserver
 from splitfer.cloud_server.rest_api.oip import HEADER_LENGTH
 from splitfer.cloud_server.service import Service
@@ -22,6 +21,7 @@ from splitfer.cloud_server.telemetry.metrics import Metrics
 from splitfer.cloud_server.telemetry.observer import Observer
 from splitfer.cloud_server.weights.registry import Registry
 from splitfer.shared.errors import NotReady
+from splitfer.shared.wire import DEADLINE_HEADER, FINGERPRINT_HEADER
 
 _METHODS = ("DELETE", "GET", "HEAD", "POST", "PUT")
 _ASKED = (
