@@ -168,6 +168,7 @@ class InferStream:
         answer = pb.InferStreamResponse(id=said.id)
         asked = said.request
         try:
+            self._caller.judge_anew()  # before a word of what is served, or of how busy it is
             deadline = self._deadline(said)
             labels = wanted_labels(asked.labels)
             place = self._service.admit(asked.fingerprint, asked.tail, deadline, labels)
