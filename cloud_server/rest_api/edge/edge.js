@@ -178,8 +178,8 @@ function ask() {
 
 function show({ id, width, height, faces }, ratePerS) {
   const seen = faces.map((face) => {
-    const [label, confidence] = Object.entries(face.probabilities).reduce((a, b) => (b[1] > a[1] ? b : a));
-    return { ...face, label, confidence, uncertain: false };
+    const [label] = Object.entries(face.probabilities).reduce((a, b) => (b[1] > a[1] ? b : a));
+    return { ...face, label };
   });
   counts.found += seen.length;
   for (const face of seen) {
