@@ -72,6 +72,11 @@ export class Offload {
     });
   }
 
+  // How many are in the frame in hand.
+  get faces() {
+    return this.#boxes.length;
+  }
+
   #searched(detectMs) {
     this.#sinceSearch = 0;
     this.#searches++;
