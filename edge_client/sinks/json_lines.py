@@ -72,6 +72,10 @@ class JsonLines:
             face_record(frame, index, face, self._origin) for index, face in enumerate(faces)
         ])  # fmt: skip
 
+    def add(self, record: dict[str, Any]) -> None:
+        """The line of another record."""
+        self._write([record])
+
     def close(self) -> None:
         """Close the file; standard output stays open."""
         if self._out is not None:
