@@ -1,7 +1,8 @@
-"""Fewer pixels to search: where a face was, it is looked for nearby, and everywhere now and then."""
+"""Fewer pixels to search: a face is looked for about where it was, and everywhere now and then."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Protocol
 
 import numpy as np
@@ -11,7 +12,8 @@ from splitfer.shared.contracts import Box
 
 # The window about a face, in its sides, and the longer side that it is searched at: the face is
 # then somewhat larger than the detector's smallest.
-_WINDOW, _WINDOW_PX = 1.6, 140
+_WINDOW, _WINDOW_PX = 1.7, 140
+_EMPTY_EVERY = 2
 
 
 class Detector(Protocol):
@@ -27,7 +29,7 @@ class CarriedDetector:
     """Searches whole frames by ``detector`` in every ``every``-th frame, or sooner where a face is
     not found again; in between only about the faces of the frame before. Belongs to one source.
 
-    A frame without faces is followed by a search of the whole, so that nobody waits to be found.
+    Where nobody is, every second frame is searched, so that nobody waits to be found.
     """
 
     def __init__(self, detector: Detector, every: int) -> None:
@@ -40,8 +42,11 @@ class CarriedDetector:
         """Boxes in a grey frame uint8 ``(H, W)``, in its pixels, the largest first."""
         self._since += 1
         boxes = None
-        if self._since < self._every and self._boxes and grey.shape == self._shape:
-            boxes = self._found_again(grey)
+        if grey.shape == self._shape and self._since < self._every:
+            if self._boxes:
+                boxes = self._found_again(grey)
+            elif self._since < _EMPTY_EVERY:
+                boxes = []
         if boxes is None:
             boxes = self._detector.detect(grey)
             self._since, self._shape = 0, grey.shape
@@ -62,8 +67,9 @@ class CarriedDetector:
                 return None
             there = [Box(one.x + left, one.y + top, one.w, one.h) for one in near]
             found.append(min(there, key=lambda one: _apart(one, box)))
-        if len(set(found)) < len(found):
-            return None
+        for one, other in itertools.combinations(found, 2):
+            if _apart(one, other) < max(one.w, other.w) / 2:
+                return None
         return sorted(found, key=lambda box: -box.w * box.h)
 
 

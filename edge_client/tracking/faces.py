@@ -1,4 +1,4 @@
-"""A source's answers with numbers and steadied answers, and what happens to its faces."""
+"""A source's answers with numbers and smoothed answers, and what happens to its faces."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from splitfer.edge_client.tracking.steady_answer import Steadied
+from splitfer.edge_client.tracking.smoothing import Smoothing
 from splitfer.edge_client.tracking.tracker import Tracker
 from splitfer.shared.contracts import FaceAnswer
 
@@ -25,7 +25,7 @@ class Happening(StrEnum):
 
 @dataclass(frozen=True)
 class FaceEvent:
-    """Something happened to the face numbered ``track``; ``label`` is its steadied one. Both are
+    """Something happened to the face numbered ``track``; ``label`` is its smoothed one. Both are
     None where nobody is left."""
 
     happening: Happening
@@ -34,8 +34,8 @@ class FaceEvent:
 
 
 class _Face:
-    def __init__(self, steady_s: float) -> None:
-        self.steadied = Steadied(steady_s)
+    def __init__(self, smooth_s: float) -> None:
+        self.smoothing = Smoothing(smooth_s)
         self.found = 0
         self.label: str | None = None  # as it was told; None before it has appeared
 
@@ -43,31 +43,31 @@ class _Face:
 class TrackedFaces:
     """Follows the faces of one source.
 
-    Answers are steadied over ``steady_s``; a face that is not found for ``lost_s`` has left. One
+    Answers are smoothed over ``smooth_s``; a face that is not found for ``lost_s`` has left. One
     that is found a single time only has neither appeared nor left.
     """
 
-    def __init__(self, steady_s: float, lost_s: float) -> None:
-        self._steady_s = steady_s
+    def __init__(self, smooth_s: float, lost_s: float) -> None:
+        self._smooth_s = smooth_s
         self._tracker = Tracker(lost_s)
         self._faces: dict[int, _Face] = {}
 
     def follow(
         self, time_s: float, faces: Sequence[FaceAnswer]
     ) -> tuple[list[FaceAnswer], list[FaceEvent]]:
-        """The answers of a frame at ``time_s`` with ``track`` and ``steady``, and what happened."""
+        """The answers of a frame at ``time_s`` with numbers and smoothed ones; what happened."""
         numbers, left = self._tracker.follow(time_s, [face.box for face in faces])
         events = [event for number in left if (event := self._leave(number))]
         followed = []
         for number, answer in zip(numbers, faces, strict=True):
-            face = self._faces.setdefault(number, _Face(self._steady_s))
-            steady = face.steadied.add(time_s, answer.answer.probabilities, answer.uncertain)
+            face = self._faces.setdefault(number, _Face(self._smooth_s))
+            smoothed = face.smoothing.add(time_s, answer.answer.probabilities, answer.uncertain)
             face.found += 1
-            if face.found >= _FOUND_TIMES and steady.label != face.label:
+            if face.found >= _FOUND_TIMES and smoothed.label != face.label:
                 happening = Happening.CHANGED if face.label else Happening.APPEARED
-                face.label = steady.label
+                face.label = smoothed.label
                 events.append(FaceEvent(happening, number, face.label))
-            followed.append(replace(answer, track=number, steady=steady))
+            followed.append(replace(answer, track=number, smoothed=smoothed))
         if any(event.happening is Happening.LEFT for event in events) and not self._appeared:
             events.append(FaceEvent(Happening.NOBODY))
         return followed, events

@@ -1,6 +1,6 @@
 """Who is who from frame to frame: boxes of one frame joined to those of the frames before.
 
-    boxes of a frame -> predicted places of tracks -> pairs, the nearest first -> a number each
+boxes of a frame -> predicted places of tracks -> pairs, the nearest first -> a number each
 """
 
 from __future__ import annotations
@@ -77,15 +77,19 @@ class Tracker:
             if found[index] is None and number not in taken:
                 found[index] = number
                 taken.add(number)
-        numbers = []
-        for number, (x, y, side) in zip(found, middles, strict=True):
-            if number is None:
-                number = next(self._numbers)
-                self._places[number] = _Place(x, y, side, time_s)
-            else:
-                self._places[number].see(x, y, side, time_s)
-            numbers.append(number)
-        return numbers, left
+        return [
+            self._seen(number, *middle, time_s)
+            for number, middle in zip(found, middles, strict=True)
+        ], left
+
+    def _seen(self, number: int | None, x: float, y: float, side: float, time_s: float) -> int:
+        """The number of a box of this middle and side, a new one where it had none."""
+        if number is None:
+            number = next(self._numbers)
+            self._places[number] = _Place(x, y, side, time_s)
+        else:
+            self._places[number].see(x, y, side, time_s)
+        return number
 
     def _pairs(
         self, time_s: float, middles: Sequence[tuple[float, float, float]]

@@ -1,24 +1,24 @@
-"""What one face shows, steadied over time: a mean that forgets, and a word that does not flicker."""
+"""What one face shows, smoothed over time: a mean that forgets, a word that does not flicker."""
 
 from __future__ import annotations
 
 import math
 
-from splitfer.shared.contracts import SteadyAnswer
+from splitfer.shared.contracts import SmoothedAnswer
 from splitfer.shared.labels import LABELS
 
 # How much more probable another class must be before the word changes.
-_MARGIN = 0.1
+_MARGIN = 0.15
 # An answer of a picture that shows little counts so much.
 _UNCERTAIN_WEIGHT = 0.3
 
 
-class Steadied:
-    """Answers of one face -> their mean, in which one from ``steady_s`` ago counts a third of one
+class Smoothing:
+    """Answers of one face -> their mean, in which one from ``smooth_s`` ago counts a third of one
     from now. Its word changes where another class is ahead by a margin."""
 
-    def __init__(self, steady_s: float) -> None:
-        self._steady_s = steady_s
+    def __init__(self, smooth_s: float) -> None:
+        self._smooth_s = smooth_s
         self._sums = [0.0] * len(LABELS)
         self._weight = 0.0
         self._last_s = 0.0
@@ -26,10 +26,10 @@ class Steadied:
 
     def add(
         self, time_s: float, probabilities: tuple[float, ...], uncertain: bool
-    ) -> SteadyAnswer:
+    ) -> SmoothedAnswer:
         """The mean with one more answer."""
         if self._weight:
-            kept = math.exp(-max(0.0, time_s - self._last_s) / self._steady_s)
+            kept = math.exp(-max(0.0, time_s - self._last_s) / self._smooth_s)
             self._sums = [kept * one for one in self._sums]
             self._weight *= kept
         weight = _UNCERTAIN_WEIGHT if uncertain else 1.0
@@ -40,4 +40,4 @@ class Steadied:
         first = mean.index(max(mean))
         if self._shown is None or mean[first] > mean[self._shown] + _MARGIN:
             self._shown = first
-        return SteadyAnswer(LABELS[self._shown], mean)
+        return SmoothedAnswer(LABELS[self._shown], mean)
