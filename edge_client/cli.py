@@ -94,6 +94,7 @@ def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
     from splitfer.edge_client import pipeline
     from splitfer.edge_client.appliance import Appliance
     from splitfer.edge_client.ledger import Ledger
+    from splitfer.edge_client.purpose import is_live, stated_purpose
     from splitfer.edge_client.recognizer import Recognizer
     from splitfer.edge_client.sinks import output_flags
     from splitfer.edge_client.sources.feed import Feed
@@ -103,6 +104,7 @@ def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
     if config.source is None:
         raise ConfigError(f"--source: name {KINDS}")
     output_flags.check(arguments, config, [config.source])
+    purpose = stated_purpose(config.purpose, config.source) if is_live(config.source) else None
     with ExitStack() as stack:
         source = stack.enter_context(
             open_source(
@@ -113,9 +115,16 @@ def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
                 config.rtsp_transport,
             )
         )
+        if purpose is None and source.live and source.self_paced:
+            purpose = stated_purpose(config.purpose, config.source)
         recognizer = stack.enter_context(Recognizer.from_config(config))
         outputs = output_flags.opened(arguments, config, source, lambda: recognizer.decision)
-        appliance = stack.enter_context(Appliance(config, source, recognizer, outputs))
+        kept = [config.output, *filter(None, (arguments.annotate, arguments.contact_sheet))]
+        appliance = stack.enter_context(
+            Appliance(
+                config, source, recognizer, outputs, purpose or config.purpose, list(map(str, kept))
+            )
+        )
         live = source.live or arguments.realtime
         feed = stack.enter_context(Feed(source, live, idle=outputs.idle))
         stopped = stack.enter_context(_stops(feed))
@@ -284,6 +293,19 @@ def _health(arguments: argparse.Namespace, config: EdgeConfig) -> int:
     return OK
 
 
+# -- doctor ------------------------------------------------------------------------------------
+
+
+def _doctor(arguments: argparse.Namespace, config: EdgeConfig) -> int:
+    from splitfer.edge_client.doctor import as_lines, as_record, findings, worst_is_bad
+
+    found = []
+    for one in findings(config):
+        print(as_record(one) if arguments.json else as_lines(one), flush=True)
+        found.append(one)
+    return LOST if worst_is_bad(found) else OK
+
+
 # -- arguments ---------------------------------------------------------------------------------
 
 _FLAGS = (
@@ -291,7 +313,7 @@ _FLAGS = (
     "labels", "prior", "uncertain_below", "deadline_ms", "threads", "weights", "server_ca",
     "client_cert", "client_key", "log_level", "output", "output_max_mb", "device_id", "source_name",
     "heartbeat_s", "wait_source", "rtsp_transport", "search_side_px", "search_every", "crops",
-    "view", "listen",
+    "view", "listen", "purpose", "privacy", "blur_faces",
 )  # fmt: skip
 
 
@@ -335,6 +357,18 @@ def _parser() -> argparse.ArgumentParser:
         "0 for never (60)",
     )  # fmt: skip
     run.add_argument(
+        "--purpose", metavar="WORDS",
+        help="what a camera or stream watches people for: it does not start without",
+    )  # fmt: skip
+    run.add_argument(
+        "--privacy", choices=["full", "aggregate"],
+        help="tell each answer, or counts per interval alone (full)",
+    )  # fmt: skip
+    run.add_argument(
+        "--blur-faces", action="store_true", default=None,
+        help="make faces unrecognisable in pictures kept or shown",
+    )  # fmt: skip
+    run.add_argument(
         "--view", action="store_true", default=None,
         help="serve a live page with the picture (on http://127.0.0.1:8600/)",
     )  # fmt: skip
@@ -369,6 +403,18 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     _of_the_link(health)
     _of_settings(health)
+
+    doctor = commands.add_parser(
+        "doctor",
+        help="look at camera, models, server, broker, clock and disk, and say what to do",
+        description="Look at everything that a run with these settings needs. Exit code 0 where a "
+        "run would work, 1 where it would not.",
+    )
+    doctor.set_defaults(command=_doctor)
+    doctor.add_argument("--source", action=Once, metavar="S", help="as of run")
+    doctor.add_argument("--json", action="store_true", help="one JSON line per finding")
+    _of_the_link(doctor)
+    _of_settings(doctor)
     return parser
 
 

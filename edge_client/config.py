@@ -231,6 +231,8 @@ class EdgeConfig(ApplianceSettings):
         if self.client_cert is not None and self.server_ca is None:
             raise ValueError("client_cert goes with server_ca, which turns TLS on")
         self._token_is_safe()
+        if self.privacy == "aggregate" and self.server is not None:
+            raise ValueError("privacy aggregate sends nothing of a face: leave the server out")
         if self.crops and (self.policy is Policy.IMAGE or self.auto_image):
             raise ValueError("crops are not sent as pictures: choose another policy than image")
         return self

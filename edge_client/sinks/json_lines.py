@@ -83,6 +83,10 @@ class JsonLines:
         """The lines of what happened to faces."""
         self._write([event_record(frame, event, self._origin) for event in events])
 
+    def add(self, record: dict[str, Any]) -> None:
+        """The line of another record."""
+        self._write([record])
+
     def close(self) -> None:
         """Close the file; standard output stays open."""
         if self._out is not None:

@@ -28,11 +28,13 @@ class Outputs:
         self.failures: Counter[str] = Counter()
         self.failing: dict[str, str] = {}
         self._sinks = dict(sinks)
-        self._beat = beat
+        self._beats = {"output": beat} if beat is not None else {}
 
-    def add(self, name: str, sink: Sink) -> None:
-        """One more, from the next frame on."""
+    def add(self, name: str, sink: Sink, idle: Callable[[], None] | None = None) -> None:
+        """One more, from the next frame on; ``idle`` is for the time in which none comes."""
         self._sinks[name] = sink
+        if idle is not None:
+            self._beats[name] = idle
 
     def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> None:
         """Give one frame to all.
@@ -59,8 +61,8 @@ class Outputs:
         Raises:
             ReaderLeft: nobody reads standard output any more.
         """
-        if self._beat is not None:
-            self.attempt("output", self._beat)
+        for name, beat in self._beats.items():
+            self.attempt(name, beat)
 
     def close(self) -> None:
         """Finish all; a second time does nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -94,6 +95,13 @@ def heartbeat_record(
         "time_s": round(last.time_s, 4) if last else None,
         "last_picture": rfc3339(last.wall_s) if last else None,
     }
+
+
+def aggregate_record(
+    source: str, origin: Origin, wall_s: float, seconds: float, counts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """``counts`` over the ``seconds`` before ``wall_s``."""
+    return {**_head("aggregate", source, origin, wall_s), "seconds": seconds, **counts}
 
 
 def rfc3339(wall_s: float) -> str:

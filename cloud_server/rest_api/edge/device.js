@@ -8,7 +8,10 @@ import { WeightsProblem } from "./weights.js";
 const FEATURES = 116 * 28 * 28;
 const SYMBOL_SHARE = 1e-4;
 const LOGIT_TOLERANCE = 1e-4;
-export const LIMITS = { searchSidePx: 480, smallestFacePx: 40, mostFaces: 32 };
+const LIMITS = { smallestFacePx: 40, mostFaces: 32 };
+// Of the searched picture. A face is found where it has 80 px there.
+export const SEARCH_SIDE_PX = 480;
+export const QUICK_SEARCH_SIDE_PX = 320;
 
 export class Device {
   #ort;
@@ -46,8 +49,8 @@ export class Device {
   }
 
   // Boxes in a grey frame, the largest first.
-  find(grey, width, height) {
-    return findFaces(this.#detector, grey, width, height, LIMITS);
+  find(grey, width, height, searchSidePx = SEARCH_SIDE_PX) {
+    return findFaces(this.#detector, grey, width, height, { ...LIMITS, searchSidePx });
   }
 
   // Crops of boxes, Uint8Array (N, 224, 224).
