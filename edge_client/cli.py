@@ -99,6 +99,7 @@ def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
     from splitfer.edge_client.sinks import output_flags
     from splitfer.edge_client.sources.feed import Feed
     from splitfer.edge_client.sources.open import open_source
+    from splitfer.edge_client.tracking.faces import TrackedFaces
 
     if config.source is None:
         raise ConfigError(f"--source: name {KINDS}")
@@ -128,10 +129,13 @@ def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
         feed = stack.enter_context(Feed(source, live, idle=outputs.idle))
         stopped = stack.enter_context(_stops(feed))
         ledger = Ledger()
+        tracks = TrackedFaces(config.smooth_s, config.lost_s) if source.moving else None
         appliance.watch(feed, ledger)
         try:
             with closing(outputs), _progress(source, ledger) as on_frame:
-                pipeline.run(feed, recognizer, [outputs], ledger, on_frame, appliance.paused)
+                pipeline.run(
+                    feed, recognizer, [outputs], ledger, on_frame, appliance.paused, tracks
+                )  # fmt: skip
         finally:
             feed.close()
             appliance.close()
@@ -341,8 +345,8 @@ _FLAGS = (
     "server", "policy", "objective", "min_accuracy", "max_bytes_per_s", "cascade_threshold", "rate",
     "labels", "prior", "uncertain_below", "deadline_ms", "threads", "weights", "server_ca",
     "client_cert", "client_key", "log_level", "output", "output_max_mb", "device_id", "source_name",
-    "heartbeat_s", "wait_source", "rtsp_transport", "search_side_px", "crops", "view", "listen",
-    "purpose", "privacy", "blur_faces",
+    "heartbeat_s", "wait_source", "rtsp_transport", "search_side_px", "search_every", "crops",
+    "view", "listen", "purpose", "privacy", "blur_faces",
 )  # fmt: skip
 
 
@@ -530,6 +534,10 @@ def _common(parser: argparse.ArgumentParser) -> None:
         "--search-side", type=int, dest="search_side_px", metavar="PX",
         help="longer side of the picture that faces are searched in, about 80 px each: its square "
         "is the cost (run 480, classify 4096)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--search-every", type=int, metavar="N",
+        help="search the whole picture in every Nth frame only, in between about the faces (1)",
     )  # fmt: skip
     parser.add_argument(
         "--crops", action="store_true", default=None,

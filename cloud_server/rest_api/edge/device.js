@@ -2,6 +2,7 @@
 
 import { FaceDetector } from "./frontal.js";
 import { PayloadCodec, SYMBOLS, quantised } from "./payload.js";
+import { quality, trust } from "./quality.js";
 import { CROP_SIDE, cropFace, findFaces, toGrey } from "./vision.js";
 import { WeightsProblem } from "./weights.js";
 
@@ -58,6 +59,17 @@ export class Device {
     const all = new Uint8Array(boxes.length * CROP_SIDE ** 2);
     boxes.forEach((box, i) => all.set(cropFace(grey, width, height, box, this.manifest.crop), i * CROP_SIDE ** 2));
     return all;
+  }
+
+  // 0 to 1: how much each crop shows.
+  qualities(crops, boxes) {
+    const { scale } = this.manifest.crop;
+    return rows(crops, CROP_SIDE ** 2).map((crop, i) => quality(crop, (scale * (boxes[i][2] + boxes[i][3])) / 2));
+  }
+
+  // How far to go by probabilities, for a picture of this quality.
+  trust(probabilities, quality) {
+    return trust(probabilities, quality, this.manifest.priors?.[this.labelSet] ?? null);
   }
 
   // Crops -> { features, z }, Float32Arrays (N, 116, 28, 28) and (N, 8, 28, 28).
