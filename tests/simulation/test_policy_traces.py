@@ -161,7 +161,7 @@ def test_a_frame_is_answered_by_what_was_measured_to_be_best_where_that_is_in_ti
         one for one in logs if one.at_s > 5 and not one.probe and one.answered_by != best.path
     ]
     # Where it is the device's, no link is worth asking; a first try may have to be given up.
-    if best.path is AnswerPath.LOCAL or trace.name == "fast":
+    if best is AnswerPath.LOCAL or trace.name == "fast":
         assert len(others) <= PATIENCE
 
 
