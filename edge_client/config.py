@@ -106,6 +106,19 @@ class EdgeConfig(ApplianceSettings):
         description="longer side of the searched picture (of a single picture 4096): time grows "
         "with its square, and a face must be about 80 px wide in it",
     )
+    search_every: int = Field(
+        1,
+        ge=1,
+        le=100,
+        description="the whole of a video's frame is searched in every so many frames only; in "
+        "between faces are looked for about where they were",
+    )
+    smooth_s: float = Field(
+        2.0, gt=0, le=3600, description="seconds that the smoothed answer of a face looks back"
+    )
+    lost_s: float = Field(
+        1.0, gt=0, le=3600, description="a face that is not found for so many seconds has left"
+    )
     smallest_face_px: int = Field(
         Limits.smallest_face_px, ge=1, le=4096, description="smaller faces are not answered"
     )

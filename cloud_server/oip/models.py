@@ -34,6 +34,7 @@ from splitfer.shared.contracts import CROP_SIDE, LATENT_SHAPE, Answer
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import MalformedPayload, PayloadTooLarge, SplitFerError, UnknownModel
 from splitfer.shared.labels import LABELS
+from splitfer.shared.wire import DEADLINE_MS_MAX
 
 SERVER_NAME = "splitfer"
 EXTENSIONS = ("binary_tensor_data",)
@@ -45,7 +46,6 @@ _CROP = TensorSpec("crop", (FP32, UINT8), (-1, 1, CROP_SIDE, CROP_SIDE))
 _PROBABILITIES = TensorSpec("probabilities", (FP32,), (-1, len(LABELS)))
 _LABEL = TensorSpec("label", (BYTES,), (-1,))
 OUTPUTS = (_PROBABILITIES, _LABEL)
-_MOST_TIMEOUT_US = 3_600_000_000
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ def scope_of(name: str) -> Scope:
 class OipModels:
     """The models that a service serves, by name and version."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, service: Service, faces_max: int) -> None:
+        self._service, self._faces_max = service, faces_max
 
     def find(self, name: str, version: str = "") -> OipModel:
         """The model called ``name``; without a version the first of them, the default's where it
@@ -119,7 +119,7 @@ class OipModels:
                 f"{len(inputs)} inputs came: {', '.join(repr(i.name[:40]) for i in inputs[:4])}"
             )
         # Before the numbers are turned into an array, which takes long where they are millions.
-        most = self._service.config.limits.faces_per_frame
+        most = self._faces_max
         if inputs[0].shape and inputs[0].shape[0] > most:
             raise PayloadTooLarge(f"{inputs[0].shape[0]} faces in one request; at most {most}")
         array = model.input.read(inputs[0])
@@ -170,7 +170,7 @@ def _sooner(deadline: Deadline, parameters: Mapping[str, Any]) -> Deadline:
         raise MalformedPayload("parameter 'timeout' is microseconds, a whole number")
     if not timeout_us:
         return deadline
-    return min(deadline, Deadline.after_ms(min(timeout_us, _MOST_TIMEOUT_US) / 1000))
+    return min(deadline, Deadline.after_ms(min(timeout_us, 1000 * DEADLINE_MS_MAX) / 1000))
 
 
 def _grey(crops: NDArray[Any]) -> NDArray[np.uint8]:

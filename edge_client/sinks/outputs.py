@@ -6,8 +6,9 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from splitfer.edge_client.sinks.sink import ReaderLeft, Sink
+from splitfer.edge_client.sinks.sink import EventSink, ReaderLeft, Sink
 from splitfer.edge_client.sources.frame import Frame
+from splitfer.edge_client.tracking.faces import FaceEvent
 from splitfer.shared.contracts import FaceAnswer
 
 _log = logging.getLogger(__name__)
@@ -43,6 +44,16 @@ class Outputs:
         """
         for name, sink in self._sinks.items():
             self.attempt(name, lambda sink=sink: sink.write(frame, faces))  # type: ignore[misc]
+
+    def happened(self, frame: Frame, events: Sequence[FaceEvent]) -> None:
+        """Tell those that want to know what happened to the frame's faces.
+
+        Raises:
+            ReaderLeft: nobody reads standard output any more.
+        """
+        for name, sink in self._sinks.items() if events else ():
+            if isinstance(sink, EventSink):
+                self.attempt(name, lambda sink=sink: sink.happened(frame, events))  # type: ignore[misc]
 
     def idle(self) -> None:
         """No frame came for a moment.

@@ -150,6 +150,7 @@ def test_a_frames_answer_is_the_python_edges(browser: Page, server: CloudProcess
     tail = weights.tail(weights.manifest.default_tail, 1)
     for place, face in enumerate(answer["faces"]):
         shares = tuple(face["probabilities"][label] for label in LABELS)
+        assert face["quality"] == pytest.approx(found.qualities[place], abs=TOLERANCE)
         if face["path"] == "local":
             assert shares == pytest.approx(local[place].probabilities, abs=TOLERANCE)
             continue
@@ -177,6 +178,40 @@ def test_the_second_start_needs_no_network(browser: Page, server: CloudProcess) 
     wait_for_path(page, "local", "an answer of the device")
     assert {face["path"] for face in faces_since(page, 0)} == {"local"}
     assert page.find("#link-word").text == "no server yet"
+
+
+def test_other_weights_are_kept_whole_before_they_are_used(
+    browser: Page, server: CloudProcess, old_weights_folder: Path
+) -> None:
+    """The oldest: a manifest of another schema, a head that rounds, no tables."""
+    page = browser
+    open_edge(page, server)
+    start(page)
+    wait_until(lambda: faces_since(page, 0), "faces")
+    port = int(server.http.split(":")[1])
+    stop(server)
+    with CloudProcess(old_weights_folder, http_port=port) as other:
+        open_edge(page, other)
+        start(page)  # with the weights of before
+        wait_until(lambda: page.find("#sentence").text.startswith("The server has other"), "a word")
+        script = """
+            const done = arguments[0];
+            const url = new URL("/edge/weights/manifest.json", location);
+            caches.open("edge-weights").then((cache) => cache.match(url))
+              .then((reply) => reply.json()).then(({ fingerprint }) => done(fingerprint));
+        """
+        wait_until(
+            lambda: page.driver.execute_async_script(script) == other.fingerprint, "them to be kept"
+        )
+        open_edge(page, other)
+        start(page)
+        wait_for_path(page, "cloud", "an answer of the server")
+        stop(other)
+        open_edge(page, other)
+        start(page)
+        wait_for_path(page, "local", "an answer of the device")
+        models = {face["model"] for face in faces_since(page, 0)}
+        assert models == {f"{other.fingerprint}/local"}
 
 
 def test_it_asks_its_own_server_alone_and_keeps_the_policy(

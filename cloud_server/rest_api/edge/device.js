@@ -2,6 +2,7 @@
 
 import { FaceDetector } from "./frontal.js";
 import { PayloadCodec, SYMBOLS, quantised } from "./payload.js";
+import { quality, trust } from "./quality.js";
 import { CROP_SIDE, cropFace, findFaces, toGrey } from "./vision.js";
 import { WeightsProblem } from "./weights.js";
 
@@ -60,12 +61,24 @@ export class Device {
     return all;
   }
 
+  // 0 to 1: how much each crop shows.
+  qualities(crops, boxes) {
+    const { scale } = this.manifest.crop;
+    return rows(crops, CROP_SIDE ** 2).map((crop, i) => quality(crop, (scale * (boxes[i][2] + boxes[i][3])) / 2));
+  }
+
+  // How far to go by probabilities, for a picture of this quality.
+  trust(probabilities, quality) {
+    return trust(probabilities, quality, this.manifest.priors?.[this.labelSet] ?? null);
+  }
+
   // Crops -> { features, z }, Float32Arrays (N, 116, 28, 28) and (N, 8, 28, 28).
   async head(crops) {
     const count = crops.length / CROP_SIDE ** 2;
     const crop = new this.#ort.Tensor("uint8", crops, [count, 1, CROP_SIDE, CROP_SIDE]);
-    const { features, z } = await this.#head.run({ crop });
-    return { features: features.data, z: z.data };
+    const { features, z, latent } = await this.#head.run({ crop });
+    // The first weights' head rounds by itself.
+    return { features: features.data, z: z ? z.data : Float32Array.from(latent.data, (symbol) => symbol - 128) };
   }
 
   // The payload of each face at the default rate.

@@ -48,7 +48,9 @@ export class Offload {
     const boxes = this.#boxes;
     if (!boxes.length) return [];
     const start = this.#now();
-    const { features, z } = await device.head(device.crops(grey, width, height, boxes));
+    const crops = device.crops(grey, width, height, boxes);
+    const qualities = device.qualities(crops, boxes);
+    const { features, z } = await device.head(crops);
     times.head = this.#now() - start;
 
     const elapsed = () => this.#now() - takenMs;
@@ -63,8 +65,16 @@ export class Offload {
     if (decision.path === "cloud") answers = await this.#cloud(z, boxes, times, elapsed, features);
     else answers = await own();
     if (decision.trial) this.#send(z, times, this.deadlineMs).catch(() => {});
-    for (const one of answers) one.latency_ms.total = elapsed();
-    return answers;
+    return answers.map((one, i) => {
+      one.latency_ms.total = elapsed();
+      const quality = qualities[i];
+      return { ...one, quality, ...device.trust(Object.values(one.probabilities), quality) };
+    });
+  }
+
+  // How many are in the frame in hand.
+  get faces() {
+    return this.#boxes.length;
   }
 
   #searched(detectMs) {
