@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -192,35 +191,50 @@ def test_a_server_that_cannot_work_says_why(
 
 
 def slow_to_load(root: Path) -> Path:
-    """A folder whose loading waits for what is written into a pipe; gives the pipe."""
+    """A folder with a network as large as may be, read for a while before it is found wrong; gives
+    the network's file."""
     unfinished = Path(shutil.copytree(default_folder(), root / ".slow"))
-    (unfinished / "cloud.onnx").unlink()
-    os.mkfifo(unfinished / "cloud.onnx")
+    with (unfinished / "cloud.onnx").open("wb") as file:
+        file.truncate(512 * 2**20)  # holes: it takes no place
     return unfinished.rename(root / "slow") / "cloud.onnx"
+
+
+def wait_until_read(server: CloudProcess, file: Path) -> None:
+    """Return while ``server`` reads ``file``."""
+    opened = Path(f"/proc/{server.pid}/fd")
+
+    def reads() -> bool:
+        for one in opened.iterdir():
+            with suppress(OSError):  # closed meanwhile
+                if one.readlink() == file:
+                    return True
+        return False
+
+    wait_until(reads, f"{file.name} to be read", PATIENCE_S)
 
 
 def test_answers_and_sigterm_while_weights_load(
     old_weights_folder: Path, root: Path, tmp_path: Path
 ) -> None:
-    pipe = slow_to_load(root)
+    file = slow_to_load(root)
     with serving(old_weights_folder, tmp_path, "--weights-root", str(root)) as server:
         replies: list[httpx.Response] = []
         body = {"folder": "slow"}
         loading = threading.Thread(
             target=lambda: replies.append(ask(server, "POST", MODELS, json=body, headers=ADMIN))
         )
-        loading.start()
-        with pipe.open("wb") as file:  # the server has begun to read
-            payload = PayloadCodec(None, 1).encode(Latent(np.full((8, 28, 28), 128, np.uint8), 0))
-            with server.channel() as channel:
-                request = pb.InferRequest(fingerprint=server.fingerprint, payloads=[payload])
-                stub = pb_grpc.SplitFerStub(channel)
-                metadata = (("authorization", ADMIN["Authorization"]),)
-                reply = stub.Infer(request, timeout=PATIENCE_S, metadata=metadata)
-                assert reply.results[0].answer.model == f"{old_weights_folder.name}/cloud"
-            server.signal(signal.SIGTERM)
-            server.wait_for_line("draining")
-            file.write(b"not a network")
+        payload = PayloadCodec(None, 1).encode(Latent(np.full((8, 28, 28), 128, np.uint8), 0))
+        with server.channel() as channel:
+            request = pb.InferRequest(fingerprint=server.fingerprint, payloads=[payload])
+            stub = pb_grpc.SplitFerStub(channel)
+            metadata = (("authorization", ADMIN["Authorization"]),)
+            loading.start()
+            wait_until_read(server, file)
+            reply = stub.Infer(request, timeout=PATIENCE_S, metadata=metadata)
+            assert reply.results[0].answer.model == f"{old_weights_folder.name}/cloud"
+            assert not replies
+        server.signal(signal.SIGTERM)
+        server.wait_for_line("draining")
         loading.join(PATIENCE_S)
         assert replies[0].status_code == 422
         assert server.exit_code() == 0
@@ -232,10 +246,9 @@ def test_a_stop_drops_the_weights_that_a_watch_loads(
 ) -> None:
     flags = ("--watch", str(root))
     with serving(old_weights_folder, tmp_path, *flags, drain_s=0.1) as server:
-        with slow_to_load(root).open("wb") as file:  # the server has begun to read
-            server.signal(signal.SIGTERM)
-            server.wait_for_line("stopped")
-            file.write(b"not a network")
+        wait_until_read(server, slow_to_load(root))
+        server.signal(signal.SIGTERM)
+        server.wait_for_line("stopped")
         assert server.exit_code() == 0
         assert "Traceback" not in server.log
 
