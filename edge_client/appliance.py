@@ -26,7 +26,7 @@ from splitfer.edge_client.recognizer import Recognizer
 from splitfer.edge_client.sd_notify import SystemdNotice, WatchdogThread
 from splitfer.edge_client.sinks.aggregate import Aggregate
 from splitfer.edge_client.sinks.blur import Blurred
-from splitfer.edge_client.sinks.mqtt_messages import state_message
+from splitfer.edge_client.sinks.mqtt_messages import slug, state_message
 from splitfer.edge_client.sinks.outbox import MB, Outbox
 from splitfer.edge_client.sinks.outgoing import Outgoing
 from splitfer.edge_client.sinks.outputs import Outputs
@@ -132,9 +132,14 @@ class Appliance:
             if wanted
         ]
         if readers:
-            path = config.outbox or state_folder() / f"outbox-{config.source_name or 'edge'}.db"
+            path = (
+                config.outbox or state_folder() / f"outbox-{slug(config.source_name or 'edge')}.db"
+            )
             self._outbox = Outbox(
-                path, readers, int(config.outbox_max_mb * MB), config.outbox_max_age_h * 3600
+                config.outbox or own,
+                readers,
+                int(config.outbox_max_mb * MB),
+                config.outbox_max_age_h * 3600,
             )
             self.status.facts["outbox"] = self._outbox.report
             outgoing = Outgoing(self._outbox, self._origin, config.answers == "changes")

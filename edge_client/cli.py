@@ -119,7 +119,10 @@ def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
             purpose = stated_purpose(config.purpose, config.source)
         recognizer = stack.enter_context(Recognizer.from_config(config))
         outputs = output_flags.opened(arguments, config, source, lambda: recognizer.decision)
-        kept = [config.output, *filter(None, (arguments.annotate, arguments.contact_sheet))]
+        kept = [
+            config.output,
+            *filter(None, (arguments.csv, arguments.annotate, arguments.contact_sheet)),
+        ]
         appliance = stack.enter_context(
             Appliance(
                 config, source, recognizer, outputs, purpose or config.purpose, list(map(str, kept))

@@ -27,6 +27,10 @@ def add_of_run(parser: argparse.ArgumentParser) -> None:
         help="one line per frame, its path and why, added to what the file holds",
     )  # fmt: skip
     parser.add_argument(
+        "--csv", action=Once, type=file_name, metavar="FILE.csv",
+        help="one row per face, added to what the file holds",
+    )  # fmt: skip
+    parser.add_argument(
         "--annotate", action=Once, type=file_name, metavar="OUT.mp4",
         help="write the frames with boxes: .mp4, .mov or .mkv",
     )  # fmt: skip

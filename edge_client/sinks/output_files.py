@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import unicodedata
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +35,8 @@ class Output:
     """A file to be written, as ``flag`` and ``target`` name it.
 
     ``endings`` are the ones that it may have, of which each is a format; none means any. Lines
-    (``appended``) are added to what is there; with ``rotated`` the file is renamed when it is full.
+    (``appended``) are added to what is there, where ``check`` lets them; with ``rotated`` the file
+    is renamed when it is full.
     """
 
     flag: str
@@ -43,6 +44,7 @@ class Output:
     endings: Sequence[str] = ()
     appended: bool = False
     rotated: bool = False
+    check: Callable[[Path], None] = check_lines
 
     @property
     def named(self) -> str:
@@ -162,7 +164,7 @@ def _check_file(output: Output, file: Path, overwrite: bool) -> None:
             raise ConfigError(f"{output.named}: {file} is a device or a pipe; name a file")
         return
     if there and output.appended:
-        check_lines(file)
+        output.check(file)
     elif not overwrite and holds_something(file):
         raise ConfigError(f"{output.named}: it exists already; --overwrite replaces it")
     if output.rotated or not (there and output.appended):

@@ -12,6 +12,7 @@ from splitfer.edge_client.config import EdgeConfig
 from splitfer.edge_client.policy.decision import Decision
 from splitfer.edge_client.sinks.aggregate import Aggregate
 from splitfer.edge_client.sinks.blur import Blurred
+from splitfer.edge_client.sinks.csv_lines import CsvLines, check_table
 from splitfer.edge_client.sinks.heartbeat import AnswersAndHeartbeats
 from splitfer.edge_client.sinks.json_lines import Explanations, JsonLines
 from splitfer.edge_client.sinks.output_files import Input, Output, check_outputs
@@ -30,7 +31,7 @@ def check(arguments: argparse.Namespace, config: EdgeConfig, sources: Sequence[s
         ConfigError: names the output and what is wrong.
     """
     if config.privacy == "aggregate":
-        for name in ("annotate", "contact_sheet", "explain"):
+        for name in ("annotate", "contact_sheet", "explain", "csv"):
             if getattr(arguments, name, None) is not None:
                 flag = "--" + name.replace("_", "-")
                 raise ConfigError(f"{flag}: privacy aggregate keeps nothing but counts")
@@ -46,6 +47,9 @@ def check(arguments: argparse.Namespace, config: EdgeConfig, sources: Sequence[s
                     appended=lines, rotated=lines and rotated and str(target) != "-",
                 )
             )  # fmt: skip
+    if getattr(arguments, "csv", None) is not None:
+        table = str(arguments.csv)
+        outputs.append(Output("--csv", table, (".csv",), appended=True, check=check_table))
     overwrite = getattr(arguments, "overwrite", False)
     check_outputs(outputs, _inputs(arguments, config, sources), overwrite)
 
@@ -83,6 +87,8 @@ def opened(
     sinks: dict[str, Sink] = {"output": lines}
     if getattr(arguments, "explain", None):
         sinks["explain"] = Explanations(arguments.explain, decision, most_mb, origin)
+    if getattr(arguments, "csv", None):
+        sinks["csv"] = CsvLines(arguments.csv, origin)
     if getattr(arguments, "annotate", None):
         from splitfer.edge_client.sinks.video import AnnotatedVideo
 
