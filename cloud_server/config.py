@@ -152,6 +152,11 @@ class CloudConfig(Settings):
     )
     limits: Limits = Limits()
 
+    reflection: bool | None = Field(
+        None,
+        description="whether gRPC's reflection describes the services; where none only on a "
+        "server without tokens",
+    )
     deadline_ms: float = Field(
         30_000, gt=0, le=3_600_000, description="for callers that name no deadline"
     )
@@ -279,6 +284,13 @@ class CloudConfig(Settings):
         if (self.health_cert is None) != (self.health_key is None):
             raise ValueError("health_cert and health_key go together: set both or none")
         return self
+
+    @property
+    def reflects(self) -> bool:
+        """Whether gRPC's reflection is on."""
+        if self.reflection is None:
+            return self.token is None and self.tokens is None
+        return self.reflection
 
     @property
     def tls(self) -> bool:

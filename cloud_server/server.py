@@ -17,7 +17,7 @@ import uvicorn
 
 from splitfer.cloud_server.admission.health import Phase
 from splitfer.cloud_server.config import CloudConfig
-from splitfer.cloud_server.grpc_api.splitfer import GrpcServer
+from splitfer.cloud_server.grpc_api.server import GrpcServer
 from splitfer.cloud_server.process import keep_what_is_loaded, run_as_batch
 from splitfer.cloud_server.reload import reload
 from splitfer.cloud_server.rest_api.app import http_app
@@ -110,7 +110,7 @@ async def _serve(
 
     keep_what_is_loaded()
     service.health.phase = Phase.SERVING
-    await grpc_server.serve()
+    grpc_server.tell()
     model = service.model()
     if config.beyond_loopback and not config.tls:
         log.warning(
@@ -143,11 +143,11 @@ async def _drain(
     and the listeners close."""
     if (lame_duck_s := service.config.lame_duck_s) and not http_task.done():
         service.health.phase = Phase.LEAVING
-        await grpc_server.leave()
+        grpc_server.tell()
         log.info("leaving: serving for %g s more while readiness says no", lame_duck_s)
         await _within(lame_duck_s, hurry.wait())
     service.health.phase = Phase.DRAINING
-    await grpc_server.drain()
+    grpc_server.drain()
     log.info("draining")
     # The listeners stay open meanwhile, so that probes see it and callers get our refusal.
     waits = [asyncio.create_task(service.health.empty()), asyncio.create_task(hurry.wait())]

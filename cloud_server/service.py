@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitfer.cloud_server.admission.access import Access
+from splitfer.cloud_server.admission.admission import Admission
 from splitfer.cloud_server.admission.health import Health
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.inference.face import Face
@@ -124,6 +125,7 @@ class Service:
         self.config = config
         self.health = Health()
         self.access = Access(config)
+        self.admission = Admission(self.access, self.health)
         self.tls = ServerTls(config)
         self.metrics = Metrics()
         self.metrics.registry.register(LiveMetrics(self.health, self.metrics, registry))

@@ -54,6 +54,7 @@ class Access:
 
     def __init__(self, config: CloudConfig, clock: Clock = time.monotonic) -> None:
         self._clock = clock
+        self.version = 0  # of the tokens and limits in force
         self._allowances: dict[str, RateLimiter] = {}
         self._peers: OrderedDict[str, RateLimiter] = OrderedDict()
         self._refused, self._told_s = 0, -math.inf
@@ -96,6 +97,7 @@ class Access:
         self._caller_limits = config.caller_limits
         self._limit_by_address = config.limit_by_address
         self._open = config.token is None and config.tokens is None
+        self.version += 1
 
     @property
     def names(self) -> str:

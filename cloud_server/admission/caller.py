@@ -5,31 +5,33 @@ from __future__ import annotations
 from typing import Any
 
 import grpc
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 
-from splitfer.cloud_server.admission.access import Access, Identity
+from splitfer.cloud_server.admission.admission import Admission, Caller
 from splitfer.cloud_server.admission.tokens import Scope
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-def http_caller(access: Access, request: Request, scope: Scope | None = None) -> Identity:
+def http_caller(
+    admission: Admission, request: HTTPConnection, scope: Scope | None = None
+) -> Caller:
     """The caller of an HTTP request, where it may ask for ``scope``.
 
     Raises:
         AuthError, Forbidden: see ``Access.authenticate``.
     """
     peer = request.client.host if request.client else None
-    return access.authenticate(request.headers.get("authorization"), scope, peer)
+    return admission.caller(request.headers.get("authorization"), scope, peer)
 
 
-def grpc_caller(access: Access, context: Context, scope: Scope | None = None) -> Identity:
+def grpc_caller(admission: Admission, context: Context, scope: Scope | None = None) -> Caller:
     """The caller of a gRPC call, where it may ask for ``scope``.
 
     Raises:
         AuthError, Forbidden: see ``Access.authenticate``.
     """
-    return access.authenticate(_authorization(context), scope, context.peer())
+    return admission.caller(_authorization(context), scope, context.peer())
 
 
 def _authorization(context: Context) -> str | None:

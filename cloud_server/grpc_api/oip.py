@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from splitfer.cloud_server.grpc_api.call import Context, answer_call
+from splitfer.cloud_server.admission.caller import grpc_caller
+from splitfer.cloud_server.grpc_api.deadline import deadline_of
+from splitfer.cloud_server.grpc_api.message import Context
+from splitfer.cloud_server.grpc_api.splitfer import SLACK_BYTES
+from splitfer.cloud_server.grpc_api.wrap import Method
 from splitfer.cloud_server.oip.models import (
     EXTENSIONS,
     OUTPUTS,
@@ -23,7 +27,7 @@ from splitfer.cloud_server.oip.tensor import (
     TensorSpec,
 )
 from splitfer.cloud_server.service import Service
-from splitfer.shared.deadline import Deadline
+from splitfer.shared.contracts import Limits
 from splitfer.shared.errors import MalformedPayload, UnknownModel
 from splitfer.shared.stubs.inference import grpc_inference_pb2 as pb
 from splitfer.shared.stubs.inference import grpc_inference_pb2_grpc as pb_grpc
@@ -55,71 +59,70 @@ class OipServicer(pb_grpc.GRPCInferenceServiceServicer):
         self, request: pb.ModelReadyRequest, context: Context
     ) -> pb.ModelReadyResponse:
         """The model takes work; one that is not known does not."""
-
-        async def work(_: Deadline) -> pb.ModelReadyResponse:
+        if not self._service.health.ready:
+            return pb.ModelReadyResponse(ready=False)
+        with grpc_caller(self._service.admission, context).request():
             try:
                 self._models.find(request.name, request.version)
             except UnknownModel:
                 return pb.ModelReadyResponse(ready=False)
             return pb.ModelReadyResponse(ready=True)
 
-        if not self._service.health.ready:
-            return pb.ModelReadyResponse(ready=False)
-        return await answer_call(self._service, context, work)
-
     async def ServerMetadata(
-        self, _: pb.ServerMetadataRequest, context: Context
+        self, _: pb.ServerMetadataRequest, __: Context
     ) -> pb.ServerMetadataResponse:
         """The server's name and version."""
-
-        async def work(_: Deadline) -> pb.ServerMetadataResponse:
-            return pb.ServerMetadataResponse(
-                name=SERVER_NAME, version=server_version(), extensions=EXTENSIONS
-            )
-
-        return await answer_call(self._service, context, work)
+        return pb.ServerMetadataResponse(
+            name=SERVER_NAME, version=server_version(), extensions=EXTENSIONS
+        )
 
     async def ModelMetadata(
-        self, request: pb.ModelMetadataRequest, context: Context
+        self, request: pb.ModelMetadataRequest, _: Context
     ) -> pb.ModelMetadataResponse:
         """A model's inputs and outputs."""
-
-        async def work(_: Deadline) -> pb.ModelMetadataResponse:
-            model = self._models.find(request.name, request.version)
-            return pb.ModelMetadataResponse(
-                name=model.name,
-                versions=model.versions,
-                platform=PLATFORM,
-                inputs=[_metadata(model.input)],
-                outputs=[_metadata(spec) for spec in OUTPUTS],
-            )
-
-        return await answer_call(self._service, context, work)
+        model = self._models.find(request.name, request.version)
+        return pb.ModelMetadataResponse(
+            name=model.name,
+            versions=model.versions,
+            platform=PLATFORM,
+            inputs=[_metadata(model.input)],
+            outputs=[_metadata(spec) for spec in OUTPUTS],
+        )
 
     async def ModelInfer(
         self, request: pb.ModelInferRequest, context: Context
     ) -> pb.ModelInferResponse:
         """Ask a model. The outputs are raw where the inputs were."""
+        grpc_caller(self._service.admission, context, scope_of(request.model_name))
+        model = self._models.find(request.model_name, request.model_version)
+        outputs = await self._models.infer(
+            model,
+            _inputs(request),
+            _parameters(request.parameters),
+            [output.name for output in request.outputs],
+            deadline_of(context, self._service.config.deadline_ms),
+        )
+        raw = bool(request.raw_input_contents)
+        return pb.ModelInferResponse(
+            model_name=model.name,
+            model_version=model.version,
+            id=request.id,
+            outputs=[_output(output, raw) for output in outputs],
+            raw_output_contents=[output.raw() for output in outputs] if raw else (),
+        )
 
-        async def work(deadline: Deadline) -> pb.ModelInferResponse:
-            model = self._models.find(request.model_name, request.model_version)
-            outputs = await self._models.infer(
-                model,
-                _inputs(request),
-                _parameters(request.parameters),
-                [output.name for output in request.outputs],
-                deadline,
-            )
-            raw = bool(request.raw_input_contents)
-            return pb.ModelInferResponse(
-                model_name=model.name,
-                model_version=model.version,
-                id=request.id,
-                outputs=[_output(output, raw) for output in outputs],
-                raw_output_contents=[output.raw() for output in outputs] if raw else (),
-            )
 
-        return await answer_call(self._service, context, work, scope_of(request.model_name))
+def oip_methods(limits: Limits) -> dict[str, Method]:
+    """What the methods of the Open Inference Protocol take."""
+    return {
+        "ServerLive": Method(pb.ServerLiveRequest.DESCRIPTOR, open_to_all=True),
+        "ServerReady": Method(pb.ServerReadyRequest.DESCRIPTOR, open_to_all=True),
+        # A server that is not ready says so to anybody; else it is asked as the others are.
+        "ModelReady": Method(pb.ModelReadyRequest.DESCRIPTOR, open_to_all=True),
+        "ServerMetadata": Method(pb.ServerMetadataRequest.DESCRIPTOR),
+        "ModelMetadata": Method(pb.ModelMetadataRequest.DESCRIPTOR),
+        "ModelInfer": Method(pb.ModelInferRequest.DESCRIPTOR, limits.body_bytes + SLACK_BYTES),
+    }
 
 
 def _metadata(spec: TensorSpec) -> _Metadata:

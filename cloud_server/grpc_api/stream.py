@@ -21,8 +21,8 @@ from typing import Any
 
 import grpc
 
+from splitfer.cloud_server.admission.admission import Admitted, Caller
 from splitfer.cloud_server.admission.in_flight import InFlight
-from splitfer.cloud_server.admission.rate_limit import RateLimiter
 from splitfer.cloud_server.error_map import unexpected
 from splitfer.cloud_server.grpc_api.replies import fill
 from splitfer.cloud_server.grpc_api.standing_queue import StreamOverloadGuard
@@ -50,7 +50,7 @@ class _Message:
     asked: pb.InferRequest
     request: Request
     answer: pb.InferStreamResponse
-    counts: tuple[RateLimiter | InFlight, ...]
+    counts: tuple[Admitted | InFlight, ...]
 
     def leave(self) -> None:
         """It is answered, or nobody waits for it."""
@@ -61,11 +61,9 @@ class _Message:
 class InferStream:
     """One open stream, of a caller that was let in already. ``most`` messages may be in flight."""
 
-    def __init__(
-        self, service: Service, context: Context, allowance: RateLimiter, most: int
-    ) -> None:
+    def __init__(self, service: Service, context: Context, caller: Caller, most: int) -> None:
         self._service, self._context = service, context
-        self._allowance, self._most = allowance, most
+        self._caller, self._most = caller, most
         self._under_way: dict[_Message, PendingFaces[TailAnswer]] = {}
         self._answers: deque[pb.InferStreamResponse] = deque()
         self._in_flight = 0
@@ -102,6 +100,9 @@ class InferStream:
             self._hang_up()
             await asyncio.gather(reading, writing, draining, return_exceptions=True)
         if not reading.cancelled() and reading.exception() is not None:
+            error = reading.exception()
+            if isinstance(error, SplitFerError):
+                raise error
             raise MalformedPayload("a message cannot be read: it is not of this method's type")
 
     async def _read(self) -> None:
@@ -144,10 +145,9 @@ class InferStream:
         request: Request,
         answer: pb.InferStreamResponse,
     ) -> _Message:
-        counts = (self._allowance, self._service.health.request(), place.weights.request())
-        for count in counts:  # the first alone may refuse
-            count.enter()
-        return _Message(asked, request, answer, counts)
+        admitted, of_weights = self._caller.request(), place.weights.request()
+        of_weights.enter()
+        return _Message(asked, request, answer, (admitted, of_weights))
 
     def _answered(self, message: _Message, inferred: Inferred) -> None:
         del self._under_way[message]

@@ -10,7 +10,7 @@ where the proxy asks for the services: messages travel as bytes. Streams are not
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -18,9 +18,12 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from splitfer.cloud_server.error_map import CODE_KEY, trailing_metadata
-from splitfer.cloud_server.grpc_api.observer import observed
-from splitfer.cloud_server.grpc_api.oip import OIP_SERVICE, OipServicer
-from splitfer.cloud_server.grpc_api.splitfer import SERVICE, SplitFerServicer
+from splitfer.cloud_server.grpc_api.health import SERVICE_NAME as HEALTH_SERVICE
+from splitfer.cloud_server.grpc_api.message import Reader
+from splitfer.cloud_server.grpc_api.methods import CHECK, Collector
+from splitfer.cloud_server.grpc_api.oip import OIP_SERVICE, OipServicer, oip_methods
+from splitfer.cloud_server.grpc_api.splitfer import SERVICE, SplitFerServicer, splitfer_methods
+from splitfer.cloud_server.grpc_api.wrap import Handler, Wrap
 from splitfer.cloud_server.service import Service
 from splitfer.shared.errors import DeadlineExceeded, NotReady, Overloaded, SplitFerError
 from splitfer.shared.stubs.inference import grpc_inference_pb2 as oip_pb
@@ -53,28 +56,19 @@ def methods() -> dict[str, str]:
     }
 
 
-class _Collector:
-    """In the place of a server: keeps the handlers that it is given."""
-
-    def __init__(self) -> None:
-        self.services: dict[str, Mapping[str, Any]] = {}
-
-    def add_generic_rpc_handlers(self, _: object) -> None:
-        """The same handlers without their names."""
-
-    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
-        """What the generated code adds."""
-        self.services[service] = handlers
-
-
-def _collected(splitfer: Any, oip: Any, health: Any) -> dict[str, Mapping[str, Any]]:
+def _collected(splitfer: Any, oip: Any, health: Any) -> dict[str, dict[str, Handler]]:
     """Service -> method -> handler."""
-    server: Any = _Collector()
-    pb_grpc.add_SplitFerServicer_to_server(splitfer, server)  # type: ignore[no-untyped-call]
-    oip_pb_grpc.add_GRPCInferenceServiceServicer_to_server(oip, server)  # type: ignore[no-untyped-call]
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    services: dict[str, Mapping[str, Any]] = server.services
-    return services
+    adds: tuple[tuple[str, Any, Any], ...] = (
+        (SERVICE, pb_grpc.add_SplitFerServicer_to_server, splitfer),
+        (OIP_SERVICE, oip_pb_grpc.add_GRPCInferenceServiceServicer_to_server, oip),
+        (HEALTH_SERVICE, health_pb2_grpc.add_HealthServicer_to_server, health),
+    )
+    found = {}
+    for service, add, servicer in adds:
+        collector = Collector()
+        add(servicer, collector)
+        found[service] = collector.handlers
+    return found
 
 
 # -- in the proxy --------------------------------------------------------------------------------
@@ -93,13 +87,17 @@ def add_services(servicer: Any, server: Any) -> None:
         for service, handlers in _collected(servicer, servicer, servicer).items():
             # Without (de)serializers: bytes in, bytes out.
             unary: dict[str, Any] = {
-                name: grpc.unary_unary_rpc_method_handler(handler.unary_unary)
+                name: grpc.unary_unary_rpc_method_handler(_behaviour(handler))
                 for name, handler in handlers.items()
                 if f"/{service}/{name}" in served
             }
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, unary),))
     finally:
         server.service_handler_factory = routed
+
+
+def _behaviour(handler: Handler) -> Any:
+    return handler.unary_unary
 
 
 def _carried(handler: Callable[..., Any]) -> Callable[..., Any]:
@@ -150,24 +148,29 @@ class RayCalls:
     """Our servicers, called by a method's name with a message's bytes and Ray's context."""
 
     def __init__(self, service: Service) -> None:
+        limits = service.config.limits
         collected = _collected(SplitFerServicer(service), OipServicer(service), _Health(service))
-        self._handlers = {
-            f"/{of}/{name}": observed(f"/{of}/{name}", handler, service.observer)
-            for of, handlers in collected.items()
-            for name, handler in handlers.items()
+        takes = {
+            SERVICE: splitfer_methods(limits),
+            OIP_SERVICE: oip_methods(limits),
+            HEALTH_SERVICE: {"Check": CHECK},
+        }
+        reader = Reader(service.config.receive_s)
+        wrap = Wrap(service.admission, service.observer, reader)
+        self._answers = {
+            f"/{of}/{name}": wrap.answering(f"{of}/{name}", collected[of][name], method)
+            for of, methods_of in takes.items()
+            for name, method in methods_of.items()
         }
 
     async def answer(self, method: str, message: bytes, context: Any) -> Reply:
         """The reply to one call. Where a servicer aborted, an empty one: Ray drops the trailing
         metadata of a call that raises, and gRPC the reply of one that failed."""
-        handler: Any = self._handlers[method]
-        read, write = handler.request_deserializer, handler.response_serializer
+        called: Any = RayContext(context)
         try:
-            request = read(message) if read else message
-            reply = await handler.unary_unary(request, RayContext(context))
+            return Reply(await self._answers[method](message, called))
         except _Aborted:
             return Reply(b"")
-        return Reply(write(reply) if write else reply)
 
 
 class _Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # it has no types
@@ -185,7 +188,7 @@ class _Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # it has n
         return health_pb2.HealthCheckResponse(status=status)
 
 
-class _Aborted(Exception):
+class _Aborted(grpc.aio.AbortError):
     """A servicer ended its call; the code is on Ray's context already."""
 
 

@@ -24,6 +24,11 @@ _ASKED = (
 )  # fmt: skip
 _TOLD = ("Retry-After", "WWW-Authenticate", HEADER_LENGTH, REQUEST_ID)
 _KEPT_S = 600
+_SAFE = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
 
 
 def http_app(service: Service, alone: bool = True) -> HttpObserver:
@@ -39,7 +44,27 @@ def http_app(service: Service, alone: bool = True) -> HttpObserver:
             expose_headers=_TOLD,
             max_age=_KEPT_S,
         )
+    app = SafeHeaders(app)
     return HttpObserver(Ended(app) if alone else app, service.observer, tells_id=alone)
+
+
+class SafeHeaders:
+    """ASGI middleware: what browsers shall not do with any reply, unless it says otherwise."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                given = {name.lower() for name, _ in message.get("headers", ())}
+                more = [(name, value) for name, value in _SAFE if name not in given]
+                message = {**message, "headers": [*message.get("headers", ()), *more]}
+            await send(message)
+
+        await self._app(scope, receive, told)
 
 
 class Ended:

@@ -22,6 +22,8 @@ FIELD = "picture"
 MULTIPART = "multipart/form-data"
 # Of a multipart body, around the picture.
 _ENVELOPE_BYTES = 64 * 2**10
+# Where an operator asks for other weights, and of what they ask.
+_ADMIN, _WISH_BYTES = "/v1/admin/", 16 * 2**10
 # The last is what `curl --data-binary` says of any body; the decoder knows better.
 _RAW_TYPES = ("image/", "application/octet-stream", "application/x-www-form-urlencoded")
 _ENCODINGS = ("gzip", "deflate")
@@ -49,6 +51,9 @@ class BodyLimit:
         headers = Headers(scope=scope)
         multipart = headers.get("content-type", "").lower().startswith(MULTIPART)
         most = self._picture_bytes + (_ENVELOPE_BYTES if multipart else 0)
+        named = self._picture_bytes
+        if scope["path"].startswith(_ADMIN):
+            most = named = _WISH_BYTES
         announced = headers.get("content-length", "")
         encoding = headers.get("content-encoding", "").strip().lower()
         encoding = "" if encoding == "identity" else encoding
@@ -61,7 +66,7 @@ class BodyLimit:
             # The announcement is judged here, where an endpoint asks for the body, so that the
             # refusal goes the way of every other error.
             if announced.isdecimal() and int(announced) > most:
-                raise too_large(self._picture_bytes)
+                raise too_large(named)
             try:
                 # After the body only the caller's going is told, whenever that is.
                 async with asyncio.timeout_at(None if whole else end_s):
@@ -74,9 +79,9 @@ class BodyLimit:
             body = message.get("body", b"")
             seen += len(body)
             if seen > most:
-                raise too_large(self._picture_bytes)
+                raise too_large(named)
             if encoding and message["type"] == "http.request":
-                packed = packed or _Packed(encoding, most, self._picture_bytes)
+                packed = packed or _Packed(encoding, most, named)
                 return {**message, "body": packed.opened(body, whole)}
             return message
 

@@ -16,7 +16,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from splitfer.cloud_server.admission.caller import http_caller
 from splitfer.cloud_server.error_map import codes_of, http_headers, json_body
 from splitfer.cloud_server.request import failed
 from splitfer.cloud_server.rest_api.files import (
@@ -122,9 +121,7 @@ def _weights_routes(service: Service) -> list[BaseRoute]:
 
 async def _answered(service: Service, request: Request, fingerprint: str, name: str) -> Response:
     try:
-        caller = http_caller(service.access, request)
-        with caller.allowance.request():
-            content = await asyncio.to_thread(_file, service, fingerprint, name)
+        content = await asyncio.to_thread(_file, service, fingerprint, name)
     except SplitFerError as error:
         failed(error.code)
         body = json_body(error.code, str(error), error.retryable)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Query, Request
@@ -21,6 +22,7 @@ from splitfer.cloud_server.request import failed
 from splitfer.cloud_server.rest_api.admin import admin_routes
 from splitfer.cloud_server.rest_api.body import FIELD, MULTIPART, BodyLimit, read_picture
 from splitfer.cloud_server.rest_api.described_api import DescribedApi
+from splitfer.cloud_server.rest_api.doorkeeper import Doorkeeper
 from splitfer.cloud_server.rest_api.edge_page import edge_routes
 from splitfer.cloud_server.rest_api.latents import DEADLINE_HEADER, latents_routes
 from splitfer.cloud_server.rest_api.oip import is_oip, oip_error, oip_router
@@ -92,12 +94,13 @@ def build_app(service: Service) -> FastAPI:
         description="Expressions are what a face shows, not what a person feels.",
         docs_url=None,  # FastAPI's loads scripts from elsewhere; see page.py
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would go wherever the caller's Host says
         # Else FastAPI traces too, errors with their messages, for whoever set OpenTelemetry up.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     config = service.config
     app.add_middleware(BodyLimit, body_bytes=config.limits.body_bytes, receive_s=config.receive_s)
-    _answer_errors(app, service)
+    app.add_middleware(Doorkeeper, admission=service.admission, refusal=_answer_errors(app))
 
     @app.post(
         "/v1/faces",
@@ -133,16 +136,14 @@ def build_app(service: Service) -> FastAPI:
         ] = None,
     ) -> FacesBody:
         start = time.perf_counter()
-        caller = http_caller(service.access, request, Scope.IMAGE)
         deadline = Deadline.after_ms(deadline_ms or service.config.deadline_ms)
-        with caller.allowance.request(), service.health.request():
-            try:
-                # So that a caller which sends slowly, or stops, does not hold its place.
-                async with asyncio.timeout(deadline.remaining_ms() / 1000):
-                    picture = await read_picture(request, service.config.limits.body_bytes)
-            except TimeoutError:
-                raise DeadlineExceeded("the deadline passed while the body was read") from None
-            body = faces_body(await service.classify(picture, tail, deadline, labels, prior))
+        try:
+            # So that a caller which sends slowly, or stops, does not hold its place.
+            async with asyncio.timeout(deadline.remaining_ms() / 1000):
+                picture = await read_picture(request, service.config.limits.body_bytes)
+        except TimeoutError:
+            raise DeadlineExceeded("the deadline passed while the body was read") from None
+        body = faces_body(await service.classify(picture, tail, deadline, labels, prior))
         body.latency_ms.total = round((time.perf_counter() - start) * 1000, 3)
         return body
 
@@ -152,10 +153,8 @@ def build_app(service: Service) -> FastAPI:
         summary="What answers here, and its limits",
         responses=_errors(401, 503),
     )
-    async def model(request: Request) -> ModelBody:
-        caller = http_caller(service.access, request)
-        with caller.allowance.request(), service.health.request():
-            return model_body(service.model())
+    async def model() -> ModelBody:
+        return model_body(service.model())
 
     @app.get("/healthz", response_model=HealthBody, summary="The process is alive")
     async def healthz() -> HealthBody:
@@ -180,7 +179,7 @@ def build_app(service: Service) -> FastAPI:
         "/metrics", response_class=Response, summary="For Prometheus", responses=_errors(401, 403)
     )
     async def metrics(request: Request) -> Response:
-        http_caller(service.access, request, Scope.METRICS)
+        http_caller(service.admission, request, Scope.METRICS)
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(service.metrics.registry), media_type=content_type)
 
@@ -192,8 +191,9 @@ def build_app(service: Service) -> FastAPI:
     return app
 
 
-def _answer_errors(app: FastAPI, service: Service) -> None:
-    """Every error in the one shape, whoever raised it; below ``/v2`` in that protocol's."""
+def _answer_errors(app: FastAPI) -> Callable[[Request, SplitFerError], Response]:
+    """Every error in the one shape, whoever raised it; below ``/v2`` in that protocol's. Gives what
+    makes the reply to an error of ours."""
 
     def shaped(request: Request, code: str, message: str, retryable: bool) -> dict[str, Any]:
         if is_oip(request.url.path):
@@ -237,3 +237,5 @@ def _answer_errors(app: FastAPI, service: Service) -> None:
     async def anything(request: Request, error: Exception) -> JSONResponse:
         # Starlette raises it again after this reply, and uvicorn logs it.
         return reply(request, unexpected())
+
+    return reply

@@ -12,8 +12,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel, BeforeValidator, Field
 
-from splitfer.cloud_server.admission.caller import http_caller
-from splitfer.cloud_server.admission.tokens import Scope
 from splitfer.cloud_server.rest_api.schema import ErrorBody, ErrorDetail, error_detail
 from splitfer.cloud_server.service import FaceResult, Inferred, Service
 from splitfer.shared.contracts import REPLY_VERSION, Limits
@@ -129,20 +127,16 @@ def latents_routes(service: Service) -> APIRouter:
             ),
         ] = None,
     ) -> LatentsBody:
-        caller = http_caller(service.access, request, Scope.INFER)
         deadline = Deadline.after_ms(deadline_ms or service.config.deadline_ms)
-        with caller.allowance.request(), service.health.request():
-            if not fingerprint:  # told after the token was asked for
-                raise MalformedPayload(
-                    f"{FINGERPRINT_HEADER}: name the weights that made the latents"
-                )
-            try:
-                async with asyncio.timeout(deadline.remaining_ms() / 1000):
-                    body = await _read(request, service.config.limits)
-            except TimeoutError:
-                raise DeadlineExceeded("the deadline passed while the body was read") from None
-            payloads = split_payloads(body)
-            inferred = await service.infer(fingerprint, tail, payloads, deadline, labels)
+        if not fingerprint:
+            raise MalformedPayload(f"{FINGERPRINT_HEADER}: name the weights that made the latents")
+        try:
+            async with asyncio.timeout(deadline.remaining_ms() / 1000):
+                body = await _read(request, service.config.limits)
+        except TimeoutError:
+            raise DeadlineExceeded("the deadline passed while the body was read") from None
+        payloads = split_payloads(body)
+        inferred = await service.infer(fingerprint, tail, payloads, deadline, labels)
         return _reply(payloads, inferred)
 
     return routes

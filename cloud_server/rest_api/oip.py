@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse, Response
 
-from splitfer.cloud_server.admission.caller import http_caller
 from splitfer.cloud_server.error_map import RETRY_AFTER_S
 from splitfer.cloud_server.oip.models import (
     EXTENSIONS,
@@ -16,7 +15,6 @@ from splitfer.cloud_server.oip.models import (
     PLATFORM,
     SERVER_NAME,
     OipModels,
-    scope_of,
 )
 from splitfer.cloud_server.oip.tensor import TensorSpec
 from splitfer.cloud_server.rest_api.oip_binary import read_infer, write_reply
@@ -37,6 +35,7 @@ from splitfer.shared.version import server_version
 
 PREFIX = "/v2"
 HEADER_LENGTH = "Inference-Header-Content-Length"
+_AT_ONCE_BYTES = 32 * 2**10
 _MEANINGS = {
     400: "The request cannot be read, or does not fit the model.",
     401: "The bearer token is missing or wrong.",
@@ -140,12 +139,8 @@ def oip_router(service: Service) -> APIRouter:
 
     @router.get(PREFIX, summary="The server's name and version", responses=_errors(401, 503))
     @router.get(f"{PREFIX}/", include_in_schema=False)
-    async def server(request: Request) -> ServerBody:
-        caller = http_caller(service.access, request)
-        with caller.allowance.request(), service.health.request():
-            return ServerBody(
-                name=SERVER_NAME, version=server_version(), extensions=list(EXTENSIONS)
-            )
+    async def server() -> ServerBody:
+        return ServerBody(name=SERVER_NAME, version=server_version(), extensions=list(EXTENSIONS))
 
     @router.get(f"{PREFIX}/health/live", summary="The process is alive")
     async def live() -> LiveBody:
@@ -160,36 +155,33 @@ def oip_router(service: Service) -> APIRouter:
     async def ready() -> Response | ReadyBody:
         return ReadyBody(ready=True) if service.health.ready else _not_ready({"ready": False})
 
-    def described(request: Request, name: str, version: str) -> OipModelBody:
-        caller = http_caller(service.access, request)
-        with caller.allowance.request(), service.health.request():
-            model = models.find(name, version)
-            return OipModelBody(
-                name=model.name,
-                versions=list(model.versions),
-                platform=PLATFORM,
-                inputs=[_tensor(model.input)],
-                outputs=[_tensor(spec) for spec in OUTPUTS],
-            )
+    def described(name: str, version: str) -> OipModelBody:
+        model = models.find(name, version)
+        return OipModelBody(
+            name=model.name,
+            versions=list(model.versions),
+            platform=PLATFORM,
+            inputs=[_tensor(model.input)],
+            outputs=[_tensor(spec) for spec in OUTPUTS],
+        )
 
     @router.get(
         f"{PREFIX}/models/{{name}}",
         summary="A model's inputs and outputs",
         responses=_errors(401, 404, 422, 503),
     )
-    async def model(request: Request, name: str) -> OipModelBody:
-        return described(request, name, "")
+    async def model(name: str) -> OipModelBody:
+        return described(name, "")
 
     @router.get(
         f"{PREFIX}/models/{{name}}/versions/{{version}}",
         summary="The same of one version",
         responses=_errors(401, 404, 422, 503),
     )
-    async def model_version(request: Request, name: str, version: str) -> OipModelBody:
-        return described(request, name, version)
+    async def model_version(name: str, version: str) -> OipModelBody:
+        return described(name, version)
 
-    def readiness(request: Request, name: str, version: str) -> Response | ModelReadyBody:
-        http_caller(service.access, request)
+    def readiness(name: str, version: str) -> Response | ModelReadyBody:
         models.find(name, version)
         if service.health.ready:
             return ModelReadyBody(name=name, ready=True)
@@ -205,8 +197,8 @@ def oip_router(service: Service) -> APIRouter:
         summary="The model takes work",
         responses=_errors(401, 404, 422) | unready,
     )
-    async def model_ready(request: Request, name: str) -> Response | ModelReadyBody:
-        return readiness(request, name, "")
+    async def model_ready(name: str) -> Response | ModelReadyBody:
+        return readiness(name, "")
 
     @router.get(
         f"{PREFIX}/models/{{name}}/versions/{{version}}/ready",
@@ -214,26 +206,26 @@ def oip_router(service: Service) -> APIRouter:
         summary="The same of one version",
         responses=_errors(401, 404, 422) | unready,
     )
-    async def version_ready(request: Request, name: str, version: str) -> Response | ModelReadyBody:
-        return readiness(request, name, version)
+    async def version_ready(name: str, version: str) -> Response | ModelReadyBody:
+        return readiness(name, version)
 
     async def inferred(
         request: Request, name: str, version: str, deadline_ms: float | None
     ) -> Response:
-        caller = http_caller(service.access, request, scope_of(name))
         model = models.find(name, version)
         deadline = Deadline.after_ms(deadline_ms or service.config.deadline_ms)
-        with caller.allowance.request(), service.health.request():
-            try:
-                # So that a caller which sends slowly, or stops, does not hold its place.
-                async with asyncio.timeout(deadline.remaining_ms() / 1000):
-                    body = await request.body()
-            except TimeoutError:
-                raise DeadlineExceeded("the deadline passed while the body was read") from None
-            asked = read_infer(body, request.headers.get(HEADER_LENGTH))
-            outputs = await models.infer(
-                model, asked.inputs, asked.parameters, asked.outputs, deadline
-            )
+        try:
+            # So that a caller which sends slowly, or stops, does not hold its place.
+            async with asyncio.timeout(deadline.remaining_ms() / 1000):
+                body = await request.body()
+        except TimeoutError:
+            raise DeadlineExceeded("the deadline passed while the body was read") from None
+        header_length = request.headers.get(HEADER_LENGTH)
+        if len(body) < _AT_ONCE_BYTES:
+            asked = read_infer(body, header_length)
+        else:  # not on the loop, which answers everybody
+            asked = await asyncio.to_thread(read_infer, body, header_length)
+        outputs = await models.infer(model, asked.inputs, asked.parameters, asked.outputs, deadline)
         reply, json_bytes = write_reply(asked, model, outputs)
         if json_bytes is None:
             return Response(reply, media_type="application/json")

@@ -24,6 +24,7 @@ from splitfer.shared.errors import MalformedPayload, PayloadTooLarge
 # Reading JSON keeps every other caller waiting, and its values take 40 times the bytes of a raw
 # tensor's. Room for as many latents as may come, or eight crops.
 MOST_JSON_BYTES = 2 * 2**20
+_OBJECTS_MAX = 256
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,9 @@ def read_infer(body: bytes, header_length: str | None) -> HttpInfer:
         raise PayloadTooLarge(
             f"{size} bytes of JSON; at most {MOST_JSON_BYTES}: send the tensors raw behind it"
         )
+    # Each would be an object of some hundred bytes before anybody counts what it is for.
+    if body.count(b"{", 0, size) > _OBJECTS_MAX:
+        raise MalformedPayload(f"more than {_OBJECTS_MAX} objects in the JSON")
     try:
         asked = InferBody.model_validate_json(body[:size])
     except ValidationError as error:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field
 
+# More than any model has; each one too many would be an error of its own.
+_TENSORS_MAX = 8
 _Side = Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -20,7 +22,7 @@ class RequestInput(_Read):
 
     name: str
     datatype: str
-    shape: list[_Side] = Field(max_length=8)
+    shape: Annotated[list[_Side], FailFast()] = Field(max_length=8)
     parameters: dict[str, Any] = Field({}, description="binary_data_size")
     data: list[Any] | None = Field(None, description="flat, or nested as the shape is")
 
@@ -37,8 +39,10 @@ class InferBody(_Read):
 
     id: str = ""
     parameters: dict[str, Any] = Field({}, description="rate, labels, timeout, binary_data_output")
-    inputs: list[RequestInput]
-    outputs: list[RequestOutput] = Field([], description="all where none is named")
+    inputs: Annotated[list[RequestInput], FailFast()] = Field(max_length=_TENSORS_MAX)
+    outputs: Annotated[list[RequestOutput], FailFast()] = Field(
+        [], max_length=_TENSORS_MAX, description="all where none is named"
+    )
 
 
 class ReplyOutput(BaseModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -20,6 +21,10 @@ HEADER_BYTES = 16 * 2**10
 # After a reply to a body that was not read to its end: what is still taken, so that the caller
 # reads the reply before its connection breaks, and for how long.
 _LINGER_BYTES, _LINGER_S = 2**20, 2.0
+# Each costs as much to read as thousands of bytes in one.
+_SMALL_CHUNK_BYTES, _SMALL_CHUNKS_MAX = 256, 1024
+_BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
+_HEADER_END = b"\r\n\r\n"
 # The same where the server stops.
 _STOPPING_S = 0.2
 _CLOSE = (b"connection", b"close")
@@ -37,11 +42,17 @@ class BoundedHttp(H11Protocol):
     wait_s: ClassVar[float]
     connections_max: ClassVar[int]
     _header: asyncio.TimerHandle | None = None
+    _deaf = False  # a refusal was sent: what comes still is dropped unread
+    _dropped_bytes = 0
+    _chunks = 0
+    _last = b""
     _reply: asyncio.TimerHandle | None = None
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self._gone = asyncio.Event()
         inner = self.app
+        self._heard, self.conn.next_event = self.conn.next_event, self._next_event  # type: ignore[method-assign]
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await self._answer(inner, scope, receive, send)
@@ -57,8 +68,31 @@ class BoundedHttp(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Perhaps what was waited for."""
+        if self._deaf:
+            self._dropped_bytes += len(data)
+            if self._dropped_bytes > _LINGER_BYTES:
+                self.transport.abort()
+            return
+        if self.conn.their_state is h11.IDLE and _has_bare_line_feed(self._last + data):
+            self._refuse(400, "bad_request", "the request is not HTTP/1.1: lines end with CR LF")
+            return
         super().data_received(data)
+        self._last = data[-1:] if self.conn.their_state is h11.IDLE else b""
         self._expect()
+
+    def _next_event(self) -> Any:
+        """h11's next event, but for what it lets pass."""
+        event = self._heard()
+        if isinstance(event, h11.Request):
+            self._chunks = 0
+            names = {name for name, _ in event.headers}
+            if {b"content-length", b"transfer-encoding"} <= names:
+                raise h11.RemoteProtocolError("Content-Length beside Transfer-Encoding", 400)
+        elif isinstance(event, h11.Data) and event.chunk_end:
+            self._chunks += len(event.data) < _SMALL_CHUNK_BYTES
+            if self._chunks > _SMALL_CHUNKS_MAX:
+                raise h11.RemoteProtocolError("too many small chunks", 400)
+        return event
 
     def on_response_complete(self) -> None:
         """The next request may come; a part of it may be there."""
@@ -81,6 +115,7 @@ class BoundedHttp(H11Protocol):
         """It is over."""
         _stop(self._header)
         _stop(self._reply)
+        self._gone.set()
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
@@ -129,7 +164,7 @@ class BoundedHttp(H11Protocol):
             elif unread and not message.get("more_body", False):
                 # The caller has the whole of it, and may stop by itself.
                 await send({**message, "more_body": True})
-                await self._linger(receive)
+                await self._linger()
                 message = {"type": message["type"]}
             await send(message)
 
@@ -140,17 +175,15 @@ class BoundedHttp(H11Protocol):
             cycle.disconnected = True
             self.transport.close()
 
-    async def _linger(self, receive: Receive) -> None:
-        left = _LINGER_BYTES
+    async def _linger(self) -> None:
+        """Until the caller has hung up, or has had the time to read its refusal."""
+        self._deaf = True
+        self.transport.resume_reading()
         task = asyncio.current_task()
         stopping = task is not None and task.cancelling()
         try:
             async with asyncio.timeout(_STOPPING_S if stopping else min(self.wait_s, _LINGER_S)):
-                while left > 0:
-                    message = await receive()
-                    left -= len(message.get("body", b""))
-                    if not message.get("more_body", False):
-                        return
+                await self._gone.wait()
         except TimeoutError:
             pass
 
@@ -190,6 +223,12 @@ async def _too_long(scope: Scope, receive: Receive, send: Send) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 431, "headers": [*headers, _CLOSE]})
     await send({"type": "http.response.body", "body": body})
+
+
+def _has_bare_line_feed(data: bytes) -> bool:
+    """Whether a header that begins in ``data`` has a line that ends without CR; readers of HTTP
+    differ in what they take those for."""
+    return _BARE_LINE_FEED.search(data.partition(_HEADER_END)[0]) is not None
 
 
 def _stop(timer: asyncio.TimerHandle | None) -> None:

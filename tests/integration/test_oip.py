@@ -18,9 +18,7 @@ import numpy as np
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
-    ProtoReflectionDescriptorDatabase,
-)
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
 from splitfer.cloud_server.admission.tokens import Scope, token_line
@@ -66,7 +64,9 @@ def server(
         "\n".join(token_line(name, *entry) for name, entry in TOKENS.items())
     )
     config = folder / "cloud.yaml"
-    config.write_text(f"tokens: {folder}/tokens.yaml\nlimits: {{body_bytes: {LIMIT_BYTES}}}\n")
+    config.write_text(
+        f"tokens: {folder}/tokens.yaml\nlimits: {{body_bytes: {LIMIT_BYTES}}}\nreflection: true\n"
+    )
     flags = ("--weights", str(old_weights_folder), "--config", str(config))
     with CloudProcess(weights.folder, *flags) as running:
         yield running
@@ -403,7 +403,10 @@ def test_requests_are_counted(http: httpx.Client) -> None:
 def test_reflection_and_health_know_the_service(server: CloudProcess) -> None:
     service = "inference.GRPCInferenceService"
     with server.channel() as channel:
-        assert service in ProtoReflectionDescriptorDatabase(channel).get_services()
+        ask = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo
+        question = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+        described = next(ask(question, metadata=METADATA, timeout=PATIENCE_S))
+        assert service in [one.name for one in described.list_services_response.service]
         health = health_pb2_grpc.HealthStub(channel)
         state = health.Check(health_pb2.HealthCheckRequest(service=service), timeout=PATIENCE_S)
     assert state.status == health_pb2.HealthCheckResponse.SERVING

@@ -216,10 +216,8 @@ def test_packed_bodies_are_read_on_every_route(client: httpx.Client, portrait: b
         assert error_of(refused) == (400, "malformed_payload")
     refused = client.post("/v1/faces", content=portrait, headers={"Content-Encoding": "br"})
     assert error_of(refused) == (400, "malformed_payload")
-    # FastAPI reads this one's body.
+    # Who may not ask is not read.
     json_type = {"Content-Type": "application/json"}
-    refused = client.post("/v1/admin/models", content=bomb, headers=gzip_ | json_type)
-    assert error_of(refused) == (413, "too_large")
     packed = gzip.compress(b'{"folder": "x"}')
     refused = client.post("/v1/admin/models", content=packed, headers=gzip_ | json_type)
     assert error_of(refused) == (403, "forbidden")

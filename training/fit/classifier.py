@@ -143,7 +143,7 @@ class ClassifierTrainer:
             pictures = torch.from_numpy(judged.faces.pictures[start : start + 256])
             said = self.model(middle(pictures.to(self.device)))
             answers.append(said.view(len(said), -1, len(LABELS)).argmax(dim=2).cpu().numpy())
-        found = {}
+        found: dict[str, float] = {}
         for index, one in enumerate(self.label_sets):
             labels = judged.labels[LabelSet(one)]
             right = np.concatenate(answers)[:, index] == labels
@@ -174,7 +174,10 @@ class ClassifierTrainer:
         return LR * rise * (1 + math.cos(math.pi * epoch / self.planned)) / 2
 
     def _save(self) -> None:
-        state = {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
+        state: dict[str, Any] = {
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
         state |= {"average": self.average.state(), "draws": self.draws.get_state()}
         state |= {"dropout": torch.get_rng_state()}
         state |= {"epochs": self.epochs_done, "planned": self.planned}

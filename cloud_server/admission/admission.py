@@ -1,0 +1,96 @@
+"""The one door: who asks, whether they may, and the count of what was let in.
+
+    headers, address -> ``Admission.caller`` -> ``Caller.request`` -> work -> ``leave``
+
+Nothing of a message or a body is read before a caller was let in.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+from splitfer.cloud_server.admission.access import Access, Identity
+from splitfer.cloud_server.admission.health import Health
+from splitfer.cloud_server.admission.in_flight import InFlight
+from splitfer.cloud_server.admission.rate_limit import RateLimiter
+from splitfer.cloud_server.admission.tokens import Scope
+
+
+class Admission:
+    """Lets callers in while the server takes work. Belongs to one event loop."""
+
+    def __init__(self, access: Access, health: Health) -> None:
+        self.access, self.health = access, health
+
+    def caller(self, header: str | None, scope: Scope | None, peer: str | None) -> Caller:
+        """Who sent this ``Authorization`` header from the address ``peer``, where it may ask for
+        ``scope``; None asks only that it is known.
+
+        Raises:
+            AuthError, Forbidden: see ``Access.authenticate``.
+        """
+        return Caller(self, header, scope, peer)
+
+
+class Caller:
+    """One that may ask. A connection may keep it: where tokens or scopes have changed since, it is
+    judged anew at its next request."""
+
+    def __init__(
+        self, admission: Admission, header: str | None, scope: Scope | None, peer: str | None
+    ) -> None:
+        self._admission = admission
+        self._header, self._scope, self._peer = header, scope, peer
+        self._judge()
+
+    @property
+    def name(self) -> str:
+        """Of its identity."""
+        return self._identity.name
+
+    def may(self, scope: Scope) -> None:
+        """Ask for one more scope.
+
+        Raises:
+            Forbidden: it lacks that.
+        """
+        self._admission.access.authenticate(self._header, scope, self._peer)
+
+    def request(self) -> Admitted:
+        """Let one request in; it counts until ``Admitted.leave``.
+
+        Raises:
+            AuthError, Forbidden: the caller's token or its scope was taken away.
+            OverQuota: the caller has had its share.
+            NotReady: the server is starting or draining.
+        """
+        if self._version != self._admission.access.version:
+            self._judge()
+        return Admitted(self._identity.allowance, self._admission.health.request())
+
+    def _judge(self) -> None:
+        access = self._admission.access
+        self._identity: Identity = access.authenticate(self._header, self._scope, self._peer)
+        self._version = access.version
+
+
+class Admitted:
+    """A request that was let in, until ``leave``."""
+
+    __slots__ = ("_allowance", "_in_flight")
+
+    def __init__(self, allowance: RateLimiter, in_flight: InFlight) -> None:
+        allowance.enter()
+        in_flight.enter()
+        self._allowance, self._in_flight = allowance, in_flight
+
+    def leave(self) -> None:
+        """It has ended."""
+        self._allowance.leave()
+        self._in_flight.leave()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()

@@ -1,0 +1,252 @@
+"""Strangers' messages and bodies cost next to nothing: they are judged before they are read."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from splitfer.cloud_server.admission.tokens import Scope, token_line
+from splitfer.cloud_server.grpc_api.health import WATCHES_MAX
+from splitfer.shared.stubs.inference import grpc_inference_pb2 as oip_pb
+from splitfer.shared.weights import default_folder
+from tests.integration.cloud_process import PATIENCE_S, CloudProcess
+from tests.integration.test_infer_stream import Stream
+
+MIB = 2**20
+TOKEN = "a-word-for-all-who-may"
+INFER, MODEL_INFER = "/splitfer.v1.SplitFer/Infer", "/inference.GRPCInferenceService/ModelInfer"
+DRAIN_S = 2
+_CHUNKED = b"POST /v1/faces HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+# What honest work beside the attack may add.
+SLACK_MIB = 120
+
+
+def peak_mib(server: CloudProcess) -> float:
+    """Of its resident memory, since it started."""
+    status = Path(f"/proc/{server.pid}/status").read_text()
+    (line,) = [one for one in status.splitlines() if one.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[CloudProcess]:
+    """A server with tokens."""
+    (tmp_path / "tokens.yaml").write_text(token_line("all", TOKEN, [Scope.INFER, Scope.IMAGE]))
+    config = tmp_path / "cloud.yaml"
+    config.write_text(f"tokens: {tmp_path}/tokens.yaml\ndrain_s: {DRAIN_S}\n")
+    with CloudProcess(default_folder(), "--config", str(config)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def open_to_all() -> Iterator[CloudProcess]:
+    """A server without tokens."""
+    with CloudProcess(default_folder()) as running:
+        yield running
+
+
+def code_of(channel: grpc.Channel, method: str, message: bytes, **more: object) -> grpc.StatusCode:
+    call = channel.unary_unary(method)
+    with pytest.raises(grpc.RpcError) as raised:
+        call(message, timeout=PATIENCE_S, **more)
+    code: grpc.StatusCode = raised.value.code()
+    return code
+
+
+def test_a_strangers_message_is_not_read(closed: CloudProcess) -> None:
+    before = peak_mib(closed)
+    empty_inputs = b"\x2a\x00" * (4 * MIB)
+    with closed.channel() as channel:
+        for _ in range(14):
+            code = code_of(channel, MODEL_INFER, empty_inputs)
+            assert code is grpc.StatusCode.UNAUTHENTICATED
+    assert peak_mib(closed) - before < SLACK_MIB
+
+
+@pytest.mark.parametrize(
+    ("method", "fields"),
+    [(MODEL_INFER, b"\x2a\x00"), (MODEL_INFER, b"\x32\x00"), (INFER, b"\x1a\x00")],
+)
+def test_many_small_fields_are_refused_before_they_are_objects(
+    open_to_all: CloudProcess, method: str, fields: bytes
+) -> None:
+    before = peak_mib(open_to_all)
+    with open_to_all.channel() as channel:
+        started = time.monotonic()
+        code = code_of(channel, method, fields * (3 * MIB))
+    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert time.monotonic() - started < 5
+    assert peak_mib(open_to_all) - before < SLACK_MIB
+
+
+def test_fields_inside_fields_count_too(open_to_all: CloudProcess) -> None:
+    tensor = oip_pb.ModelInferRequest.InferInputTensor(name="latent", datatype="BYTES")
+    tensor.contents.bytes_contents.extend([b""] * 100_000)
+    request = oip_pb.ModelInferRequest(model_name="tail-cloud", inputs=[tensor])
+    with open_to_all.channel() as channel:
+        code = code_of(channel, MODEL_INFER, request.SerializeToString())
+    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_packed_messages_are_not_unpacked(open_to_all: CloudProcess) -> None:
+    with open_to_all.channel() as channel:
+        code = code_of(channel, INFER, bytes(100_000), compression=grpc.Compression.Gzip)
+    assert code is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_many_tensors_in_json_are_refused_at_once(open_to_all: CloudProcess) -> None:
+    before = peak_mib(open_to_all)
+    with httpx.Client(base_url=f"http://{open_to_all.http}", timeout=PATIENCE_S) as client:
+        for body in (
+            b'{"inputs":[' + b",".join([b"{}"] * 600_000) + b"]}",
+            b'{"inputs":[],"outputs":[' + b",".join([b"1"] * 900_000) + b"]}",
+            b'{"inputs":[{"name":"latent","datatype":"UINT8","shape":['
+            + b",".join([b"1"] * 900_000) + b"]}]}",
+        ):  # fmt: skip
+            started = time.monotonic()
+            answer = client.post(
+                "/v2/models/tail-cloud/infer",
+                content=gzip.compress(body), headers={"Content-Encoding": "gzip"},
+            )  # fmt: skip
+            assert answer.status_code == 400, answer.text
+            assert len(answer.content) < 1000
+            assert time.monotonic() - started < 3
+    assert peak_mib(open_to_all) - before < SLACK_MIB
+
+
+@pytest.mark.parametrize("path", ["/v1/admin/models", "/v1/faces", "/v2/models/full/infer"])
+def test_a_strangers_body_is_not_waited_for(closed: CloudProcess, path: str) -> None:
+    with socket.create_connection(closed.http.split(":"), timeout=PATIENCE_S) as connection:
+        connection.sendall(
+            f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            "Content-Length: 5000000\r\n\r\n".encode()
+        )
+        assert connection.recv(65536).startswith(b"HTTP/1.1 401 ")
+
+
+def test_an_operators_wish_is_small(open_to_all: CloudProcess, closed: CloudProcess) -> None:
+    body = json.dumps({"folder": "x" * 100_000})
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
+    answer = httpx.post(f"http://{closed.http}/v1/admin/models", content=body, headers=headers)
+    assert answer.status_code == 403  # the scope comes first
+
+
+def test_watches_are_bounded_told_and_hold_up_no_stop(closed: CloudProcess) -> None:
+    state = health_pb2.HealthCheckResponse
+    with ExitStack() as stack:
+        channel = stack.enter_context(closed.channel())
+        watch = health_pb2_grpc.HealthStub(channel).Watch
+        watches = []
+        for _ in range(WATCHES_MAX):  # one after another: gRPC turns crowds of calls away
+            watches.append(watch(health_pb2.HealthCheckRequest()))
+            assert next(watches[-1]).status == state.SERVING
+        with pytest.raises(grpc.RpcError) as raised:
+            next(watch(health_pb2.HealthCheckRequest()))
+        assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        with pytest.raises(grpc.RpcError) as raised:
+            next(watch(health_pb2.HealthCheckRequest(service="x" * 8_000_000)))
+        assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        started = time.monotonic()
+        closed.signal(signal.SIGTERM)
+        assert next(watches[0]).status == state.NOT_SERVING
+        assert closed.exit_code() == 0
+        assert time.monotonic() - started < DRAIN_S + 2
+
+
+def test_reflection_is_for_servers_without_tokens_and_bounded(
+    closed: CloudProcess, open_to_all: CloudProcess
+) -> None:
+    question = reflection_pb2.ServerReflectionRequest(list_services="")
+    with closed.channel() as channel:
+        ask = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo
+        with pytest.raises(grpc.RpcError) as raised:
+            next(ask(iter([question])))
+    assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    with open_to_all.channel() as channel:
+        ask = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo
+        answer = next(ask(iter([question])))
+        assert len(answer.list_services_response.service) == 4
+
+
+def test_a_token_that_is_taken_away_is_refused_on_an_open_stream(
+    closed: CloudProcess, tmp_path: Path
+) -> None:
+    with closed.channel() as channel, Stream(closed, channel, TOKEN) as stream:
+        stream.send(1)
+        assert stream.answers(1)[1].WhichOneof("outcome") == "response"
+        other = token_line("all", "another-word-that-is-long", [Scope.INFER])
+        (tmp_path / "tokens.yaml").write_text(other)
+        closed.signal(signal.SIGHUP)
+        closed.wait_for_line("reloaded the tokens")
+        stream.send(2)
+        assert stream.answers(1)[2].error.code == "unauthorised"
+
+
+def raw(server: CloudProcess, data: bytes) -> bytes:
+    with socket.create_connection(server.http.split(":"), timeout=PATIENCE_S) as connection:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+    return answer
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /healthz HTTP/1.1\nHost: x\n\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\nX: y\r\n\r\n",
+        _CHUNKED.replace(b"\r\n\r\n", b"\r\nContent-Length: 3\r\n\r\n") + b"0\r\n\r\n",
+        _CHUNKED + b"1\r\na\r\n" * 3000,
+    ],
+    ids=["line feeds", "one line feed", "two lengths", "small chunks"],
+)
+def test_what_readers_of_http_differ_in_is_refused(
+    open_to_all: CloudProcess, request_: bytes
+) -> None:
+    assert raw(open_to_all, request_).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_redirect_does_not_go_where_the_caller_says(open_to_all: CloudProcess) -> None:
+    answer = raw(
+        open_to_all, b"GET /v1/model/ HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
+    )
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert b"evil.example" not in answer
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/healthz", "/v1/model", "/v2", "/nowhere"])
+def test_every_reply_says_what_browsers_shall_not_do(open_to_all: CloudProcess, path: str) -> None:
+    headers = httpx.get(f"http://{open_to_all.http}{path}").headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "default-src 'none'" in headers["content-security-policy"]
+
+
+def test_small_chunks_after_a_refusal_are_not_read(closed: CloudProcess) -> None:
+    with socket.create_connection(closed.http.split(":"), timeout=PATIENCE_S) as connection:
+        connection.sendall(_CHUNKED)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 401 ")
+        used = cpu_s(closed)
+        chunks = b"1\r\na\r\n" * 10_000
+        with suppress(OSError):
+            while True:
+                connection.sendall(chunks)
+        assert cpu_s(closed) - used < 0.5
+
+
+def cpu_s(server: CloudProcess) -> float:
+    fields = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
