@@ -284,7 +284,7 @@ def _health(arguments: argparse.Namespace, config: EdgeConfig) -> int:
 
 _FLAGS = (
     "server", "policy", "objective", "min_accuracy", "max_bytes_per_s", "cascade_threshold", "rate",
-    "labels", "prior", "uncertain_below", "deadline_ms", "threads", "weights", "server_ca",
+    "labels", "local_model", "prior", "uncertain_below", "deadline_ms", "threads", "weights", "server_ca",
     "client_cert", "client_key", "log_level", "output", "output_max_mb", "device_id", "source_name",
     "heartbeat_s", "wait_source", "rtsp_transport", "search_side_px", "crops", "view", "listen",
 )  # fmt: skip
@@ -409,6 +409,11 @@ def _common(parser: argparse.ArgumentParser) -> None:
         "--labels", choices=[one.value for one in LabelSet],
         help="whose labels the answers are: what ten people said of each picture, or FER2013's "
         "single one (the weights' own)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--local-model", metavar="NAME",
+        help=f"what answers on the device: {BACKBONE}, or another model of the weights "
+        f"({BACKBONE})",
     )  # fmt: skip
     parser.add_argument(
         "--prior", choices=[one.value for one in Prior],
