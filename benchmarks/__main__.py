@@ -12,6 +12,7 @@ from pathlib import Path
 BENCHMARKS = {
     "accuracy": "benchmarks.accuracy.accuracy",
     "bottleneck_cost": "benchmarks.accuracy.bottleneck_cost",
+    "browser": "benchmarks.device.browser",
     "capacity": "benchmarks.serving.capacity",
     "cascade": "benchmarks.accuracy.cascade",
     "codec": "benchmarks.device.codec",

@@ -18,11 +18,11 @@ import uvicorn
 from splitfer.cloud_server.admission.health import Phase
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.grpc_api.server import GrpcServer
+from splitfer.cloud_server.parts import Parts
 from splitfer.cloud_server.process import keep_what_is_loaded, run_as_batch
 from splitfer.cloud_server.reload import reload
 from splitfer.cloud_server.rest_api.app import http_app
 from splitfer.cloud_server.rest_api.protocol import HEADER_BYTES, bounded_http
-from splitfer.cloud_server.service import Service
 from splitfer.cloud_server.weights.folder_watcher import watching
 from splitfer.cloud_server.weights.registry import Registry
 from splitfer.shared.errors import ConfigError
@@ -37,13 +37,13 @@ _ANSWERS_S = 0.1
 class _HttpServer(uvicorn.Server):
     """uvicorn on a socket of ours; signals are the process's, not its own."""
 
-    def __init__(self, service: Service, listener: socket.socket) -> None:
-        config = service.config
+    def __init__(self, parts: Parts, listener: socket.socket) -> None:
+        config = parts.config
         self._listener = listener
         host = f"[{config.host}]" if ":" in config.host else config.host
         self.address = f"{host}:{listener.getsockname()[1]}"
         self.listening = asyncio.Event()
-        super().__init__(_http_config(service))
+        super().__init__(_http_config(parts))
 
     async def run_here(self) -> None:
         """Serve until ``should_exit``."""
@@ -82,24 +82,26 @@ async def serve(config: CloudConfig, read: Callable[[], CloudConfig]) -> None:
         loop.add_signal_handler(number, lambda: hurry.set() if stop.is_set() else stop.set())
 
     with contextlib.closing(_bind(config)) as listener:
-        service = Service(config, Registry.load(config))
-        loop.add_signal_handler(signal.SIGHUP, partial(reload, service, read))
+        parts = Parts(config, Registry.load(config))
+        loop.add_signal_handler(
+            signal.SIGHUP, partial(reload, config, parts.access, parts.tls, read)
+        )
         try:
             with _pid_written(config.pid_file):
-                async with watching(config, service.registry, stop):
-                    await _serve(service, listener, stop, hurry)
+                async with watching(config, parts.registry, stop):
+                    await _serve(parts, listener, stop, hurry)
         finally:
-            await service.close()
-    log.info("stopped; %s", service.metrics.summary())
+            await parts.close()
+    log.info("stopped; %s", parts.metrics.summary())
 
 
 async def _serve(
-    service: Service, listener: socket.socket, stop: asyncio.Event, hurry: asyncio.Event
+    parts: Parts, listener: socket.socket, stop: asyncio.Event, hurry: asyncio.Event
 ) -> None:
-    config = service.config
-    http = _HttpServer(service, listener)
-    grpc_server = GrpcServer(service)
-    service.start()
+    config = parts.config
+    http = _HttpServer(parts, listener)
+    grpc_server = GrpcServer(config, parts.service, parts.admission, parts.observer, parts.tls)
+    parts.start()
     await grpc_server.start()
     http_task = asyncio.create_task(http.run_here(), name="http")
     listening = asyncio.create_task(http.listening.wait())
@@ -109,16 +111,16 @@ async def _serve(
         await http_task
 
     keep_what_is_loaded()
-    service.health.phase = Phase.SERVING
+    parts.health.phase = Phase.SERVING
     grpc_server.tell()
-    model = service.model()
+    model = parts.service.model()
     if config.beyond_loopback and not config.tls:
         log.warning(
             "listening on %s without TLS: faces and answers can be read on the way; set tls_cert "
             "and tls_key, or put a proxy in front",
             config.host,
         )
-    service.tls.warn()
+    parts.tls.warn()
     if len(model.served) > 1:
         log.info("devices may also have weights %s", ", ".join(model.served[1:]))
     log.info(
@@ -129,11 +131,11 @@ async def _serve(
     waits = [asyncio.create_task(stop.wait()), http_task]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     waits[0].cancel()
-    await _drain(service, grpc_server, http, http_task, hurry)
+    await _drain(parts, grpc_server, http, http_task, hurry)
 
 
 async def _drain(
-    service: Service,
+    parts: Parts,
     grpc_server: GrpcServer,
     http: _HttpServer,
     http_task: asyncio.Task[None],
@@ -141,25 +143,25 @@ async def _drain(
 ) -> None:
     """Perhaps serve on for a while; then new work is refused, work in flight ends or its time does,
     and the listeners close."""
-    if (lame_duck_s := service.config.lame_duck_s) and not http_task.done():
-        service.health.phase = Phase.LEAVING
+    if (lame_duck_s := parts.config.lame_duck_s) and not http_task.done():
+        parts.health.phase = Phase.LEAVING
         grpc_server.tell()
         log.info("leaving: serving for %g s more while readiness says no", lame_duck_s)
         await _within(lame_duck_s, hurry.wait())
-    service.health.phase = Phase.DRAINING
+    parts.health.phase = Phase.DRAINING
     grpc_server.drain()
     log.info("draining")
     # The listeners stay open meanwhile, so that probes see it and callers get our refusal.
-    waits = [asyncio.create_task(service.health.empty()), asyncio.create_task(hurry.wait())]
-    drain_s = service.config.drain_s
+    waits = [asyncio.create_task(parts.health.empty()), asyncio.create_task(hurry.wait())]
+    drain_s = parts.config.drain_s
     await asyncio.wait(waits, timeout=drain_s, return_when=asyncio.FIRST_COMPLETED)
     for task in waits:
         task.cancel()
-    if not service.health.is_empty:
+    if not parts.health.is_empty:
         # Its waiting faces get their refusal while there is still a connection to send it on.
         log.warning("stopping with requests in flight")
-        await service.close()
-        await _within(_ANSWERS_S, service.health.empty())
+        await parts.close()
+        await _within(_ANSWERS_S, parts.health.empty())
         http.hang_up()  # on those that wait still, such as for the rest of a body
     http.should_exit = True
     await asyncio.gather(grpc_server.stop(_LAST_WORDS_S), http_task)
@@ -190,10 +192,12 @@ async def _within(seconds: float, what: Coroutine[Any, Any, Any]) -> None:
         await asyncio.wait_for(what, seconds)
 
 
-def _http_config(service: Service) -> uvicorn.Config:
-    config = service.config
+def _http_config(parts: Parts) -> uvicorn.Config:
+    config = parts.config
     http = uvicorn.Config(
-        http_app(service),
+        http_app(
+            config, parts.service, parts.admission, parts.observer, parts.metrics, parts.registry
+        ),
         http=bounded_http(config.wait_s, config.connections_max),
         timeout_keep_alive=config.keep_alive_s,  # type: ignore[arg-type]  # any number of seconds
         h11_max_incomplete_event_size=HEADER_BYTES,
@@ -205,7 +209,7 @@ def _http_config(service: Service) -> uvicorn.Config:
         timeout_graceful_shutdown=_LAST_WORDS_S,  # type: ignore[arg-type]  # any number of seconds
     )
     http.load()
-    http.ssl = service.tls.context()
+    http.ssl = parts.tls.context()
     return http
 
 

@@ -12,155 +12,45 @@ a whole. "No face" is a result.
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from splitfer.cloud_server.admission.access import Access
-from splitfer.cloud_server.admission.admission import Admission
-from splitfer.cloud_server.admission.health import Health
 from splitfer.cloud_server.config import CloudConfig
-from splitfer.cloud_server.inference.face import Face
-from splitfer.cloud_server.inference.head import Crop, ServedHead
-from splitfer.cloud_server.inference.pending_faces import PendingFaces, gather_faces
-from splitfer.cloud_server.inference.tail import ServedTail, TailAnswer
+from splitfer.cloud_server.face_queue import Answered, FaceQueue
+from splitfer.cloud_server.inference.head import ServedHead
+from splitfer.cloud_server.inference.pending_faces import PendingFaces
+from splitfer.cloud_server.inference.tail import TailAnswer
 from splitfer.cloud_server.pictures.reader import PictureReader
 from splitfer.cloud_server.request import about
-from splitfer.cloud_server.telemetry.live_metrics import LiveMetrics
+from splitfer.cloud_server.results import Classified, FaceResult, Inferred, ServedModel
 from splitfer.cloud_server.telemetry.metrics import Metrics
-from splitfer.cloud_server.telemetry.observer import BatchObservers, Observer
-from splitfer.cloud_server.telemetry.tls_metrics import TlsMetrics
-from splitfer.cloud_server.telemetry.tracing import open_tracing
-from splitfer.cloud_server.tls import ServerTls
-from splitfer.cloud_server.weights.registry import Registry
-from splitfer.cloud_server.weights.served import ServedWeights
+from splitfer.cloud_server.weights.place import Place, place_in
+from splitfer.cloud_server.weights.registry import Registry, ServedWeights
 from splitfer.shared.codec.latent import Latent
 from splitfer.shared.codec.payload import Payload, PayloadCodec
-from splitfer.shared.contracts import (
-    SCHEMA_VERSION,
-    Answer,
-    AnswerPath,
-    Box,
-    LatencyMs,
-    Limits,
-    Trust,
-    trust_in,
-)
+from splitfer.shared.contracts import SCHEMA_VERSION, AnswerPath, Box, LatencyMs, trust_in
 from splitfer.shared.deadline import Deadline
-from splitfer.shared.errors import (
-    ConfigError,
-    DeadlineExceeded,
-    MalformedPayload,
-    ModelMismatch,
-    PayloadTooLarge,
-    ServeError,
-    SplitFerError,
-)
+from splitfer.shared.errors import DeadlineExceeded, ModelMismatch, PayloadTooLarge, SplitFerError
 from splitfer.shared.labels import LABELS, LabelSet
 from splitfer.shared.prior import Prior
 from splitfer.shared.version import server_version
 
-FaceResult = Answer | SplitFerError
-Item = TypeVar("Item")
-T = TypeVar("T")
-# For the last traces to reach their receiver when the server stops.
-_TRACES_S = 0.3
-
-
-@dataclass(frozen=True)
-class ServedModel:
-    """What answers here, and its limits: the handshake. ``served`` are all fingerprints,
-    ``label_sets`` what the default tail answers, the default first."""
-
-    schema_version: int
-    server_version: str
-    fingerprint: str
-    labels: tuple[str, ...]
-    tails: tuple[str, ...]
-    codecs: tuple[str, ...]
-    limits: Limits
-    served: tuple[str, ...]
-    label_sets: tuple[LabelSet, ...]
-
-
-@dataclass(frozen=True)
-class Inferred:
-    """One result per payload, in order."""
-
-    results: list[FaceResult]
-    latency_ms: LatencyMs
-
-
-@dataclass(frozen=True)
-class Classified:
-    """A picture's size after its EXIF rotation, and per face a box, a result, the score of its
-    picture (0 to 1), and how far to go by the answer where there is one."""
-
-    width: int
-    height: int
-    faces: list[tuple[Box, FaceResult]]
-    latency_ms: LatencyMs
-    qualities: tuple[float, ...]
-    trust: tuple[Trust | None, ...]
-
-
-class Place(NamedTuple):
-    """Where a request's faces go, and whose labels are asked for."""
-
-    weights: ServedWeights
-    tail: ServedTail
-    labels: LabelSet
-
 
 class Service:
-    """The server's one implementation; gRPC and REST are shells around it."""
+    """The server's one implementation; gRPC and REST are shells around it. Its parts are started
+    and closed by whoever made them."""
 
-    def __init__(self, config: CloudConfig, registry: Registry) -> None:
-        self.config = config
-        self.health = Health()
-        self.access = Access(config)
-        self.admission = Admission(self.access, self.health)
-        self.tls = ServerTls(config)
-        self.metrics = Metrics()
-        self.metrics.registry.register(LiveMetrics(self.health, self.metrics, registry))
-        self.metrics.registry.register(TlsMetrics(self.tls))
-        self._tracing = open_tracing(config.otlp_endpoint, server_version())
-        self.observer = Observer(self.metrics, self._tracing)
-        self._registry = registry
-        self._pictures = PictureReader(config)
-        self._head = ServedHead(config)
-
-    def start(self) -> None:
-        """Begin to answer. Belongs to the event loop that it is called on."""
-        self._registry.start(BatchObservers(self.metrics, self._tracing))
-        self._head.start()
-
-    async def close(self) -> None:
-        """Stop now; what has no answer yet raises ``NotReady``."""
-        self._pictures.close()
-        await self._head.close()
-        await self._registry.close()
-        if self._tracing.on:
-            # It waits for whoever receives the traces; a stop does not wait for it for long.
-            closing = threading.Thread(target=self._tracing.close, name="traces", daemon=True)
-            closing.start()
-            await asyncio.to_thread(closing.join, _TRACES_S)
-
-    @property
-    def registry(self) -> Registry:
-        """The weights that are served."""
-        return self._registry
-
-    @property
-    def tails(self) -> list[ServedTail]:
-        """All that are served."""
-        return self._registry.tails
+    def __init__(
+        self, config: CloudConfig, registry: Registry, pictures: PictureReader, head: ServedHead,
+        faces: FaceQueue, metrics: Metrics,
+    ) -> None:  # fmt: skip
+        self._config, self._limits = config, config.limits
+        self._registry, self._pictures, self._head = registry, pictures, head
+        self._faces, self._metrics = faces, metrics
 
     def model(self, fingerprint: str = "") -> ServedModel:
         """The handshake with a caller that has these weights; the default's where not served."""
@@ -175,7 +65,7 @@ class Service:
             labels=LABELS,
             tails=tuple(served.tails),
             codecs=served.codec.names,
-            limits=self.config.limits,
+            limits=self._limits,
             served=self._registry.fingerprints,
             label_sets=served.label_sets(served.tail("")),
         )
@@ -190,7 +80,7 @@ class Service:
             ModelMismatch, DeadlineExceeded: see ``infer``.
             Overloaded, NotReady: see ``Batcher.admit``.
         """
-        place = self._place(fingerprint, tail, deadline, labels)
+        place = self._timely_place(fingerprint, tail, deadline, labels)
         place.tail.admit(deadline)
         return place
 
@@ -209,21 +99,16 @@ class Service:
         """
         start = time.perf_counter()
         self._bound(len(payloads))
-        limits = self.config.limits
-        size = sum(map(len, payloads))
-        if size > limits.infer_message_bytes:
-            raise PayloadTooLarge(
-                f"{size} bytes of payloads; at most {limits.infer_message_bytes} in one message"
-            )
+        size, most = sum(map(len, payloads)), self._limits.infer_message_bytes
+        if size > most:
+            raise PayloadTooLarge(f"{size} bytes of payloads; at most {most} in one message")
+
+        def settled(answered: Answered) -> None:
+            done(_inferred(answered, start))
+
         codec = place.weights.codec
-        waiting = self._queued([_opened(one, codec) for one in payloads], place.tail, deadline)
-
-        def settled() -> None:
-            results, tail_ms = self._counted(faces.results, place.labels)
-            done(Inferred(results, LatencyMs(tail=tail_ms, total=_since_ms(start))))
-
-        faces = PendingFaces(waiting, deadline, settled)
-        return faces
+        opened = [_opened(one, codec) for one in payloads]
+        return self._faces.begin(opened, place, deadline, settled)
 
     async def infer(
         self,
@@ -242,7 +127,7 @@ class Service:
             PayloadTooLarge: too many faces, or too many bytes together.
             DeadlineExceeded: nothing was left on arrival.
         """
-        place = self._place(fingerprint, tail, deadline, labels)
+        place = self._timely_place(fingerprint, tail, deadline, labels)
         inferred: asyncio.Future[Inferred] = asyncio.get_running_loop().create_future()
         with place.weights.request():
             faces = self.begin(place, payloads, deadline, partial(_answer_once, inferred))
@@ -270,14 +155,11 @@ class Service:
         """
         start = time.perf_counter()
         self._bound(len(symbols))
-        served = self._registry.weights(fingerprint)
-        about(AnswerPath.CLOUD, served.fingerprint)
-        served_tail, index = served.tail(tail), _rate_index(served, rate)
-        place = Place(served, served_tail, served.label_set(served_tail, labels))
-        latents = [Latent(one, index) for one in symbols]
-        with served.request():
-            results, tail_ms = await self._answer(latents, place, deadline)
-        return Inferred(results, LatencyMs(tail=tail_ms, total=_since_ms(start)))
+        place = self._place(AnswerPath.CLOUD, fingerprint, tail, labels)
+        index = place.weights.rate_index(rate)
+        with place.weights.request():
+            latents = [Latent(one, index) for one in symbols]
+            return _inferred(await self._faces.answer(latents, place, deadline), start)
 
     async def infer_crops(
         self,
@@ -297,24 +179,11 @@ class Service:
         """
         start = time.perf_counter()
         self._bound(len(crops))
-        served = self._registry.weights(fingerprint)
-        about(AnswerPath.IMAGE, served.fingerprint)
-        index, served_tail = _rate_index(served, rate), served.tail("")
-        place = Place(served, served_tail, served.label_set(served_tail, labels))
-        with served.request():
-            waiting = [
-                _submitted(
-                    Crop(crop, served.head, served.weights.quantiser, index),
-                    self._head.submit,
-                    deadline,
-                )
-                for crop in crops
-            ]
-            latents = await gather_faces(waiting, deadline)
+        place = self._place(AnswerPath.IMAGE, fingerprint, "", labels)
+        with place.weights.request():
+            latents = await self._latents(place.weights, crops, rate, deadline)
             head_ms = _since_ms(start)
-            results, tail_ms = await self._answer(latents, place, deadline)
-        latency_ms = LatencyMs(head=head_ms, tail=tail_ms, total=_since_ms(start))
-        return Inferred(results, latency_ms)
+            return _inferred(await self._faces.answer(latents, place, deadline), start, head_ms)
 
     async def classify(
         self,
@@ -336,90 +205,70 @@ class Service:
             DeadlineExceeded: it passed before the faces were found.
         """
         start = time.perf_counter()
-        if len(picture) > self.config.limits.body_bytes:
-            raise too_large(self.config.limits.body_bytes)
+        if len(picture) > self._limits.body_bytes:
+            raise too_large(self._limits.body_bytes)
         served = self._registry.default
-        about(AnswerPath.IMAGE, served.fingerprint)
-        served_tail = served.tail(tail)
-        place = Place(served, served_tail, served.label_set(served_tail, labels))
-        balance = served.balance(place.labels, prior, self.config.prior)
+        place = self._place(AnswerPath.IMAGE, served.fingerprint, tail, labels)
+        balance = served.balance(place.labels, prior, self._config.prior)
         with served.request():
-            self.metrics.pictures_in_work += 1
+            self._metrics.pictures_in_work += 1
             try:
                 async with asyncio.timeout(deadline.remaining_ms() / 1000):
-                    read = await self._pictures.read(picture, served, deadline)
+                    read = await self._pictures.read(
+                        picture, served.weights.manifest.crop, deadline
+                    )
             except TimeoutError:
                 raise DeadlineExceeded("the deadline passed before the faces were found") from None
             finally:
-                self.metrics.pictures_in_work -= 1
-            self.metrics.picture_read(read.detect_ms, read.head_ms)
-            results, tail_ms = await self._answer(read.latents, place, deadline)
+                self._metrics.pictures_in_work -= 1
+            found = time.perf_counter()
+            latents = await self._latents(served, read.crops, "", deadline)
+            head_ms = _since_ms(found) if latents else None
+            self._metrics.picture_read(read.detect_ms, head_ms)
+            answered = await self._faces.answer(latents, place, deadline)
+        results = answered.results
         if balance is not None:
             results = [
                 one if isinstance(one, SplitFerError) else one.balanced(balance) for one in results
             ]
-        prior = Prior.NATURAL if balance is None else Prior.BALANCED
-        shares = served.weights.manifest.shares(place.labels, prior)
+        shares = served.weights.manifest.shares(
+            place.labels, Prior.NATURAL if balance is None else Prior.BALANCED
+        )
         trust = tuple(
             None
             if isinstance(one, SplitFerError)
-            else trust_in(one, quality, shares, self.config.uncertain_below)
+            else trust_in(one, quality, shares, self._config.uncertain_below)
             for one, quality in zip(results, read.qualities, strict=True)
         )
         latency_ms = LatencyMs(
-            detect=read.detect_ms, head=read.head_ms, tail=tail_ms, total=_since_ms(start)
+            detect=read.detect_ms, head=head_ms, tail=answered.tail_ms, total=_since_ms(start)
         )
-        faces = list(zip(read.boxes, results, strict=True))
+        faces: list[tuple[Box, FaceResult]] = list(zip(read.boxes, results, strict=True))
         return Classified(read.width, read.height, faces, latency_ms, read.qualities, trust)
 
-    async def _answer(
-        self, faces: Sequence[Face | SplitFerError], place: Place, deadline: Deadline
-    ) -> tuple[list[FaceResult], float | None]:
-        """A result per face, and the time of the tail's run (of the slowest, where several)."""
-        settled = await gather_faces(self._queued(faces, place.tail, deadline), deadline)
-        return self._counted(settled, place.labels)
-
-    def _queued(
-        self, faces: Sequence[Face | SplitFerError], tail: ServedTail, deadline: Deadline
-    ) -> list[asyncio.Future[TailAnswer] | SplitFerError]:
-        self._tracing.faces_queued(faces)
-        waiting: list[asyncio.Future[TailAnswer] | SplitFerError] = []
-        for face in faces:
-            if isinstance(face, SplitFerError):
-                waiting.append(face)
-            else:
-                self.metrics.latents[tail.rates.names[face.rate]] += 1
-                waiting.append(_submitted(face, tail.submit, deadline))
-        return waiting
-
-    def _counted(
-        self, settled: Sequence[TailAnswer | SplitFerError], labels: LabelSet
-    ) -> tuple[list[FaceResult], float | None]:
-        results: list[FaceResult] = []
-        times: list[float] = []
-        for result in settled:
-            if isinstance(result, TailAnswer):
-                times.append(result.tail_ms)
-                results.append(result.answers[labels])
-                self.metrics.faces["ok"] += 1
-            else:
-                results.append(result)
-                self.metrics.faces[result.code] += 1
-        return results, max(times, default=None)
+    async def _latents(
+        self, served: ServedWeights, crops: NDArray[np.uint8], rate: str, deadline: Deadline
+    ) -> list[Latent | SplitFerError]:
+        index, quantiser = served.rate_index(rate), served.weights.quantiser
+        return await self._head.latents(crops, served.head, quantiser, index, deadline)
 
     def _place(
-        self, fingerprint: str, tail: str, deadline: Deadline, labels: LabelSet | None
+        self, path: AnswerPath, fingerprint: str, tail: str, labels: LabelSet | None
     ) -> Place:
         weights = self._registry.weights(fingerprint)
-        about(AnswerPath.CLOUD, weights.fingerprint)
-        served_tail = weights.tail(tail)
-        place = Place(weights, served_tail, weights.label_set(served_tail, labels))
+        about(path, weights.fingerprint)
+        return place_in(weights, tail, labels)
+
+    def _timely_place(
+        self, fingerprint: str, tail: str, deadline: Deadline, labels: LabelSet | None
+    ) -> Place:
+        place = self._place(AnswerPath.CLOUD, fingerprint, tail, labels)
         if deadline.expired():
             raise DeadlineExceeded("the deadline passed before the request was read")
         return place
 
     def _bound(self, faces: int) -> None:
-        most = self.config.limits.faces_per_frame
+        most = self._limits.faces_per_frame
         if faces > most:
             raise PayloadTooLarge(f"{faces} faces in one frame; at most {most}")
 
@@ -441,21 +290,9 @@ def _answer_once(waiter: asyncio.Future[Inferred], inferred: Inferred) -> None:
         waiter.set_result(inferred)
 
 
-def _rate_index(served: ServedWeights, rate: str) -> int:
-    try:
-        return served.weights.rate_index(rate)
-    except ConfigError:
-        names = ", ".join(rate.name for rate in served.weights.manifest.rates)
-        raise MalformedPayload(f"no rate {rate[:40]!r} here; there are {names}") from None
-
-
-def _submitted(
-    item: Item, submit: Callable[[Item, Deadline], asyncio.Future[T]], deadline: Deadline
-) -> asyncio.Future[T] | SplitFerError:
-    try:
-        return submit(item, deadline)
-    except ServeError as error:
-        return error
+def _inferred(answered: Answered, start_s: float, head_ms: float | None = None) -> Inferred:
+    times = LatencyMs(head=head_ms, tail=answered.tail_ms, total=_since_ms(start_s))
+    return Inferred(answered.results, times)
 
 
 def _since_ms(start: float) -> float:

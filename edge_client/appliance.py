@@ -7,34 +7,41 @@ frames -> Outputs -> RunStatus -> MQTT state
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 import socket
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from importlib.metadata import version
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from splitfer.edge_client.address import Address
+from splitfer.edge_client.audit import AuditLog, settings_mark
 from splitfer.edge_client.choices import Policy
 from splitfer.edge_client.config import EdgeConfig
 from splitfer.edge_client.control import Control
 from splitfer.edge_client.ledger import Ledger
 from splitfer.edge_client.recognizer import Recognizer
+from splitfer.edge_client.sd_notify import SystemdNotice, WatchdogThread
+from splitfer.edge_client.sinks.aggregate import Aggregate
+from splitfer.edge_client.sinks.blur import Blurred
+from splitfer.edge_client.sinks.mqtt_messages import state_message
 from splitfer.edge_client.sinks.outbox import MB, Outbox
 from splitfer.edge_client.sinks.outgoing import Outgoing
 from splitfer.edge_client.sinks.outputs import Outputs
 from splitfer.edge_client.sinks.records import Origin
-from splitfer.edge_client.sinks.run_status import RunStatus
+from splitfer.edge_client.sinks.run_status import Health, Newest, RunStatus
+from splitfer.edge_client.sinks.sink import Sink
 from splitfer.edge_client.sources.base import Source
 from splitfer.edge_client.sources.feed import Feed
+from splitfer.edge_client.state_folder import state_folder
 from splitfer.shared.certificates import read_certificates
 from splitfer.shared.extras import needing
-from splitfer.shared.loopback import is_this_machine
+from splitfer.shared.settings import printable
 
+# A camera that is opened again may take so long.
+_STILL_FLOWS_S = 60.0
 _BOOKS = ("captured", "dropped", "answered", "lost")
 
 _log = logging.getLogger(__name__)
@@ -48,14 +55,25 @@ class Appliance:
     """
 
     def __init__(
-        self, config: EdgeConfig, source: Source, recognizer: Recognizer, outputs: Outputs
+        self,
+        config: EdgeConfig,
+        source: Source,
+        recognizer: Recognizer,
+        outputs: Outputs,
+        purpose: str | None = None,
+        exports: Sequence[str] = (),
     ) -> None:
+        self._purpose, self._exports = purpose, exports
         self._config, self._outputs = config, outputs
         self._name = config.device_id or socket.gethostname() or "edge"
         self._origin = Origin(self._name, config.source_name)
         self._version = version("splitfer")
         self._stack = ExitStack()
-        self.control = Control(config.wanted, _policies(config), recognizer.choose_policy)
+        self.control = Control(
+            config.wanted, _policies(config), recognizer.choose_policy, self._control_changed
+        )
+        self._audit: AuditLog | None = None
+        self._audit_fault: str | None = None
         self.status = RunStatus()
         self.status.paused = lambda: self.control.paused
         self.status.server_away = lambda: recognizer.server_away
@@ -65,8 +83,12 @@ class Appliance:
         self._books: Callable[[], dict[str, int]] = lambda: dict.fromkeys(_BOOKS, 0)
         self._outbox: Outbox | None = None
         outputs.add("status", self.status)
+        if source.live and source.self_paced:
+            self._audit = AuditLog(config.audit or state_folder() / "audit.jsonl", self._unaudited)
         with ExitStack() as stack:
             self._start(stack, source)
+            self._audit_start(stack, source)
+            stack.enter_context(closing(self._notice()))
             self._stack = stack.pop_all()
 
     def watch(self, feed: Feed, ledger: Ledger) -> None:
@@ -116,10 +138,16 @@ class Appliance:
             )
             self.status.facts["outbox"] = self._outbox.report
             outgoing = Outgoing(self._outbox, self._origin, config.answers == "changes")
-            self._outputs.add("outbox", outgoing)
+            if config.privacy == "aggregate":
+                totals = Aggregate(
+                    outgoing.add, source.name, config.aggregate_every_s, self._origin
+                )
+                self._outputs.add("outbox", totals, totals.idle)
+            else:
+                self._outputs.add("outbox", outgoing)
             stack.callback(self._outputs.attempt, "outbox", self._outbox.close)
         self._start_webhook(stack)
-        self._start_mqtt(stack)
+        self._start_mqtt(stack, source)
         self._start_server(stack, source)
 
     def _start_webhook(self, stack: ExitStack) -> None:
@@ -141,38 +169,27 @@ class Appliance:
         self.status.facts["webhook"] = webhook.report
         stack.callback(webhook.close)
 
-    def _start_mqtt(self, stack: ExitStack) -> None:
-        config = self._config
-        if config.broker is None:
+    def _start_mqtt(self, stack: ExitStack, source: Source) -> None:
+        if self._config.broker is None:
             return
         with needing("edge"):
-            from splitfer.edge_client.sinks.mqtt import Broker, Mqtt
-            from splitfer.edge_client.sinks.mqtt_messages import Topics
+            from splitfer.edge_client.sinks.mqtt_open import opened_mqtt
 
-        host, port = config.broker
-        names = ("mqtt_ca", "mqtt_cert", "mqtt_key")
-        pems = read_certificates(config.mqtt_ca, config.mqtt_cert, config.mqtt_key, names)
-        password = config.mqtt_password
-        if password is not None and not config.broker_tls and not is_this_machine(host):
-            _log.warning(
-                "MQTT: the password goes to %s without TLS, and whoever is on the way can read it: "
-                "set mqtt_tls or mqtt_ca where the broker offers it", host,
-            )  # fmt: skip
-        mqtt = Mqtt(
-            Broker(
-                host, port, config.mqtt_user, password.get_secret_value() if password else None,
-                pems.context() if config.broker_tls else None, config.mqtt_version,
-            ),
-            Topics(config.mqtt_prefix, self._name, config.source_name),
-            self.status,
-            self.control,
-            " ".join(part for part in (self._name, config.source_name) if part),
-            self._version,
-            config.mqtt_discovery,
-            self._outbox if config.mqtt_answers else None,
+        mqtt = opened_mqtt(
+            self._config, self._name, self._version, self.status, self.control, self._outbox,
+            self._state_message(source),
         )  # fmt: skip
         self.status.facts["mqtt"] = mqtt.report
         stack.callback(mqtt.close)
+
+    def _state_message(self, source: Source) -> Callable[[Newest | None, Health], dict[str, Any]]:
+        if self._config.privacy != "aggregate":
+            return state_message
+        totals = Aggregate(
+            lambda _: None, source.name, self._config.aggregate_every_s, self._origin
+        )
+        self._outputs.add("mqtt", totals, totals.idle)
+        return totals.state
 
     def _start_server(self, stack: ExitStack, source: Source) -> None:
         config, address = self._config, self._config.listen_address
@@ -188,8 +205,9 @@ class Appliance:
         page: LivePage | None = None
         if config.view:
             page = LivePage(config, self._name, source.name, self._recognizer, self.control,
-                            self.status)  # fmt: skip
-            self._outputs.add("view", page.frames)
+                            self.status, self._purpose)  # fmt: skip
+            frames: Sink = page.frames
+            self._outputs.add("view", Blurred(frames) if config.blur_faces else frames)
         token = config.listen_token.get_secret_value() if config.listen_token else None
         made = token is None and not address.is_this_machine
         if made:
@@ -210,20 +228,50 @@ class Appliance:
             fragment = f"#token={token}" if made else ""
             print(f"edge-client: live page: http://{shown}/{fragment}", file=sys.stderr)
 
+    def _audit_start(self, stack: ExitStack, source: Source) -> None:
+        audit, config = self._audit, self._config
+        if audit is None:
+            return
+        _log.warning("%s is watched; purpose: %s", source.name, self._purpose)
+        mark = settings_mark(printable(config))
+        before = audit.last("start")
+        if before is not None and before.get("settings") != mark:
+            audit.add("settings_changed", before=before.get("settings"), settings=mark)
+        webhook = config.webhook_address
+        places = {"server": config.server, "mqtt": config.mqtt,
+                  "webhook": str(webhook) if webhook else None}  # fmt: skip
+        audit.add(
+            "start", source=source.name, purpose=self._purpose, version=self._version,
+            settings=mark, privacy=config.privacy, blur_faces=config.blur_faces,
+            sent_to={name: place for name, place in places.items() if place},
+            kept_in=list(self._exports), shown_on=str(config.listen_address or "") or None,
+        )  # fmt: skip
+        stack.callback(lambda: audit.add("stop", source=source.name, **self._books()))
+
+    def _control_changed(self, what: str, by: str) -> None:
+        if self._audit is not None:
+            self._audit.add("changed", what=what, by=by)
+
+    def _unaudited(self, words: str) -> None:
+        if words != self._audit_fault:
+            _log.error("%s", words)
+        self._audit_fault = words
+
+    def _notice(self) -> WatchdogThread:
+        """systemd's watchdog is fed while frames flow, or are meant not to."""
+        return WatchdogThread(
+            SystemdNotice(
+                lambda: self.control.paused or self.status.quiet_s() < _STILL_FLOWS_S,
+                lambda: self.status.health().value.replace("_", " "),
+            )
+        )
+
     def _failing(self) -> str | None:
         for name, words in list(self._outputs.failing.items()):
             return f"{name}: {words}"
         if self._outbox is not None and self._outbox.fault is not None:
             return f"outbox: {self._outbox.fault}"
-        return None
-
-
-def state_folder() -> Path:
-    """Where a run keeps what outlives it: systemd's folder for it, or the user's."""
-    if folder := os.environ.get("STATE_DIRECTORY"):
-        return Path(folder.split(":")[0])
-    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return Path(state) / "splitfer"
+        return self._audit_fault
 
 
 def _policies(config: EdgeConfig) -> list[Policy]:

@@ -22,6 +22,28 @@ _VIEW = "127.0.0.1:8600"
 class ApplianceSettings(Settings):
     """What ``EdgeConfig`` has beside the recognition itself."""
 
+    purpose: str | None = Field(
+        None,
+        pattern=r"^[^\x00-\x1f\x7f]{1,300}$",
+        description="what a camera or stream watches people for: a run on one does not start "
+        "without. It is logged and shown",
+    )
+    privacy: Literal["full", "aggregate"] = Field(
+        "full",
+        description="what is told: each answer, or with `aggregate` counts per interval alone, "
+        "with no server and no pictures",
+    )
+    aggregate_every_s: float = Field(
+        60.0, ge=10, le=86_400, description="the interval of `aggregate`, in seconds"
+    )
+    blur_faces: bool = Field(
+        False, description="whether faces are made unrecognisable in pictures kept or shown"
+    )
+    audit: Path | None = Field(
+        None,
+        description="a file of JSON lines that says when a camera was watched, what for and where "
+        "answers went; in the user's folder of state where none is named",
+    )
     mqtt: str | None = Field(
         None,
         description="host or host:port of an MQTT broker that is told the state; the port is 1883, "
@@ -134,7 +156,14 @@ class ApplianceSettings(Settings):
             raise ValueError("mqtt_answers needs a broker: set mqtt")
         if self.webhook_secret is not None and self.webhook is None:
             raise ValueError("webhook_secret goes with webhook")
+        if self.privacy == "aggregate" and self.view and not self._view_stays_here:
+            raise ValueError("privacy aggregate shows no live page elsewhere than on loopback")
         return self
+
+    @property
+    def _view_stays_here(self) -> bool:
+        address = self.listen_address
+        return address is None or address.is_this_machine
 
     @property
     def broker_tls(self) -> bool:

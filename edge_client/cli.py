@@ -94,14 +94,17 @@ def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
     from splitfer.edge_client import pipeline
     from splitfer.edge_client.appliance import Appliance
     from splitfer.edge_client.ledger import Ledger
+    from splitfer.edge_client.purpose import is_live, stated_purpose
     from splitfer.edge_client.recognizer import Recognizer
     from splitfer.edge_client.sinks import output_flags
     from splitfer.edge_client.sources.feed import Feed
     from splitfer.edge_client.sources.open import open_source
+    from splitfer.edge_client.tracking.faces import TrackedFaces
 
     if config.source is None:
         raise ConfigError(f"--source: name {KINDS}")
     output_flags.check(arguments, config, [config.source])
+    purpose = stated_purpose(config.purpose, config.source) if is_live(config.source) else None
     with ExitStack() as stack:
         source = stack.enter_context(
             open_source(
@@ -112,17 +115,27 @@ def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
                 config.rtsp_transport,
             )
         )
+        if purpose is None and source.live and source.self_paced:
+            purpose = stated_purpose(config.purpose, config.source)
         recognizer = stack.enter_context(Recognizer.from_config(config))
         outputs = output_flags.opened(arguments, config, source, lambda: recognizer.decision)
-        appliance = stack.enter_context(Appliance(config, source, recognizer, outputs))
+        kept = [config.output, *filter(None, (arguments.annotate, arguments.contact_sheet))]
+        appliance = stack.enter_context(
+            Appliance(
+                config, source, recognizer, outputs, purpose or config.purpose, list(map(str, kept))
+            )
+        )
         live = source.live or arguments.realtime
         feed = stack.enter_context(Feed(source, live, idle=outputs.idle))
         stopped = stack.enter_context(_stops(feed))
         ledger = Ledger()
+        tracks = TrackedFaces(config.smooth_s, config.lost_s) if source.moving else None
         appliance.watch(feed, ledger)
         try:
             with closing(outputs), _progress(source, ledger) as on_frame:
-                pipeline.run(feed, recognizer, [outputs], ledger, on_frame, appliance.paused)
+                pipeline.run(
+                    feed, recognizer, [outputs], ledger, on_frame, appliance.paused, tracks
+                )  # fmt: skip
         finally:
             feed.close()
             appliance.close()
@@ -280,13 +293,27 @@ def _health(arguments: argparse.Namespace, config: EdgeConfig) -> int:
     return OK
 
 
+# -- doctor ------------------------------------------------------------------------------------
+
+
+def _doctor(arguments: argparse.Namespace, config: EdgeConfig) -> int:
+    from splitfer.edge_client.doctor import as_lines, as_record, findings, worst_is_bad
+
+    found = []
+    for one in findings(config):
+        print(as_record(one) if arguments.json else as_lines(one), flush=True)
+        found.append(one)
+    return LOST if worst_is_bad(found) else OK
+
+
 # -- arguments ---------------------------------------------------------------------------------
 
 _FLAGS = (
     "server", "policy", "objective", "min_accuracy", "max_bytes_per_s", "cascade_threshold", "rate",
     "labels", "local_model", "prior", "uncertain_below", "deadline_ms", "threads", "weights", "server_ca",
     "client_cert", "client_key", "log_level", "output", "output_max_mb", "device_id", "source_name",
-    "heartbeat_s", "wait_source", "rtsp_transport", "search_side_px", "crops", "view", "listen",
+    "heartbeat_s", "wait_source", "rtsp_transport", "search_side_px", "search_every", "crops",
+    "view", "listen", "purpose", "privacy", "blur_faces",
 )  # fmt: skip
 
 
@@ -330,6 +357,18 @@ def _parser() -> argparse.ArgumentParser:
         "0 for never (60)",
     )  # fmt: skip
     run.add_argument(
+        "--purpose", metavar="WORDS",
+        help="what a camera or stream watches people for: it does not start without",
+    )  # fmt: skip
+    run.add_argument(
+        "--privacy", choices=["full", "aggregate"],
+        help="tell each answer, or counts per interval alone (full)",
+    )  # fmt: skip
+    run.add_argument(
+        "--blur-faces", action="store_true", default=None,
+        help="make faces unrecognisable in pictures kept or shown",
+    )  # fmt: skip
+    run.add_argument(
         "--view", action="store_true", default=None,
         help="serve a live page with the picture (on http://127.0.0.1:8600/)",
     )  # fmt: skip
@@ -364,6 +403,18 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     _of_the_link(health)
     _of_settings(health)
+
+    doctor = commands.add_parser(
+        "doctor",
+        help="look at camera, models, server, broker, clock and disk, and say what to do",
+        description="Look at everything that a run with these settings needs. Exit code 0 where a "
+        "run would work, 1 where it would not.",
+    )
+    doctor.set_defaults(command=_doctor)
+    doctor.add_argument("--source", action=Once, metavar="S", help="as of run")
+    doctor.add_argument("--json", action="store_true", help="one JSON line per finding")
+    _of_the_link(doctor)
+    _of_settings(doctor)
     return parser
 
 
@@ -429,6 +480,10 @@ def _common(parser: argparse.ArgumentParser) -> None:
         "--search-side", type=int, dest="search_side_px", metavar="PX",
         help="longer side of the picture that faces are searched in, about 80 px each: its square "
         "is the cost (run 480, classify 4096)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--search-every", type=int, metavar="N",
+        help="search the whole picture in every Nth frame only, in between about the faces (1)",
     )  # fmt: skip
     parser.add_argument(
         "--crops", action="store_true", default=None,

@@ -111,6 +111,19 @@ class EdgeConfig(ApplianceSettings):
         description="longer side of the searched picture (of a single picture 4096): time grows "
         "with its square, and a face must be about 80 px wide in it",
     )
+    search_every: int = Field(
+        1,
+        ge=1,
+        le=100,
+        description="the whole of a video's frame is searched in every so many frames only; in "
+        "between faces are looked for about where they were",
+    )
+    smooth_s: float = Field(
+        2.0, gt=0, le=3600, description="seconds that the smoothed answer of a face looks back"
+    )
+    lost_s: float = Field(
+        1.0, gt=0, le=3600, description="a face that is not found for so many seconds has left"
+    )
     smallest_face_px: int = Field(
         Limits.smallest_face_px, ge=1, le=4096, description="smaller faces are not answered"
     )
@@ -223,6 +236,8 @@ class EdgeConfig(ApplianceSettings):
         if self.client_cert is not None and self.server_ca is None:
             raise ValueError("client_cert goes with server_ca, which turns TLS on")
         self._token_is_safe()
+        if self.privacy == "aggregate" and self.server is not None:
+            raise ValueError("privacy aggregate sends nothing of a face: leave the server out")
         if self.crops and (self.policy is Policy.IMAGE or self.auto_image):
             raise ValueError("crops are not sent as pictures: choose another policy than image")
         return self

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitfer.edge_client.config import EdgeConfig
+from splitfer.edge_client.tracking.carried import CarriedDetector
 from splitfer.shared.codec.latent import Latent
 from splitfer.shared.contracts import Answer, Box
 from splitfer.shared.prior import Prior
@@ -65,9 +66,12 @@ class Device:
         self.codecs = weights.payload_codec.names
         self._weights = weights
         self._cropping = weights.manifest.crop
-        self._detector = FaceDetector(
-            config.search_side_px, config.smallest_face_px, config.faces_per_frame,
-            config.search_enlarged,
+        self._detector = CarriedDetector(
+            FaceDetector(
+                config.search_side_px, config.smallest_face_px, config.faces_per_frame,
+                config.search_enlarged,
+            ),
+            config.search_every,
         )  # fmt: skip
         self._ready_crops = config.crops
         self._head = weights.head(config.threads)

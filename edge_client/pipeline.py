@@ -1,6 +1,6 @@
 """Frames to answers to sinks, until the source ends or somebody says stop.
 
-    source -> feed -> offload -> ledger, sinks
+    source -> feed -> offload -> tracks -> ledger, sinks
 
 One frame is answered at a time, so nothing piles up: a live source drops its oldest waiting frame
 and counts it, a file waits.
@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 from splitfer.edge_client.ledger import Ledger
 from splitfer.edge_client.offload.offload import FrameLost
 from splitfer.edge_client.recognizer import Recognizer
-from splitfer.edge_client.sinks.sink import Sink
+from splitfer.edge_client.sinks.sink import EventSink, Sink
 from splitfer.edge_client.sources.feed import Feed
 from splitfer.edge_client.sources.frame import Frame
+from splitfer.edge_client.tracking.faces import TrackedFaces
 from splitfer.shared.contracts import FaceAnswer
 
 # A file that waits looks so often whether it goes on.
@@ -32,9 +33,10 @@ def run(
     ledger: Ledger,
     on_frame: Callable[[Frame, Sequence[FaceAnswer]], None],
     paused: Callable[[], bool] = lambda: False,
+    tracks: TrackedFaces | None = None,
 ) -> None:
     """Answer every frame of ``feed``. Returns when it ends or is closed. While it is ``paused``, a
-    live source's frames are dropped, and a file waits.
+    live source's frames are dropped, and a file waits. With ``tracks`` faces are followed.
 
     Raises:
         SourceError: the source broke for good; what was answered until then is in the ledger.
@@ -51,6 +53,11 @@ def run(
             _log.exception("frame %d of %s is lost", frame.index, frame.source)
             continue
         ledger.frame_answered(faces)
+        if tracks is not None:
+            faces, events = tracks.follow(frame.time_s, faces)
+            for sink in sinks:
+                if isinstance(sink, EventSink):
+                    sink.happened(frame, events)
         for sink in sinks:
             sink.write(frame, faces)
         on_frame(frame, faces)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -27,6 +28,7 @@ from splitfer.edge_client.policy.decision import Decision
 from splitfer.edge_client.policy.router import make_chooser
 from splitfer.edge_client.sources.picture import PictureLike, picture_of
 from splitfer.edge_client.tracing import open_tracing
+from splitfer.edge_client.tracking.faces import FaceEvent, TrackedFaces
 from splitfer.shared.certificates import read_certificates
 from splitfer.shared.contracts import FaceAnswer
 from splitfer.shared.errors import ConfigError
@@ -127,6 +129,17 @@ class Recognizer:
         faces = self.answer(picture.rgb, time.monotonic())
         by = picture.reduced_by
         return [replace(face, box=face.box.scaled(by)) for face in faces] if by != 1 else faces
+
+    def track(
+        self, frames: Iterable[tuple[float, NDArray[np.uint8]]]
+    ) -> Iterator[tuple[list[FaceAnswer], list[FaceEvent]]]:
+        """The faces of a video's frames, each a time in seconds and RGB uint8 ``(H, W, 3)``, and
+        what happened to them: each face has a number (``track``) that stays with it, and what it
+        showed lately (``smoothed``). Times do not fall.
+        """
+        tracks = TrackedFaces(self._config.smooth_s, self._config.lost_s)
+        for time_s, rgb in frames:
+            yield tracks.follow(time_s, self.answer(rgb, time.monotonic()))
 
     def answer(self, rgb: NDArray[np.uint8], decoded_s: float) -> list[FaceAnswer]:
         """The faces of RGB uint8 ``(H, W, 3)`` decoded at the monotonic instant ``decoded_s``."""

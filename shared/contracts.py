@@ -14,7 +14,7 @@ from splitfer.shared.prior import Prior, balanced, drawn_to_prior
 # Of the messages between edge and server: each refuses to work with another one.
 SCHEMA_VERSION = 2
 # Of what the edge writes: its records and summary.
-RECORD_VERSION = 4
+RECORD_VERSION = 5
 # Of REST's replies.
 REPLY_VERSION = 3
 
@@ -154,12 +154,27 @@ class LatencyMs:
 
 
 @dataclass(frozen=True)
+class SmoothedAnswer:
+    """What a face showed lately: seven probabilities in the order of ``LABELS``, and a label that
+    does not flicker between classes that are about as probable."""
+
+    label: str
+    probabilities: tuple[float, ...]
+
+    def by_label(self) -> dict[str, float]:
+        """``{label: probability}``, rounded to a ten-thousandth for print."""
+        return {k: round(p, 4) for k, p in zip(LABELS, self.probabilities, strict=True)}
+
+
+@dataclass(frozen=True)
 class FaceAnswer:
     """The one answer of one face.
 
     ``rate`` and ``sent_bytes`` are of what was sent, whoever answered: the rate of the latent, None
     where none was sent. ``quality`` is the score of the face's picture (0 to 1, see
     ``vision.quality``) and ``trust`` what it leaves of the answer; None where nobody looked.
+    ``track`` is the number of the face over time and ``smoothed`` what it showed lately; None where
+    no face is followed.
     """
 
     box: Box
@@ -171,6 +186,8 @@ class FaceAnswer:
     rate: str | None = None
     quality: float | None = None
     trust: Trust | None = None
+    track: int | None = None
+    smoothed: SmoothedAnswer | None = None
 
     @property
     def label(self) -> str:

@@ -130,7 +130,9 @@ class Edge:
             "--summary", str(self.summary_file), "--log-level", "info", *flags,
         ]  # fmt: skip
         environment = {k: v for k, v in os.environ.items() if not k.startswith("SPLITFER_")}
-        environment |= variables or {}
+        environment |= {"SPLITFER_EDGE_PURPOSE": "a test", **(variables or {})}
+        # Whatever outlives the run stays in the test's folder.
+        environment.setdefault("XDG_STATE_HOME", str(folder / "state"))
         with self.log_file.open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from splitfer.cloud_server.admission.admission import Admission
 from splitfer.cloud_server.admission.caller import grpc_caller
+from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.grpc_api.deadline import deadline_of
 from splitfer.cloud_server.grpc_api.message import Context
 from splitfer.cloud_server.grpc_api.splitfer import SLACK_BYTES
@@ -43,9 +45,9 @@ _Output = pb.ModelInferResponse.InferOutputTensor
 class OipServicer(pb_grpc.GRPCInferenceServiceServicer):
     """Messages to values, values to messages."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._models = OipModels(service)
+    def __init__(self, service: Service, admission: Admission, config: CloudConfig) -> None:
+        self._admission, self._deadline_ms = admission, config.deadline_ms
+        self._models = OipModels(service, config.limits.faces_per_frame)
 
     async def ServerLive(self, _: pb.ServerLiveRequest, __: Context) -> pb.ServerLiveResponse:
         """The process answers."""
@@ -53,15 +55,15 @@ class OipServicer(pb_grpc.GRPCInferenceServiceServicer):
 
     async def ServerReady(self, _: pb.ServerReadyRequest, __: Context) -> pb.ServerReadyResponse:
         """The server takes work."""
-        return pb.ServerReadyResponse(ready=self._service.health.ready)
+        return pb.ServerReadyResponse(ready=self._admission.health.ready)
 
     async def ModelReady(
         self, request: pb.ModelReadyRequest, context: Context
     ) -> pb.ModelReadyResponse:
         """The model takes work; one that is not known does not."""
-        if not self._service.health.ready:
+        if not self._admission.health.ready:
             return pb.ModelReadyResponse(ready=False)
-        with grpc_caller(self._service.admission, context).request():
+        with grpc_caller(self._admission, context).request():
             try:
                 self._models.find(request.name, request.version)
             except UnknownModel:
@@ -93,14 +95,14 @@ class OipServicer(pb_grpc.GRPCInferenceServiceServicer):
         self, request: pb.ModelInferRequest, context: Context
     ) -> pb.ModelInferResponse:
         """Ask a model. The outputs are raw where the inputs were."""
-        grpc_caller(self._service.admission, context, scope_of(request.model_name))
+        grpc_caller(self._admission, context, scope_of(request.model_name))
         model = self._models.find(request.model_name, request.model_version)
         outputs = await self._models.infer(
             model,
             _inputs(request),
             _parameters(request.parameters),
             [output.name for output in request.outputs],
-            deadline_of(context, self._service.config.deadline_ms),
+            deadline_of(context, self._deadline_ms),
         )
         raw = bool(request.raw_input_contents)
         return pb.ModelInferResponse(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import grpc
 
+from splitfer.cloud_server.admission.admission import Admission
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.grpc_api import health, reflection
 from splitfer.cloud_server.grpc_api.health import HealthServicer
@@ -18,8 +19,11 @@ from splitfer.cloud_server.grpc_api.splitfer import (
     SplitFerServicer,
     splitfer_methods,
 )
+from splitfer.cloud_server.grpc_api.stream import InferStreams
 from splitfer.cloud_server.grpc_api.wrap import Wrap
 from splitfer.cloud_server.service import Service
+from splitfer.cloud_server.telemetry.observer import Observer
+from splitfer.cloud_server.tls import ServerTls
 from splitfer.shared.errors import ConfigError
 from splitfer.shared.stubs.inference import grpc_inference_pb2_grpc as oip_pb_grpc
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
@@ -38,31 +42,36 @@ _SHORTEST_PING_MS = 5_000
 class GrpcServer:
     """The listening server. ``port`` is the one that was got, also where 0 was asked."""
 
-    def __init__(self, service: Service) -> None:
-        config = service.config
+    def __init__(
+        self, config: CloudConfig, service: Service, admission: Admission, observer: Observer,
+        tls: ServerTls,
+    ) -> None:  # fmt: skip
         reader = Reader(config.receive_s)
-        methods = Methods(Wrap(service.admission, service.observer, reader))
-        self._servicer = SplitFerServicer(service, config.stream_in_flight)
+        methods = Methods(Wrap(admission, observer, reader))
+        self._streams = InferStreams(
+            service, admission, observer, config.deadline_ms, config.stream_in_flight
+        )
         streamed = config.limits.infer_message_bytes + SLACK_BYTES
         methods.take(
-            SERVICE, pb_grpc.add_SplitFerServicer_to_server, self._servicer,
+            SERVICE, pb_grpc.add_SplitFerServicer_to_server,
+            SplitFerServicer(service, config.deadline_ms, self._streams),
             splitfer_methods(config.limits), streamed,
         )  # fmt: skip
         methods.take(
             OIP_SERVICE, oip_pb_grpc.add_GRPCInferenceServiceServicer_to_server,
-            OipServicer(service), oip_methods(config.limits),
+            OipServicer(service, admission, config), oip_methods(config.limits),
         )  # fmt: skip
         names = frozenset(("", SERVICE, OIP_SERVICE))
-        self._health = HealthServicer(service.health, names, reader, config.wait_s)
+        self._health = HealthServicer(admission.health, names, reader, config.wait_s)
         methods.add_health(self._health)
         if config.reflects:
             described = (SERVICE, OIP_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            methods.add_reflection(ReflectionServicer(described, service.admission))
+            methods.add_reflection(ReflectionServicer(described, admission))
         self._server = grpc.aio.server(handlers=[methods], options=_options(config))
         host = f"[{config.host}]" if ":" in config.host else config.host
         self.address = f"{host}:{config.grpc_port}"
         try:
-            if credentials := service.tls.grpc_credentials():
+            if credentials := tls.grpc_credentials():
                 port = self._server.add_secure_port(self.address, credentials)
             else:
                 port = self._server.add_insecure_port(self.address)
@@ -82,7 +91,7 @@ class GrpcServer:
 
     def drain(self) -> None:
         """Those that watch health are told for the last time. Streams end."""
-        self._servicer.drain()
+        self._streams.drain()
         self._health.tell(last=True)
 
     async def stop(self, grace_s: float) -> None:

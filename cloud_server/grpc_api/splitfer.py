@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import grpc
 
-from splitfer.cloud_server.admission.caller import grpc_caller
 from splitfer.cloud_server.admission.tokens import Scope
 from splitfer.cloud_server.grpc_api.deadline import deadline_of
 from splitfer.cloud_server.grpc_api.message import Context
 from splitfer.cloud_server.grpc_api.replies import fill, fill_result, fill_time
-from splitfer.cloud_server.grpc_api.stream import InferStream
+from splitfer.cloud_server.grpc_api.stream import InferStreams
 from splitfer.cloud_server.grpc_api.wrap import Method, abort_call
 from splitfer.cloud_server.service import Service
 from splitfer.cloud_server.wanted import wanted_labels, wanted_prior
@@ -28,18 +27,14 @@ SLACK_BYTES = 64 * 2**10
 class SplitFerServicer(pb_grpc.SplitFerServicer):
     """``splitfer.v1.SplitFer``: messages to values, values to messages.
 
-    ``stream_in_flight`` is how many messages one stream may have in flight; 0 offers none.
+    Calls without a deadline get ``deadline_ms``; without ``streams`` none are offered.
     """
 
-    def __init__(self, service: Service, stream_in_flight: int = 0) -> None:
-        self._service = service
-        self._stream_in_flight = stream_in_flight
-        self._streams: set[InferStream] = set()
-
-    def drain(self) -> None:
-        """Streams end once what they have read is answered."""
-        for stream in self._streams:
-            stream.drain()
+    def __init__(
+        self, service: Service, deadline_ms: float, streams: InferStreams | None = None
+    ) -> None:
+        self._service, self._deadline_ms = service, deadline_ms
+        self._streams = streams
 
     async def GetModel(self, request: pb.GetModelRequest, _: Context) -> pb.Model:
         """The handshake."""
@@ -54,7 +49,7 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
             codecs=model.codecs,
             served=model.served,
             label_sets=[one.value for one in model.label_sets],
-            stream_in_flight=self._stream_in_flight,
+            stream_in_flight=self._streams.in_flight_max if self._streams else 0,
             limits=pb.Limits(
                 faces_per_frame=limits.faces_per_frame,
                 smallest_face_px=limits.smallest_face_px,
@@ -70,7 +65,7 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
             request.fingerprint,
             request.tail,
             request.payloads,
-            deadline_of(context, self._service.config.deadline_ms),
+            deadline_of(context, self._deadline_ms),
             wanted_labels(request.labels),
         )
         reply = pb.InferResponse()
@@ -79,26 +74,16 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
 
     async def InferStream(self, _: object, context: Context) -> None:
         """Frames' latents as they come -> their results as they are ready."""
-        if not self._stream_in_flight:
+        if self._streams is None or not self._streams.in_flight_max:
             await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no streams here; use Infer")
-        service = self._service
         try:
-            caller = grpc_caller(service.admission, context, Scope.INFER)
-            service.health.request()  # starting or draining
+            await self._streams.run(context)
         except SplitFerError as error:
             await abort_call(context, error)
-        stream = InferStream(service, context, caller, self._stream_in_flight)
-        self._streams.add(stream)
-        try:
-            await stream.run()
-        except SplitFerError as error:
-            await abort_call(context, error)
-        finally:
-            self._streams.discard(stream)
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         """A whole picture -> its faces and their results."""
-        deadline = deadline_of(context, self._service.config.deadline_ms)
+        deadline = deadline_of(context, self._deadline_ms)
         labels, prior = wanted_labels(request.labels), wanted_prior(request.prior)
         seen = await self._service.classify(request.picture, request.tail, deadline, labels, prior)
         reply = pb.ClassifyResponse(width=seen.width, height=seen.height)

@@ -21,8 +21,10 @@ from typing import Any
 
 import grpc
 
-from splitfer.cloud_server.admission.admission import Admitted, Caller
+from splitfer.cloud_server.admission.admission import Admission, Admitted, Caller
+from splitfer.cloud_server.admission.caller import grpc_caller
 from splitfer.cloud_server.admission.in_flight import InFlight
+from splitfer.cloud_server.admission.tokens import Scope
 from splitfer.cloud_server.error_map import unexpected
 from splitfer.cloud_server.grpc_api.replies import fill
 from splitfer.cloud_server.grpc_api.standing_queue import StreamOverloadGuard
@@ -30,8 +32,11 @@ from splitfer.cloud_server.grpc_api.transit import TransitDelay
 from splitfer.cloud_server.inference.pending_faces import PendingFaces
 from splitfer.cloud_server.inference.tail import TailAnswer
 from splitfer.cloud_server.request import TRACEPARENT, Request, failed
-from splitfer.cloud_server.service import Inferred, Place, Service
+from splitfer.cloud_server.results import Inferred
+from splitfer.cloud_server.service import Service
+from splitfer.cloud_server.telemetry.observer import Observer
 from splitfer.cloud_server.wanted import wanted_labels
+from splitfer.cloud_server.weights.place import Place
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import MalformedPayload, Overloaded, SplitFerError
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
@@ -58,12 +63,52 @@ class _Message:
             count.leave()
 
 
+class InferStreams:
+    """The streams that are open. ``in_flight_max`` messages of each may be in flight; 0: no stream
+    is offered."""
+
+    def __init__(
+        self, service: Service, admission: Admission, observer: Observer, deadline_ms: float,
+        in_flight_max: int,
+    ) -> None:  # fmt: skip
+        self._service, self._admission, self._observer = service, admission, observer
+        self._deadline_ms, self.in_flight_max = deadline_ms, in_flight_max
+        self._open: set[InferStream] = set()
+
+    async def run(self, context: Context) -> None:
+        """Serve one until the caller or ``drain`` ends it.
+
+        Raises:
+            AuthError, Forbidden: the caller may not ask.
+            NotReady: the server is starting or draining.
+            MalformedPayload: see ``InferStream.run``.
+        """
+        caller = grpc_caller(self._admission, context, Scope.INFER)
+        self._admission.health.request()  # starting or draining
+        stream = InferStream(
+            self._service, caller, self._observer, self._deadline_ms, context, self.in_flight_max
+        )
+        self._open.add(stream)
+        try:
+            await stream.run()
+        finally:
+            self._open.discard(stream)
+
+    def drain(self) -> None:
+        """They end once what they have read is answered."""
+        for stream in self._open:
+            stream.drain()
+
+
 class InferStream:
     """One open stream, of a caller that was let in already. ``most`` messages may be in flight."""
 
-    def __init__(self, service: Service, context: Context, caller: Caller, most: int) -> None:
-        self._service, self._context = service, context
-        self._caller, self._most = caller, most
+    def __init__(
+        self, service: Service, caller: Caller, observer: Observer, deadline_ms: float,
+        context: Context, most: int,
+    ) -> None:  # fmt: skip
+        self._service, self._caller, self._observer = service, caller, observer
+        self._deadline_ms, self._context, self._most = deadline_ms, context, most
         self._under_way: dict[_Message, PendingFaces[TailAnswer]] = {}
         self._answers: deque[pb.InferStreamResponse] = deque()
         self._in_flight = 0
@@ -118,7 +163,7 @@ class InferStream:
 
     def _take(self, said: pb.InferStreamRequest) -> None:
         headers = {TRACEPARENT: said.traceparent} if said.traceparent else {}
-        request = self._service.observer.begin("grpc", _METHOD, headers)
+        request = self._observer.begin("grpc", _METHOD, headers)
         request.received_bytes = said.ByteSize()
         answer = pb.InferStreamResponse(id=said.id)
         asked = said.request
@@ -164,7 +209,7 @@ class InferStream:
             faces.withdraw()
             message.leave()
             message.request.code = "hung_up"
-            self._service.observer.end(message.request)
+            self._observer.end(message.request)
         self._under_way.clear()
 
     async def _write(self) -> None:
@@ -179,7 +224,7 @@ class InferStream:
 
     def _end(self, request: Request, answer: pb.InferStreamResponse) -> None:
         request.sent_bytes = answer.ByteSize()
-        self._service.observer.end(request)
+        self._observer.end(request)
         self._answers.append(answer)
         self._ready.set()
 
@@ -195,7 +240,7 @@ class InferStream:
         given_ms = message.deadline_ms
         if not 0 <= given_ms <= _LONGEST_MS:  # nor is it a number
             raise MalformedPayload(f"deadline_ms is from 0 to {_LONGEST_MS:.0f}")
-        given_ms = given_ms or self._service.config.deadline_ms
+        given_ms = given_ms or self._deadline_ms
         now_ms = time.monotonic() * 1000
         held_up_ms = self._transit.held_up_ms(message.sent_ms, now_ms)
         if self._queue.refuses(held_up_ms, given_ms, now_ms):

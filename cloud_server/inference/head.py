@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.inference.batcher import Batcher
+from splitfer.cloud_server.inference.pending_faces import gather_faces, submitted
 from splitfer.shared.codec.latent import Latent
 from splitfer.shared.codec.quantiser import Quantiser
 from splitfer.shared.deadline import Deadline
+from splitfer.shared.errors import SplitFerError
 from splitfer.shared.weights.runtime import Head
 
 
@@ -40,9 +42,20 @@ class ServedHead:
         """Begin to answer."""
         self._batcher.start()
 
-    def submit(self, crop: Crop, deadline: Deadline) -> asyncio.Future[Latent]:
-        """Queue one crop; see ``Batcher.submit`` for what is raised."""
-        return self._batcher.submit(crop, deadline)
+    async def latents(
+        self,
+        crops: NDArray[np.uint8],
+        head: Head,
+        quantiser: Quantiser,
+        rate: int,
+        deadline: Deadline,
+    ) -> list[Latent | SplitFerError]:
+        """Crops ``(N, 224, 224)`` -> a latent or an error each, in order."""
+        waiting = [
+            submitted(Crop(crop, head, quantiser, rate), self._batcher.submit, deadline)
+            for crop in crops
+        ]
+        return await gather_faces(waiting, deadline)
 
     async def close(self) -> None:
         """Stop; what has no latent yet raises ``NotReady``."""

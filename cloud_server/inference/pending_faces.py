@@ -9,8 +9,9 @@ from typing import Generic, TypeVar
 
 from splitfer.cloud_server.error_map import unexpected
 from splitfer.shared.deadline import Deadline
-from splitfer.shared.errors import DeadlineExceeded, SplitFerError
+from splitfer.shared.errors import DeadlineExceeded, ServeError, SplitFerError
 
+Item = TypeVar("Item")
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,16 @@ async def gather_faces(
     finally:
         settling.withdraw()
     return settling.results
+
+
+def submitted(
+    item: Item, submit: Callable[[Item, Deadline], asyncio.Future[T]], deadline: Deadline
+) -> asyncio.Future[T] | SplitFerError:
+    """What ``submit`` makes of ``item``, or the error that it refuses it with."""
+    try:
+        return submit(item, deadline)
+    except ServeError as error:
+        return error
 
 
 def _result(future: asyncio.Future[T]) -> T | SplitFerError:

@@ -67,8 +67,8 @@ def scope_of(name: str) -> Scope:
 class OipModels:
     """The models that a service serves, by name and version."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, service: Service, faces_max: int) -> None:
+        self._service, self._faces_max = service, faces_max
 
     def find(self, name: str, version: str = "") -> OipModel:
         """The model called ``name``; without a version the first of them, the default's where it
@@ -119,7 +119,7 @@ class OipModels:
                 f"{len(inputs)} inputs came: {', '.join(repr(i.name[:40]) for i in inputs[:4])}"
             )
         # Before the numbers are turned into an array, which takes long where they are millions.
-        most = self._service.config.limits.faces_per_frame
+        most = self._faces_max
         if inputs[0].shape and inputs[0].shape[0] > most:
             raise PayloadTooLarge(f"{inputs[0].shape[0]} faces in one request; at most {most}")
         array = model.input.read(inputs[0])

@@ -1,4 +1,4 @@
-"""Whole pictures to latents: decode (in processes), detect, crop, head; in worker threads."""
+"""Whole pictures to crops: decode (in processes), detect, crop; in worker threads."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.pictures.decoder import PictureDecoder
-from splitfer.cloud_server.weights.registry import ServedWeights
-from splitfer.shared.codec.latent import Latent
-from splitfer.shared.contracts import Box
+from splitfer.shared.contracts import CROP_SIDE, Box
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import (
     DeadlineExceeded,
@@ -26,7 +24,7 @@ from splitfer.shared.errors import (
     Overloaded,
     SplitFerError,
 )
-from splitfer.shared.vision.crop import crop_face, to_grey
+from splitfer.shared.vision.crop import Cropping, crop_face, to_grey
 from splitfer.shared.vision.detection import FaceDetector
 from splitfer.shared.vision.quality import scores
 
@@ -35,16 +33,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ReadPicture:
-    """A picture's size, its faces, largest first, their latents at the default rate, and the scores
-    of their own pictures (``splitfer.shared.vision.quality``)."""
+    """A picture's size, its faces, largest first, their crops, uint8 ``(N, 224, 224)``, and the
+    scores of these (``splitfer.shared.vision.quality``)."""
 
     width: int
     height: int
     boxes: list[Box]
-    latents: list[Latent]
+    crops: NDArray[np.uint8]
     qualities: tuple[float, ...]
     detect_ms: float
-    head_ms: float | None
 
 
 class PictureReader:
@@ -68,7 +65,7 @@ class PictureReader:
         self._closed = False
         self._warm_up(config.picture_threads)
 
-    async def read(self, data: bytes, served: ServedWeights, deadline: Deadline) -> ReadPicture:
+    async def read(self, data: bytes, cropping: Cropping, deadline: Deadline) -> ReadPicture:
         """The bytes of a JPEG, PNG or WebP -> its faces.
 
         Raises:
@@ -76,7 +73,7 @@ class PictureReader:
             PayloadTooLarge: too many pixels.
             Overloaded: as many pictures as may wait are waiting.
             DeadlineExceeded: no time was left when its turn came.
-            InferenceFailed: the detector or the head failed, or no decoder could be started.
+            InferenceFailed: the detector failed, or no decoder could be started.
             NotReady: closed, before or meanwhile.
         """
         if self._closed:
@@ -85,7 +82,7 @@ class PictureReader:
             raise Overloaded(f"{self._pictures_max} pictures are waiting already")
         # In the caller's context, so that what is logged there names the request.
         context = contextvars.copy_context()
-        job = self._workers.submit(context.run, self._read, data, served, deadline)
+        job = self._workers.submit(context.run, self._read, data, cropping, deadline)
         job.add_done_callback(self._leave)
         try:
             return await asyncio.wrap_future(job)
@@ -106,16 +103,16 @@ class PictureReader:
         # Not when the caller gives up: a worker that has begun still holds its picture.
         self._places.release()
 
-    def _read(self, data: bytes, served: ServedWeights, deadline: Deadline) -> ReadPicture:
+    def _read(self, data: bytes, cropping: Cropping, deadline: Deadline) -> ReadPicture:
         try:
-            return self._stages(data, served, deadline)
+            return self._stages(data, cropping, deadline)
         except SplitFerError:
             raise
         except Exception as error:
-            log.exception("a picture failed in the detector or the head")
+            log.exception("a picture failed in the detector")
             raise InferenceFailed("the server failed on this picture") from error
 
-    def _stages(self, data: bytes, served: ServedWeights, deadline: Deadline) -> ReadPicture:
+    def _stages(self, data: bytes, cropping: Cropping, deadline: Deadline) -> ReadPicture:
         _in_time(deadline)
         rgb = self._decoded(data)
         _in_time(deadline)
@@ -123,23 +120,15 @@ class PictureReader:
         grey = to_grey(rgb)
         boxes = self._detector().detect(grey)
         detected = time.perf_counter()
-        latents: list[Latent] = []
+        crops = np.empty((0, CROP_SIDE, CROP_SIDE), np.uint8)
         qualities: tuple[float, ...] = ()
-        head_ms = None
         if boxes:
             _in_time(deadline)
-            weights = served.weights
-            cropping = weights.manifest.crop
             crops = np.stack([crop_face(grey, box, cropping) for box in boxes])
             qualities = scores(crops, boxes, cropping)
-            cropped = time.perf_counter()
-            z = served.head.run(crops)[1]
-            rate = weights.rate_index("")
-            latents = [Latent(symbols, rate) for symbols in weights.quantiser.symbols(z, rate)]
-            head_ms = (time.perf_counter() - cropped) * 1000
         height, width = grey.shape
         detect_ms = (detected - start) * 1000
-        return ReadPicture(width, height, boxes, latents, qualities, detect_ms, head_ms)
+        return ReadPicture(width, height, boxes, crops, qualities, detect_ms)
 
     def _decoded(self, data: bytes) -> NDArray[np.uint8]:
         decoder = self._idle_decoders.pop()

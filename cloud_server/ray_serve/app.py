@@ -26,11 +26,11 @@ from splitfer.cloud_server.admission.health import Phase
 from splitfer.cloud_server.config import PREFIX, CloudConfig
 from splitfer.cloud_server.inference.face import Face
 from splitfer.cloud_server.inference.tail import ServedTail
+from splitfer.cloud_server.parts import Parts
 from splitfer.cloud_server.ray_serve.grpc import RayCalls, Reply, methods
 from splitfer.cloud_server.ray_serve.tail import RemoteTail, Result, Run
 from splitfer.cloud_server.rest_api.app import http_app
 from splitfer.cloud_server.rest_api.observer import HttpObserver
-from splitfer.cloud_server.service import Service
 from splitfer.cloud_server.weights.registry import Registry
 from splitfer.cloud_server.weights.served import ServedWeights
 from splitfer.shared.deadline import Deadline
@@ -66,15 +66,19 @@ class Ingress:
     """A replica: what callers reach, over both protocols."""
 
     def __init__(self, config: CloudConfig, tails: DeploymentHandle[Tails]) -> None:
-        self._service = Service(config, _with_remote_tails(config, tails))
-        self._service.start()
-        self._service.health.phase = Phase.SERVING
-        self._calls = RayCalls(self._service)
+        self._parts = parts = Parts(config, _with_remote_tails(config, tails))
+        parts.start()
+        parts.health.phase = Phase.SERVING
+        self._calls = RayCalls(config, parts.service, parts.admission, parts.observer)
 
     def __serve_build_asgi_app__(self) -> HttpObserver:
         """REST; Ray asks for it."""
         # Ray's proxy puts the id, which the request had already, in the reply itself.
-        return http_app(self._service, alone=False)
+        parts = self._parts
+        return http_app(
+            parts.config, parts.service, parts.admission, parts.observer, parts.metrics,
+            parts.registry, alone=False,
+        )  # fmt: skip
 
     async def answer(self, method: str, message: bytes, context: Any) -> Reply:
         """One gRPC call."""

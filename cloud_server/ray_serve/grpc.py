@@ -17,6 +17,9 @@ from typing import Any, NoReturn
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from splitfer.cloud_server.admission.admission import Admission
+from splitfer.cloud_server.admission.health import Health
+from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.error_map import CODE_KEY, trailing_metadata
 from splitfer.cloud_server.grpc_api.health import SERVICE_NAME as HEALTH_SERVICE
 from splitfer.cloud_server.grpc_api.message import Reader
@@ -25,6 +28,7 @@ from splitfer.cloud_server.grpc_api.oip import OIP_SERVICE, OipServicer, oip_met
 from splitfer.cloud_server.grpc_api.splitfer import SERVICE, SplitFerServicer, splitfer_methods
 from splitfer.cloud_server.grpc_api.wrap import Handler, Wrap
 from splitfer.cloud_server.service import Service
+from splitfer.cloud_server.telemetry.observer import Observer
 from splitfer.shared.errors import DeadlineExceeded, NotReady, Overloaded, SplitFerError
 from splitfer.shared.stubs.inference import grpc_inference_pb2 as oip_pb
 from splitfer.shared.stubs.inference import grpc_inference_pb2_grpc as oip_pb_grpc
@@ -147,16 +151,22 @@ class Reply:
 class RayCalls:
     """Our servicers, called by a method's name with a message's bytes and Ray's context."""
 
-    def __init__(self, service: Service) -> None:
-        limits = service.config.limits
-        collected = _collected(SplitFerServicer(service), OipServicer(service), _Health(service))
+    def __init__(
+        self, config: CloudConfig, service: Service, admission: Admission, observer: Observer
+    ) -> None:
+        limits = config.limits
+        collected = _collected(
+            SplitFerServicer(service, config.deadline_ms),
+            OipServicer(service, admission, config),
+            _Health(admission.health),
+        )
         takes = {
             SERVICE: splitfer_methods(limits),
             OIP_SERVICE: oip_methods(limits),
             HEALTH_SERVICE: {"Check": CHECK},
         }
-        reader = Reader(service.config.receive_s)
-        wrap = Wrap(service.admission, service.observer, reader)
+        reader = Reader(config.receive_s)
+        wrap = Wrap(admission, observer, reader)
         self._answers = {
             f"/{of}/{name}": wrap.answering(f"{of}/{name}", collected[of][name], method)
             for of, methods_of in takes.items()
@@ -176,15 +186,15 @@ class RayCalls:
 class _Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # it has no types
     """A replica that answers serves, until Ray takes it off the proxy's list."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, health: Health) -> None:
+        self._health = health
 
     async def Check(self, request: health_pb2.HealthCheckRequest, context: Any) -> Any:
         """Whether the service called so serves."""
         if request.service not in _NAMES:
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such service here")
         state = health_pb2.HealthCheckResponse
-        status = state.SERVING if self._service.health.ready else state.NOT_SERVING
+        status = state.SERVING if self._health.ready else state.NOT_SERVING
         return health_pb2.HealthCheckResponse(status=status)
 
 

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 
+from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.rest_api.doorkeeper import caller_of
 from splitfer.cloud_server.rest_api.schema import ErrorBody
-from splitfer.cloud_server.service import Service
 from splitfer.cloud_server.weights.registry import Registry
 from splitfer.cloud_server.weights.root import folder_under
 from splitfer.cloud_server.weights.served import ServedWeights
@@ -69,10 +69,9 @@ class DefaultBody(BaseModel):
     fingerprint: str = Field(pattern=rf"{_FINGERPRINT}|^{PREVIOUS}$")
 
 
-def admin_routes(service: Service) -> APIRouter:
+def admin_routes(registry: Registry, config: CloudConfig) -> APIRouter:
     """The routes; all of them ask for the scope ``admin``."""
     router = APIRouter(prefix=MODELS, tags=["admin"], responses=_REFUSALS)
-    registry = service.registry
 
     @contextmanager
     def admitted(request: Request, wish: str) -> Iterator[None]:
@@ -92,7 +91,7 @@ def admin_routes(service: Service) -> APIRouter:
     @router.post("", summary="Load weights; while they load, all others are served")
     async def load(request: Request, wanted: LoadBody) -> ModelsBody:
         with admitted(request, f"load {wanted.folder!r}"):
-            folder = folder_under(service.config.weights_root, wanted.folder)
+            folder = folder_under(config.weights_root, wanted.folder)
             await registry.add(folder, wanted.default)
             return _models(registry)
 

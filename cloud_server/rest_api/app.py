@@ -9,6 +9,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from splitfer.cloud_server.admission.admission import Admission
+from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.error_map import codes_of, http_headers, json_body
 from splitfer.cloud_server.request import REQUEST_ID, failed
 from splitfer.cloud_server.rest_api.faces import build_app
@@ -16,6 +18,9 @@ from splitfer.cloud_server.rest_api.latents import DEADLINE_HEADER, FINGERPRINT_
 from splitfer.cloud_server.rest_api.observer import HttpObserver
 from splitfer.cloud_server.rest_api.oip import HEADER_LENGTH
 from splitfer.cloud_server.service import Service
+from splitfer.cloud_server.telemetry.metrics import Metrics
+from splitfer.cloud_server.telemetry.observer import Observer
+from splitfer.cloud_server.weights.registry import Registry
 from splitfer.shared.errors import NotReady
 
 _METHODS = ("DELETE", "GET", "HEAD", "POST", "PUT")
@@ -31,11 +36,14 @@ _SAFE = (
 )
 
 
-def http_app(service: Service, alone: bool = True) -> HttpObserver:
+def http_app(
+    config: CloudConfig, service: Service, admission: Admission, observer: Observer,
+    metrics: Metrics, registry: Registry, alone: bool = True,
+) -> HttpObserver:  # fmt: skip
     """What an HTTP server runs; ``service`` must be started on the same event loop. ``alone``: it
     is our own server, with no other one around it that puts ids in replies and ends requests."""
-    app: ASGIApp = build_app(service)
-    if origins := service.config.cors_origins:
+    app: ASGIApp = build_app(config, service, admission, metrics, registry)
+    if origins := config.cors_origins:
         app = _Cors(
             app,
             allow_origins=origins,
@@ -45,7 +53,7 @@ def http_app(service: Service, alone: bool = True) -> HttpObserver:
             max_age=_KEPT_S,
         )
     app = SafeHeaders(app)
-    return HttpObserver(Ended(app) if alone else app, service.observer, tells_id=alone)
+    return HttpObserver(Ended(app) if alone else app, observer, tells_id=alone)
 
 
 class SafeHeaders:

@@ -25,7 +25,7 @@ from splitfer.cloud_server.rest_api.files import (
     file_route,
     tag_of,
 )
-from splitfer.cloud_server.service import Service
+from splitfer.cloud_server.weights.registry import Registry
 from splitfer.shared.errors import ModelMismatch, SplitFerError, UnknownModel
 from splitfer.shared.weights.manifest import LOCAL_TAIL, Manifest
 from splitfer.shared.weights.runtime import read_model
@@ -48,7 +48,7 @@ _BUILT = ("codec.wasm", "frontal.wasm", "ort.mjs", "ort.wasm", "licences.txt")
 _OURS = (
     "edge.css", "edge.js", "edge.webmanifest", "icon-192.png", "icon-512.png", "worker.js",
     "breaker.js", "device.js", "frontal.js", "link.js", "offload.js", "payload.js", "policy.js",
-    "reasons.js", "resize.js", "vision.js", "wasm.js", "weights.js", "frontal.bin",
+    "quality.js", "reasons.js", "resize.js", "vision.js", "wasm.js", "weights.js", "frontal.bin",
 )  # fmt: skip
 _OF_THE_PAGE = ("page.css", "api.js", "camera.js", "view.js", "icon.svg")
 _FOREVER = "private, max-age=31536000, immutable"
@@ -62,7 +62,7 @@ _ABSENT = """<!doctype html>
 """
 
 
-def edge_routes(service: Service) -> list[BaseRoute]:
+def edge_routes(registry: Registry) -> list[BaseRoute]:
     """The page and what it loads; each file is read once, now."""
     ours = files("splitfer.cloud_server.rest_api") / "edge"
     built = ours / "built"
@@ -85,7 +85,7 @@ def edge_routes(service: Service) -> list[BaseRoute]:
             headers={"Service-Worker-Allowed": "../edge"},
         )
     )  # fmt: skip
-    return [*routes, *_weights_routes(service)]
+    return [*routes, *_weights_routes(registry)]
 
 
 def _type(name: str) -> str:
@@ -101,16 +101,16 @@ def _service_worker(ours: Traversable, contents: Iterable[bytes]) -> bytes:
     return head.encode() + script
 
 
-def _weights_routes(service: Service) -> list[BaseRoute]:
+def _weights_routes(registry: Registry) -> list[BaseRoute]:
     """The default weights' manifest, and of every served fingerprint what a device runs. Where the
     server has tokens, any of them."""
 
     async def manifest(request: Request) -> Response:
-        return await _answered(service, request, "", "manifest.json")
+        return await _answered(registry, request, "", "manifest.json")
 
     async def file(request: Request) -> Response:
         words = request.path_params
-        return await _answered(service, request, words["fingerprint"], words["name"])
+        return await _answered(registry, request, words["fingerprint"], words["name"])
 
     weights = f"{PAGE}/weights"
     return [
@@ -119,9 +119,9 @@ def _weights_routes(service: Service) -> list[BaseRoute]:
     ]
 
 
-async def _answered(service: Service, request: Request, fingerprint: str, name: str) -> Response:
+async def _answered(registry: Registry, request: Request, fingerprint: str, name: str) -> Response:
     try:
-        content = await asyncio.to_thread(_file, service, fingerprint, name)
+        content = await asyncio.to_thread(_file, registry, fingerprint, name)
     except SplitFerError as error:
         failed(error.code)
         body = json_body(error.code, str(error), error.retryable)
@@ -135,13 +135,12 @@ async def _answered(service: Service, request: Request, fingerprint: str, name: 
     return Response(content, media_type=kind, headers=headers)
 
 
-def _file(service: Service, fingerprint: str, name: str) -> bytes:
+def _file(registry: Registry, fingerprint: str, name: str) -> bytes:
     """A file of the weights; ``fingerprint`` empty means the default.
 
     Raises:
         UnknownModel: they are not served, or it is none that a device runs.
     """
-    registry = service.registry
     try:
         served = registry.weights(fingerprint) if fingerprint else registry.default
     except ModelMismatch as error:

@@ -15,8 +15,10 @@ from pydantic import BeforeValidator
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from splitfer.cloud_server.admission.admission import Admission
 from splitfer.cloud_server.admission.caller import http_caller
 from splitfer.cloud_server.admission.tokens import Scope
+from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.error_map import codes_of, http_headers, json_body, unexpected
 from splitfer.cloud_server.request import failed
 from splitfer.cloud_server.rest_api.admin import admin_routes
@@ -37,6 +39,8 @@ from splitfer.cloud_server.rest_api.schema import (
     model_body,
 )
 from splitfer.cloud_server.service import Service
+from splitfer.cloud_server.telemetry.metrics import Metrics
+from splitfer.cloud_server.weights.registry import Registry
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import DeadlineExceeded, NotReady, SplitFerError
 from splitfer.shared.labels import LabelSet
@@ -85,7 +89,10 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {s: {"model": ErrorBody, "description": _MEANINGS[s]} for s in statuses}
 
 
-def build_app(service: Service) -> FastAPI:
+def build_app(
+    config: CloudConfig, service: Service, admission: Admission, metrics: Metrics,
+    registry: Registry,
+) -> FastAPI:  # fmt: skip
     """The application; ``service`` must be started on the same event loop."""
     app = DescribedApi(
         title="SplitFER",
@@ -98,9 +105,8 @@ def build_app(service: Service) -> FastAPI:
         # Else FastAPI traces too, errors with their messages, for whoever set OpenTelemetry up.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    config = service.config
     app.add_middleware(BodyLimit, body_bytes=config.limits.body_bytes, receive_s=config.receive_s)
-    app.add_middleware(Doorkeeper, admission=service.admission, refusal=_answer_errors(app))
+    app.add_middleware(Doorkeeper, admission=admission, refusal=_answer_errors(app))
 
     @app.post(
         "/v1/faces",
@@ -136,11 +142,11 @@ def build_app(service: Service) -> FastAPI:
         ] = None,
     ) -> FacesBody:
         start = time.perf_counter()
-        deadline = Deadline.after_ms(deadline_ms or service.config.deadline_ms)
+        deadline = Deadline.after_ms(deadline_ms or config.deadline_ms)
         try:
             # So that a caller which sends slowly, or stops, does not hold its place.
             async with asyncio.timeout(deadline.remaining_ms() / 1000):
-                picture = await read_picture(request, service.config.limits.body_bytes)
+                picture = await read_picture(request, config.limits.body_bytes)
         except TimeoutError:
             raise DeadlineExceeded("the deadline passed while the body was read") from None
         body = faces_body(await service.classify(picture, tail, deadline, labels, prior))
@@ -167,9 +173,9 @@ def build_app(service: Service) -> FastAPI:
         responses={503: {"model": NotReadyBody, "description": "The reason says why it does not."}},
     )
     async def readyz() -> HealthBody | JSONResponse:
-        if service.health.ready:
+        if admission.health.ready:
             return HealthBody(status="ready")
-        reason = service.health.reason
+        reason = admission.health.reason
         error = NotReady(f"the server is {reason}")
         body = json_body(error.code, str(error), error.retryable)
         body |= {"status": "not_ready", "reason": reason}
@@ -178,16 +184,16 @@ def build_app(service: Service) -> FastAPI:
     @app.get(
         "/metrics", response_class=Response, summary="For Prometheus", responses=_errors(401, 403)
     )
-    async def metrics(request: Request) -> Response:
-        http_caller(service.admission, request, Scope.METRICS)
+    async def measured(request: Request) -> Response:
+        http_caller(admission, request, Scope.METRICS)
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(service.metrics.registry), media_type=content_type)
+        return Response(encode(metrics.registry), media_type=content_type)
 
-    app.include_router(latents_routes(service))
-    app.include_router(oip_router(service))
-    app.include_router(admin_routes(service))
+    app.include_router(latents_routes(service, config))
+    app.include_router(oip_router(service, admission, config))
+    app.include_router(admin_routes(registry, config))
     app.router.routes.extend(page_routes())
-    app.router.routes.extend(edge_routes(service))
+    app.router.routes.extend(edge_routes(registry))
     return app
 
 

@@ -12,8 +12,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel, BeforeValidator, Field
 
+from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.rest_api.schema import ErrorBody, ErrorDetail, error_detail
-from splitfer.cloud_server.service import FaceResult, Inferred, Service
+from splitfer.cloud_server.results import FaceResult, Inferred
+from splitfer.cloud_server.service import Service
 from splitfer.shared.contracts import REPLY_VERSION, Limits
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import (
@@ -91,7 +93,7 @@ class LatentsBody(BaseModel):
     )
 
 
-def latents_routes(service: Service) -> APIRouter:
+def latents_routes(service: Service, config: CloudConfig) -> APIRouter:
     """``POST /v1/latents``."""
     routes = APIRouter()
 
@@ -127,12 +129,12 @@ def latents_routes(service: Service) -> APIRouter:
             ),
         ] = None,
     ) -> LatentsBody:
-        deadline = Deadline.after_ms(deadline_ms or service.config.deadline_ms)
+        deadline = Deadline.after_ms(deadline_ms or config.deadline_ms)
         if not fingerprint:
             raise MalformedPayload(f"{FINGERPRINT_HEADER}: name the weights that made the latents")
         try:
             async with asyncio.timeout(deadline.remaining_ms() / 1000):
-                body = await _read(request, service.config.limits)
+                body = await _read(request, config.limits)
         except TimeoutError:
             raise DeadlineExceeded("the deadline passed while the body was read") from None
         payloads = split_payloads(body)

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse, Response
 
+from splitfer.cloud_server.admission.admission import Admission
+from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.error_map import RETRY_AFTER_S
 from splitfer.cloud_server.oip.models import (
     EXTENSIONS,
@@ -132,10 +134,10 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {s: {"model": OipErrorBody, "description": _MEANINGS[s]} for s in statuses}
 
 
-def oip_router(service: Service) -> APIRouter:
+def oip_router(service: Service, admission: Admission, config: CloudConfig) -> APIRouter:
     """The routes. Whoever includes them answers ``SplitFerError`` with ``oip_error``."""
     router = APIRouter(tags=["Open Inference Protocol"])
-    models = OipModels(service)
+    models = OipModels(service, config.limits.faces_per_frame)
 
     @router.get(PREFIX, summary="The server's name and version", responses=_errors(401, 503))
     @router.get(f"{PREFIX}/", include_in_schema=False)
@@ -153,7 +155,7 @@ def oip_router(service: Service) -> APIRouter:
         responses={503: {"model": ReadyBody, "description": "It does not."}},
     )
     async def ready() -> Response | ReadyBody:
-        return ReadyBody(ready=True) if service.health.ready else _not_ready({"ready": False})
+        return ReadyBody(ready=True) if admission.health.ready else _not_ready({"ready": False})
 
     def described(name: str, version: str) -> OipModelBody:
         model = models.find(name, version)
@@ -183,7 +185,7 @@ def oip_router(service: Service) -> APIRouter:
 
     def readiness(name: str, version: str) -> Response | ModelReadyBody:
         models.find(name, version)
-        if service.health.ready:
+        if admission.health.ready:
             return ModelReadyBody(name=name, ready=True)
         return _not_ready({"name": name, "ready": False})
 
@@ -213,7 +215,7 @@ def oip_router(service: Service) -> APIRouter:
         request: Request, name: str, version: str, deadline_ms: float | None
     ) -> Response:
         model = models.find(name, version)
-        deadline = Deadline.after_ms(deadline_ms or service.config.deadline_ms)
+        deadline = Deadline.after_ms(deadline_ms or config.deadline_ms)
         try:
             # So that a caller which sends slowly, or stops, does not hold its place.
             async with asyncio.timeout(deadline.remaining_ms() / 1000):

@@ -12,7 +12,7 @@ from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.inference.tail import RateTable, ServedTail
 from splitfer.shared.codec.payload import PayloadCodec
 from splitfer.shared.contracts import AnswerPath
-from splitfer.shared.errors import ConfigError, ModelMismatch
+from splitfer.shared.errors import ConfigError, MalformedPayload, ModelMismatch
 from splitfer.shared.labels import LabelSet, names_of
 from splitfer.shared.prior import Prior
 from splitfer.shared.weights import Weights
@@ -59,6 +59,18 @@ class ServedWeights:
         if name not in self.tails:
             raise ModelMismatch(f"no tail {quoted(name)} here; there are {', '.join(self.tails)}")
         return self.tails[name]
+
+    def rate_index(self, rate: str) -> int:
+        """The index of the rate called ``rate``; empty means the default.
+
+        Raises:
+            MalformedPayload: there is none of this name.
+        """
+        try:
+            return self.weights.rate_index(rate)
+        except ConfigError:
+            names = ", ".join(one.name for one in self.weights.manifest.rates)
+            raise MalformedPayload(f"no rate {rate[:40]!r} here; there are {names}") from None
 
     def label_set(self, tail: ServedTail, name: LabelSet | None) -> LabelSet:
         """The label set called ``name`` of one of these tails; None means the weights' default.

@@ -78,8 +78,13 @@ def annotate(frame: Frame, faces: Sequence[FaceAnswer], canvas: Canvas) -> NDArr
 
 
 def headline(face: FaceAnswer) -> str:
-    """What is written on a face's box: ``happy 93%``, or ``happy? 41%`` where it is uncertain."""
-    return f"{face.label}{'?' if face.uncertain else ''} {100 * face.confidence:.0f}%"
+    """What is written on a face's box: ``happy 93%``, or ``happy? 41%`` where it is uncertain; of a
+    face that is followed its number and what it showed lately, ``3: happy 88%``."""
+    doubt = "?" if face.uncertain else ""
+    if face.smoothed is None:
+        return f"{face.label}{doubt} {100 * face.confidence:.0f}%"
+    share = face.smoothed.by_label()[face.smoothed.label]
+    return f"{face.track}: {face.smoothed.label}{doubt} {100 * share:.0f}%"
 
 
 def small_print(faces: Sequence[FaceAnswer]) -> list[tuple[str, AnswerPath | None]]:

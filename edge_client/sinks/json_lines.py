@@ -16,9 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from splitfer.edge_client.policy.decision import Decision
-from splitfer.edge_client.sinks.records import UNNAMED, Origin, decision_record, face_record
+from splitfer.edge_client.sinks.records import (
+    UNNAMED,
+    Origin,
+    decision_record,
+    event_record,
+    face_record,
+)
 from splitfer.edge_client.sinks.sink import ReaderLeft
 from splitfer.edge_client.sources.frame import Frame
+from splitfer.edge_client.tracking.faces import FaceEvent
 from splitfer.shared.contracts import FaceAnswer
 from splitfer.shared.errors import ConfigError
 from splitfer.shared.whole_file import is_file_or_absent, real_file
@@ -71,6 +78,14 @@ class JsonLines:
         self._write([
             face_record(frame, index, face, self._origin) for index, face in enumerate(faces)
         ])  # fmt: skip
+
+    def happened(self, frame: Frame, events: Sequence[FaceEvent]) -> None:
+        """The lines of what happened to faces."""
+        self._write([event_record(frame, event, self._origin) for event in events])
+
+    def add(self, record: dict[str, Any]) -> None:
+        """The line of another record."""
+        self._write([record])
 
     def close(self) -> None:
         """Close the file; standard output stays open."""
@@ -135,6 +150,9 @@ class Explanations(JsonLines):
     ) -> None:
         super().__init__(target, "--explain", max_mb, origin)
         self._decision = decision
+
+    def happened(self, frame: Frame, events: Sequence[FaceEvent]) -> None:
+        """Stands in the output's lines."""
 
     def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> None:
         """The line of one frame."""

@@ -37,7 +37,7 @@ from splitfer.edge_client.sinks.mqtt_messages import (
 from splitfer.edge_client.sinks.outbox import Outbox
 from splitfer.edge_client.sinks.outbox_file import Waiting
 from splitfer.edge_client.sinks.reader import LATE_S, message_body, waits
-from splitfer.edge_client.sinks.run_status import Newest, RunStatus
+from splitfer.edge_client.sinks.run_status import Health, Newest, RunStatus
 from splitfer.shared.deadline import Clock
 from splitfer.shared.peer_words import peer_words
 
@@ -73,7 +73,7 @@ class Mqtt:
     """Tells the broker how ``status`` is, and obeys ``control``'s topics, until it is closed.
 
     ``discovery`` is the prefix of Home Assistant's announcements; None announces nothing. With an
-    ``outbox`` the answers that wait in it for ``READER`` are sent too.
+    ``outbox`` the answers that wait in it for ``READER`` are sent too. ``message`` makes the state.
     """
 
     def __init__(
@@ -88,7 +88,9 @@ class Mqtt:
         outbox: Outbox | None = None,
         clock: Clock = time.monotonic,
         jitter: Callable[[], float] = random.random,
+        message: Callable[[Newest | None, Health], dict[str, Any]] = state_message,
     ) -> None:
+        self._message = message
         self.connected = False
         self.fault: str | None = None
         self._broker, self._topics, self._status, self._control = broker, topics, status, control
@@ -278,7 +280,7 @@ class Mqtt:
 
     def _tell_state(self, client: paho.Client, now_s: float) -> None:
         health = self._status.health()
-        message = state_message(self._live(), health)
+        message = self._message(self._live(), health)
         state = tuple(message[key] for key in ("health", "expression", "faces", "path"))
         if state == self._sent_state and now_s - self._state_at_s < STATE_AT_LEAST_EVERY_S:
             return

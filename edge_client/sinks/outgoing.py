@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from splitfer.edge_client.sinks.outbox import Outbox
 from splitfer.edge_client.sinks.records import Origin, face_record, heartbeat_record
@@ -47,6 +48,10 @@ class Outgoing:
             face_record(frame, index, face, self._origin) for index, face in enumerate(faces)
         ] or [heartbeat_record(frame.source, self._origin, frame.wall_s, 1, frame)]
         self._outbox.put([json.dumps(record).encode() for record in records])
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Put another record."""
+        self._outbox.put([json.dumps(record).encode()])
 
     def close(self) -> None:
         """Nothing: what waits goes out on, as long as the outbox is open."""

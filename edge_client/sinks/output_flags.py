@@ -10,6 +10,8 @@ from pathlib import Path
 
 from splitfer.edge_client.config import EdgeConfig
 from splitfer.edge_client.policy.decision import Decision
+from splitfer.edge_client.sinks.aggregate import Aggregate
+from splitfer.edge_client.sinks.blur import Blurred
 from splitfer.edge_client.sinks.heartbeat import AnswersAndHeartbeats
 from splitfer.edge_client.sinks.json_lines import Explanations, JsonLines
 from splitfer.edge_client.sinks.output_files import Input, Output, check_outputs
@@ -17,6 +19,7 @@ from splitfer.edge_client.sinks.outputs import Outputs
 from splitfer.edge_client.sinks.records import Origin
 from splitfer.edge_client.sinks.sink import Sink
 from splitfer.edge_client.sources.open import Source, source_files
+from splitfer.shared.errors import ConfigError
 from splitfer.shared.weights import default_folder
 
 
@@ -26,6 +29,11 @@ def check(arguments: argparse.Namespace, config: EdgeConfig, sources: Sequence[s
     Raises:
         ConfigError: names the output and what is wrong.
     """
+    if config.privacy == "aggregate":
+        for name in ("annotate", "contact_sheet", "explain"):
+            if getattr(arguments, name, None) is not None:
+                flag = "--" + name.replace("_", "-")
+                raise ConfigError(f"{flag}: privacy aggregate keeps nothing but counts")
     rotated = config.output_max_mb is not None
     outputs = []
     for name in ("output", "explain", "annotate", "contact_sheet", "summary"):
@@ -57,8 +65,15 @@ def opened(
     most_mb = config.output_max_mb
     origin = Origin(config.device_id or socket.gethostname() or None, config.source_name)
     beat: Callable[[], None] | None = None
-    lines: JsonLines
-    if source is not None and config.heartbeat_s:
+    lines: JsonLines | Aggregate
+    if config.privacy == "aggregate":
+        counted = JsonLines(config.output, max_mb=most_mb, origin=origin)
+        name = source.name if source else ""
+        lines = totals = Aggregate(
+            counted.add, name, config.aggregate_every_s, origin, counted.close
+        )
+        beat = totals.idle
+    elif source is not None and config.heartbeat_s:
         lines = answers = AnswersAndHeartbeats(
             config.output, source.name, config.heartbeat_s, most_mb, origin
         )
@@ -71,14 +86,15 @@ def opened(
     if getattr(arguments, "annotate", None):
         from splitfer.edge_client.sinks.video import AnnotatedVideo
 
-        sinks["annotate"] = AnnotatedVideo(
+        video = AnnotatedVideo(
             arguments.annotate, source.fps if source else None, arguments.overwrite
         )
+        sinks["annotate"] = Blurred(video) if config.blur_faces else video
     if getattr(arguments, "contact_sheet", None):
         from splitfer.edge_client.sinks.contact_sheet import ContactSheet
 
         sheet = ContactSheet(arguments.contact_sheet, replace=arguments.overwrite)
-        sinks["contact-sheet"] = sheet
+        sinks["contact-sheet"] = Blurred(sheet) if config.blur_faces else sheet
     return Outputs(sinks, beat)
 
 

@@ -6,8 +6,9 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from splitfer.edge_client.sinks.sink import ReaderLeft, Sink
+from splitfer.edge_client.sinks.sink import EventSink, ReaderLeft, Sink
 from splitfer.edge_client.sources.frame import Frame
+from splitfer.edge_client.tracking.faces import FaceEvent
 from splitfer.shared.contracts import FaceAnswer
 
 _log = logging.getLogger(__name__)
@@ -27,11 +28,13 @@ class Outputs:
         self.failures: Counter[str] = Counter()
         self.failing: dict[str, str] = {}
         self._sinks = dict(sinks)
-        self._beat = beat
+        self._beats = {"output": beat} if beat is not None else {}
 
-    def add(self, name: str, sink: Sink) -> None:
-        """One more, from the next frame on."""
+    def add(self, name: str, sink: Sink, idle: Callable[[], None] | None = None) -> None:
+        """One more, from the next frame on; ``idle`` is for the time in which none comes."""
         self._sinks[name] = sink
+        if idle is not None:
+            self._beats[name] = idle
 
     def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> None:
         """Give one frame to all.
@@ -42,14 +45,24 @@ class Outputs:
         for name, sink in self._sinks.items():
             self.attempt(name, lambda sink=sink: sink.write(frame, faces))  # type: ignore[misc]
 
+    def happened(self, frame: Frame, events: Sequence[FaceEvent]) -> None:
+        """Tell those that want to know what happened to the frame's faces.
+
+        Raises:
+            ReaderLeft: nobody reads standard output any more.
+        """
+        for name, sink in self._sinks.items() if events else ():
+            if isinstance(sink, EventSink):
+                self.attempt(name, lambda sink=sink: sink.happened(frame, events))  # type: ignore[misc]
+
     def idle(self) -> None:
         """No frame came for a moment.
 
         Raises:
             ReaderLeft: nobody reads standard output any more.
         """
-        if self._beat is not None:
-            self.attempt("output", self._beat)
+        for name, beat in self._beats.items():
+            self.attempt(name, beat)
 
     def close(self) -> None:
         """Finish all; a second time does nothing."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from splitfer.edge_client.policy.decision import Decision
 from splitfer.edge_client.sources.frame import Frame
+from splitfer.edge_client.tracking.faces import FaceEvent
 from splitfer.shared.contracts import RECORD_VERSION, FaceAnswer
 
 
@@ -50,8 +52,23 @@ def face_record(
         "model": face.answer.model,
         "labels": face.answer.labels.value,
         "prior": face.answer.prior.value,
+        "track": face.track,
+        "smoothed": face.smoothed
+        and {"label": face.smoothed.label, "probabilities": face.smoothed.by_label()},
         "quality": None if face.quality is None else round(face.quality, 3),
         "uncertain": face.uncertain,
+    }
+
+
+def event_record(frame: Frame, event: FaceEvent, origin: Origin = UNNAMED) -> dict[str, Any]:
+    """That a face appeared, left, or shows something else: see docs/device/records.md."""
+    return {
+        **_head("event", frame.source, origin, frame.wall_s),
+        "frame": frame.index,
+        "time_s": round(frame.time_s, 4),
+        "event": event.happening.value,
+        "track": event.track,
+        "label": event.label,
     }
 
 
@@ -78,6 +95,13 @@ def heartbeat_record(
         "time_s": round(last.time_s, 4) if last else None,
         "last_picture": rfc3339(last.wall_s) if last else None,
     }
+
+
+def aggregate_record(
+    source: str, origin: Origin, wall_s: float, seconds: float, counts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """``counts`` over the ``seconds`` before ``wall_s``."""
+    return {**_head("aggregate", source, origin, wall_s), "seconds": seconds, **counts}
 
 
 def rfc3339(wall_s: float) -> str:

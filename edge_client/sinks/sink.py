@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from splitfer.edge_client.sources.frame import Frame
+from splitfer.edge_client.tracking.faces import FaceEvent
 from splitfer.shared.contracts import FaceAnswer
 
 
@@ -30,5 +31,18 @@ class Sink(Protocol):
 
         Raises:
             OSError: it could not be finished.
+        """
+        ...
+
+
+@runtime_checkable
+class EventSink(Protocol):
+    """Takes what happens to faces too."""
+
+    def happened(self, frame: Frame, events: Sequence[FaceEvent]) -> None:
+        """Take what happened in one frame, before its answers.
+
+        Raises:
+            OSError, ReaderLeft: see ``Sink.write``.
         """
         ...

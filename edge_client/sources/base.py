@@ -17,6 +17,7 @@ class Source(ABC):
     ``name`` is what was asked for, without a password. ``live`` says that frames come whether or
     not anybody takes them. ``self_paced`` says that a device sets that pace: a live source that is
     not self-paced is a file, and its reader must wait until a frame's ``time_s`` has come.
+    ``moving`` says that frames show one scene, one after another; pictures of a folder do not.
     ``frames_total`` (a file's own claim) and ``fps`` are None where nobody knows. ``skipped``
     counts what could not be read and was left out, ``reopened`` how often it came back.
     """
@@ -26,6 +27,7 @@ class Source(ABC):
     self_paced: bool
     frames_total: int | None
     fps: float | None
+    moving = True
 
     def __init__(self, name: str, live: bool, self_paced: bool) -> None:
         self.name = name

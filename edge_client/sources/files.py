@@ -26,6 +26,8 @@ class Pictures(Source):
     counted in ``skipped``.
     """
 
+    moving = False
+
     def __init__(self, paths: list[Path], name: str, live: bool, most_pixels: int) -> None:
         super().__init__(name, live, self_paced=False)
         self.frames_total = len(paths)

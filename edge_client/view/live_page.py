@@ -22,13 +22,14 @@ class LivePage:
         recognizer: Recognizer,
         control: Control,
         status: RunStatus,
+        purpose: str | None,
     ) -> None:
         self.frames = LiveView(lambda: recognizer.decision)
         self._head = {
             "name": f"{name} · {config.source_name}" if config.source_name else name,
             "source": source,
             "deadline_ms": config.deadline_ms,
-            "purpose": None,
+            "purpose": purpose,
         }
         self._recognizer, self._control, self._status = recognizer, control, status
 

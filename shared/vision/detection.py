@@ -35,10 +35,11 @@ class FaceDetector:
         self._most_faces = most_faces
         self._enlarged = enlarged
 
-    def detect(self, grey: NDArray[np.uint8]) -> list[Box]:
-        """Boxes in a grey frame uint8 ``(H, W)``, in its pixels, the largest first."""
+    def detect(self, grey: NDArray[np.uint8], side_px: int | None = None) -> list[Box]:
+        """Boxes in a grey frame uint8 ``(H, W)``, in its pixels, the largest first. ``side_px`` is
+        the longer side in the search, where it is not the detector's own."""
         height, width = grey.shape
-        ratio = max(height, width) / self._searched_px(max(height, width))
+        ratio = max(height, width) / (side_px or self._searched_px(max(height, width)))
         if ratio != 1:
             size = (max(1, round(width / ratio)), max(1, round(height / ratio)))
             grey = np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.BILINEAR))

@@ -55,6 +55,47 @@ const RUN = {
     );
   },
 
+  async smoothed({ numbers }) {
+    const { Smoothed } = await load("policy.js");
+    return numbers.map((row) => {
+      const smoothed = new Smoothed();
+      row.forEach((value) => smoothed.add(value));
+      return [smoothed.mean, smoothed.p95];
+    });
+  },
+
+  // The paths of a hundred frames, all alike.
+  async paths({ cases }) {
+    const { Smoothed, decide, newMemory } = await load("policy.js");
+    return cases.map(({ frames, wanted, refusal, elapsed_ms, tail_ms, encode_ms, call_ms, cloud_is_better, deadline_ms }) => {
+      const costs = { tail: new Smoothed(), encode: new Smoothed(), call: new Smoothed(), missed: 0 };
+      costs.tail.add(tail_ms);
+      let memory = newMemory();
+      return Array.from({ length: frames }, (_, i) => {
+        const frame = {
+          wanted, refusal, elapsedMs: elapsed_ms, faces: 1, deadlineMs: deadline_ms,
+          cloudIsBetter: cloud_is_better, nowMs: 100 * i,
+        };
+        const decision = decide(frame, costs, memory);
+        memory = decision.memory;
+        if (decision.path === "local") costs.tail.add(tail_ms);
+        if (decision.path === "cloud" || decision.trial) {
+          costs.encode.add(encode_ms);
+          costs.call.add(call_ms);
+        }
+        return [decision.path, decision.reason, decision.trial];
+      });
+    });
+  },
+
+  async trust({ faces }) {
+    const { quality, trust } = await load("quality.js");
+    return faces.map(({ crop, side_px, probabilities, shares }) => {
+      const score = quality(bytes(crop), side_px);
+      return { quality: score, ...trust(probabilities, score, shares) };
+    });
+  },
+
   async breaker({ cases }) {
     const states = await load("breaker.js");
     const step = {

@@ -12,9 +12,12 @@ from PIL import Image
 import splitfer.cloud_server
 from splitfer.shared.codec.latent import Latent
 from splitfer.shared.codec.payload import PayloadCodec
-from splitfer.shared.contracts import LATENT_SHAPE, Box
+from splitfer.shared.contracts import LATENT_SHAPE, Answer, Box, trust_in
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.prior import UNCERTAIN_BELOW, Prior
 from splitfer.shared.vision.crop import Cropping, crop_face, to_grey
 from splitfer.shared.vision.detection import FaceDetector
+from splitfer.shared.vision.quality import quality
 from splitfer.shared.weights import Weights, default_folder
 from tests.browser.node import EDGE, as_bytes, as_text, build_wasm, needs_node, run_module
 from tests.clips import demo_frames
@@ -133,6 +136,33 @@ def test_crops_are_the_same_pixels(
         assert (as_bytes(said["grey"]) == grey.ravel()).all()
         for crop, one in zip(crops, said["crops"], strict=True):
             assert (as_bytes(one) == crop.ravel()).all()
+
+
+def test_the_quality_and_what_it_leaves_are_the_same(weights: Weights, tmp_path: Path) -> None:
+    rng = np.random.default_rng(23)
+    crops = [*weights.golden.crops, np.zeros((224, 224), np.uint8)]
+    crops += [np.asarray(Image.fromarray(crops[0]).resize((n, n)).resize((224, 224)))
+              for n in (4, 9, 20, 40)]  # fmt: skip
+    crops += [(crops[1] // n).astype(np.uint8) for n in (9, 40, 90, 200)]
+    crops += [rng.integers(0, 256, (224, 224), np.uint8)]
+    coarse = rng.integers(0, 256, (56, 56), np.uint8)
+    crops += [np.kron(coarse, np.ones((4, 4), np.uint8))]
+    shares = weights.manifest.shares(LabelSet.CROWD, Prior.NATURAL)
+    faces, expected = [], []
+    for crop in crops:
+        for side_px in (2.0, 12.5, 200.0):
+            row = tuple(rng.dirichlet(np.full(7, 0.4)).tolist())
+            score = quality(crop, side_px).score
+            trust = trust_in(Answer(row, "", LabelSet.CROWD), score, shares, UNCERTAIN_BELOW)
+            expected.append((score, trust.confidence, trust.uncertain))
+            given = {"side_px": side_px, "probabilities": row, "shares": shares}
+            faces.append({"crop": as_text(crop), **given})
+    found = run_module("trust", {"faces": faces}, tmp_path)
+    assert len({round(score, 2) for score, _, _ in expected}) > 8
+    for said, (score, confidence, uncertain) in zip(found, expected, strict=True):
+        assert said["quality"] == pytest.approx(score, abs=1e-4)
+        assert said["confidence"] == pytest.approx(confidence, abs=1e-4)
+        assert said["uncertain"] == uncertain
 
 
 def test_boxes_are_dlibs(frames: list[NDArray[np.uint8]], wasm: Path, tmp_path: Path) -> None:

@@ -150,6 +150,7 @@ def test_a_frames_answer_is_the_python_edges(browser: Page, server: CloudProcess
     tail = weights.tail(weights.manifest.default_tail, 1)
     for place, face in enumerate(answer["faces"]):
         shares = tuple(face["probabilities"][label] for label in LABELS)
+        assert face["quality"] == pytest.approx(found.qualities[place], abs=TOLERANCE)
         if face["path"] == "local":
             assert shares == pytest.approx(local[place].probabilities, abs=TOLERANCE)
             continue

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from datetime import datetime
 from pathlib import Path
@@ -19,9 +20,12 @@ from PIL import Image
 
 from splitfer.edge_client import ConfigError, ImageError, Recognizer, SourceError
 from splitfer.shared.contracts import RECORD_VERSION, AnswerPath
+from splitfer.shared.labels import LABELS
 from splitfer.shared.prior import UNCERTAIN_BELOW
 
 WITHOUT_OURS = {k: v for k, v in os.environ.items() if not k.startswith("SPLITFER_")}
+# What outlives a run is the test's.
+WITHOUT_OURS["XDG_STATE_HOME"] = tempfile.mkdtemp()
 
 
 def edge(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -210,13 +214,13 @@ def test_a_camera_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
     with subprocess.Popen(
         [
             sys.executable, "-m", "splitfer.edge_client.cli", "run", "--source", "63",
-            "--heartbeat-s", "0.1", "--output", str(out),
+            "--heartbeat-s", "0.1", "--output", str(out), "--purpose", "a test",
             "--source-name", "door", "--device-id", "hall-7",
         ],
         stderr=subprocess.PIPE, text=True, env=WITHOUT_OURS,
     ) as process:  # fmt: skip
         assert process.stderr is not None
-        first = process.stderr.readline()
+        watched, first = process.stderr.readline(), process.stderr.readline()
         try:
             while process.poll() is None and not (out.exists() and out.read_text()):
                 threading.Event().wait(0.1)
@@ -224,14 +228,40 @@ def test_a_camera_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
             process.send_signal(signal.SIGTERM)
         rest = process.stderr.read()
     assert process.returncode == 130
+    assert "/dev/video63 is watched; purpose: a test" in watched
     assert first.count("/dev/video63") == 1
     assert "tried again" in first
     assert "Traceback" not in rest
     record = json.loads(out.read_text().splitlines()[0])
     assert (record["record"], record["state"]) == ("heartbeat", "no_picture")
     assert (record["source_name"], record["device_id"]) == ("door", "hall-7")
-    refused = edge("run", "--source", "63", "--no-wait-source")
+    audit = Path(WITHOUT_OURS["XDG_STATE_HOME"]) / "splitfer" / "audit.jsonl"
+    events = [json.loads(line) for line in audit.read_text().splitlines()]
+    assert [event["event"] for event in events[-2:]] == ["start", "stop"]
+    assert (events[-2]["purpose"], events[-2]["kept_in"]) == ("a test", [str(out)])
+    refused = edge("run", "--source", "63", "--no-wait-source", "--purpose", "a test")
     assert refused.returncode == 3
+
+
+def test_a_camera_does_not_start_without_a_purpose() -> None:
+    for source in ("63", "rtsp://127.0.0.1:9/door"):
+        refused = edge("run", "--source", source)
+        assert refused.returncode == 2
+        assert refused.stderr.startswith("edge-client: purpose: say what this camera watches")
+
+
+def test_aggregate_tells_counts_alone(portrait: Path, tmp_path: Path) -> None:
+    out = tmp_path / "answers.jsonl"
+    command = ("run", "--source", "demo*2", "--realtime", "--privacy", "aggregate")
+    done = edge(*command, "--output", str(out), SPLITFER_EDGE_AGGREGATE_EVERY_S="10")
+    assert done.returncode == 0, done.stderr
+    (record,) = [json.loads(line) for line in out.read_text().splitlines()]
+    assert record["record"] == "aggregate"
+    assert record["frames"] > record["frames_without_face"] > 0
+    assert set(record["labels"]) <= set(LABELS)
+    refused = edge(*command, "--annotate", str(tmp_path / "a.mp4"))
+    assert refused.returncode == 2
+    assert "--annotate: privacy aggregate keeps nothing but counts" in refused.stderr
 
 
 @pytest.mark.parametrize("closed", ["0<&-", "2>&-", "0<&- 2>&-"])

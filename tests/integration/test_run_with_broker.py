@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+from splitfer.shared.weights import default_folder
 from tests.broker import Broker, Listener, needs_broker
 from tests.processes import Edge, wait_until
 
@@ -12,9 +13,7 @@ ROOT = "splitfer/hall_7/front_door"
 
 
 @needs_broker
-def test_a_run_is_paused_and_resumed_and_its_books_agree(
-    tmp_path: Path, weights_folder: Path
-) -> None:
+def test_a_run_is_paused_and_resumed_and_its_books_agree(tmp_path: Path) -> None:
     settings = {
         "SPLITFER_EDGE_MQTT_ANSWERS": "true",
         "SPLITFER_EDGE_ANSWERS": "all",
@@ -24,7 +23,7 @@ def test_a_run_is_paused_and_resumed_and_its_books_agree(
     with Broker(tmp_path) as broker, Listener(broker.port) as listener:
         settings["SPLITFER_EDGE_MQTT"] = f"127.0.0.1:{broker.port}"
         flags = ("--realtime", "--device-id", "Hall 7", "--source-name", "front door")
-        with Edge(tmp_path, weights_folder, *flags, source="demo*50", variables=settings) as edge:
+        with Edge(tmp_path, default_folder(), *flags, source="demo*50", variables=settings) as edge:
             edge.wait_for(lambda answers: len(answers) > 5, "answers")
             listener.say(f"{ROOT}/pause/set", "ON")
             listener.wait_for(f"{ROOT}/pause", "ON")

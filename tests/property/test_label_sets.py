@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from splitfer.cloud_server.config import CloudConfig
-from splitfer.cloud_server.service import Service
+from splitfer.cloud_server.parts import Parts
 from splitfer.cloud_server.weights.registry import Registry
 from splitfer.shared.codec.latent import Latent
 from splitfer.shared.codec.payload import PayloadCodec
@@ -46,10 +46,11 @@ class Asked:
                 self.batches.append(len(faces))
 
         self._runner = asyncio.Runner()
-        self.service = Service(config, registry)
+        self.parts = Parts(config, registry)
+        self.service = self.parts.service
 
         async def start() -> None:
-            self.service.start()
+            self.parts.start()
             tail._watch = Watch()
 
         self._runner.run(start())
@@ -68,7 +69,7 @@ class Asked:
         return self._runner.run(ask())
 
     def close(self) -> None:
-        self._runner.run(self.service.close())
+        self._runner.run(self.parts.close())
         self._runner.close()
 
 

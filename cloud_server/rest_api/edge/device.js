@@ -2,13 +2,17 @@
 
 import { FaceDetector } from "./frontal.js";
 import { PayloadCodec, SYMBOLS, quantised } from "./payload.js";
+import { quality, trust } from "./quality.js";
 import { CROP_SIDE, cropFace, findFaces, toGrey } from "./vision.js";
 import { WeightsProblem } from "./weights.js";
 
 const FEATURES = 116 * 28 * 28;
 const SYMBOL_SHARE = 1e-4;
 const LOGIT_TOLERANCE = 1e-4;
-export const LIMITS = { searchSidePx: 480, smallestFacePx: 40, mostFaces: 32 };
+const LIMITS = { smallestFacePx: 40, mostFaces: 32 };
+// Of the searched picture. A face is found where it has 80 px there.
+export const SEARCH_SIDE_PX = 480;
+export const QUICK_SEARCH_SIDE_PX = 320;
 
 export class Device {
   #ort;
@@ -46,8 +50,8 @@ export class Device {
   }
 
   // Boxes in a grey frame, the largest first.
-  find(grey, width, height) {
-    return findFaces(this.#detector, grey, width, height, LIMITS);
+  find(grey, width, height, searchSidePx = SEARCH_SIDE_PX) {
+    return findFaces(this.#detector, grey, width, height, { ...LIMITS, searchSidePx });
   }
 
   // Crops of boxes, Uint8Array (N, 224, 224).
@@ -55,6 +59,17 @@ export class Device {
     const all = new Uint8Array(boxes.length * CROP_SIDE ** 2);
     boxes.forEach((box, i) => all.set(cropFace(grey, width, height, box, this.manifest.crop), i * CROP_SIDE ** 2));
     return all;
+  }
+
+  // 0 to 1: how much each crop shows.
+  qualities(crops, boxes) {
+    const { scale } = this.manifest.crop;
+    return rows(crops, CROP_SIDE ** 2).map((crop, i) => quality(crop, (scale * (boxes[i][2] + boxes[i][3])) / 2));
+  }
+
+  // How far to go by probabilities, for a picture of this quality.
+  trust(probabilities, quality) {
+    return trust(probabilities, quality, this.manifest.priors?.[this.labelSet] ?? null);
   }
 
   // Crops -> { features, z }, Float32Arrays (N, 116, 28, 28) and (N, 8, 28, 28).

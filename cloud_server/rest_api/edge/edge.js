@@ -69,8 +69,9 @@ const HEAR = {
   answer(data) {
     waiting?.(data);
   },
-  problem({ sentence: words, code }) {
-    counts.failed += boxes.answer?.faces.length ?? 0;
+  problem({ sentence: words, code, faces }) {
+    counts.found += faces;
+    counts.failed += faces;
     showProblem("This device failed on a frame.", `${words} (${code})`);
     waiting?.(null);
   },
@@ -143,6 +144,7 @@ function stop() {
 async function run() {
   const times = [];
   while (running) {
+    await shown();
     await nextPicture();
     if (!running) return;
     const answer = await ask();
@@ -151,6 +153,12 @@ async function run() {
     if (times.length > 20) times.shift();
     show(answer, times.length > 1 ? (1000 * (times.length - 1)) / (times.at(-1) - times[0]) : null);
   }
+}
+
+// Nobody sees a page in the background, and its camera may stand still.
+function shown() {
+  if (!document.hidden) return null;
+  return new Promise((done) => document.addEventListener("visibilitychange", done, { once: true }));
 }
 
 function nextPicture() {
@@ -178,8 +186,8 @@ function ask() {
 
 function show({ id, width, height, faces }, ratePerS) {
   const seen = faces.map((face) => {
-    const [label, confidence] = Object.entries(face.probabilities).reduce((a, b) => (b[1] > a[1] ? b : a));
-    return { ...face, label, confidence, uncertain: false };
+    const [label] = Object.entries(face.probabilities).reduce((a, b) => (b[1] > a[1] ? b : a));
+    return { ...face, label };
   });
   counts.found += seen.length;
   for (const face of seen) {
@@ -223,10 +231,12 @@ function announce(faces) {
   at("announced").textContent = path ? `${words}, ${path}` : words;
 }
 
+let detectMs = null; // of the last frame that was searched
 function showCost(faces, ratePerS) {
-  const { detect, head, encode, link, tail, total } = faces[0]?.latency_ms ?? {};
+  detectMs = faces[0]?.latency_ms.detect ?? detectMs;
+  const { head, encode, link, tail, total } = faces[0]?.latency_ms ?? {};
   const stages = [
-    ["Finding faces", detect], ["First part of the network", head], ["Encoding", encode],
+    ["Finding faces", detectMs], ["First part of the network", head], ["Encoding", encode],
     ["On the way", link], ["The rest of the network", tail], ["From the frame to the answer", total],
   ];
   fill("times", stages.map(([name, value]) => [name, value == null ? "–" : ms(value)]));

@@ -1,12 +1,16 @@
 // One answer for each face of a frame: from the server while it can give one in time, else from
 // the device. Whichever answer is ready first is given; a later one is thrown away.
 
+import { QUICK_SEARCH_SIDE_PX, SEARCH_SIDE_PX } from "./device.js";
 import { Smoothed, decide, localStartMs, newMemory } from "./policy.js";
 
 const RECENT_CALLS = 16;
 // Where the search takes more than this share of the deadline, and there are faces, only every
-// third frame is searched: between two searches they hardly move.
+// third frame is searched: between two searches they hardly move. Where it takes more than the
+// other share, smaller pictures are searched from then on.
 const QUICK_SEARCH_SHARE = 0.1;
+const SLOW_SEARCH_SHARE = 0.2;
+const FIRST_SEARCHES = 3; // of a browser that has yet to compile
 const SEARCH_EVERY = 3;
 
 export class Offload {
@@ -18,6 +22,8 @@ export class Offload {
   #calls = [];
   #boxes = [];
   #sinceSearch = Infinity;
+  #searches = 0;
+  #searchSidePx = SEARCH_SIDE_PX;
   #cloudIsBetter;
   wanted = "cloud";
   deadlineMs = 500;
@@ -36,14 +42,15 @@ export class Offload {
     const times = { detect: null, head: null, encode: null, link: null, tail: null, total: null };
     const grey = device.grey(rgba);
     if (this.#searchDue()) {
-      times.detect = this.#timed(() => (this.#boxes = device.find(grey, width, height)));
-      this.#costs.detect.add(times.detect);
-      this.#sinceSearch = 0;
+      times.detect = this.#timed(() => (this.#boxes = device.find(grey, width, height, this.#searchSidePx)));
+      this.#searched(times.detect);
     }
     const boxes = this.#boxes;
     if (!boxes.length) return [];
     const start = this.#now();
-    const { features, z } = await device.head(device.crops(grey, width, height, boxes));
+    const crops = device.crops(grey, width, height, boxes);
+    const qualities = device.qualities(crops, boxes);
+    const { features, z } = await device.head(crops);
     times.head = this.#now() - start;
 
     const elapsed = () => this.#now() - takenMs;
@@ -58,8 +65,27 @@ export class Offload {
     if (decision.path === "cloud") answers = await this.#cloud(z, boxes, times, elapsed, features);
     else answers = await own();
     if (decision.trial) this.#send(z, times, this.deadlineMs).catch(() => {});
-    for (const one of answers) one.latency_ms.total = elapsed();
-    return answers;
+    return answers.map((one, i) => {
+      one.latency_ms.total = elapsed();
+      const quality = qualities[i];
+      return { ...one, quality, ...device.trust(Object.values(one.probabilities), quality) };
+    });
+  }
+
+  // How many are in the frame in hand.
+  get faces() {
+    return this.#boxes.length;
+  }
+
+  #searched(detectMs) {
+    this.#sinceSearch = 0;
+    this.#searches++;
+    if (this.#searches <= FIRST_SEARCHES) return;
+    this.#costs.detect.add(detectMs);
+    if (this.#searches < 2 * FIRST_SEARCHES || this.#searchSidePx === QUICK_SEARCH_SIDE_PX) return;
+    if (this.#costs.detect.mean <= SLOW_SEARCH_SHARE * this.deadlineMs) return;
+    this.#searchSidePx = QUICK_SEARCH_SIDE_PX;
+    this.#costs.detect = new Smoothed();
   }
 
   #searchDue() {

@@ -2,6 +2,7 @@
 // every other edge.
 
 const PRECISION_BITS = 22;
+const HALF = 2 ** (PRECISION_BITS - 1);
 
 const sinc = (x) => (x === 0 ? 1 : Math.sin(x * Math.PI) / (x * Math.PI));
 
@@ -25,10 +26,10 @@ export function resized(grey, width, height, newWidth, newHeight, filter, box = 
   const [left, top, right, bottom] = box.map(Math.fround); // as Pillow takes them
   let rows = grey;
   if (newWidth !== width || left !== 0 || right !== width) {
-    rows = passed(grey, weights(width, left, right, newWidth, filter), height, width, 1, newWidth, 1);
+    rows = across(grey, width, height, newWidth, weights(width, left, right, newWidth, filter));
   }
   if (newHeight === height && top === 0 && bottom === height) return rows;
-  return passed(rows, weights(height, top, bottom, newHeight, filter), newWidth, 1, newWidth, 1, newWidth);
+  return down(rows, newWidth, newHeight, weights(height, top, bottom, newHeight, filter));
 }
 
 // For each new pixel the first old one that counts, and whole-number weights from there on.
@@ -51,17 +52,38 @@ function weights(size, from, to, newSize, filter) {
   });
 }
 
-// One direction: `lines` lines, whose starts lie `line` apart in the old picture and `newLine` in
-// the new one, and whose pixels lie `step` and `newStep` apart.
-function passed(old, kernels, lines, line, step, newLine, newStep) {
-  const made = new Uint8Array(lines * kernels.length);
-  kernels.forEach(({ first, whole }, place) => {
-    for (let y = 0; y < lines; y++) {
-      let sum = 2 ** (PRECISION_BITS - 1);
-      let at = y * line + first * step;
-      for (let i = 0; i < whole.length; i++, at += step) sum += old[at] * whole[i];
-      made[y * newLine + place * newStep] = Math.max(0, Math.min(255, sum >> PRECISION_BITS));
+// Sums fit 32 bits: Pillow counts on it too.
+function across(old, width, height, newWidth, kernels) {
+  const made = new Uint8Array(newWidth * height);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < newWidth; x++) {
+      const { first, whole } = kernels[x];
+      const from = y * width + first;
+      let sum = HALF;
+      for (let i = 0; i < whole.length; i++) sum = (sum + Math.imul(old[from + i], whole[i])) | 0;
+      made[y * newWidth + x] = clipped(sum);
     }
-  });
+  }
   return made;
+}
+
+function down(old, width, newHeight, kernels) {
+  const made = new Uint8Array(width * newHeight);
+  const sums = new Int32Array(width);
+  for (let y = 0; y < newHeight; y++) {
+    const { first, whole } = kernels[y];
+    sums.fill(HALF);
+    for (let i = 0; i < whole.length; i++) {
+      const from = (first + i) * width;
+      const weight = whole[i];
+      for (let x = 0; x < width; x++) sums[x] += Math.imul(old[from + x], weight);
+    }
+    for (let x = 0; x < width; x++) made[y * width + x] = clipped(sums[x]);
+  }
+  return made;
+}
+
+function clipped(sum) {
+  const value = sum >> PRECISION_BITS;
+  return value < 0 ? 0 : value > 255 ? 255 : value;
 }

@@ -66,6 +66,7 @@ addEventListener("message", async ({ data }) => {
     await DO[data.type](data);
   } catch (error) {
     const code = error.code ?? "device";
-    postMessage({ type: "problem", during: data.type, id: data.id, code, sentence: error.message });
+    const faces = data.type === "frame" ? offload.faces : 0; // that have no answer
+    postMessage({ type: "problem", during: data.type, id: data.id, code, sentence: error.message, faces });
   }
 });

@@ -10,6 +10,7 @@ import pytest
 from benchmarks.__main__ import BENCHMARKS, main, question
 
 STARTED_BY_OTHERS = {
+    "benchmarks.readme.settings",  # by make settings
     "benchmarks.link.edge", "benchmarks.link.two_way", "benchmarks.serving.load",
     "benchmarks.serving.raw",
 }  # fmt: skip

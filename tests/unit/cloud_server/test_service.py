@@ -15,6 +15,7 @@ from PIL import Image, ImageFilter
 
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.inference.tail import RateTable, ServedTail
+from splitfer.cloud_server.parts import Parts
 from splitfer.cloud_server.service import Service
 from splitfer.cloud_server.weights.registry import Registry
 from splitfer.shared.codec.latent import Latent
@@ -71,33 +72,39 @@ def config_of(weights_folder: Path, **settings: Any) -> CloudConfig:
     return CloudConfig(weights=(weights_folder,), **{"picture_threads": 1, **settings})
 
 
-def with_tail(weights_folder: Path, tail: Any, **settings: Any) -> Service:
+def with_tail(weights_folder: Path, tail: Any, **settings: Any) -> Parts:
     config = config_of(weights_folder, **settings)
     real = Registry.load(config).default
     rates = RateTable(
         ("f/r",), np.ones((1, 8), np.float32), {LabelSet.FER2013: np.ones(1, np.float32)}
     )
     served = ServedTail(f"{real.fingerprint}/cloud", tail, CODEC, rates, config)
-    return Service(config, Registry([replace(real, tails={"cloud": served})]))
+    return Parts(config, Registry([replace(real, tails={"cloud": served})]))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def service(weights_folder: Path) -> AsyncIterator[Service]:
     config = config_of(weights_folder)
-    service = Service(config, Registry.load(config))
-    service.start()
-    yield service
-    await service.close()
+    parts = Parts(config, Registry.load(config))
+    parts.start()
+    yield parts.service
+    await parts.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def stuck(weights_folder: Path) -> AsyncIterator[tuple[Service, StuckTail]]:
+async def stuck_parts(weights_folder: Path) -> AsyncIterator[tuple[Parts, StuckTail]]:
     tail = StuckTail()
-    service = with_tail(weights_folder, tail)
-    service.start()
-    yield service, tail
+    parts = with_tail(weights_folder, tail)
+    parts.start()
+    yield parts, tail
     tail.go.set()
-    await service.close()
+    await parts.close()
+
+
+@pytest.fixture
+def stuck(stuck_parts: tuple[Parts, StuckTail]) -> tuple[Service, StuckTail]:
+    parts, tail = stuck_parts
+    return parts.service, tail
 
 
 async def infer(service: Service, *payloads: bytes, deadline: Deadline | None = None) -> list[Any]:
@@ -148,8 +155,9 @@ async def test_faces_of_different_rates_share_a_batch(weights_copy: Path) -> Non
     config = config_of(weights_copy, batch_max=16)
     registry = Registry.load(config)
     registry.default.tail("")._tail = CountedTail()  # type: ignore[assignment]
-    service = Service(config, registry)
-    service.start()
+    parts = Parts(config, registry)
+    service = parts.service
+    parts.start()
     rates = [2, 0, 1, 0, 2]
     latents = [Latent(symbols, rate) for symbols, rate in zip(SYMBOLS, rates, strict=True)]
     results = await infer(service, *map(weights.payload_codec.encode, latents))
@@ -159,10 +167,10 @@ async def test_faces_of_different_rates_share_a_batch(weights_copy: Path) -> Non
         logits = tail.logits(latent.symbols[None], steps)
         expected = softmax(logits / np.float32(1 + latent.rate))[0]
         np.testing.assert_allclose(result.probabilities, expected, atol=1e-5)
-    assert service.metrics.latents == {
+    assert parts.metrics.latents == {
         f"{weights_copy.name}/{name}": n for name, n in (("high", 2), ("default", 1), ("low", 2))
     }
-    await service.close()
+    await parts.close()
 
 
 @pytest.mark.parametrize(
@@ -265,8 +273,9 @@ async def test_a_face_that_poisons_the_tail_fails_alone(stuck: Any) -> None:
 
 async def test_faces_beyond_the_queue_are_refused_each(weights_folder: Path) -> None:
     tail = StuckTail()
-    service = with_tail(weights_folder, tail, queue_max=2, batch_max=1)
-    service.start()
+    parts = with_tail(weights_folder, tail, queue_max=2, batch_max=1)
+    service = parts.service
+    parts.start()
     running = asyncio.create_task(infer(service, PAYLOADS[0]))
     await begun(tail)
     more = asyncio.create_task(infer(service, *PAYLOADS[1:4]))
@@ -274,14 +283,16 @@ async def test_faces_beyond_the_queue_are_refused_each(weights_folder: Path) -> 
     tail.go.set()
     assert isinstance((await running)[0], Answer)
     assert [type(result) for result in await more] == [Answer, Answer, Overloaded]
-    await service.close()
+    await parts.close()
 
 
-async def test_closing_settles_every_request(stuck: Any) -> None:
-    service, tail = stuck
-    running = asyncio.create_task(infer(service, *PAYLOADS[:2]))
+async def test_closing_settles_every_request(
+    stuck_parts: tuple[Parts, StuckTail],
+) -> None:
+    parts, tail = stuck_parts
+    running = asyncio.create_task(infer(parts.service, *PAYLOADS[:2]))
     await begun(tail)
-    await service.close()
+    await parts.close()
     assert [type(result) for result in await running] == [NotReady] * 2
 
 
@@ -302,8 +313,9 @@ async def test_a_blurred_picture_is_answered_and_less_is_made_of_it(
     astronaut: np.ndarray, prior: Prior
 ) -> None:
     config = config_of(default_folder(), uncertain_below=0.9)
-    service = Service(config, Registry.load(config))
-    service.start()
+    parts = Parts(config, Registry.load(config))
+    service = parts.service
+    parts.start()
     priors, found = Weights(default_folder()).manifest.priors, []
     for radius in (0, 3):
         picture = Image.fromarray(astronaut).filter(ImageFilter.GaussianBlur(radius))
@@ -318,7 +330,7 @@ async def test_a_blurred_picture_is_answered_and_less_is_made_of_it(
         assert trust.confidence == pytest.approx(share + quality * (answer.confidence - share))
         assert trust.uncertain is (trust.confidence < 0.9)
         found.append(quality)
-    await service.close()
+    await parts.close()
     assert found[1] < found[0] - 0.1
 
 
@@ -353,18 +365,20 @@ async def test_bad_pictures(service: Service, name: str) -> None:
 
 async def test_a_picture_over_the_body_limit(weights_folder: Path) -> None:
     config = config_of(weights_folder, limits=replace(Limits(), body_bytes=100))
-    service = Service(config, Registry.load(config))
+    parts = Parts(config, Registry.load(config))
+    service = parts.service
     with pytest.raises(PayloadTooLarge, match="larger than 100 bytes"):
         await service.classify(bytes(101), "", soon())
-    await service.close()
+    await parts.close()
 
 
 async def test_pictures_wait_in_bounds(
     weights_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = config_of(weights_folder, pictures_max=2, picture_threads=1)
-    service = Service(config, Registry.load(config))
-    service.start()
+    parts = Parts(config, Registry.load(config))
+    service = parts.service
+    parts.start()
     go, begun = threading.Event(), threading.Event()
 
     def decode(*_: Any) -> np.ndarray:
@@ -388,7 +402,7 @@ async def test_pictures_wait_in_bounds(
         await late
     stopped = asyncio.create_task(service.classify(b"5", "", soon()))
     await asyncio.sleep(0)
-    await service.close()
+    await parts.close()
     with pytest.raises(NotReady):
         await stopped
     go.set()
@@ -428,8 +442,9 @@ async def test_a_sender_that_names_no_prior_gets_the_servers(
     crowd_weights_folder: Path, astronaut: np.ndarray, setting: Prior | None
 ) -> None:
     config = config_of(crowd_weights_folder, prior=setting)
-    service = Service(config, Registry.load(config))
-    service.start()
+    parts = Parts(config, Registry.load(config))
+    service = parts.service
+    parts.start()
 
     async def prior_of(*asked: Any) -> Prior:
         ((_, result),) = (
@@ -441,7 +456,7 @@ async def test_a_sender_that_names_no_prior_gets_the_servers(
     assert await prior_of() is (setting or DEFAULT_PRIOR)
     for one in Prior:
         assert await prior_of(None, one) is one
-    await service.close()
+    await parts.close()
 
 
 async def test_weights_that_cannot_balance_say_so_to_who_asks(
@@ -452,5 +467,5 @@ async def test_weights_that_cannot_balance_say_so_to_who_asks(
         await service.classify(picture, "", soon(), None, Prior.BALANCED)
     with pytest.raises(ModelMismatch, match="does not answer the labels crowd; it answers fer2013"):
         await service.classify(picture, "", soon(), LabelSet.CROWD)
-    balancing = service.registry.default.balance(LabelSet.FER2013, None, Prior.BALANCED)
+    balancing = service._registry.default.balance(LabelSet.FER2013, None, Prior.BALANCED)
     assert balancing is None, "the setting holds as far as the weights know the classes"

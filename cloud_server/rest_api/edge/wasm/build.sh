@@ -5,7 +5,7 @@ out=$(cd "$1" && pwd)
 cd "$(dirname "$0")"
 codec=../../../../shared/codec
 compile() {
-    clang --target=wasm32 -std=c11 -O3 -msimd128 -mbulk-memory -fno-builtin -nostdlib \
+    clang --target=wasm32 -std=c11 -O3 -msimd128 -mbulk-memory -nostdlib \
         -Wall -Wextra -Werror -Iinclude -I$codec -Wl,--no-entry -Wl,-z,stack-size=262144 "$@" memory.c
 }
 compile -o "$out/codec.wasm" codec.c $codec/entropy_core.c

@@ -38,21 +38,15 @@ void free(void *memory)
     (void)memory;
 }
 
+/* One instruction each, with -mbulk-memory. */
 void *memcpy(void *to, const void *from, size_t size)
 {
-    uint8_t *target = to;
-    const uint8_t *source = from;
-    while (size-- > 0)
-        *target++ = *source++;
-    return to;
+    return __builtin_memcpy(to, from, size);
 }
 
 void *memset(void *to, int byte, size_t size)
 {
-    uint8_t *target = to;
-    while (size-- > 0)
-        *target++ = (uint8_t)byte;
-    return to;
+    return __builtin_memset(to, byte, size);
 }
 
 int memcmp(const void *one, const void *other, size_t size)

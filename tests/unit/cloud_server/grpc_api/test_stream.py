@@ -10,13 +10,15 @@ from typing import Any
 import grpc
 import pytest
 
+from splitfer.cloud_server.admission.access import Access
+from splitfer.cloud_server.admission.admission import Admission
 from splitfer.cloud_server.admission.health import Health, Phase
 from splitfer.cloud_server.admission.in_flight import InFlight
-from splitfer.cloud_server.admission.rate_limit import RateLimiter
-from splitfer.cloud_server.config import CallerLimits
+from splitfer.cloud_server.admission.tokens import Scope
+from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.grpc_api import stream as infer_stream
 from splitfer.cloud_server.grpc_api.stream import InferStream
-from splitfer.cloud_server.service import Inferred
+from splitfer.cloud_server.results import Inferred
 from splitfer.cloud_server.telemetry.metrics import Metrics
 from splitfer.cloud_server.telemetry.observer import Observer
 from splitfer.cloud_server.telemetry.tracing import NoTracing
@@ -27,7 +29,6 @@ from splitfer.shared.labels import LabelSet
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
 ANSWER = Answer((1.0, 0, 0, 0, 0, 0, 0), "1234/cloud", LabelSet.FER2013)
-ALLOWANCE = RateLimiter(CallerLimits())
 
 
 class PlayedCall:
@@ -58,7 +59,6 @@ class PlayedService:
         self.observer = Observer(metrics, NoTracing())
         self.health, self.weights = Health(), InFlight()
         self.health.phase = Phase.SERVING
-        self.config = SimpleNamespace(deadline_ms=150)
         self.begun: list[str] = []
         self.third = asyncio.Event()
         self.withdrawn = 0
@@ -86,7 +86,8 @@ class PlayedService:
 def stream(service: PlayedService, call: PlayedCall, most: int) -> InferStream:
     played: Any = service
     context: Any = call
-    return InferStream(played, context, ALLOWANCE, most)
+    caller = Admission(Access(CloudConfig()), service.health).caller(None, Scope.INFER, None)
+    return InferStream(played, caller, service.observer, 150, context, most)
 
 
 def test_a_message_that_has_no_time_is_refused_before_anything_is_done_for_it() -> None:

@@ -9,7 +9,7 @@ import pytest
 from splitfer.cloud_server.admission.tokens import Scope
 from splitfer.cloud_server.oip.models import OipModels, scope_of
 from splitfer.cloud_server.oip.tensor import InputTensor
-from splitfer.cloud_server.service import Inferred
+from splitfer.cloud_server.results import Inferred
 from splitfer.shared.contracts import Answer, LatencyMs, Limits
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import (
@@ -32,7 +32,6 @@ class FewTails:
 
     def __init__(self, *results: Answer | SplitFerError) -> None:
         self.results, self.asked = list(results), {}
-        self.config = SimpleNamespace(limits=Limits())
         self.tails = {"new": ("cloud", "large"), "old": ("cloud", "small")}
 
     def model(self, fingerprint: str = "") -> Any:
@@ -49,7 +48,7 @@ class FewTails:
 
 def models_of(*results: Answer | SplitFerError) -> tuple[OipModels, FewTails]:
     service = FewTails(*results)
-    return OipModels(service), service  # type: ignore[arg-type]
+    return OipModels(service, Limits().faces_per_frame), service  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

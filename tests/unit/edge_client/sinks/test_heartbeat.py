@@ -98,7 +98,7 @@ def test_a_record_says_when_and_by_whom(
     lines.write(one, [face()])
     (record,) = records(path)
     assert (record["device_id"], record["source_name"]) == ("hall-7", "front door")
-    assert record["schema_version"] == RECORD_VERSION == 4
+    assert record["schema_version"] == RECORD_VERSION == 5
     assert record["time"] == rfc3339(one.wall_s)
 
 

@@ -1,0 +1,61 @@
+"""What one server is made of, and how the parts are wired."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from splitfer.cloud_server.admission.access import Access
+from splitfer.cloud_server.admission.admission import Admission
+from splitfer.cloud_server.admission.health import Health
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.cloud_server.face_queue import FaceQueue
+from splitfer.cloud_server.inference.head import ServedHead
+from splitfer.cloud_server.pictures.reader import PictureReader
+from splitfer.cloud_server.service import Service
+from splitfer.cloud_server.telemetry.live_metrics import LiveMetrics
+from splitfer.cloud_server.telemetry.metrics import Metrics
+from splitfer.cloud_server.telemetry.observer import BatchObservers, Observer
+from splitfer.cloud_server.telemetry.tls_metrics import TlsMetrics
+from splitfer.cloud_server.telemetry.tracing import open_tracing
+from splitfer.cloud_server.tls import ServerTls
+from splitfer.cloud_server.weights.registry import Registry
+from splitfer.shared.version import server_version
+
+# For the last traces to reach their receiver when the server stops.
+_TRACES_S = 0.3
+
+
+class Parts:
+    """Everything that outlives a request. Shells are handed what they use of it."""
+
+    def __init__(self, config: CloudConfig, registry: Registry) -> None:
+        self.config, self.registry = config, registry
+        self.health, self.access = Health(), Access(config)
+        self.admission = Admission(self.access, self.health)
+        self.tls = ServerTls(config)
+        self.metrics = Metrics()
+        self.metrics.registry.register(LiveMetrics(self.health, self.metrics, registry))
+        self.metrics.registry.register(TlsMetrics(self.tls))
+        self._tracing = open_tracing(config.otlp_endpoint, server_version())
+        self.observer = Observer(self.metrics, self._tracing)
+        self._pictures = PictureReader(config)
+        self._head = ServedHead(config)
+        faces = FaceQueue(self.metrics, self._tracing)
+        self.service = Service(config, registry, self._pictures, self._head, faces, self.metrics)
+
+    def start(self) -> None:
+        """Begin to answer. Belongs to the event loop that it is called on."""
+        self.registry.start(BatchObservers(self.metrics, self._tracing))
+        self._head.start()
+
+    async def close(self) -> None:
+        """Stop now; what has no answer yet raises ``NotReady``."""
+        self._pictures.close()
+        await self._head.close()
+        await self.registry.close()
+        if self._tracing.on:
+            # It waits for whoever receives the traces; a stop does not wait for it for long.
+            closing = threading.Thread(target=self._tracing.close, name="traces", daemon=True)
+            closing.start()
+            await asyncio.to_thread(closing.join, _TRACES_S)

@@ -1,0 +1,70 @@
+"""A log of what a person who is watched may ask for later: when, what for, by which settings, and
+where to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from splitfer.edge_client.sinks.records import rfc3339
+from splitfer.shared.deadline import Clock
+
+MAX_BYTES = 5_000_000
+"""A file that is larger is renamed to ``.1`` first, in place of the last one."""
+
+_TAIL_BYTES = 1 << 16
+
+
+class AuditLog:
+    """Adds one JSON line per event to ``path``, on disk before it returns. ``failed`` is told the
+    words of what could not be written; nothing is held up by it."""
+
+    def __init__(self, path: Path, failed: Callable[[str], None], wall: Clock = time.time) -> None:
+        self._path, self._failed, self._wall = path, failed, wall
+
+    def add(self, event: str, **facts: Any) -> None:
+        """One event, with the process and the user it runs as."""
+        record = {
+            "time": rfc3339(self._wall()), "event": event, "pid": os.getpid(), "uid": os.getuid(),
+            **facts,
+        }  # fmt: skip
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._turn_over()
+            descriptor = os.open(
+                self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
+            )
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(json.dumps(record).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            self._failed(f"audit log {self._path}: {error.strerror or error}")
+
+    def last(self, event: str) -> dict[str, Any] | None:
+        """The newest of such events, as far as the end of the file tells."""
+        with suppress(OSError, ValueError):
+            with self._path.open("rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
+                lines = file.read().splitlines()
+            for line in reversed(lines):
+                record = json.loads(line) if f'"{event}"'.encode() in line else None
+                if isinstance(record, dict) and record.get("event") == event:
+                    return record
+        return None
+
+    def _turn_over(self) -> None:
+        with suppress(FileNotFoundError):
+            if self._path.stat().st_size > MAX_BYTES:
+                os.replace(self._path, self._path.with_name(self._path.name + ".1"))
+
+
+def settings_mark(printed: str) -> str:
+    """What tells two states of the settings apart, without what they hold."""
+    return hashlib.sha256(printed.encode()).hexdigest()[:16]
