@@ -43,8 +43,8 @@ class Golden:
 
     ``crops`` uint8 ``(N, 224, 224)``, ``latents`` uint8 ``(N, 8, 28, 28)`` at the default rate,
     ``logits`` by tail and label set float32 ``(N, 7)``: of the local tail from the features, of
-    another one on a device from ``crops``, of a cloud tail from ``latents``. ``z`` float32 ``(N, 8, 28, 28)`` is None where the head rounds by
-    itself.
+    another one on a device from ``crops``, of a cloud tail from ``latents``. ``z`` float32
+    ``(N, 8, 28, 28)`` is None where the head rounds by itself.
     """
 
     crops: NDArray[np.uint8]
