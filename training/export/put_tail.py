@@ -114,16 +114,17 @@ def put_tail(
     manifest = weights.manifest
     of_crops = isinstance(tail, CropClassifier)
     local = name == LOCAL_TAIL or of_crops
-    if of_crops:
-        golden, export = _crop_logits, export_crop_classifier
-    elif local:
-        golden, export = _local_logits, export_local_tail
-    else:
-        golden, export = _cloud_logits, export_cloud_tail
     with torch.no_grad():
-        flat = golden(weights, tail.eval()).numpy()
-    logits = by_label_set(flat, label_sets)
-    data = export(tail, label_sets)
+        if of_crops:
+            flat, data = (
+                _crop_logits(weights, tail.eval()),
+                export_crop_classifier(tail, label_sets),
+            )
+        elif local:
+            flat, data = _local_logits(weights, tail.eval()), export_local_tail(tail, label_sets)
+        else:
+            flat, data = _cloud_logits(weights, tail.eval()), export_cloud_tail(tail, label_sets)
+    logits = by_label_set(flat.numpy(), label_sets)
     with np.load(io.BytesIO((folder / manifest.golden.file).read_bytes())) as file:
         arrays = {key: file[key] for key in file.files}
     entry = TailEntry(

@@ -22,7 +22,8 @@ def reduction(size: int) -> Tensor:
     ones = torch.eye(PICTURE_PX, dtype=torch.float64)[None]
     enlarge = F.interpolate(ones, size=CROP_SIDE, mode="linear")[0].T
     edge = (PICTURE_PX - size) // 2
-    return torch.linalg.pinv(enlarge)[edge : edge + size].float()
+    inverse: Tensor = torch.linalg.pinv(enlarge)
+    return inverse[edge : edge + size].float()
 
 
 class CropClassifier(nn.Module):
