@@ -29,6 +29,7 @@ BENCHMARKS = {
     "readme": "benchmarks.readme.readme",
     "scaling": "benchmarks.serving.scaling",
     "serving": "benchmarks.serving.serving",
+    "tracking": "benchmarks.device.tracking",
 }
 
 

@@ -18,6 +18,7 @@ from splitfer.shared.certificates import Certificates, read_certificates
 from splitfer.shared.contracts import Device, Limits
 from splitfer.shared.prior import UNCERTAIN_BELOW, Prior
 from splitfer.shared.settings import Settings
+from splitfer.shared.wire import DEADLINE_MS_MAX
 
 PREFIX = "SPLITFER_CLOUD_"
 # More is a slip of the keyboard: no machine has it, and gRPC counts in 32 bits.
@@ -158,7 +159,7 @@ class CloudConfig(Settings):
         "server without tokens",
     )
     deadline_ms: float = Field(
-        30_000, gt=0, le=3_600_000, description="for callers that name no deadline"
+        30_000, gt=0, le=DEADLINE_MS_MAX, description="for callers that name no deadline"
     )
     receive_s: float = Field(
         30, gt=0, le=3600, description="in which a body or a gRPC message must arrive"

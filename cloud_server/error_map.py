@@ -28,9 +28,8 @@ from splitfer.shared.errors import (
     UnsupportedPicture,
     WeightsError,
 )
+from splitfer.shared.wire import CODE_KEY, RETRYABLE_KEY
 
-CODE_KEY = "splitfer-code"
-RETRYABLE_KEY = "splitfer-retryable"
 RETRY_AFTER_S = 1
 
 Status = grpc.StatusCode

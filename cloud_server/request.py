@@ -13,7 +13,6 @@ from typing import Any
 NONE = "none"
 OK = "ok"
 REQUEST_ID = "x-request-id"
-TRACEPARENT = "traceparent"
 _WELL_FORMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # Unique among servers by its first part and within one by its second; cheaper than random.
 _PREFIX, _NUMBERS = secrets.token_hex(4), itertools.count(1)

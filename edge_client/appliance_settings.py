@@ -87,8 +87,8 @@ class ApplianceSettings(Settings):
     )
     answers: Literal["changes", "all"] = Field(
         "changes",
-        description="which answers go to webhook and broker: where the faces' labels change, at "
-        "most once a second, or all",
+        description="what goes to webhook and broker: that a face appears, leaves or shows "
+        "something else, or every answer beside",
     )
     outbox: Path | None = Field(
         None,

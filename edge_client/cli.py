@@ -307,6 +307,39 @@ def _doctor(arguments: argparse.Namespace, config: EdgeConfig) -> int:
     return LOST if worst_is_bad(found) else OK
 
 
+# -- bench -------------------------------------------------------------------------------------
+
+
+def _bench(arguments: argparse.Namespace, config: EdgeConfig) -> int:
+    import time
+
+    from splitfer.edge_client import device_bench as bench
+    from splitfer.shared.whole_file import write_whole
+
+    frames = bench.frames_of_clip(arguments.frames)
+    print(bench.heading())
+    found = []
+    for one in bench.measurements(
+        config,
+        lambda of, threads, side_px: bench.measure(of, threads, side_px, frames, time.monotonic),
+    ):
+        print(bench.as_line(one), flush=True)
+        found.append(one)
+    settings = bench.recommended(found, 1000 / arguments.fps)
+    print(*(f"{key}: {value}" for key, value in settings.items()), sep="\n")
+    if arguments.write:
+        try:
+            text = bench.as_yaml(settings, found)
+            write_whole(arguments.write, text.encode(), arguments.overwrite)
+        except FileExistsError:
+            raise ConfigError(
+                f"--write {arguments.write}: it exists; --overwrite replaces it"
+            ) from None
+        except OSError as error:
+            raise ConfigError(f"--write {arguments.write}: {error.strerror}") from error
+    return OK
+
+
 # -- arguments ---------------------------------------------------------------------------------
 
 _FLAGS = (
@@ -416,7 +449,33 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="one JSON line per finding")
     _of_the_link(doctor)
     _of_settings(doctor)
+
+    bench = commands.add_parser(
+        "bench",
+        help="measure this device, and the settings that suit it",
+        description="Measure the search, the head and the local tail on the bundled clip, with "
+        "several numbers of threads and sizes of the searched picture.",
+    )
+    bench.set_defaults(command=_bench)
+    bench.add_argument(
+        "--write", type=file_name, metavar="FILE.yaml", help="write the settings to a config file"
+    )
+    bench.add_argument("--overwrite", action="store_true", help="replace a file that is there")
+    bench.add_argument(
+        "--fps", type=_positive, default=10.0, metavar="N",
+        help="frames a second that are to be answered (10)",
+    )  # fmt: skip
+    bench.add_argument("--frames", type=int, choices=range(1, 101), default=30, metavar="N",
+                       help="frames of the clip, each time (30)")  # fmt: skip
+    _of_settings(bench)
     return parser
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number <= 1000:
+        raise argparse.ArgumentTypeError("expected a number above 0, at most 1000")
+    return number
 
 
 def _of_the_link(parser: argparse.ArgumentParser) -> None:

@@ -21,8 +21,8 @@ from splitfer.shared.errors import ConfigError, LinkError, SourceError
 from splitfer.shared.peer_words import peer_words
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from splitfer.shared.stubs.splitfer.v1.splitfer_pb2_grpc import SplitFerStub
+from splitfer.shared.wire import AUTHORIZATION, CODE_KEY
 
-_CODE_KEY = "splitfer-code"
 _PROCESSES = Path("/proc")
 _NAMES = ("edge-client", "splitfer.edge_client.cli", "edge_client/cli.py")
 _LOOK_EVERY_S = 0.25
@@ -66,14 +66,14 @@ def server_answers(config: EdgeConfig, timeout_s: float) -> str:
     address = parse_address(config.server)
     pems = read_certificates(config.server_ca, config.client_cert, config.client_key)
     token = config.token.get_secret_value() if config.token else None
-    metadata = (("authorization", f"Bearer {token}"),) if token else ()
+    metadata = ((AUTHORIZATION, f"Bearer {token}"),) if token else ()
     with open_channel(str(address), pems.ca, pems.cert, pems.key) as channel:
         try:
             stub = SplitFerStub(channel)  # type: ignore[no-untyped-call]  # generated
             model = stub.GetModel(pb.GetModelRequest(), timeout=timeout_s, metadata=metadata)
         except grpc.RpcError as error:
             trailing: Any = error.trailing_metadata() or ()
-            code = next((str(value) for key, value in trailing if key == _CODE_KEY), None)
+            code = next((str(value) for key, value in trailing if key == CODE_KEY), None)
             details = error.details() or ""
             cause = cause_of_call(error.code(), details, code)
             if cause in VAGUE:

@@ -45,6 +45,10 @@ def draw(result: Row, target: Path) -> None:
     _save(figure, target)
 
 
+# Pictures in a band, of fewer of which a share says nothing.
+_ENOUGH = 50
+
+
 def draw_bands(result: Row, target: Path) -> None:
     """Of each label set: accuracy and confidence, fallen with quality, by band of quality, and
     beside it accuracy over the surest answers, by either confidence."""
@@ -53,7 +57,8 @@ def draw_bands(result: Row, target: Path) -> None:
     for row, (label_set, paths) in enumerate(label_sets.items()):
         left, right = panels[2 * row : 2 * row + 2]
         for place, (path, found) in enumerate(paths.items()):
-            colour, bands = f"C{place}", found["bands"]
+            colour = f"C{place}"
+            bands = [band for band in found["bands"] if band["n"] >= _ENOUGH]
             middle = [(band["from"] + band["to"]) / 2 for band in bands]
             left.plot(
                 middle, [100 * band["accuracy"] for band in bands], "o-", color=colour,

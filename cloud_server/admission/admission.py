@@ -56,6 +56,15 @@ class Caller:
         """
         self._admission.access.authenticate(self._header, scope, self._peer)
 
+    def judge_anew(self) -> None:
+        """Where tokens or scopes have changed, ask again whether it may ask. It is cheap.
+
+        Raises:
+            AuthError, Forbidden: its token or its scope was taken away.
+        """
+        if self._version != self._admission.access.version:
+            self._judge()
+
     def request(self) -> Admitted:
         """Let one request in; it counts until ``Admitted.leave``.
 
@@ -64,8 +73,7 @@ class Caller:
             OverQuota: the caller has had its share.
             NotReady: the server is starting or draining.
         """
-        if self._version != self._admission.access.version:
-            self._judge()
+        self.judge_anew()
         return Admitted(self._identity.allowance, self._admission.health.request())
 
     def _judge(self) -> None:

@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection
 
 from splitfer.cloud_server.admission.admission import Admission, Caller
 from splitfer.cloud_server.admission.tokens import Scope
+from splitfer.shared.wire import AUTHORIZATION
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -22,7 +23,7 @@ def http_caller(
         AuthError, Forbidden: see ``Access.authenticate``.
     """
     peer = request.client.host if request.client else None
-    return admission.caller(request.headers.get("authorization"), scope, peer)
+    return admission.caller(request.headers.get(AUTHORIZATION), scope, peer)
 
 
 def grpc_caller(admission: Admission, context: Context, scope: Scope | None = None) -> Caller:
@@ -36,6 +37,6 @@ def grpc_caller(admission: Admission, context: Context, scope: Scope | None = No
 
 def _authorization(context: Context) -> str | None:
     for key, value in context.invocation_metadata() or ():
-        if key == "authorization":
+        if key == AUTHORIZATION:
             return value if isinstance(value, str) else value.decode("latin-1")
     return None

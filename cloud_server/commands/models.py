@@ -27,9 +27,9 @@ from splitfer.shared.errors import (
 )
 from splitfer.shared.loopback import is_this_machine
 from splitfer.shared.peer_words import peer_words
+from splitfer.shared.wire import ADMIN_MODELS, PREVIOUS
 
 TOKEN_VARIABLE = "SPLITFER_ADMIN_TOKEN"
-MODELS = "/v1/admin/models"
 _URL = "http://127.0.0.1:8080"
 # Loading takes seconds, and unloading as long as the longest deadline under way.
 _PATIENCE_S = 600.0
@@ -108,7 +108,7 @@ def run_models(arguments: argparse.Namespace, settings: Callable[[], CloudConfig
         connection = _connection(url, (arguments.ca, cert, arguments.key))
         if not arguments.insecure_token:
             _refuse_open_token(connection)
-    reply = _ask(connection, url, cert, method, MODELS + path, body)
+    reply = _ask(connection, url, cert, method, ADMIN_MODELS + path, body)
     if arguments.json:
         json.dump(reply, sys.stdout, indent=2)
         print()
@@ -143,7 +143,7 @@ def _request(arguments: argparse.Namespace) -> tuple[str, str, dict[str, Any] | 
     if action == "default":
         return "PUT", "/default", {"fingerprint": arguments.fingerprint}
     if action == "rollback":
-        return "PUT", "/default", {"fingerprint": "previous"}
+        return "PUT", "/default", {"fingerprint": PREVIOUS}
     return "GET", "", None
 
 

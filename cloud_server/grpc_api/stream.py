@@ -31,7 +31,7 @@ from splitfer.cloud_server.grpc_api.standing_queue import StreamOverloadGuard
 from splitfer.cloud_server.grpc_api.transit import TransitDelay
 from splitfer.cloud_server.inference.pending_faces import PendingFaces
 from splitfer.cloud_server.inference.tail import TailAnswer
-from splitfer.cloud_server.request import TRACEPARENT, Request, failed
+from splitfer.cloud_server.request import Request, failed
 from splitfer.cloud_server.results import Inferred
 from splitfer.cloud_server.service import Service
 from splitfer.cloud_server.telemetry.observer import Observer
@@ -40,9 +40,9 @@ from splitfer.cloud_server.weights.place import Place
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import MalformedPayload, Overloaded, SplitFerError
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.shared.wire import DEADLINE_MS_MAX, TRACEPARENT
 
 _METHOD = "splitfer.v1.SplitFer/InferStream"
-_LONGEST_MS = 3_600_000.0
 log = logging.getLogger(__name__)
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -168,6 +168,7 @@ class InferStream:
         answer = pb.InferStreamResponse(id=said.id)
         asked = said.request
         try:
+            self._caller.judge_anew()  # before a word of what is served, or of how busy it is
             deadline = self._deadline(said)
             labels = wanted_labels(asked.labels)
             place = self._service.admit(asked.fingerprint, asked.tail, deadline, labels)
@@ -238,8 +239,8 @@ class InferStream:
 
     def _deadline(self, message: pb.InferStreamRequest) -> Deadline:
         given_ms = message.deadline_ms
-        if not 0 <= given_ms <= _LONGEST_MS:  # nor is it a number
-            raise MalformedPayload(f"deadline_ms is from 0 to {_LONGEST_MS:.0f}")
+        if not 0 <= given_ms <= DEADLINE_MS_MAX:  # nor is it a number
+            raise MalformedPayload(f"deadline_ms is from 0 to {DEADLINE_MS_MAX}")
         given_ms = given_ms or self._deadline_ms
         now_ms = time.monotonic() * 1000
         held_up_ms = self._transit.held_up_ms(message.sent_ms, now_ms)

@@ -18,11 +18,12 @@ import grpc
 from splitfer.cloud_server.admission.admission import Admission
 from splitfer.cloud_server.admission.caller import grpc_caller
 from splitfer.cloud_server.admission.tokens import Scope
-from splitfer.cloud_server.error_map import CODE_KEY, codes_of, trailing_metadata, unexpected
+from splitfer.cloud_server.error_map import codes_of, trailing_metadata, unexpected
 from splitfer.cloud_server.grpc_api.message import Context, Reader, read_message
 from splitfer.cloud_server.request import REQUEST_ID
 from splitfer.cloud_server.telemetry.observer import Observer
 from splitfer.shared.errors import SplitFerError
+from splitfer.shared.wire import CODE_KEY
 
 log = logging.getLogger(__name__)
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"

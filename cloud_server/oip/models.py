@@ -34,6 +34,7 @@ from splitfer.shared.contracts import CROP_SIDE, LATENT_SHAPE, Answer
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import MalformedPayload, PayloadTooLarge, SplitFerError, UnknownModel
 from splitfer.shared.labels import LABELS
+from splitfer.shared.wire import DEADLINE_MS_MAX
 
 SERVER_NAME = "splitfer"
 EXTENSIONS = ("binary_tensor_data",)
@@ -45,7 +46,6 @@ _CROP = TensorSpec("crop", (FP32, UINT8), (-1, 1, CROP_SIDE, CROP_SIDE))
 _PROBABILITIES = TensorSpec("probabilities", (FP32,), (-1, len(LABELS)))
 _LABEL = TensorSpec("label", (BYTES,), (-1,))
 OUTPUTS = (_PROBABILITIES, _LABEL)
-_MOST_TIMEOUT_US = 3_600_000_000
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _sooner(deadline: Deadline, parameters: Mapping[str, Any]) -> Deadline:
         raise MalformedPayload("parameter 'timeout' is microseconds, a whole number")
     if not timeout_us:
         return deadline
-    return min(deadline, Deadline.after_ms(min(timeout_us, _MOST_TIMEOUT_US) / 1000))
+    return min(deadline, Deadline.after_ms(min(timeout_us, 1000 * DEADLINE_MS_MAX) / 1000))
 
 
 def _grey(crops: NDArray[Any]) -> NDArray[np.uint8]:

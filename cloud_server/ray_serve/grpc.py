@@ -20,7 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from splitfer.cloud_server.admission.admission import Admission
 from splitfer.cloud_server.admission.health import Health
 from splitfer.cloud_server.config import CloudConfig
-from splitfer.cloud_server.error_map import CODE_KEY, trailing_metadata
+from splitfer.cloud_server.error_map import trailing_metadata
 from splitfer.cloud_server.grpc_api.health import SERVICE_NAME as HEALTH_SERVICE
 from splitfer.cloud_server.grpc_api.message import Reader
 from splitfer.cloud_server.grpc_api.methods import CHECK, Collector
@@ -34,6 +34,7 @@ from splitfer.shared.stubs.inference import grpc_inference_pb2 as oip_pb
 from splitfer.shared.stubs.inference import grpc_inference_pb2_grpc as oip_pb_grpc
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
+from splitfer.shared.wire import CODE_KEY
 
 # What the proxy adds to a call's metadata.
 _LEFT_MS_KEY = "splitfer-left-ms"

@@ -18,9 +18,8 @@ from splitfer.cloud_server.weights.registry import Registry
 from splitfer.cloud_server.weights.root import folder_under
 from splitfer.cloud_server.weights.served import ServedWeights
 from splitfer.shared.errors import SplitFerError
+from splitfer.shared.wire import ADMIN_MODELS, PREVIOUS
 
-MODELS = "/v1/admin/models"
-PREVIOUS = "previous"
 _FINGERPRINT = r"^[0-9a-f]{16}$"
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorBody, "description": meaning}
@@ -71,7 +70,7 @@ class DefaultBody(BaseModel):
 
 def admin_routes(registry: Registry, config: CloudConfig) -> APIRouter:
     """The routes; all of them ask for the scope ``admin``."""
-    router = APIRouter(prefix=MODELS, tags=["admin"], responses=_REFUSALS)
+    router = APIRouter(prefix=ADMIN_MODELS, tags=["admin"], responses=_REFUSALS)
 
     @contextmanager
     def admitted(request: Request, wish: str) -> Iterator[None]:

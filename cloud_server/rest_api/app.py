@@ -14,14 +14,15 @@ from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.error_map import codes_of, http_headers, json_body
 from splitfer.cloud_server.request import REQUEST_ID, failed
 from splitfer.cloud_server.rest_api.faces import build_app
-from splitfer.cloud_server.rest_api.latents import DEADLINE_HEADER, FINGERPRINT_HEADER
 from splitfer.cloud_server.rest_api.observer import HttpObserver
 from splitfer.cloud_server.rest_api.oip import HEADER_LENGTH
+from splitfer.cloud_server.rest_api.safe_headers import SafeHeaders
 from splitfer.cloud_server.service import Service
 from splitfer.cloud_server.telemetry.metrics import Metrics
 from splitfer.cloud_server.telemetry.observer import Observer
 from splitfer.cloud_server.weights.registry import Registry
 from splitfer.shared.errors import NotReady
+from splitfer.shared.wire import DEADLINE_HEADER, FINGERPRINT_HEADER
 
 _METHODS = ("DELETE", "GET", "HEAD", "POST", "PUT")
 _ASKED = (
@@ -29,11 +30,6 @@ _ASKED = (
 )  # fmt: skip
 _TOLD = ("Retry-After", "WWW-Authenticate", HEADER_LENGTH, REQUEST_ID)
 _KEPT_S = 600
-_SAFE = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-)
 
 
 def http_app(
@@ -52,27 +48,8 @@ def http_app(
             expose_headers=_TOLD,
             max_age=_KEPT_S,
         )
-    app = SafeHeaders(app)
-    return HttpObserver(Ended(app) if alone else app, observer, tells_id=alone)
-
-
-class SafeHeaders:
-    """ASGI middleware: what browsers shall not do with any reply, unless it says otherwise."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
-
-        async def told(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                given = {name.lower() for name, _ in message.get("headers", ())}
-                more = [(name, value) for name, value in _SAFE if name not in given]
-                message = {**message, "headers": [*message.get("headers", ()), *more]}
-            await send(message)
-
-        await self._app(scope, receive, told)
+    app = SafeHeaders(Ended(app) if alone else app)
+    return HttpObserver(app, observer, tells_id=alone)
 
 
 class Ended:

@@ -26,7 +26,7 @@ from splitfer.cloud_server.rest_api.body import FIELD, MULTIPART, BodyLimit, rea
 from splitfer.cloud_server.rest_api.described_api import DescribedApi
 from splitfer.cloud_server.rest_api.doorkeeper import Doorkeeper
 from splitfer.cloud_server.rest_api.edge_page import edge_routes
-from splitfer.cloud_server.rest_api.latents import DEADLINE_HEADER, latents_routes
+from splitfer.cloud_server.rest_api.latents import latents_routes
 from splitfer.cloud_server.rest_api.oip import is_oip, oip_error, oip_router
 from splitfer.cloud_server.rest_api.page import page_routes
 from splitfer.cloud_server.rest_api.schema import (
@@ -46,6 +46,7 @@ from splitfer.shared.errors import DeadlineExceeded, NotReady, SplitFerError
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.prior import Prior
 from splitfer.shared.version import server_version
+from splitfer.shared.wire import DEADLINE_HEADER, DEADLINE_MS_MAX
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _PICTURE_BODY: dict[str, Any] = {
@@ -137,7 +138,7 @@ def build_app(
                 alias=DEADLINE_HEADER,
                 description="milliseconds, from arrival, in which the answer is of use",
                 gt=0,
-                le=3_600_000,
+                le=DEADLINE_MS_MAX,
             ),
         ] = None,
     ) -> FacesBody:

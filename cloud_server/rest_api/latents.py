@@ -27,9 +27,8 @@ from splitfer.shared.errors import (
 from splitfer.shared.labels import LABELS, LabelSet
 from splitfer.shared.reply_checksum import infer_checksum
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from splitfer.shared.wire import DEADLINE_HEADER, DEADLINE_MS_MAX, FINGERPRINT_HEADER
 
-DEADLINE_HEADER = "X-SplitFER-Deadline-Ms"
-FINGERPRINT_HEADER = "X-SplitFER-Fingerprint"
 LENGTH_BYTES = 2
 _BODY: dict[str, Any] = {
     "requestBody": {
@@ -125,7 +124,7 @@ def latents_routes(service: Service, config: CloudConfig) -> APIRouter:
                 alias=DEADLINE_HEADER,
                 description="what remains of the deadline, in milliseconds from arrival",
                 gt=0,
-                le=3_600_000,
+                le=DEADLINE_MS_MAX,
             ),
         ] = None,
     ) -> LatentsBody:

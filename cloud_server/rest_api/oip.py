@@ -34,6 +34,7 @@ from splitfer.cloud_server.service import Service
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import DeadlineExceeded
 from splitfer.shared.version import server_version
+from splitfer.shared.wire import DEADLINE_HEADER, DEADLINE_MS_MAX
 
 PREFIX = "/v2"
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -112,10 +113,10 @@ _INFER_REQUEST: dict[str, Any] = {
 _DeadlineMs = Annotated[
     float | None,
     Header(
-        alias="X-SplitFER-Deadline-Ms",
+        alias=DEADLINE_HEADER,
         description="milliseconds, from arrival, in which the answer is of use",
         gt=0,
-        le=3_600_000,
+        le=DEADLINE_MS_MAX,
     ),
 ]
 

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from splitfer.cloud_server.error_map import json_body
+from splitfer.cloud_server.rest_api.safe_headers import SAFE
 
 # Of the request line and all headers together.
 HEADER_BYTES = 16 * 2**10
@@ -45,7 +46,6 @@ class BoundedHttp(H11Protocol):
     _deaf = False  # a refusal was sent: what comes still is dropped unread
     _dropped_bytes = 0
     _chunks = 0
-    _last = b""
     _reply: asyncio.TimerHandle | None = None
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -73,15 +73,14 @@ class BoundedHttp(H11Protocol):
             if self._dropped_bytes > _LINGER_BYTES:
                 self.transport.abort()
             return
-        if self.conn.their_state is h11.IDLE and _has_bare_line_feed(self._last + data):
-            self._refuse(400, "bad_request", "the request is not HTTP/1.1: lines end with CR LF")
-            return
         super().data_received(data)
-        self._last = data[-1:] if self.conn.their_state is h11.IDLE else b""
         self._expect()
 
     def _next_event(self) -> Any:
         """h11's next event, but for what it lets pass."""
+        # Asked here, not where data comes in: a header may follow a body in one piece.
+        if self.conn.their_state is h11.IDLE and _has_bare_line_feed(self.conn.trailing_data[0]):
+            raise h11.RemoteProtocolError("lines end with CR LF", 400)
         event = self._heard()
         if isinstance(event, h11.Request):
             self._chunks = 0
@@ -134,12 +133,15 @@ class BoundedHttp(H11Protocol):
         """Answer without a request, where nothing was answered yet, and close."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             body = json.dumps(json_body(code, message, status == 503)).encode()
-            told = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+            told: dict[str, str] = {
+                "Content-Type": "application/json",
+                "Content-Length": str(len(body)),
+            }
             told |= {"Connection": "close", **(headers or {})}
             events = (
                 h11.Response(
                     status_code=status,
-                    headers=list(told.items()),
+                    headers=[(k.encode(), v.encode()) for k, v in told.items()] + list(SAFE),
                     reason=HTTPStatus(status).phrase.encode(),
                 ),
                 h11.Data(data=body),
@@ -221,7 +223,7 @@ async def _too_long(scope: Scope, receive: Receive, send: Send) -> None:
     message = f"the request line and headers are larger than {HEADER_BYTES} bytes"
     body = json.dumps(json_body("bad_request", message, False)).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 431, "headers": [*headers, _CLOSE]})
+    await send({"type": "http.response.start", "status": 431, "headers": [*headers, *SAFE, _CLOSE]})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -34,6 +34,7 @@ from splitfer.shared.prior import Prior
 from splitfer.shared.reply_checksum import classify_checksum, infer_checksum
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from splitfer.shared.stubs.splitfer.v1.splitfer_pb2_grpc import SplitFerStub
+from splitfer.shared.wire import AUTHORIZATION, TRACEPARENT
 
 HANDSHAKE_TIMEOUT_S = 1.0
 Metadata = tuple[tuple[str, str], ...]
@@ -83,7 +84,7 @@ class Link:
         self._open_channel, self._draw = open_channel, draw
         self._fingerprint, self._codecs = fingerprint, frozenset(codecs)
         self._labels = labels
-        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        self._metadata = ((AUTHORIZATION, f"Bearer {token}"),) if token else ()
         self._breaker = Breaker()
         self._changed = threading.Condition()
         self._channel: grpc.Channel | None = None
@@ -141,7 +142,7 @@ class Link:
 
             streams = self._streams
             if streams is not None and (stream := streams.current()):
-                traceparent = dict(metadata).get("traceparent", "")
+                traceparent = dict(metadata).get(TRACEPARENT, "")
                 if future := stream.send(request, deadline, traceparent, alone):
                     with self._changed:
                         self.counts.streamed_calls += 1

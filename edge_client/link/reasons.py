@@ -5,8 +5,7 @@ from __future__ import annotations
 import grpc
 
 from splitfer.shared.contracts import Reason
-
-CODE_KEY = "splitfer-code"
+from splitfer.shared.wire import CODE_KEY
 
 # Our own code decides where there is one, since gRPC's are ambiguous.
 _BY_CODE = {

@@ -79,18 +79,27 @@ def state_message(newest: Newest | None, health: Health) -> dict[str, Any]:
         }  # fmt: skip
     faces = newest.faces
     weights: Counter[str] = Counter()
-    for face in faces:
-        weights[face.label] += face.confidence  # type: ignore[assignment]  # a sum of shares
+    labels = [face.smoothed.label if face.smoothed else face.label for face in faces]
+    for label, face in zip(labels, faces, strict=True):
+        weights[label] += face.confidence  # type: ignore[assignment]  # a sum of shares
     expression = max(weights, key=lambda label: weights[label]) if weights else NO_FACE
     first = faces[0] if faces else None
     total_ms = first.latency_ms.total if first else None
     return {
         "health": health.value,
         "expression": expression,
-        "confidence": round(max(f.confidence for f in faces if f.label == expression), 3)
-        if faces else None,
+        "confidence": round(
+            max(
+                face.confidence
+                for label, face in zip(labels, faces, strict=True)
+                if label == expression
+            ),
+            3,
+        )
+        if faces
+        else None,
         "faces": len(faces),
-        "expressions": dict(Counter(face.label for face in faces)),
+        "expressions": dict(Counter(labels)),
         "path": first.path.value if first else None,
         "reason": first.reason.value if first and first.reason else None,
         "latency_ms": None if total_ms is None else round(total_ms, 1),

@@ -229,19 +229,26 @@ class Outbox:
         return last
 
     def _write_in_place_of_the_oldest(self) -> bool:
-        """Give up the oldest on disk, a tenth of all, for what is new; whether that helped."""
-        try:
-            last = self._file.last_of_first(max(1, self._disk_bytes // 10))
-            if not last:
-                return False
-            gone_bytes = self._file.bytes_until(last)
-            self._file.remove(last)
-            self._disk_bytes -= gone_bytes
-            self._shed(last)
-            self._write()
-        except sqlite3.Error:
-            return False
-        return True
+        """Make room on a full disk: of the log's, else of the oldest, a tenth each time, until the
+        reserve is there again; whether it could be written then."""
+        with suppress(sqlite3.Error, OSError):
+            self._file.empty_log()
+            while not self._file.hold_reserve() and self._disk_bytes > 0:
+                self._remove_a_tenth()
+            try:
+                self._write()
+            except sqlite3.Error:
+                self._remove_a_tenth()
+                self._write()
+            return True
+        return False
+
+    def _remove_a_tenth(self) -> None:
+        last = self._file.last_of_first(max(1, self._disk_bytes // 10))
+        gone_bytes = self._file.bytes_until(last)
+        self._file.remove(last)
+        self._disk_bytes -= gone_bytes
+        self._shed(last)
 
     def _shed(self, last: int) -> None:
         """What goes with ``last`` and before it is lost to those who have not had it."""

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import io
 import os
+import shutil
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -17,6 +18,10 @@ from splitfer.shared.errors import ConfigError
 ROW_BYTES = 64
 """What a row takes beside its words."""
 
+RESERVE_BYTES = 1_000_000
+"""What is held beside the database, so that a full disk lets it give up its oldest rows."""
+
+_LOG_BYTES = 400_000
 _MAGIC = b"SQLite format 3\x00"
 # "SFob": that it is an outbox, so that nobody else's database is taken for one.
 _APPLICATION_ID = 0x53466F62
@@ -61,15 +66,21 @@ class OutboxFile:
     """
 
     def __init__(self, path: Path | str) -> None:
+        self._reserve = Path(f"{path}.reserve") if path != ":memory:" else None
         self._db = sqlite3.connect(
             path, timeout=_LOCKED_WAIT_S, isolation_level=None, check_same_thread=False
         )
         try:
+            if self._number("PRAGMA page_count") == 0:
+                # So that what is removed on a full disk gives its room to others.
+                self._db.execute("PRAGMA auto_vacuum = INCREMENTAL")
             # A run that is killed loses nothing by this, a machine without power at most its last
             # moments; and a memory card is spared a wait for each answer.
             self._db.execute("PRAGMA journal_mode = WAL").fetchall()
             self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.execute("PRAGMA journal_size_limit = 1000000").fetchall()
+            # The log fits into the reserve: a full disk has it emptied into the database.
+            self._db.execute("PRAGMA wal_autocheckpoint = 100").fetchall()
+            self._db.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}").fetchall()
             if self._number("PRAGMA application_id") != _APPLICATION_ID:
                 if self._number("SELECT count(*) FROM sqlite_master"):
                     raise ConfigError(
@@ -82,6 +93,7 @@ class OutboxFile:
         except BaseException:
             self._db.close()
             raise
+        self.hold_reserve()
 
     def readers(self) -> dict[str, int]:
         """The last answer that each reader has had."""
@@ -131,10 +143,32 @@ class OutboxFile:
                 self._db.execute("ROLLBACK")
             raise
 
-    def remove(self, last: int) -> None:
-        """Remove up to ``last``, and give the log's room back to the disk."""
-        self._db.execute("DELETE FROM answers WHERE seq <= ?", (last,))
+    def empty_log(self) -> None:
+        """Where the disk is full: give up the reserve, and the log's room."""
+        if self._reserve is not None:
+            self._reserve.unlink(missing_ok=True)
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def remove(self, last: int) -> None:
+        """Remove up to ``last``, and give the disk the room."""
+        self._db.execute("DELETE FROM answers WHERE seq <= ?", (last,))
+        self._db.execute("PRAGMA incremental_vacuum").fetchall()
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def hold_reserve(self) -> bool:
+        """Whether there is room that can be given up when the disk is full."""
+        if self._reserve is None or self._reserve.exists():
+            return True
+        try:
+            if shutil.disk_usage(self._reserve.parent).free < RESERVE_BYTES + _LOG_BYTES:
+                return False
+            with self._reserve.open("xb") as file:
+                os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
+        except OSError:
+            with suppress(OSError):
+                self._reserve.unlink(missing_ok=True)
+            return False
+        return True
 
     def close(self) -> None:
         """Close the database; what fails then was safe already."""

@@ -8,8 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from splitfer.edge_client.sinks.outbox import Outbox
-from splitfer.edge_client.sinks.records import Origin, face_record, heartbeat_record
+from splitfer.edge_client.sinks.records import (
+    Origin,
+    event_record,
+    face_record,
+    heartbeat_record,
+)
 from splitfer.edge_client.sources.frame import Frame
+from splitfer.edge_client.tracking.faces import FaceEvent
 from splitfer.shared.contracts import FaceAnswer
 from splitfer.shared.deadline import Clock
 
@@ -18,9 +24,10 @@ LEAST_S = 1.0
 
 
 class Outgoing:
-    """A sink that puts the records of a frame into ``outbox``: of every frame, or with
-    ``changes_only`` of those whose labels differ from what was put last, ``LEAST_S`` apart. A
-    frame without a face is a heartbeat's record, and only where it is a change."""
+    """A sink that puts records into ``outbox``: what happens to faces, and the answers of every
+    frame. With ``changes_only`` what happens is all, where faces are followed; else the answers of
+    those frames whose labels differ from what was put last, ``LEAST_S`` apart. A frame without a
+    face is a heartbeat's record, and only where it is a change."""
 
     def __init__(
         self,
@@ -31,11 +38,22 @@ class Outgoing:
     ) -> None:
         self._outbox, self._origin = outbox, origin
         self._changes_only, self._clock = changes_only, clock
+        self._followed = False
         self._labels: tuple[str, ...] | None = None
         self._put_s = float("-inf")
 
+    def happened(self, frame: Frame, events: Sequence[FaceEvent]) -> None:
+        """Put what happened to faces."""
+        self._followed = True
+        self._outbox.put(
+            [json.dumps(event_record(frame, event, self._origin)).encode() for event in events]
+        )
+
     def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> None:
         """Put one frame's records."""
+        self._followed = self._followed or any(face.track is not None for face in faces)
+        if self._changes_only and self._followed:
+            return
         labels = tuple(face.label for face in faces)
         changed = labels != self._labels
         if not changed and (self._changes_only or not faces):

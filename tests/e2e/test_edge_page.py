@@ -180,6 +180,40 @@ def test_the_second_start_needs_no_network(browser: Page, server: CloudProcess) 
     assert page.find("#link-word").text == "no server yet"
 
 
+def test_other_weights_are_kept_whole_before_they_are_used(
+    browser: Page, server: CloudProcess, old_weights_folder: Path
+) -> None:
+    """The oldest: a manifest of another schema, a head that rounds, no tables."""
+    page = browser
+    open_edge(page, server)
+    start(page)
+    wait_until(lambda: faces_since(page, 0), "faces")
+    port = int(server.http.split(":")[1])
+    stop(server)
+    with CloudProcess(old_weights_folder, http_port=port) as other:
+        open_edge(page, other)
+        start(page)  # with the weights of before
+        wait_until(lambda: page.find("#sentence").text.startswith("The server has other"), "a word")
+        script = """
+            const done = arguments[0];
+            const url = new URL("/edge/weights/manifest.json", location);
+            caches.open("edge-weights").then((cache) => cache.match(url))
+              .then((reply) => reply.json()).then(({ fingerprint }) => done(fingerprint));
+        """
+        wait_until(
+            lambda: page.driver.execute_async_script(script) == other.fingerprint, "them to be kept"
+        )
+        open_edge(page, other)
+        start(page)
+        wait_for_path(page, "cloud", "an answer of the server")
+        stop(other)
+        open_edge(page, other)
+        start(page)
+        wait_for_path(page, "local", "an answer of the device")
+        models = {face["model"] for face in faces_since(page, 0)}
+        assert models == {f"{other.fingerprint}/local"}
+
+
 def test_it_asks_its_own_server_alone_and_keeps_the_policy(
     browser: Page, server: CloudProcess
 ) -> None:

@@ -169,32 +169,11 @@ def test_a_broker_that_comes_late_and_one_that_restarts_hear_nothing_old(tmp_pat
             wait_until(lambda: not device.mqtt.connected, "the broker's end")
 
 
-def test_answers_wait_for_the_broker_and_come_once_in_order_as_late(tmp_path: Path) -> None:
-    broker = Broker(tmp_path)
-    with (
-        closing(Outbox(tmp_path / "o.db", [READER])) as outbox,
-        closing(Device(local(broker), outbox)) as device,
-    ):
-        outbox.put([b'{"n": %d}' % number for number in range(50)])
-        wait_until(lambda: device.mqtt.fault is not None, "the fault")
-        with broker, Listener(broker.port) as listener:
-            wait_until(lambda: len(listener.on(ANSWER)) == 50, "what waited")
-            outbox.put([b'{"n": 50}'])
-            wait_until(lambda: len(listener.on(ANSWER)) == 51, "what is new")
-            said = [message.json for message in listener.on(ANSWER)]
-            assert [one["n"] for one in said] == list(range(51))
-            assert [one["late"] for one in said] == [True] * 50 + [False]
-            assert len({one["id"] for one in said}) == 51
-            assert not any(message.retained for message in listener.on(ANSWER))
-            wait_until(lambda: outbox.count(READER) == 0, "the acknowledgements")
-        assert outbox.sent[READER] == 51
-
-
 class Wire:
     """A port that leads to the broker's, and that cuts every connection after ``bytes_each``."""
 
-    def __init__(self, to_port: int, bytes_each: int) -> None:
-        self.port, self.cuts = free_port(), 0
+    def __init__(self, to_port: int, bytes_each: int, port: int | None = None) -> None:
+        self.port, self.cuts = port or free_port(), 0
         self._to_port, self._bytes_each = to_port, bytes_each
         self._listener = socket.create_server(("127.0.0.1", self.port))
         threading.Thread(target=self._serve, daemon=True).start()
@@ -220,6 +199,32 @@ class Wire:
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+
+
+def test_answers_wait_for_the_broker_and_come_once_in_order_as_late(tmp_path: Path) -> None:
+    port = free_port()
+    with (
+        closing(Outbox(tmp_path / "o.db", [READER])) as outbox,
+        closing(Device(Address("127.0.0.1", port), outbox)) as device,
+    ):
+        outbox.put([b'{"n": %d}' % number for number in range(50)])
+        wait_until(lambda: device.mqtt.fault is not None, "the fault")
+        # Whoever listens is there first: a broker keeps nothing for those who are not.
+        with (
+            Broker(tmp_path) as broker,
+            Listener(broker.port) as listener,
+            closing(Wire(broker.port, 10**9, port)),
+        ):
+            wait_until(lambda: len(listener.on(ANSWER)) == 50, "what waited")
+            outbox.put([b'{"n": 50}'])
+            wait_until(lambda: len(listener.on(ANSWER)) == 51, "what is new")
+            said = [message.json for message in listener.on(ANSWER)]
+            assert [one["n"] for one in said] == list(range(51))
+            assert [one["late"] for one in said] == [True] * 50 + [False]
+            assert len({one["id"] for one in said}) == 51
+            assert not any(message.retained for message in listener.on(ANSWER))
+            wait_until(lambda: outbox.count(READER) == 0, "the acknowledgements")
+        assert outbox.sent[READER] == 51
 
 
 def test_a_wire_cut_again_and_again_loses_no_answer(broker: Broker, tmp_path: Path) -> None:

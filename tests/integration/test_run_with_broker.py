@@ -40,14 +40,15 @@ def test_a_run_is_paused_and_resumed_and_its_books_agree(tmp_path: Path) -> None
         lines = edge.answers()
         wait_until(lambda: len(listener.on(f"{ROOT}/answer")) >= len(lines), "the answers")
         said = [one.json for one in listener.on(f"{ROOT}/answer")]
-        faces = [
+        records = [
             {key: value for key, value in one.items() if key not in ("id", "late")}
             for one in said
-            if one["record"] == "face"
+            if one["record"] != "heartbeat"
         ]
-        assert faces == lines
+        assert records == lines
         books = summary["outbox"]["readers"]["mqtt"]
         assert books["sent"] == summary["outbox"]["put"] == len(said)
     assert summary["dropped_frames"] > 0
-    assert summary["answered"] == len(lines)
+    faces = [line for line in lines if line["record"] == "face"]
+    assert summary["answered"] == len(faces) < len(lines)
     assert "please report" not in edge.log()

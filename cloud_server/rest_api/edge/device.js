@@ -76,8 +76,9 @@ export class Device {
   async head(crops) {
     const count = crops.length / CROP_SIDE ** 2;
     const crop = new this.#ort.Tensor("uint8", crops, [count, 1, CROP_SIDE, CROP_SIDE]);
-    const { features, z } = await this.#head.run({ crop });
-    return { features: features.data, z: z.data };
+    const { features, z, latent } = await this.#head.run({ crop });
+    // The first weights' head rounds by itself.
+    return { features: features.data, z: z ? z.data : Float32Array.from(latent.data, (symbol) => symbol - 128) };
   }
 
   // The payload of each face at the default rate.

@@ -41,14 +41,32 @@ async function kept(request) {
 // The one that is here at once; what the server has now is for the next start.
 async function weightsManifest(event) {
   const cache = await caches.open(WEIGHTS);
-  const fresh = fetch(event.request).then(async (response) => {
-    if (response.ok) await cache.put(MANIFEST, response.clone());
-    return response;
-  });
   const known = await cache.match(MANIFEST);
-  if (!known) return fresh;
-  event.waitUntil(fresh.catch(() => {}));
-  return known;
+  if (known) {
+    event.waitUntil(renew(cache, event.request).catch(() => {}));
+    return known;
+  }
+  const response = await fetch(event.request);
+  if (response.ok) await cache.put(MANIFEST, response.clone());
+  return response;
+}
+
+// Another manifest takes the place of the old one once all its files are here: a start without a
+// network must not miss any.
+async function renew(cache, request) {
+  const response = await fetch(request);
+  if (!response.ok) return;
+  const { fingerprint, head, tails, golden, entropy } = await response.clone().json();
+  const folder = new URL(`weights/${fingerprint}/`, HERE).href;
+  const urls = [head, tails.local, golden, entropy].filter(Boolean).map(({ file }) => folder + file);
+  for (const url of urls) {
+    const kept = await weights(new Request(url, { headers: request.headers }));
+    if (!kept.ok) return;
+  }
+  await cache.put(MANIFEST, response);
+  for (const { url } of await cache.keys()) {
+    if (url !== MANIFEST && !url.startsWith(folder)) await cache.delete(url);
+  }
 }
 
 // A fingerprint's files never change.

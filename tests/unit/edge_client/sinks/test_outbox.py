@@ -8,7 +8,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +214,7 @@ def test_two_runs_do_not_share_one(path: Path) -> None:
 
 WRITER = """
 import sys
+import tracemalloc
 from pathlib import Path
 from splitfer.edge_client.sinks.outbox import Outbox
 outbox = Outbox(Path(sys.argv[1]), ["mqtt"])
@@ -336,6 +339,95 @@ class Books(RuleBasedStateMachine):
 
 
 Books.TestCase.settings = hypothesis.settings(
-    max_examples=25, stateful_step_count=25, deadline=None
+    max_examples=12, stateful_step_count=25, deadline=None
 )
 TestBooks = Books.TestCase
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 4 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a file system is not allowed here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_real_disk_that_fills_up(small_disk: Path) -> None:
+    clock = Clock()
+    with closing(Outbox(small_disk / "o.db", ["mqtt"], clock=clock)) as outbox:
+        for number in range(2000):
+            outbox.put([b"%04d" % number + b"x" * 3000])
+            clock.now_s += 1
+            assert outbox.report()["bytes"] < 4 * MB
+        assert balanced(outbox)
+        numbers = [int(body[:4]) for body in bodies(outbox)]
+        assert numbers == list(range(numbers[0], 2000))  # the newest, and no hole
+        assert 200 < len(numbers) < 1300
+        assert outbox.report()["in_memory"] < 2
+        # Somebody else takes the rest, and gives it back.
+        filler = small_disk / "filler"
+        with suppress(OSError), filler.open("wb") as file:
+            while True:
+                file.write(b"x" * 4096)
+                file.flush()
+        outbox.put([b"2000", b"2001"])
+        assert [int(body[:4]) for body in bodies(outbox)][-2:] == [2000, 2001]
+        filler.unlink()
+        clock.now_s += 2
+        outbox.put([b"2002"])
+        assert outbox.fault is None
+        assert balanced(outbox)
+        taken = [int(body[:4]) for _, body in take(outbox, "mqtt", limit=10**6)]
+        assert taken == list(range(taken[0], 2003))
+
+
+def test_a_disk_that_becomes_read_only(small_disk: Path) -> None:
+    clock = Clock()
+
+    def remount(how: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{how}", str(small_disk)], check=True)
+
+    with closing(Outbox(small_disk / "o.db", ["mqtt"], clock=clock)) as outbox:
+        outbox.put([b"0"])
+    remount("ro")
+    with closing(Outbox(small_disk / "o.db", ["mqtt"], clock=clock)) as outbox:
+        outbox.put([b"1"])
+        assert outbox.fault is not None
+        assert bodies(outbox) == [b"1"]
+        take(outbox, "mqtt")
+    remount("rw")
+    with closing(Outbox(small_disk / "o.db", ["mqtt"], clock=clock)) as outbox:
+        assert outbox.fault is None
+        assert bodies(outbox) == [b"0"]
+
+
+def test_a_year_of_answers_keeps_no_memory(tmp_path: Path) -> None:
+    """At high speed: a sink that is away for days, and back, again and again."""
+    clock = Clock()
+    with closing(Outbox(tmp_path / "o.db", ["mqtt"], MB, 3600, clock)) as outbox:
+
+        def days(count: int) -> None:
+            for _ in range(count):
+                for _ in range(24):
+                    outbox.put([b"x" * 500])
+                    clock.now_s += 3600 / 2
+                take(outbox, "mqtt")
+                clock.now_s += 12 * 3600
+
+        days(5)
+        tracemalloc.start()
+        days(5)
+        before, _ = tracemalloc.get_traced_memory()
+        days(40)
+        after, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert after - before < 20_000
+        assert balanced(outbox)
+        assert outbox.report()["readers"]["mqtt"]["shed"] > 0
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 2 * MB
