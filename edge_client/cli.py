@@ -32,6 +32,7 @@ from splitfer.shared.log_lines import PlainLines, plain_line, traceback_lines
 from splitfer.shared.prior import DEFAULT_PRIOR, UNCERTAIN_BELOW, Prior
 from splitfer.shared.processor import check_processor
 from splitfer.shared.standard_streams import open_standard_streams
+from splitfer.shared.weights.manifest import BACKBONE
 
 if TYPE_CHECKING:
     from splitfer.edge_client.config import EdgeConfig
@@ -346,10 +347,10 @@ def _bench(arguments: argparse.Namespace, config: EdgeConfig) -> int:
 
 _FLAGS = (
     "server", "policy", "objective", "min_accuracy", "max_bytes_per_s", "cascade_threshold", "rate",
-    "labels", "prior", "uncertain_below", "deadline_ms", "threads", "weights", "server_ca",
-    "client_cert", "client_key", "log_level", "output", "output_max_mb", "device_id", "source_name",
-    "heartbeat_s", "wait_source", "rtsp_transport", "search_side_px", "search_every", "crops",
-    "view", "listen", "purpose", "privacy", "blur_faces",
+    "labels", "local_model", "prior", "uncertain_below", "deadline_ms", "threads", "weights",
+    "server_ca", "client_cert", "client_key", "log_level", "output", "output_max_mb", "device_id",
+    "source_name", "heartbeat_s", "wait_source", "rtsp_transport", "search_side_px", "search_every",
+    "crops", "view", "listen", "purpose", "privacy", "blur_faces",
 )  # fmt: skip
 
 
@@ -522,6 +523,11 @@ def _common(parser: argparse.ArgumentParser) -> None:
         "--labels", choices=[one.value for one in LabelSet],
         help="whose labels the answers are: what ten people said of each picture, or FER2013's "
         "single one (the weights' own)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--local-model", metavar="NAME",
+        help=f"what answers on the device: {BACKBONE}, or another model of the weights "
+        f"({BACKBONE})",
     )  # fmt: skip
     parser.add_argument(
         "--prior", choices=[one.value for one in Prior],

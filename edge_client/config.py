@@ -18,6 +18,7 @@ from splitfer.shared.errors import ConfigError
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.prior import UNCERTAIN_BELOW, Prior
 from splitfer.shared.settings import PathWhere, load_settings
+from splitfer.shared.weights.manifest import BACKBONE
 
 __all__ = ["PREFIX", "EdgeConfig", "Objective", "Policy", "load_config"]
 
@@ -79,6 +80,10 @@ class EdgeConfig(ApplianceSettings):
     threads: int = Field(1, ge=1, le=64, description="threads of ONNX Runtime, per network")
     weights: Path | None = Field(
         None, description="a folder of weights; the shipped ones where none is named"
+    )
+    local_model: str = Field(
+        BACKBONE,
+        description="what answers on the device: `backbone`, or another model of the weights",
     )
     rate: str = Field(
         "",

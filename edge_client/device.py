@@ -18,17 +18,19 @@ from splitfer.shared.vision.crop import crop_face, ready_crop, to_grey
 from splitfer.shared.vision.detection import FaceDetector
 from splitfer.shared.vision.quality import scores
 from splitfer.shared.weights import Weights, default_folder
-from splitfer.shared.weights.manifest import LOCAL_TAIL
 
 
 @dataclass(frozen=True)
 class FoundFaces:
     """The faces of one frame: boxes, features ``(N, 116, 28, 28)``, ``z`` ``(N, 8, 28, 28)``, good
     for every rate, and what it took. Without faces the arrays are None and the head did not run.
-    ``qualities`` are the scores of the faces' pictures."""
+    ``qualities`` are the scores of the faces' pictures.
+
+    Where the local model takes crops, they stand in place of the features, uint8
+    ``(N, 1, 224, 224)``; without a server the head does not run then."""
 
     boxes: tuple[Box, ...]
-    features: NDArray[np.float32] | None
+    features: NDArray[np.float32] | NDArray[np.uint8] | None
     z: NDArray[np.float32] | None
     detect_ms: float | None
     head_ms: float | None
@@ -46,15 +48,16 @@ class Device:
 
     Raises:
         WeightsError: the weights are missing, altered, or give wrong numbers here.
-        ConfigError: they have no rate of that name, do not answer these labels, or do not know this
-            prior.
+        ConfigError: they have no rate or local model of that name, do not answer these labels, or
+            do not know this prior.
     """
 
     def __init__(self, config: EdgeConfig) -> None:
         weights = Weights(config.weights or default_folder())
         self.manifest = weights.manifest
         self.fingerprint = weights.manifest.fingerprint
-        self.model = f"{self.fingerprint}/{LOCAL_TAIL}"
+        local_tail = weights.local_tail(config.local_model)
+        self.model = f"{self.fingerprint}/{local_tail}"
         self.rate = weights.manifest.rates[weights.rate_index(config.rate)].name
         self.label_set = weights.label_set(config.labels)
         prior = weights.prior(config.prior, self.label_set)
@@ -73,7 +76,8 @@ class Device:
         )  # fmt: skip
         self._ready_crops = config.crops
         self._head = weights.head(config.threads)
-        self._tail = weights.tail(LOCAL_TAIL, config.threads)
+        self._tail = weights.tail(local_tail, config.threads)
+        self._head_runs = config.server is not None or not self._tail.takes_crops
         self._warm_up(weights.golden.crops)
 
     def find(self, rgb: NDArray[np.uint8]) -> FoundFaces:
@@ -96,9 +100,18 @@ class Device:
         start = time.monotonic()
         crops = self._crops(grey, boxes)
         qualities = scores(crops, boxes, self._cropping)
-        features, z = self._head.run(crops)
+        features, z = self._run_head(crops)
         head_ms = since_ms(start)
         return FoundFaces(boxes, features, z, detect_ms, head_ms, qualities)
+
+    def _run_head(
+        self, crops: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float32] | NDArray[np.uint8], NDArray[np.float32] | None]:
+        """What the local model takes, and ``z`` where somebody may want it."""
+        features, z = self._head.run(crops) if self._head_runs else (None, None)
+        if features is None or self._tail.takes_crops:
+            return crops[:, None], z
+        return features, z
 
     def qualities(self, grey: NDArray[np.uint8], boxes: tuple[Box, ...]) -> tuple[float, ...]:
         """Scores of the faces in these boxes of a grey frame uint8 ``(H, W)``."""
@@ -111,8 +124,10 @@ class Device:
         symbols = self._weights.quantiser.symbols(z, index)
         return [codec.encode(Latent(one, index)) for one in symbols]
 
-    def local_answers(self, features: NDArray[np.float32]) -> tuple[list[Answer], float]:
-        """Answers of the backbone alone for features ``(N, 116, 28, 28)``, and milliseconds."""
+    def local_answers(
+        self, features: NDArray[np.float32] | NDArray[np.uint8]
+    ) -> tuple[list[Answer], float]:
+        """Answers of the local model alone for what ``FoundFaces`` has, and milliseconds."""
         start = time.monotonic()
         rows = self._tail.run(features, label_set=self.label_set)
         tail_ms = since_ms(start)
@@ -129,12 +144,12 @@ class Device:
 
     def _warm_up(self, crops: NDArray[np.uint8]) -> None:
         """What the device takes, without the first runs: they are slow."""
-        features, _ = self._head.run(crops)
+        features, _ = self._run_head(crops)
         self.local_answers(features)
         head_ms, tail_ms = [], []
         for _ in range(3):
             start = time.monotonic()
-            self._head.run(crops)
+            self._run_head(crops)
             head_ms.append(since_ms(start) / len(crops))
             tail_ms.append(self.local_answers(features)[1] / len(crops))
         self.head_ms_per_face, self.tail_ms_per_face = median(head_ms), median(tail_ms)

@@ -20,10 +20,10 @@ from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.labels import LABELS, LabelSet
 from splitfer.shared.prior import Prior, balanced
 from splitfer.shared.weights import Weights
-from splitfer.shared.weights.manifest import LOCAL_TAIL
 from training.data import votes_report
 from training.data.datasets import Faces
 from training.data.duplicates import blank, find_pairs
+from training.export.calibrate import cloud_tails
 
 USAGE = "PublicTest"
 # The path `image` sends the crop so.
@@ -55,8 +55,8 @@ def measure_card(weights: Weights, training: Part, test: Part, threads: int) -> 
     paths, columns = Paths(weights, "", threads), columns_of(weights, ALL, ALL)
     scores = measure(paths, list(columns.values()), pictures, picture_codec(PICTURE_CODEC))
     accuracy = _accuracy(paths, columns, scores, test, copied)
-    for tail in manifest.tails:
-        if tail not in (LOCAL_TAIL, manifest.default_tail):
+    for tail in cloud_tails(manifest):
+        if tail != manifest.default_tail:
             accuracy += _other_tail(Paths(weights, tail, threads), test, copied)
 
     answers = answers_of(paths, columns, scores)

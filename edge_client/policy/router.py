@@ -18,7 +18,7 @@ from splitfer.edge_client.policy.routes import candidates
 from splitfer.shared.contracts import Answer, AnswerPath, Reason
 from splitfer.shared.deadline import Clock
 from splitfer.shared.labels import LabelSet
-from splitfer.shared.weights.manifest import Manifest
+from splitfer.shared.weights.manifest import LOCAL_TAIL, Manifest
 
 
 class Router:
@@ -168,6 +168,8 @@ def make_chooser(
         together=wanted is Policy.CASCADE
         or (wanted is Policy.AUTO and config.objective is Objective.ACCURACY),
         label_set=label_set,
+        # A device that is there has it: it would not have started else.
+        local_tail=manifest.local_models.get(config.local_model, LOCAL_TAIL),
     )
     settings = PolicySettings(
         ways,

@@ -23,20 +23,22 @@ def candidates(
     image: bool = False,
     together: bool = False,
     label_set: LabelSet | None = None,
+    local_tail: str = LOCAL_TAIL,
 ) -> tuple[Route, ...]:
     """`local`, then `cloud` at each rate, or at ``rate`` alone, then `image` if asked for.
 
     What was measured is that of ``label_set``, else of the weights' default.
 
     With ``together``, `cloud` is that together with the device's own answer, where both were
-    measured to be better than the server's alone.
+    measured to be better than the server's alone; that was measured with the backbone. `local` is
+    ``local_tail``.
 
     Accuracies are of one part of the data, measured for all of them, and so are log losses. Where
     no accuracy was, the server's tail is taken to be the better one, and more bytes to be better
     than fewer.
     """
     label_set = label_set or manifest.default_label_set
-    tail, local = manifest.default_tail, manifest.tails[LOCAL_TAIL].answers[label_set]
+    tail, local = manifest.default_tail, manifest.tails[local_tail].answers[label_set]
     alone = {one.name: _measured(manifest, one, label_set) for one in manifest.rates}
     part = _common_part([local.accuracy, *(accuracy for accuracy, _ in alone.values())])
     if part is None:
@@ -52,7 +54,7 @@ def candidates(
         ways = [replace(one, log_loss=None) for one in ways]
     like = next(one for one in ways if one.rate == manifest.default_rate)
     ways = [one for one in ways if one.path is AnswerPath.LOCAL or rate in ("", one.rate)]
-    if together:
+    if together and local_tail == LOCAL_TAIL:
         both = {one.name: one.together.get(tail, {}).get(label_set) for one in manifest.rates}
         ways = [_with_own(one, both.get(one.rate), part) for one in ways]
     if image:

@@ -21,6 +21,8 @@ from splitfer.shared.vision.crop import ENLARGE, Cropping
 from splitfer.shared.weights.migration import MANIFEST_VERSION, as_of_now
 
 LOCAL_TAIL = "local"
+# What a user calls that tail with the head before it.
+BACKBONE = "backbone"
 _SHA256 = r"^[0-9a-f]{64}$"
 _FILE = r"^[a-z0-9_.-]+$"
 _CHANNELS = LATENT_SHAPE[0]
@@ -95,8 +97,9 @@ FULL_RATE = RateEntry(name="full", gains=(1.0,) * _CHANNELS, bytes_mean=MAX_PAYL
 
 
 class Manifest(BaseModel):
-    """``manifest.json``. ``tails`` holds ``local`` and one or more cloud tails by id, ``rates`` the
-    rates, most bytes first: a payload names one by its place."""
+    """``manifest.json``. ``tails`` holds ``local``, other models that answer on a device, and one
+    or more cloud tails by id, ``rates`` the rates, most bytes first: a payload names one by its
+    place."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -128,6 +131,12 @@ class Manifest(BaseModel):
         return tuple(
             one for one in LabelSet if all(one in tail.answers for tail in self.tails.values())
         )
+
+    @property
+    def local_models(self) -> dict[str, str]:
+        """Ids of the tails that answer on a device, by what a user calls them."""
+        ids = [name for name, entry in self.tails.items() if entry.path is AnswerPath.LOCAL]
+        return {BACKBONE if name == LOCAL_TAIL else name: name for name in ids}
 
     @property
     def default_label_set(self) -> LabelSet:

@@ -24,9 +24,9 @@ _LARGEST_MODEL_BYTES = 512 * MIB
 Form = tuple[tuple[str, ...], tuple[str, ...]]
 _HEAD: Form = (("crop",), ("features", "z"))
 _ROUNDING_HEAD: Form = (("crop",), ("features", "latent"))
-# A tail's inputs: of the local one, of one whose latents have one rate, of one with steps. Its
-# outputs are ``tail_outputs``.
-_TAIL_INPUTS = (("features",), ("latent",), ("latent", "step"))
+# A tail's inputs: of the local one, of a classifier of crops that needs no head, of one whose
+# latents have one rate, of one with steps. Its outputs are ``tail_outputs``.
+_TAIL_INPUTS = (("features",), ("crop",), ("latent",), ("latent", "step"))
 _ONE_OUTPUT = ("logits",)
 
 
@@ -54,7 +54,8 @@ class Head:
 
 
 class Tail:
-    """Features (local tail) or symbols (cloud tail) to probabilities. Safe from several threads.
+    """Features or crops (local tails) or symbols (cloud tail) to probabilities. Safe from several
+    threads.
 
     A cloud tail also takes the steps of each face's rate; those of the first weights have one rate
     and know its step. A tail answers each of its ``label_sets`` from one run; where a call names
@@ -80,6 +81,8 @@ class Tail:
             except ValueError:
                 raise _not_a("tail", form) from None
         self.default = default_label_set(self.label_sets)
+        # Whether it takes crops uint8 ``(N, 1, 224, 224)``, and no head's features.
+        self.takes_crops = self._inputs == ("crop",)
         self._temperatures = temperatures or {}
 
     def logits(
@@ -88,7 +91,7 @@ class Tail:
         steps: NDArray[np.float32] | None = None,
         label_set: LabelSet | None = None,
     ) -> NDArray[np.float32]:
-        """``(N, C, 28, 28)`` -> float32 ``(N, 7)``, not calibrated, of one label set.
+        """``(N, C, H, W)`` -> float32 ``(N, 7)``, not calibrated, of one label set.
 
         ``steps`` float32 ``(N, 8)``, or ``(8,)`` for all alike; a tail that takes none ignores it.
 
@@ -119,7 +122,7 @@ class Tail:
         temperatures: NDArray[np.float32] | None = None,
         label_set: LabelSet | None = None,
     ) -> NDArray[np.float32]:
-        """``(N, C, 28, 28)`` -> calibrated probabilities float32 ``(N, 7)``; rows sum to 1.
+        """``(N, C, H, W)`` -> calibrated probabilities float32 ``(N, 7)``; rows sum to 1.
 
         ``temperatures`` float32 ``(N,)``, one a face, in place of the tail's own.
         """

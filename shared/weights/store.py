@@ -42,9 +42,9 @@ class Golden:
     """Inputs and the outputs that torch gave for them.
 
     ``crops`` uint8 ``(N, 224, 224)``, ``latents`` uint8 ``(N, 8, 28, 28)`` at the default rate,
-    ``logits`` by tail and label set float32 ``(N, 7)``: of the local tail from the features, of a
-    cloud tail from ``latents``. ``z`` float32 ``(N, 8, 28, 28)`` is None where the head rounds by
-    itself.
+    ``logits`` by tail and label set float32 ``(N, 7)``: of the local tail from the features, of
+    another one on a device from ``crops``, of a cloud tail from ``latents``. ``z`` float32
+    ``(N, 8, 28, 28)`` is None where the head rounds by itself.
     """
 
     crops: NDArray[np.uint8]
@@ -146,6 +146,20 @@ class Weights:
             )
         return name or self.manifest.default_label_set
 
+    def local_tail(self, model: str) -> str:
+        """Id of the tail of a local model: ``backbone``, or another of these weights.
+
+        Raises:
+            ConfigError: there is none; the message names those there are.
+        """
+        models = self.manifest.local_models
+        if model not in models:
+            raise ConfigError(
+                f"local_model: weights {self.manifest.fingerprint} have no {model!r}; "
+                f"there are {', '.join(models)}"
+            )
+        return models[model]
+
     def prior(self, name: Prior | None, label_set: LabelSet) -> Prior:
         """``name``; None means the default, or ``natural`` where these weights do not say how
         common the classes of ``label_set`` were in training.
@@ -192,7 +206,8 @@ class Weights:
         return head
 
     def tail(self, name: str, threads: int) -> Tail:
-        """One tail, checked against its golden logits. The local tail is checked with the head.
+        """One tail, checked against its golden logits. One that takes features is checked with the
+        head.
 
         Raises:
             WeightsError: it is not there, its file was altered, or it gives wrong numbers here.
@@ -209,7 +224,9 @@ class Weights:
                 f"says {names_of(entry.label_sets)}"
             )
         golden = self.golden
-        if name == LOCAL_TAIL:
+        if tail.takes_crops:
+            found = tail.all_logits(golden.crops[:, None])
+        elif name == LOCAL_TAIL:
             found = tail.all_logits(self._head(threads).run(golden.crops)[0])
         else:
             steps = self.quantiser.steps(self.rate_index(""))

@@ -41,9 +41,9 @@ ByLabelSet = dict[LabelSet, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Logits:
-    """Of the local tail, of each cloud tail at each rate, and mean payload bytes by rate."""
+    """Of each tail on a device, of each cloud tail at each rate, and mean payload bytes by rate."""
 
-    local: ByLabelSet
+    local: dict[str, ByLabelSet]
     cloud: dict[tuple[str, int], ByLabelSet]
     bytes_mean: list[float]
 
@@ -52,9 +52,11 @@ def measure(weights: Weights, faces: Faces) -> Logits:
     """Every tail at every rate over ``faces``, latents through the payload codec."""
     head, codec = weights.head(THREADS), weights.payload_codec
     rates = range(len(weights.manifest.rates))
-    local_tail = weights.tail(LOCAL_TAIL, THREADS)
+    on_device = {
+        name: weights.tail(name, THREADS) for name in weights.manifest.local_models.values()
+    }
     tails = {name: weights.tail(name, THREADS) for name in cloud_tails(weights.manifest)}
-    local: list[ByLabelSet] = []
+    local: dict[str, list[ByLabelSet]] = {name: [] for name in on_device}
     cloud: dict[tuple[str, int], list[ByLabelSet]] = {
         (name, rate): [] for name in tails for rate in rates
     }
@@ -62,7 +64,9 @@ def measure(weights: Weights, faces: Faces) -> Logits:
     for start in tqdm(range(0, len(faces), 32), desc="measure", unit="batch", disable=None):
         crops = np.stack([enlarge_crop(p) for p in faces.pictures[start : start + 32]])
         features, z = head.run(crops)
-        local.append(local_tail.all_logits(features))
+        for name, tail in on_device.items():
+            given = crops[:, None] if tail.takes_crops else features
+            local[name].append(tail.all_logits(given))
         for rate in rates:
             symbols = weights.quantiser.symbols(z, rate)
             payloads = [codec.encode(Latent(one, rate)) for one in symbols]
@@ -72,7 +76,8 @@ def measure(weights: Weights, faces: Faces) -> Logits:
                 logits = tail.all_logits(received, weights.quantiser.steps(rate))
                 cloud[name, rate].append(logits)
     return Logits(
-        _joined(local), {key: _joined(parts) for key, parts in cloud.items()},
+        {name: joined(parts) for name, parts in local.items()},
+        {key: joined(parts) for key, parts in cloud.items()},
         [round(total / len(faces), 1) for total in sent],
     )  # fmt: skip
 
@@ -91,11 +96,16 @@ def complete_manifest(
     manifest = weights.manifest
     fitted = measure(weights, held_out.faces)
     found = {part: measure(weights, judged.faces) for part, judged in tests.items()}
-    own = _calibrated(fitted.local, {part: one.local for part, one in found.items()}, held_out)
+    own = {
+        name: calibrated(
+            logits, {part: one.local[name] for part, one in found.items()}, held_out
+        )
+        for name, logits in fitted.local.items()
+    }  # fmt: skip
     rates, cloud = [], {}
     for index, rate in enumerate(manifest.rates):
         cloud = {
-            name: _calibrated(
+            name: calibrated(
                 fitted.cloud[name, index],
                 {part: one.cloud[name, index] for part, one in found.items()}, held_out,
             )
@@ -103,15 +113,16 @@ def complete_manifest(
         }  # fmt: skip
         rates.append(rate.model_copy(update={
             "bytes_mean": list(found.values())[-1].bytes_mean[index],
-            "answers": {name: _measured(answers, tests) for name, answers in cloud.items()},
-            "together": {name: _together(answers, own, tests) for name, answers in cloud.items()},
+            "answers": {name: measured_answers(answers, tests) for name, answers in cloud.items()},
+            "together": {name: _together(answers, own[LOCAL_TAIL], tests)
+                for name, answers in cloud.items()},
         }))  # fmt: skip
     default = rates[weights.rate_index("")]
     tails = {
         name: entry.model_copy(update={
             "answers": default.answers[name]
             if entry.path is AnswerPath.CLOUD
-            else _measured(own, tests)
+            else measured_answers(own[name], tests)
         })
         for name, entry in manifest.tails.items()
     }  # fmt: skip
@@ -186,34 +197,38 @@ def _of_which_something_is_said(rows: Floats, targets: Floats) -> tuple[Any, Flo
     return rows[said], targets[said]
 
 
-def _joined(parts: list[ByLabelSet]) -> ByLabelSet:
+def joined(parts: list[ByLabelSet]) -> ByLabelSet:
+    """Batches ``(n, 7)`` one after the other, by label set."""
     return {one: np.concatenate([part[one] for part in parts]) for one in parts[0]}
 
 
 @dataclass(frozen=True)
-class _Calibrated:
+class Calibrated:
     """A tail's answers in one label set: calibrated probabilities ``(N, 7)`` by data part."""
 
     temperature: float
     probabilities: dict[str, NDArray[np.float32]]
 
 
-def _calibrated(
+def calibrated(
     fitted: ByLabelSet, found: Mapping[str, ByLabelSet], held_out: Judged
-) -> dict[LabelSet, _Calibrated]:
+) -> dict[LabelSet, Calibrated]:
+    """A tail's answers in each label set: the temperature fitted on the logits ``fitted`` of
+    ``held_out``, and what it makes of those ``found``, by data part."""
     answers = {}
     for one, logits in fitted.items():
         known = one in held_out.targets
         temperature = fit_temperature(logits, held_out.targets[one]) if known else 1.0
-        answers[one] = _Calibrated(temperature, {
+        answers[one] = Calibrated(temperature, {
             part: softmax(logits[one] / np.float32(temperature)) for part, logits in found.items()
         })  # fmt: skip
     return answers
 
 
-def _measured(
-    answers: Mapping[LabelSet, _Calibrated], tests: Mapping[str, Judged]
+def measured_answers(
+    answers: Mapping[LabelSet, Calibrated], tests: Mapping[str, Judged]
 ) -> dict[LabelSet, Measured]:
+    """What a manifest says of a tail that gave these answers on ``tests``."""
     return {
         one: Measured(temperature=found.temperature, **_figures(found.probabilities, one, tests))
         for one, found in answers.items()
@@ -221,7 +236,7 @@ def _measured(
 
 
 def _together(
-    answers: Mapping[LabelSet, _Calibrated], own: Mapping[LabelSet, _Calibrated],
+    answers: Mapping[LabelSet, Calibrated], own: Mapping[LabelSet, Calibrated],
     tests: Mapping[str, Judged],
 ) -> dict[LabelSet, Together]:  # fmt: skip
     both: dict[LabelSet, Together] = {}

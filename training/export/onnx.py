@@ -51,7 +51,7 @@ class ExportedCloudTail(nn.Module):
 
 
 class _LocalByLabelSet(nn.Module):
-    """A local tail whose logits ``(N, 7 L)`` come as L outputs ``(N, 7)``."""
+    """A tail on a device whose logits ``(N, 7 L)`` come as L outputs ``(N, 7)``."""
 
     def __init__(self, tail: nn.Module) -> None:
         super().__init__()
@@ -92,6 +92,16 @@ def export_local_tail(tail: nn.Module, label_sets: Sequence[str] = FER2013_ALONE
     each of ``label_sets``, in the order of its logits."""
     module = tail if len(label_sets) == 1 else _LocalByLabelSet(tail)
     examples = {"features": torch.zeros(2, *FEATURES_SHAPE)}
+    return _export(module, examples, tail_outputs(label_sets))
+
+
+def export_crop_classifier(
+    classifier: nn.Module, label_sets: Sequence[str] = FER2013_ALONE
+) -> bytes:  # fmt: skip
+    """A classifier, which takes uint8 crops ``(N, 1, 224, 224)``, as ONNX bytes with an output for
+    each of ``label_sets``, in the order of its logits."""
+    module = classifier if len(label_sets) == 1 else _LocalByLabelSet(classifier)
+    examples = {"crop": torch.zeros(2, 1, CROP_SIDE, CROP_SIDE, dtype=torch.uint8)}
     return _export(module, examples, tail_outputs(label_sets))
 
 

@@ -43,12 +43,14 @@ from training.export.onnx import (
     ExportedCloudTail,
     by_label_set,
     export_cloud_tail,
+    export_crop_classifier,
     export_local_tail,
 )
 from training.fit.checkpoint import CHECKPOINT
 from training.fit.member import CHECKPOINTS, RUNS
 from training.fit.tails_teacher import load_split_model
 from training.fit.teacher import NETWORK
+from training.models.crop_classifier import CropClassifier
 from training.models.split_model import SplitModel
 
 TAILS = (LOCAL_TAIL, "cloud")
@@ -100,8 +102,9 @@ def put_tail(
 ) -> None:  # fmt: skip
     """Write ``tail`` with golden logits and where it comes from; replaces one of the same name.
 
-    The one called ``local`` takes features, every other one ``y_hat``; its logits are of
-    ``label_sets``, one after the other. Nothing is measured: the temperatures are 1.
+    The one called ``local`` takes features, a ``CropClassifier`` crops, every other one ``y_hat``;
+    its logits are of ``label_sets``, one after the other. Nothing is measured: the temperatures are
+    1.
 
     Raises:
         ValueError: its logits are not as many as these label sets have, or they have none in common
@@ -109,11 +112,19 @@ def put_tail(
     """
     weights = Weights(folder)
     manifest = weights.manifest
-    local = name == LOCAL_TAIL
+    of_crops = isinstance(tail, CropClassifier)
+    local = name == LOCAL_TAIL or of_crops
     with torch.no_grad():
-        flat = (_local_logits if local else _cloud_logits)(weights, tail.eval()).numpy()
-    logits = by_label_set(flat, label_sets)
-    data = (export_local_tail if local else export_cloud_tail)(tail, label_sets)
+        if of_crops:
+            flat, data = (
+                _crop_logits(weights, tail.eval()),
+                export_crop_classifier(tail, label_sets),
+            )
+        elif local:
+            flat, data = _local_logits(weights, tail.eval()), export_local_tail(tail, label_sets)
+        else:
+            flat, data = _cloud_logits(weights, tail.eval()), export_cloud_tail(tail, label_sets)
+    logits = by_label_set(flat.numpy(), label_sets)
     with np.load(io.BytesIO((folder / manifest.golden.file).read_bytes())) as file:
         arrays = {key: file[key] for key in file.files}
     entry = TailEntry(
@@ -154,6 +165,11 @@ def _without(rate: RateEntry, tail: str) -> dict[str, Any]:
 def _local_logits(weights: Weights, tail: nn.Module) -> Tensor:
     features, _ = weights.head(1).run(weights.golden.crops)
     logits: Tensor = tail(torch.from_numpy(features))
+    return logits
+
+
+def _crop_logits(weights: Weights, tail: nn.Module) -> Tensor:
+    logits: Tensor = tail(torch.from_numpy(weights.golden.crops)[:, None])
     return logits
 
 

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from splitfer.edge_client.config import load_config
+from splitfer.edge_client.device import Device
+from splitfer.edge_client.policy.routes import candidates
+from splitfer.edge_client.recognizer import Recognizer
+from splitfer.shared.contracts import AnswerPath
+from splitfer.shared.errors import ConfigError, WeightsError
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.vision.crop import enlarge_crop
+from splitfer.shared.weights import Weights, default_folder
+from tests.manifests import edit_manifest, set_figures
+from training.export.local_model import add_local_model
+from training.fit.classifier import middle
+from training.models.crop_classifier import CropClassifier
+from training.models.edgecnn import SIZE_PX, EdgeCNN
+
+PICTURES = np.random.default_rng(3).integers(0, 256, (3, 48, 48), dtype=np.uint8)
+
+
+def untrained() -> EdgeCNN:
+    torch.manual_seed(0)
+    return EdgeCNN(2).eval()
+
+
+@pytest.fixture(scope="module")
+def folder(crowd_weights_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights with an EdgeCNN that learnt nothing; read only."""
+    made = tmp_path_factory.mktemp("models") / crowd_weights_folder.name
+    shutil.copytree(crowd_weights_folder, made)
+    add_local_model(made, "edgecnn", untrained(), "nothing")
+    return made
+
+
+def device(folder: Path, **settings: Any) -> Device:
+    return Device(load_config(None, {"weights": folder, "crops": True, **settings}))
+
+
+def test_a_crop_gives_the_picture_again_that_it_was_enlarged_from() -> None:
+    crops = torch.from_numpy(np.stack([enlarge_crop(one) for one in PICTURES]))[:, None]
+    reduced: list[torch.Tensor] = []
+    network = torch.nn.Identity()
+    network.register_forward_hook(lambda _, given, __: reduced.append(given[0]))
+    CropClassifier(network, SIZE_PX)(crops)
+    # Both roundings to a byte lie between them.
+    assert (reduced[0] - middle(torch.from_numpy(PICTURES))).abs().mean() < 1
+
+
+def test_the_exported_model_answers_both_label_sets_as_torch_does(folder: Path) -> None:
+    crops = np.stack([enlarge_crop(one) for one in PICTURES])[:, None]
+    tail = Weights(folder).tail("edgecnn", 1)
+    assert tail.takes_crops
+    found = tail.all_logits(crops)
+    with torch.no_grad():
+        flat = CropClassifier(untrained(), SIZE_PX)(torch.from_numpy(crops)).numpy()
+    for one, logits in zip((LabelSet.CROWD, LabelSet.FER2013), np.split(flat, 2, 1), strict=True):
+        # Of parameters in half precision.
+        assert np.abs(found[one] - logits).max() < 2e-3 * np.abs(flat).max()
+
+
+def test_a_device_without_a_server_answers_by_it_and_runs_no_head(folder: Path) -> None:
+    own = device(folder, local_model="edgecnn")
+    found = own.find(np.repeat(PICTURES[0][..., None], 3, axis=2))
+    assert found.z is None
+    assert found.features is not None
+    answers, _ = own.local_answers(found.features)
+    assert answers[0].model.endswith("/edgecnn")
+    assert sum(answers[0].probabilities) == pytest.approx(1, abs=1e-5)
+
+
+def test_with_a_server_the_latent_is_made_too(folder: Path) -> None:
+    own = device(folder, local_model="edgecnn", server="localhost:1")
+    found = own.find(np.repeat(PICTURES[0][..., None], 3, axis=2))
+    assert found.z is not None
+    assert found.features is not None
+    assert found.features.dtype == np.uint8
+    backbone = device(folder).find(np.repeat(PICTURES[0][..., None], 3, axis=2))
+    assert backbone.features is not None
+    assert backbone.features.shape[1:] == (116, 28, 28)
+
+
+def test_a_model_that_is_not_there_is_refused_with_those_that_are(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"local_model.*no 'nope'; there are backbone, edgecnn"):
+        device(folder, local_model="nope")
+
+
+def test_a_model_that_gives_wrong_numbers_is_refused(folder: Path, tmp_path: Path) -> None:
+    spoilt = Path(shutil.copytree(folder, tmp_path / folder.name))
+    manifest = Weights(spoilt).manifest
+    with np.load(spoilt / manifest.golden.file) as file:
+        arrays = dict(file)
+    arrays["logits_edgecnn_crowd"] = arrays["logits_edgecnn_crowd"] + 0.1
+    np.savez_compressed(spoilt / manifest.golden.file, **arrays)
+    sha256 = hashlib.sha256((spoilt / manifest.golden.file).read_bytes()).hexdigest()
+    edit_manifest(spoilt, lambda said: said["golden"].update(sha256=sha256))
+    with pytest.raises(WeightsError, match="'edgecnn' gives wrong logits here"):
+        device(spoilt, local_model="edgecnn")
+
+
+@pytest.mark.parametrize("name", ["local", "backbone", "cloud"])
+def test_it_takes_no_other_tails_name(folder: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} is another tail"):
+        add_local_model(folder, name, untrained(), "nothing")
+
+
+def test_the_policy_knows_what_it_was_measured_to_do(folder: Path, tmp_path: Path) -> None:
+    known = Path(shutil.copytree(folder, tmp_path / folder.name))
+
+    def figures(said: dict[str, Any]) -> None:
+        for name, accuracy in {"local": 0.6, "edgecnn": 0.5, "cloud": 0.7}.items():
+            set_figures(said["tails"][name]["answers"], accuracy=accuracy, log_loss=1.0)
+        for rate in said["rates"]:
+            rate["answers"]["cloud"] = said["tails"]["cloud"]["answers"]
+
+    edit_manifest(known, figures)
+    manifest = Weights(known).manifest
+    local = {
+        tail: next(
+            one.accuracy for one in candidates(manifest, local_tail=tail)
+            if one.path is AnswerPath.LOCAL
+        )
+        for tail in ("local", "edgecnn")
+    }  # fmt: skip
+    assert local == {"local": 0.6, "edgecnn": 0.5}
+
+
+def test_the_shipped_model_answers() -> None:
+    assert "edgecnn" in Weights(default_folder()).manifest.local_models
+    with Recognizer(local_model="edgecnn", crops=True) as recognizer:
+        faces = recognizer.faces(PICTURES[0])
+    assert [face.answer.model.rpartition("/")[2] for face in faces] == ["edgecnn"]
+    assert faces[0].latency_ms.tail is not None

@@ -1,0 +1,166 @@
+"""Put a trained classifier into weights that exist, as a model that answers on a device:
+``python -m training.export.local_model --run NAME``.
+
+The device crops as before and, where no server is named, needs no head then. The parameters are
+stored in half precision. Nothing else of the weights changes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from splitfer.shared.errors import WeightsError
+from splitfer.shared.vision.crop import enlarge_crop
+from splitfer.shared.weights import Weights, default_folder
+from splitfer.shared.weights.manifest import BACKBONE, LOCAL_TAIL, FileEntry, TailEntry
+from splitfer.shared.weights.runtime import Tail
+from splitfer.shared.weights.store import golden_names
+from splitfer.shared.whole_file import write_whole
+from training.data.datasets import DataError, Faces, data_path
+from training.data.judged import Judged, judged_part
+from training.data.votes import votes_or_none
+from training.export.add_tail import write_manifest
+from training.export.calibrate import (
+    THREADS,
+    ByLabelSet,
+    calibrated,
+    joined,
+    measured_answers,
+    unseen,
+)
+from training.export.half import MOST_CHANGE, in_half
+from training.export.put_tail import put_tail
+from training.fit.checkpoint import CHECKPOINT, averaged_weights
+from training.fit.classifier import MODELS
+from training.fit.member import CHECKPOINTS, RUNS
+from training.models.crop_classifier import CropClassifier
+from training.models.edgecnn import SIZE_PX
+
+# In the order of a classifier's logits, as its trainer has them.
+BOTH = ("crowd", "fer2013")
+
+
+def add_local_model(folder: Path, name: str, network: nn.Module, origin: str) -> None:
+    """Put ``network``, of 44 px and both label sets, into ``folder`` as the local model ``name``;
+    nothing is measured.
+
+    Raises:
+        WeightsError: the folder is not to be used.
+        ValueError: the name is taken by a tail of another kind, or half precision changes a logit
+            by more than ``MOST_CHANGE``.
+    """
+    manifest = Weights(folder).manifest
+    taken = manifest.tails.keys() - manifest.local_models.values()
+    if name in (LOCAL_TAIL, BACKBONE, *taken):
+        raise ValueError(f"--name: {name} is another tail of these weights")
+    put_tail(folder, name, CropClassifier(network.eval(), SIZE_PX), origin, BOTH)
+    _store_in_half(folder, name)
+
+
+def measure_local_model(
+    folder: Path, name: str, held_out: Judged, tests: Mapping[str, Judged]
+) -> TailEntry:
+    """Write the temperatures of one local model, fitted on ``held_out``, and its figures on
+    ``tests``, by data part."""
+    weights = Weights(folder)
+    tail = weights.tail(name, THREADS)
+    found = {part: _logits(tail, judged.faces) for part, judged in tests.items()}
+    answers = calibrated(_logits(tail, held_out.faces), found, held_out)
+    manifest = weights.manifest
+    entry = manifest.tails[name].model_copy(update={"answers": measured_answers(answers, tests)})
+    write_manifest(folder, manifest.model_copy(update={"tails": {**manifest.tails, name: entry}}))
+    return entry
+
+
+def load_classifier(model: str, run: str) -> nn.Module:
+    """The trained classifier of a run, with its averaged weights.
+
+    Raises:
+        ValueError: there is none, or it is of another model.
+    """
+    state = averaged_weights(CHECKPOINTS / run / CHECKPOINT)
+    network = MODELS[model](len(BOTH))
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"the run {run} is not of {model} with two label sets: {reason}") from None
+    return network
+
+
+def _logits(tail: Tail, faces: Faces) -> ByLabelSet:
+    parts = []
+    for start in range(0, len(faces), 32):
+        crops = np.stack([enlarge_crop(p) for p in faces.pictures[start : start + 32]])
+        parts.append(tail.all_logits(crops[:, None]))
+    return joined(parts)
+
+
+def _store_in_half(folder: Path, name: str) -> None:
+    """The golden logits become those of the rounded parameters."""
+    weights = Weights(folder)
+    manifest, entry = weights.manifest, weights.manifest.tails[name]
+    data = in_half((folder / entry.file).read_bytes())
+    found = Tail(data, 1).all_logits(weights.golden.crops[:, None])
+    with np.load(folder / manifest.golden.file) as file:
+        arrays = dict(file)
+    for label_set, key in golden_names(name, entry).items():
+        change = float(np.abs(found[label_set] - arrays[key]).max() / np.abs(arrays[key]).max())
+        if change > MOST_CHANGE:
+            raise ValueError(f"{name}: rounding moves a logit by {change:.2g} of the largest")
+        arrays[key] = found[label_set]
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **arrays)
+    files = {entry.file: data, manifest.golden.file: packed.getvalue()}
+    hashes = {file: hashlib.sha256(data).hexdigest() for file, data in files.items()}
+    for file_name, data in files.items():
+        write_whole(folder / file_name, data)
+    entry = entry.model_copy(update={"sha256": hashes[entry.file]})
+    golden = FileEntry(file=manifest.golden.file, sha256=hashes[manifest.golden.file])
+    tails = {**manifest.tails, name: entry}
+    write_manifest(folder, manifest.model_copy(update={"tails": tails, "golden": golden}))
+
+
+def main() -> int:
+    """Command line; gives the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
+    parser.add_argument("--votes", help="ferplus.csv or fer2013new.csv, for the label set crowd")
+    parser.add_argument("--model", choices=MODELS, default="edgecnn")
+    parser.add_argument("--run", help="name of the run (the model's)")
+    parser.add_argument("--name", help="what a user calls it (the model's)")
+    parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
+    arguments = parser.parse_args()
+    run, name = arguments.run or arguments.model, arguments.name or arguments.model
+    try:
+        data, votes = data_path(arguments.data), votes_or_none(arguments.votes)
+        folder = arguments.weights or default_folder()
+        network = load_classifier(arguments.model, run)
+        held_out = unseen(judged_part(data, votes, "Training"))[1]
+        tests = {"PublicTest": judged_part(data, votes, "PublicTest")}
+        add_local_model(folder, name, network, str(RUNS / run))
+        entry = measure_local_model(folder, name, held_out, tests)
+    except DataError as error:
+        print(f"local_model: {error}", file=sys.stderr)
+        return 3
+    except WeightsError as error:
+        print(f"local_model: {error}", file=sys.stderr)
+        return 4
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    answers = entry.model_dump(mode="json")["answers"]
+    print(json.dumps({"folder": str(folder), "local_model": name, "answers": answers}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
