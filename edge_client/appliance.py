@@ -136,7 +136,7 @@ class Appliance:
                 config.outbox or state_folder() / f"outbox-{slug(config.source_name or 'edge')}.db"
             )
             self._outbox = Outbox(
-                config.outbox or own,
+                path,
                 readers,
                 int(config.outbox_max_mb * MB),
                 config.outbox_max_age_h * 3600,

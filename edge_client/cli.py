@@ -28,11 +28,11 @@ from splitfer.shared.errors import (
     WeightsError,
 )
 from splitfer.shared.labels import LabelSet
+from splitfer.shared.local_models import BACKBONE
 from splitfer.shared.log_lines import PlainLines, plain_line, traceback_lines
 from splitfer.shared.prior import DEFAULT_PRIOR, UNCERTAIN_BELOW, Prior
 from splitfer.shared.processor import check_processor
 from splitfer.shared.standard_streams import open_standard_streams
-from splitfer.shared.weights.manifest import BACKBONE
 
 if TYPE_CHECKING:
     from splitfer.edge_client.config import EdgeConfig

@@ -16,9 +16,9 @@ from splitfer.shared.bearer_token import token_fault
 from splitfer.shared.contracts import Limits
 from splitfer.shared.errors import ConfigError
 from splitfer.shared.labels import LabelSet
+from splitfer.shared.local_models import BACKBONE
 from splitfer.shared.prior import UNCERTAIN_BELOW, Prior
 from splitfer.shared.settings import PathWhere, load_settings
-from splitfer.shared.weights.manifest import BACKBONE
 
 __all__ = ["PREFIX", "EdgeConfig", "Objective", "Policy", "load_config"]
 

@@ -145,11 +145,12 @@ class Edge:
         self._process.wait()
 
     def answers(self) -> list[dict[str, Any]]:
-        """The lines written so far."""
+        """The lines written so far, but those of what happened to faces."""
         if not self.answers_file.exists():
             return []
         text = self.answers_file.read_text()
-        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+        lines = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+        return [line for line in lines if line["record"] != "event"]
 
     def wait_for(self, condition: Callable[[list[dict[str, Any]]], Any], what: str) -> None:
         """Until the answers so far meet ``condition``."""

@@ -110,11 +110,12 @@ class Answers:
         self._start_s: float | None = None
 
     def read(self) -> list[dict[str, Any]]:
-        """Every whole line so far."""
+        """Every whole line of a face so far."""
         if not self._path.exists():
             return []
         whole = self._path.read_text().rpartition("\n")[0]
-        return [json.loads(line) for line in whole.splitlines()]
+        records = [json.loads(line) for line in whole.splitlines()]
+        return [one for one in records if one["record"] == "face"]
 
     def clip_time_s(self) -> float:
         """Where the clip is now; 0 until its first face was answered."""

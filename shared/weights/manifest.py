@@ -16,13 +16,12 @@ from splitfer.shared.codec.payload import MAX_PAYLOAD_BYTES, MOST_RATES
 from splitfer.shared.codec.quantiser import ZERO_SYMBOL, Quantiser
 from splitfer.shared.contracts import LATENT_SHAPE, AnswerPath
 from splitfer.shared.labels import LABELS, LabelSet, default_label_set
+from splitfer.shared.local_models import BACKBONE
 from splitfer.shared.prior import Prior
 from splitfer.shared.vision.crop import ENLARGE, Cropping
 from splitfer.shared.weights.migration import MANIFEST_VERSION, as_of_now
 
 LOCAL_TAIL = "local"
-# What a user calls that tail with the head before it.
-BACKBONE = "backbone"
 _SHA256 = r"^[0-9a-f]{64}$"
 _FILE = r"^[a-z0-9_.-]+$"
 _CHANNELS = LATENT_SHAPE[0]

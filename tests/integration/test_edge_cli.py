@@ -51,8 +51,8 @@ def test_classify_prints_a_line_per_face(portrait: Path, weights_folder: Path) -
     assert set(record) == {
         "source", "source_name", "device_id", "schema_version", "record", "time", "frame",
         "time_s", "face", "box", "label", "confidence", "probabilities", "path", "reason",
-        "latency_ms", "sent_bytes", "rate", "model", "labels", "prior", "quality",
-        "uncertain",
+        "latency_ms", "sent_bytes", "rate", "model", "labels", "prior", "track", "smoothed",
+        "quality", "uncertain",
     }  # fmt: skip
     assert (record["record"], record["schema_version"]) == ("face", RECORD_VERSION)
     assert record["device_id"] == socket.gethostname()

@@ -41,7 +41,7 @@ def test_the_summary_of_a_small_run() -> None:
     seconds = summary.pop("seconds")
     assert seconds >= 0
     assert summary == {
-        "schema_version": 4, "frames": 7, "frames_without_face": 1, "dropped_frames": 3,
+        "schema_version": 5, "frames": 7, "frames_without_face": 1, "dropped_frames": 3,
         "faces": 5, "answered": 3, "failed": 2, "uncertain": 1,
         "by_path": {"cloud": 2, "local": 1, "image": 0}, "by_reason": {"link_down": 1},
         "by_rate": {"high": 1, "low": 1},
