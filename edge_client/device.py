@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,8 @@ class Device:
     ``manifest`` is that of its weights, ``rate`` the name of the configured rate, ``label_set``
     whose labels it answers, ``codecs`` what payloads may be written by. Its answers are natural;
     where others are wanted, ``balance`` says how common each class was in training. ``shares`` say
-    how common the wanted answers take each class to be.
+    how common the wanted answers take each class to be. ``head_ms_per_face`` and
+    ``tail_ms_per_face`` were measured as it began.
 
     Raises:
         WeightsError: the weights are missing, altered, or give wrong numbers here.
@@ -73,8 +74,6 @@ class Device:
         self._ready_crops = config.crops
         self._head = weights.head(config.threads)
         self._tail = weights.tail(LOCAL_TAIL, config.threads)
-        self.head_ms_per_face, self.tail_ms_per_face = RecentTimes(), RecentTimes()
-        self.find_ms = RecentTimes()
         self._warm_up(weights.golden.crops)
 
     def find(self, rgb: NDArray[np.uint8]) -> FoundFaces:
@@ -88,9 +87,7 @@ class Device:
         detect_ms = since_ms(start)
         if not boxes:
             return FoundFaces((), None, None, detect_ms, None)
-        found = self.look(grey, boxes, detect_ms)
-        self.find_ms.add(since_ms(start))
-        return found
+        return self.look(grey, boxes, detect_ms)
 
     def look(
         self, grey: NDArray[np.uint8], boxes: tuple[Box, ...], detect_ms: float | None = None
@@ -101,7 +98,6 @@ class Device:
         qualities = scores(crops, boxes, self._cropping)
         features, z = self._head.run(crops)
         head_ms = since_ms(start)
-        self.head_ms_per_face.add(head_ms / len(boxes))
         return FoundFaces(boxes, features, z, detect_ms, head_ms, qualities)
 
     def qualities(self, grey: NDArray[np.uint8], boxes: tuple[Box, ...]) -> tuple[float, ...]:
@@ -120,7 +116,6 @@ class Device:
         start = time.monotonic()
         rows = self._tail.run(features, label_set=self.label_set)
         tail_ms = since_ms(start)
-        self.tail_ms_per_face.add(tail_ms / len(features))
         answers = [Answer(tuple(row), self.model, self.label_set) for row in rows.tolist()]
         return answers, tail_ms
 
@@ -136,37 +131,13 @@ class Device:
         """What the device takes, without the first runs: they are slow."""
         features, _ = self._head.run(crops)
         self.local_answers(features)
-        self.tail_ms_per_face = RecentTimes()
+        head_ms, tail_ms = [], []
         for _ in range(3):
             start = time.monotonic()
             self._head.run(crops)
-            self.head_ms_per_face.add(since_ms(start) / len(crops))
-            self.local_answers(features)
-
-
-class RecentTimes:
-    """The last hundred times, in ms."""
-
-    def __init__(self, first_ms: float = 0.0) -> None:
-        self._times_ms: deque[float] = deque([first_ms] if first_ms else [], maxlen=100)
-
-    def add(self, milliseconds: float) -> None:
-        """One more measurement."""
-        self._times_ms.append(milliseconds)
-
-    @property
-    def typical_ms(self) -> float:
-        """The median; 0 while nothing was measured."""
-        return self._at(0.5)
-
-    @property
-    def p95_ms(self) -> float:
-        """What a late start must allow for; 0 while nothing was measured."""
-        return self._at(0.95)
-
-    def _at(self, share: float) -> float:
-        ordered = sorted(self._times_ms)
-        return ordered[int(share * (len(ordered) - 1) + 0.5)] if ordered else 0.0
+            head_ms.append(since_ms(start) / len(crops))
+            tail_ms.append(self.local_answers(features)[1] / len(crops))
+        self.head_ms_per_face, self.tail_ms_per_face = median(head_ms), median(tail_ms)
 
 
 def since_ms(start_s: float) -> float:

@@ -36,7 +36,12 @@ from splitfer.edge_client.offload.face_answers import (
     with_sent,
 )
 from splitfer.edge_client.policy.decision import Decision
-from splitfer.edge_client.policy.prediction import ANSWERED_WAIT_SHARE, Route, local_start_ms
+from splitfer.edge_client.policy.prediction import (
+    ANSWERED_WAIT_SHARE,
+    Route,
+    local_start_ms,
+    too_late_to_send,
+)
 from splitfer.edge_client.policy.router import Router
 from splitfer.shared.contracts import Answer, AnswerPath, FaceAnswer, LatencyMs, Limits, Reason
 from splitfer.shared.deadline import Deadline
@@ -78,8 +83,8 @@ class Offload:
         self._cascade_threshold, self._uncertain_below = cascade_threshold, uncertain_below
         self._labels, self._most_faces = device.label_set, most_faces
         # The first frames are not the ones to learn this from: the device measured it as it began.
-        chooser.estimates.found(None, device.head_ms_per_face.typical_ms, 1)
-        chooser.estimates.answered(device.tail_ms_per_face.typical_ms, 1)
+        chooser.estimates.found(None, device.head_ms_per_face, 1)
+        chooser.estimates.answered(device.tail_ms_per_face, 1)
 
     def answer(self, rgb: NDArray[np.uint8], decoded_s: float) -> list[FaceAnswer]:
         """One answer for each face of a frame uint8 ``(H, W, 3)`` decoded at ``decoded_s``.
@@ -129,9 +134,9 @@ class Offload:
     def _by_cloud(
         self, link: Link, found: FoundFaces, decoded_s: float, chosen: Route, shadow: bool
     ) -> list[FaceAnswer]:
-        needs_ms = self._device.tail_ms_per_face.p95_ms * len(found.boxes)
+        needs_ms = self._chooser.needs_ms(len(found.boxes), searched=True)
         local_start = self._local_start(decoded_s, needs_ms)
-        if refusal := link.refusal or self._missed(decoded_s, local_start, needs_ms):
+        if refusal := link.refusal or self._missed(decoded_s, needs_ms):
             return self._by_device(found, decoded_s, refusal)
         try:
             call, sizes, encode_ms = self._send(link, found, chosen.rate, self._deadline(decoded_s))
@@ -219,9 +224,9 @@ class Offload:
         return with_payloads(merged, sizes, rate, asked, encode_ms)
 
     def _by_image(self, link: Link, rgb: NDArray[np.uint8], decoded_s: float) -> list[FaceAnswer]:
-        needs_ms = self._device.find_ms.p95_ms + self._device.tail_ms_per_face.p95_ms
+        needs_ms = self._chooser.needs_ms(0, searched=False)
         local_start = self._local_start(decoded_s, needs_ms)
-        if refusal := link.refusal or self._missed(decoded_s, local_start, needs_ms):
+        if refusal := link.refusal or self._missed(decoded_s, needs_ms):
             return self._alone(rgb, decoded_s, refusal)
         try:
             call, size, encode_ms = self._send_picture(link, rgb, self._deadline(decoded_s))
@@ -335,12 +340,10 @@ class Offload:
     def _local_start(self, decoded_s: float, needs_ms: float) -> Deadline:
         return Deadline(decoded_s + local_start_ms(self._deadline_ms, needs_ms) / 1000)
 
-    def _missed(self, decoded_s: float, local_start: Deadline, needs_ms: float) -> Reason | None:
-        """Where the device should have started already, nothing is sent; but where it is late
-        whatever it does, the server may still be in time."""
-        remaining_ms = self._deadline(decoded_s).remaining_ms()
-        hopeless = remaining_ms < needs_ms and remaining_ms > 0
-        return Reason.DEADLINE if local_start.expired() and not hopeless else None
+    def _missed(self, decoded_s: float, needs_ms: float) -> Reason | None:
+        """Why nothing is sent where the device should have started already."""
+        late = too_late_to_send(since_ms(decoded_s), self._deadline_ms, needs_ms)
+        return Reason.DEADLINE if late else None
 
 
 def _ended_after(call: Call[Any], instant_s: float) -> bool:

@@ -32,8 +32,7 @@ class Decision:
     """One frame's path and the grounds for it.
 
     ``shadow``: the device answers too, for comparison. ``probe``: what is tried with this frame.
-    On `local` it is sent beside, and nobody waits for it; else it is the path itself. ``stands``:
-    it was made for an earlier frame, with these predictions, and nothing new is known. ``cause``:
+    On `local` it is sent beside, and nobody waits for it; else it is the path itself. ``cause``:
     what the link's ``refusal`` comes from.
     """
 
@@ -47,7 +46,6 @@ class Decision:
     shadow: bool = False
     refusal: Reason | None = None
     cause: Cause | None = None
-    stands: bool = False
 
     @property
     def path(self) -> AnswerPath:
@@ -59,7 +57,6 @@ class Decision:
         return {
             "chosen": self.chosen.name,
             "why": self.why.value,
-            "stands": self.stands,
             "held": self.held,
             "objective": self.objective.value,
             "probe": self.probe.name if self.probe else None,

@@ -30,7 +30,7 @@ class Costs(NamedTuple):
     """The costs at one instant. ``head``, ``tail``, ``encode`` and ``payload_bytes`` are per face;
     ``encode`` and ``payload_bytes`` by rate; ``link`` is None while no reply has come, and a
     server's path is not in ``server`` while it never answered. ``collect`` is the device's work
-    from a reply's arrival to the frame's answers. All after ``tail`` is known from calls alone."""
+    from a reply's arrival to the frame's answers."""
 
     detect: Cost = Cost()
     head: Cost = Cost()
@@ -42,16 +42,6 @@ class Costs(NamedTuple):
     link: LinkFit | None = None
     collect: Cost = Cost()
     server: Mapping[AnswerPath, Cost] = MappingProxyType({})
-
-    @property
-    def local_ms(self) -> float:
-        """What the device's own answer to one face typically takes."""
-        return self.detect.typical_ms + self.head.typical_ms + self.tail.typical_ms
-
-    @property
-    def of_calls(self) -> tuple[object, ...]:
-        """What is known from calls: the same objects until one is sent or ends."""
-        return self[3:]
 
 
 class Smoothed:

@@ -1,23 +1,19 @@
 """How `auto` chooses the path of each frame.
 
     estimates --costs--> predictions --objective--> best --patience, switches, cap--> decision
-                 |                                   |
-        `local` stands where             now and then another path is tried
-        nothing new is known
+                                                     |
+                                         now and then another path is tried
 
 ``decide`` is a pure function of (costs, frame, settings, memory, now). It changes its mind only
 after the same verdict ``PATIENCE`` times in a row, and a limited number of times per minute; the
 way to `local` is always open. A path that is not used is tried on one frame in ``PROBE_FRAMES``,
 never while the link refuses, and always with the device's own answer behind it.
-
-A decision takes a few per cent of what a small device's answer does. So one for `local` stands for
-some frames while no call is sent or ends, and the device and the frames are what they were.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from splitfer.edge_client.config import Objective
@@ -42,10 +38,6 @@ FEWEST_PROBE_FRAMES = 20
 # So many changes at once, then one more each so many seconds; changes to `local` do not count.
 SWITCHES = 4.0
 SWITCH_EVERY_S = 5.0
-# Frames for which `local` may stand, and how much slower or faster the device may become, or later
-# the decision come (as a share of the deadline), meanwhile.
-STANDS_FRAMES = 10
-STANDS_WITHIN = 0.05
 # Words of `barred`, beside the link's reasons.
 CAP, UNKNOWN = "cap", "unknown"
 
@@ -78,17 +70,9 @@ class Bucket(NamedTuple):
         return self._replace(level=self.level - tokens)
 
 
-class Standing(NamedTuple):
-    """A decision for `local`, and the costs it was made by."""
-
-    decision: Decision
-    costs: Costs
-
-
 class Memory(NamedTuple):
     """What one decision leaves to the next. ``held`` is the name of the candidate in use,
-    ``beaten`` the frames in a row that another was better; the cap's ``bytes`` start full;
-    ``standing`` was made ``stood`` frames ago."""
+    ``beaten`` the frames in a row that another was better; the cap's ``bytes`` start full."""
 
     held: str = AnswerPath.LOCAL.value
     beaten: int = 0
@@ -98,8 +82,6 @@ class Memory(NamedTuple):
     trial_at_s: float = 0.0
     trials: int = 0
     asked: int = 0
-    standing: Standing | None = None
-    stood: int = 0
 
 
 def decide(
@@ -111,12 +93,7 @@ def decide(
     refusal: Reason | None = None,
 ) -> tuple[Decision, Memory]:
     """The path of one frame, and the memory for the next. ``refusal``: the link's, if any."""
-    memory = memory._replace(
-        frames_since_trial=memory.frames_since_trial + 1, stood=memory.stood + 1
-    )
-    standing = memory.standing
-    if standing is not None and _stands(standing, costs, frame, settings, memory, now_s, refusal):
-        return standing.decision, memory
+    memory = memory._replace(frames_since_trial=memory.frames_since_trial + 1)
     memory = _refilled(memory, settings, now_s)
     deadline_ms = settings.deadline_ms
     if refusal is not None:  # once it ends, whatever was known is old
@@ -138,9 +115,11 @@ def decide(
             memory = memory._replace(
                 frames_since_trial=0, trial_at_s=now_s, trials=memory.trials + 1
             )
-            if chosen.path is not AnswerPath.LOCAL or costs.link is None:
+            # Once: a link that gave no answer before is tried beside the device's own.
+            unknown = costs.link is None and memory.trials == 1
+            if chosen.path is not AnswerPath.LOCAL or unknown:
                 chosen, why = probe, Why.TRIAL
-            if costs.link is None:  # it stays in use if it turns out well
+            if unknown:  # it stays in use if it turns out well
                 memory = memory._replace(held=probe.name)
     shadow = False
     if chosen.path is AnswerPath.CLOUD and not frame.answered:
@@ -150,11 +129,7 @@ def decide(
         chosen, why, memory.held, settings.objective, frame, tuple(predictions.values()),
         probe, shadow, refusal,
     )  # fmt: skip
-    settled = chosen == local and memory.held == local.name and not memory.beaten
-    standing = None
-    if settled and probe is None:
-        standing = Standing(replace(decision, stands=True), costs)
-    return decision, memory._replace(standing=standing, stood=0)
+    return decision, memory
 
 
 def charge(memory: Memory, sent_bytes: int) -> Memory:
@@ -172,29 +147,6 @@ def _refilled(memory: Memory, settings: PolicySettings, now_s: float) -> Memory:
     if cap is None:
         return memory
     return memory._replace(bytes=(memory.bytes or Bucket(cap)).at(now_s, cap, cap))
-
-
-def _stands(
-    standing: Standing,
-    costs: Costs,
-    frame: FrameFacts,
-    settings: PolicySettings,
-    memory: Memory,
-    now_s: float,
-    refusal: Reason | None,
-) -> bool:
-    """Whether a new decision would rest on nothing new, and no trial is due."""
-    decision, before = standing
-    then = decision.frame
-    return (
-        memory.stood <= STANDS_FRAMES
-        and refusal is decision.refusal
-        and frame[1:] == then[1:]
-        and abs(frame.elapsed_ms - then.elapsed_ms) <= STANDS_WITHIN * settings.deadline_ms
-        and abs(costs.local_ms - before.local_ms) <= STANDS_WITHIN * before.local_ms
-        and costs.of_calls == before.of_calls
-        and (refusal is not None or not _trial_due(memory, now_s))
-    )
 
 
 def _barred(one: Prediction, memory: Memory, refusal: Reason | None) -> Prediction:

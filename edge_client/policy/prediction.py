@@ -95,6 +95,24 @@ def local_start_ms(deadline_ms: float, needs_ms: float) -> float:
     return min(LOCAL_START_SHARE * deadline_ms, deadline_ms - needs_ms)
 
 
+def own_answer(costs: Costs, faces: int, searched: bool) -> Cost:
+    """What the device's own answer to a frame of ``faces`` still takes: the tail and, before the
+    search, the search too. Whatever asks when the device has to start asks here."""
+    typical_ms, square = _part(costs.tail, faces)
+    if not searched:
+        for one, n in ((costs.detect, 1), (costs.head, faces)):
+            part_ms, part_2 = _part(one, n)
+            typical_ms, square = typical_ms + part_ms, square + part_2
+    return Cost(typical_ms, typical_ms + math.sqrt(square))
+
+
+def too_late_to_send(elapsed_ms: float, deadline_ms: float, needs_ms: float) -> bool:
+    """Whether the device should have started already. Where it is late whatever it does, the
+    server may still be in time."""
+    hopeless = 0 < deadline_ms - elapsed_ms < needs_ms
+    return elapsed_ms >= local_start_ms(deadline_ms, needs_ms) and not hopeless
+
+
 def predict(
     candidates: tuple[Route, ...],
     costs: Costs,
@@ -112,6 +130,10 @@ def predict(
         detect_ms, detect_2 = _part(costs.detect, 1)
         head_ms, head_2 = _part(costs.head, n)
         search_ms, search_2 = detect_ms + head_ms, detect_2 + head_2
+    answer_here_ms = own_answer(costs, n, searched=True).p95_ms
+    find_and_answer_ms = answer_here_ms
+    if not frame.searched:
+        find_and_answer_ms = own_answer(costs, n, searched=False).p95_ms
     collect_ms, collect_2 = _part(costs.collect, 1)
     missed = costs.link.missed if costs.link and not hopeful else 0.0
     barred = None if costs.link or hopeful else "unknown"
@@ -129,7 +151,7 @@ def predict(
             made_ms, made_2 = _part(costs.encode.get(one.rate, _NOTHING), n)
             searched_ms = elapsed_ms + search_ms
             total_ms, total_2 = searched_ms + made_ms, search_2 + made_2
-            instead_ms, instead_2 = tail_ms, tail_2
+            instead_ms, instead_2, needs_ms = tail_ms, tail_2, answer_here_ms
         elif frame.searched:
             continue
         else:
@@ -138,6 +160,7 @@ def predict(
             searched_ms = elapsed_ms
             total_ms, total_2 = elapsed_ms + made_ms, made_2
             instead_ms, instead_2 = search_ms + tail_ms, search_2 + tail_2
+            needs_ms = find_and_answer_ms
         link_ms, link_2 = _part(_link_cost(costs.link, sent_bytes, hopeful), 1)
         if server := costs.server.get(one.path):
             server_ms, server_2 = _part(server, 1)
@@ -153,7 +176,7 @@ def predict(
         if frame.answered:
             limit_ms = fallback_ms = ANSWERED_WAIT_SHARE * deadline_ms
         else:
-            start_ms = local_start_ms(deadline_ms, instead_ms + math.sqrt(instead_2))
+            start_ms = local_start_ms(deadline_ms, needs_ms)
             fallback_ms = max(searched_ms, start_ms) + instead_ms
             limit_ms = min(fallback_ms, deadline_ms)
         predictions[one.name] = Prediction(

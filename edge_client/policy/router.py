@@ -13,7 +13,7 @@ from splitfer.edge_client.link.call import Call
 from splitfer.edge_client.policy.decision import Decision, Why
 from splitfer.edge_client.policy.estimates import Estimates
 from splitfer.edge_client.policy.policy import Memory, PolicySettings, charge, decide, shadow_due
-from splitfer.edge_client.policy.prediction import FrameFacts, Route, predict
+from splitfer.edge_client.policy.prediction import FrameFacts, Route, own_answer, predict
 from splitfer.edge_client.policy.routes import candidates
 from splitfer.shared.contracts import Answer, AnswerPath, Reason
 from splitfer.shared.deadline import Clock
@@ -95,6 +95,13 @@ class Router:
         if decision.probe is not None:
             self._counts["tries"] += 1
         return decision
+
+    def needs_ms(self, faces: int, searched: bool) -> float:
+        """What the device's own answer to a frame of ``faces`` may still take (p95); before the
+        search as many as the last frame had are expected."""
+        return own_answer(
+            self.estimates.costs(), faces if searched else self._faces, searched
+        ).p95_ms
 
     def sent(self, call: Call[Any], path: AnswerPath, sent_bytes: int) -> None:
         """A call is under way; what it tells is learnt once it has ended."""

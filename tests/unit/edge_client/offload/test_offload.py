@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from splitfer.edge_client.device import FoundFaces, RecentTimes
+from splitfer.edge_client.device import FoundFaces
 from splitfer.edge_client.link.call import CallFailed
 from splitfer.edge_client.offload.offload import FrameLost, Offload
 from splitfer.edge_client.policy.policy import PolicySettings
@@ -35,8 +35,7 @@ class PlayedDevice:
     def __init__(
         self, faces: int = 2, before_tail: Any = None, quality: Sequence[float] = (1.0,) * 9
     ) -> None:
-        self.tail_ms_per_face, self.find_ms = RecentTimes(1.0), RecentTimes(1.0)
-        self.head_ms_per_face = RecentTimes(1.0)
+        self.head_ms_per_face, self.tail_ms_per_face = 1.0 / max(1, faces), 1.0
         self.faces, self.local_runs, self._before_tail = faces, 0, before_tail
         self.rate, self._quality, self.measured = "low", quality, 0
 
@@ -206,7 +205,7 @@ def test_the_timer_wins_and_the_call_is_left_behind() -> None:
 
 def test_a_slow_device_starts_earlier_in_proportion_to_its_faces() -> None:
     device, call = PlayedDevice(faces=3), PlayedCall(ended=False)
-    device.tail_ms_per_face = RecentTimes(0.2 * DEADLINE_MS)
+    device.tail_ms_per_face = 0.2 * DEADLINE_MS
     answer(device, PlayedLink(call))
     assert 0 < call.waited_s[0] <= (1 - 3 * 0.2) * DEADLINE_MS / 1000
 
@@ -310,7 +309,7 @@ def test_a_device_that_fails_says_how_many_faces_are_lost() -> None:
 
 def test_a_device_that_is_late_anyway_still_asks_and_starts_at_once() -> None:
     device, call = PlayedDevice(), PlayedCall(infer_reply(result(), result()), ended=False)
-    device.tail_ms_per_face = RecentTimes(10 * DEADLINE_MS)
+    device.tail_ms_per_face = 10 * DEADLINE_MS
     device._before_tail = call.end
     faces = answer(device, PlayedLink(call))
     assert call.waited_s[0] <= 0

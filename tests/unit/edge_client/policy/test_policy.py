@@ -9,13 +9,11 @@ from itertools import pairwise
 import pytest
 
 from splitfer.edge_client.config import Objective
-from splitfer.edge_client.policy.decision import Decision, Why
-from splitfer.edge_client.policy.estimates import Costs
+from splitfer.edge_client.policy.decision import Why
 from splitfer.edge_client.policy.link_fit import LinkFit
 from splitfer.edge_client.policy.policy import (
     PATIENCE,
     PROBE_FRAMES,
-    STANDS_FRAMES,
     SWITCHES,
     Memory,
     charge,
@@ -228,53 +226,13 @@ def test_the_record_explains_every_candidate() -> None:
     assert set(record["predictions"]) == {"local", "cloud:high", "cloud:low"}
 
 
-def standing(now: Costs) -> tuple[Decision, Memory]:
-    """A decision for `local`, made just now."""
-    decision, memory = decide(now, FRAME, SETTINGS, QUIET, 0.0)
-    assert (decision.path, decision.stands) == (AnswerPath.LOCAL, False)
-    return decision, memory
-
-
-def test_a_decision_for_local_stands_while_nothing_new_is_known() -> None:
-    hopeless = costs(link=DEAD)
-    first, memory = standing(hopeless)
-    for n in range(STANDS_FRAMES):
-        nearly = hopeless._replace(tail=costs(tail_ms=10.4).tail)
-        decision, memory = decide(nearly, FRAME, SETTINGS, memory, n / 15)
-        assert decision == replace(first, stands=True)
-    decision, _ = decide(hopeless, FRAME, SETTINGS, memory, 1.0)
-    assert not decision.stands
-
-
-@pytest.mark.parametrize(
-    ("now", "frame", "refusal", "since_trial"),
-    [
-        (costs(link=replace(DEAD, rtt_ms=20)), FRAME, None, 1),
-        (costs(link=DEAD, tail_ms=12), FRAME, None, 1),
-        (costs(link=DEAD), FRAME._replace(faces=2), None, 1),
-        (costs(link=DEAD), FRAME._replace(elapsed_ms=30), None, 1),
-        (costs(link=DEAD), FRAME, Reason.LINK_DOWN, 1),
-        (costs(link=DEAD), FRAME, None, PROBE_FRAMES),
-    ],
-    ids=["link", "device", "faces", "elapsed", "refusal", "trial"],
-)
-def test_whatever_is_new_is_decided_anew(
-    now: Costs, frame: FrameFacts, refusal: Reason | None, since_trial: int
-) -> None:
-    _, memory = standing(costs(link=DEAD))
-    memory = memory._replace(frames_since_trial=since_trial)
-    decision, _ = decide(now, frame, SETTINGS, memory, 0.1, refusal)
-    assert not decision.stands
-    assert decision.refusal is refusal
-
-
-def test_nothing_stands_while_the_server_answers_or_may_be_better() -> None:
-    memory = USING_HIGH
-    for n in range(PATIENCE):  # in use, and again not for long enough
-        decision, memory = decide(costs(), FRAME, SETTINGS, memory, n / 15)
-        assert not decision.stands
-    memory = QUIET
-    for n in range(PATIENCE):
-        decision, memory = decide(costs(), FRAME, SETTINGS, memory, n / 15)
-        assert not decision.stands
-    assert decision.chosen == HIGH
+def test_only_the_first_frame_of_all_waits_for_a_link_that_nothing_is_known_of() -> None:
+    unknown = costs()._replace(link=None)
+    first, memory = decide(unknown, FRAME, SETTINGS, Memory(), 0.0)
+    assert (first.path, first.why) == (AnswerPath.CLOUD, Why.TRIAL)
+    # The link was down, and is up again: what was missed on it is forgotten.
+    memory = memory._replace(frames_since_trial=PROBE_FRAMES, held=LOCAL.name)
+    again, memory = decide(unknown, FRAME, SETTINGS, memory, 1.0)
+    assert again.path is AnswerPath.LOCAL
+    assert again.probe is not None
+    assert memory.held == LOCAL.name
