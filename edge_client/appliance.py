@@ -132,9 +132,7 @@ class Appliance:
             if wanted
         ]
         if readers:
-            path = (
-                config.outbox or state_folder() / f"outbox-{slug(config.source_name or 'edge')}.db"
-            )
+            own = state_folder() / f"outbox-{slug(config.source_name or 'edge')}.db"
             self._outbox = Outbox(
                 path,
                 readers,
