@@ -99,7 +99,7 @@ def test_a_model_of_another_kind_is_named() -> None:
     with pytest.raises(WeightsError, match="not a head: it takes"):
         Head(model(), 1)
     with pytest.raises(WeightsError, match="not a tail: it takes"):
-        Tail(model(source="crop"), 1)
+        Tail(model(source="picture"), 1)
     with pytest.raises(WeightsError, match=r"not a tail: .* gives .'votes'"):
         Tail(model(target="votes"), 1)
 
