@@ -134,7 +134,7 @@ class Appliance:
         if readers:
             own = state_folder() / f"outbox-{slug(config.source_name or 'edge')}.db"
             self._outbox = Outbox(
-                path,
+                config.outbox or own,
                 readers,
                 int(config.outbox_max_mb * MB),
                 config.outbox_max_age_h * 3600,
