@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from splitfer.edge_client.sources.as_shown import as_shown
 from splitfer.edge_client.sources.timeline import Timeline
+from splitfer.shared.contracts import Limits
 from splitfer.shared.errors import SourceError, SourceRefused
 
 OPEN_TIMEOUT_S = 10.0
@@ -27,6 +28,8 @@ READ_TIMEOUT_S = 5.0
 # A container's header can claim any rate; beyond this it is a clock's rate and not a camera's.
 _MOST_FPS = 240.0
 # In a row: a demuxer that fails on every call must not spin for ever.
+# Of one picture: that of the largest cameras, twice. A header may say anything.
+MOST_PIXELS = 2 * Limits.picture_pixels
 _MOST_DAMAGED = 10_000
 # A lock that close() waits for no longer than this: the reader closes the file then.
 _CLOSE_WAIT_S = 0.2
@@ -70,7 +73,8 @@ class VideoDecoder:
         self._lock = threading.Lock()
         try:
             self._container: InputContainer = av.open(
-                address, "r", format=format, options=options,
+                address, "r", format=format,
+                options={"max_pixels": str(MOST_PIXELS), **(options or {})},
                 timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S),
             )  # fmt: skip
         except (av.HTTPUnauthorizedError, av.HTTPForbiddenError) as error:
@@ -86,6 +90,14 @@ class VideoDecoder:
             self._container.close()
             raise SourceError(f"{name}: there is no picture in it; {hint}")
         self._stream: VideoStream = self._container.streams.video[0]
+        width, height = self._stream.width, self._stream.height
+        if width * height > MOST_PIXELS:
+            self._container.close()
+            raise SourceError(
+                f"{name}: its pictures have {width} x {height} pixels, more than {MOST_PIXELS}"
+            )
+        # A picture that turns out larger is refused before there is room made for it.
+        self._stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
         self.fps: float | None = _sane_rate(self._stream)
         self.duration_s: float | None = (
             self._container.duration / av.time_base if self._container.duration else None
@@ -162,6 +174,8 @@ def _sane_rate(stream: VideoStream) -> float | None:
 
 def _words(error: Exception, timeout: str) -> str:
     """What went wrong; FFmpeg calls the end of our patience "Immediate exit requested"."""
+    if isinstance(error, av.ArgumentError):
+        return f"a picture of it is damaged, or has more than {MOST_PIXELS} pixels"
     if isinstance(error, av.ExitError):
         return timeout
     return getattr(error, "strerror", None) or str(error)
