@@ -140,6 +140,8 @@ def test_one_that_breaks_the_process_fails_alone(number: signal.Signals) -> None
     with ThreadPoolExecutor(1) as thread:
         # Stopped first, so that the picture is on its way when the process dies.
         os.kill(pid, signal.SIGSTOP)
+        stat = Path(f"/proc/{pid}/stat")
+        wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "a stop")
         broken = thread.submit(decoder.decode, GOOD)
         wait_until(lambda: not decoder.idle, "the picture to be on its way")
         os.kill(pid, number)

@@ -33,7 +33,7 @@ def test_both_answers_together_are_measured_as_the_device_gives_them(weights_cop
     tests = {"PublicTest": Judged.by_fer2013(test)}
     manifest = complete_manifest(weights_copy, Judged.by_fer2013(held_out), tests)
     weights, found = Weights(weights_copy), measure(Weights(weights_copy), test)
-    own = softmax(found.local[FER2013] / np.float32(weights.temperature("local", 0)))
+    own = softmax(found.local["local"][FER2013] / np.float32(weights.temperature("local", 0)))
     for index, rate in enumerate(manifest.rates):
         temperature = np.float32(weights.temperature("cloud", index))
         mean = (own + softmax(found.cloud["cloud", index][FER2013] / temperature)) / 2
@@ -71,7 +71,7 @@ def test_each_label_set_is_calibrated_and_measured_by_what_people_said(
     weights, found = Weights(folder), measure(Weights(folder), test.faces)
     for label_set in (CROWD, FER2013):
         temperature = weights.temperature("local", 0, label_set)
-        own = softmax(found.local[label_set] / np.float32(temperature))
+        own = softmax(found.local["local"][label_set] / np.float32(temperature))
         measured = manifest.tails["local"].answers[label_set]
         hard, targets = test.labels[label_set], test.targets[label_set]
         counts, said = hard >= 0, targets.sum(1) > 0
