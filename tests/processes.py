@@ -144,13 +144,16 @@ class Edge:
             self._process.kill()
         self._process.wait()
 
-    def answers(self) -> list[dict[str, Any]]:
-        """The lines written so far, but those of what happened to faces."""
+    def lines(self) -> list[dict[str, Any]]:
+        """The lines written so far."""
         if not self.answers_file.exists():
             return []
         text = self.answers_file.read_text()
-        lines = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
-        return [line for line in lines if line["record"] != "event"]
+        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+
+    def answers(self) -> list[dict[str, Any]]:
+        """The same, but those of what happened to faces."""
+        return [line for line in self.lines() if line["record"] != "event"]
 
     def wait_for(self, condition: Callable[[list[dict[str, Any]]], Any], what: str) -> None:
         """Until the answers so far meet ``condition``."""
