@@ -110,8 +110,8 @@ class Access:
         """Who sent this ``Authorization`` header, where it may ask for ``scope``; None asks only
         that it is known.
 
-        ``peer`` is an address, ``203.0.113.7``, or gRPC's ``ipv4:203.0.113.7:5000``. Count what
-        the identity asks with ``identity.allowance.request()``.
+        ``peer`` is an address, ``203.0.113.7``, or gRPC's ``ipv4:203.0.113.7:5000``. What
+        the identity asks is counted by ``Admission``.
 
         Raises:
             AuthError: tokens are in force and the header holds none of them.

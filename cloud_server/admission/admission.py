@@ -48,14 +48,6 @@ class Caller:
         """Of its identity."""
         return self._identity.name
 
-    def may(self, scope: Scope) -> None:
-        """Ask for one more scope.
-
-        Raises:
-            Forbidden: it lacks that.
-        """
-        self._admission.access.authenticate(self._header, scope, self._peer)
-
     def judge_anew(self) -> None:
         """Where tokens or scopes have changed, ask again whether it may ask. It is cheap.
 

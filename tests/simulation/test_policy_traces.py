@@ -126,18 +126,18 @@ def test_no_frame_is_late_and_switches_and_tries_are_few(
 @pytest.mark.parametrize("device", [WEAK, WEAKEST], ids=["weak", "weakest"])
 @pytest.mark.parametrize("trace", TRACES, ids=label)
 def test_latency_is_close_to_the_best_single_strategy(
-    trace: Trace, device: SimulatedDevice
+    trace: Trace, device: SimulatedDevice, request: pytest.FixtureRequest
 ) -> None:
+    if device is WEAKEST and trace.name == "flapping" and trace.pieces[1][1] == OUT:
+        missed = "301 ms against 246 ms: a call that gets no answer costs such a device two answers"
+        request.applymarker(pytest.mark.xfail(strict=True, reason=missed))
     singles = [times_ms(run(trace, device, Objective.LATENCY, always=name)) for name in names()]
     ours = times_ms(run(trace, device, Objective.LATENCY))
     if trace in STEADY:
         assert statistics.median(ours) <= 1.05 * min(map(statistics.median, singles))
     # A link that is good half of the time makes medians a matter of luck; a link that changes
-    # faster than it can be known costs its tries: most of all a device of four frames a second,
-    # which loses twice the time of an answer with each call that gets none.
+    # faster than it can be known costs its tries.
     share = 1.05 if trace in STEADY else 1.1
-    if device is WEAKEST and trace.name == "flapping":
-        share = 1.25
     assert statistics.mean(ours) <= share * min(map(statistics.mean, singles))
 
 
@@ -190,12 +190,20 @@ def test_a_server_that_is_back_is_used_within_five_seconds() -> None:
 
 @pytest.mark.parametrize(
     ("bytes_per_s", "name"),
-    [(500_000, "cloud:high"), (10_000, "cloud:default"), (7_000, "cloud:low"), (2_000, "local")],
+    [
+        (500_000, "cloud:high"),
+        (10_000, "cloud:default"),
+        pytest.param(
+            7_000,
+            "cloud:low",
+            marks=pytest.mark.xfail(strict=True, reason="10 of 382 frames are the device's"),
+        ),
+        (2_000, "local"),
+    ],
 )
 def test_the_rate_fits_the_link(bytes_per_s: float, name: str) -> None:
     logs = run(constant("", LinkNow(bytes_per_s, 10)), FAST, server_leads=True)
-    held = [one.decision.held for one in logs if one.at_s > 10]
-    assert held.count(name) >= 0.95 * len(held)
+    assert {one.decision.held for one in logs if one.at_s > 10} == {name}
 
 
 def test_accuracy_is_what_the_link_allows() -> None:
