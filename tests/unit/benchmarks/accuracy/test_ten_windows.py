@@ -18,8 +18,8 @@ from splitfer.shared.weights.runtime import softmax
 from tests.unit.benchmarks.votes_file import write_votes
 from tests.unit.training.faces import made_faces, members, write_zip
 from training.export.local_model import add_local_model
-from training.models.crop_classifier import reduction
-from training.models.edgecnn import SIZE_PX, EdgeCNN
+from training.models.crop_classifier import SIZE_PX, reduction
+from training.models.edgecnn import EdgeCNN
 
 FACES = made_faces(12, seed=6)
 
