@@ -14,7 +14,8 @@ from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
 _CHAINS = {
     "/clip": 'filesrc location="{clip}" ! qtdemux ! rtph264pay name=pay0 pt=96',
     "/test": "videotestsrc is-live=true "
-    "! video/x-raw,format=I420,width=320,height=240,framerate=15/1 ! jpegenc ! rtpjpegpay name=pay0 pt=26",
+    "! video/x-raw,format=I420,width=320,height=240,framerate=15/1 ! jpegenc "
+    "! rtpjpegpay name=pay0 pt=26",
     "/sound": "audiotestsrc is-live=true ! audioconvert ! rtpL16pay name=pay0 pt=96",
 }
 
