@@ -109,7 +109,9 @@ class PlayedLink:
 
     def _begun(self) -> PlayedCall | None:
         if self.call is not None:
-            self.call.sent_s = time.monotonic() - 0.02  # longer than the server says it took
+            now_s = time.monotonic()
+            # Longer ago than the server says it took, however long the machine stood still.
+            self.call.sent_s = min(now_s, self.call.done_s or now_s) - 0.02
         return self.call
 
 
