@@ -86,9 +86,9 @@ def _exit_code(error: SplitFerError) -> int:
 
 def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
     from splitfer.edge_client import pipeline
-    from splitfer.edge_client.appliance import Appliance
+    from splitfer.edge_client.appliance.appliance import Appliance
+    from splitfer.edge_client.appliance.purpose import is_live, stated_purpose
     from splitfer.edge_client.ledger import Ledger
-    from splitfer.edge_client.purpose import is_live, stated_purpose
     from splitfer.edge_client.recognizer import Recognizer
     from splitfer.edge_client.sinks import output_flags
     from splitfer.edge_client.sources.feed import Feed
@@ -277,7 +277,7 @@ def _classify(arguments: argparse.Namespace, config: EdgeConfig) -> int:
 
 
 def _health(arguments: argparse.Namespace, config: EdgeConfig) -> int:
-    from splitfer.edge_client.health import run_works, server_answers
+    from splitfer.edge_client.commands.health import run_works, server_answers
 
     try:
         if arguments.pid is not None:
@@ -294,7 +294,7 @@ def _health(arguments: argparse.Namespace, config: EdgeConfig) -> int:
 
 
 def _doctor(arguments: argparse.Namespace, config: EdgeConfig) -> int:
-    from splitfer.edge_client.doctor import as_lines, as_record, findings, worst_is_bad
+    from splitfer.edge_client.commands.doctor import as_lines, as_record, findings, worst_is_bad
 
     found = []
     for one in findings(config):
@@ -309,7 +309,7 @@ def _doctor(arguments: argparse.Namespace, config: EdgeConfig) -> int:
 def _bench(arguments: argparse.Namespace, config: EdgeConfig) -> int:
     import time
 
-    from splitfer.edge_client import device_bench as bench
+    from splitfer.edge_client.commands import bench
     from splitfer.shared.whole_file import write_whole
 
     frames = bench.frames_of_clip(arguments.frames)

@@ -17,13 +17,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from splitfer.edge_client.address import Address
-from splitfer.edge_client.audit import AuditLog, settings_mark
+from splitfer.edge_client.appliance.audit import AuditLog, settings_mark
+from splitfer.edge_client.appliance.systemd import SystemdNotice, WatchdogThread
 from splitfer.edge_client.choices import Policy
 from splitfer.edge_client.config import EdgeConfig
-from splitfer.edge_client.control import Control
 from splitfer.edge_client.ledger import Ledger
 from splitfer.edge_client.recognizer import Recognizer
-from splitfer.edge_client.sd_notify import SystemdNotice, WatchdogThread
+from splitfer.edge_client.settings.control import Control
+from splitfer.edge_client.settings.state_folder import state_folder
 from splitfer.edge_client.sinks.aggregate import Aggregate
 from splitfer.edge_client.sinks.blur import Blurred
 from splitfer.edge_client.sinks.mqtt_messages import slug, state_message
@@ -35,7 +36,6 @@ from splitfer.edge_client.sinks.run_status import Health, Newest, RunStatus
 from splitfer.edge_client.sinks.sink import Sink
 from splitfer.edge_client.sources.base import Source
 from splitfer.edge_client.sources.feed import Feed
-from splitfer.edge_client.state_folder import state_folder
 from splitfer.shared.certificates import read_certificates
 from splitfer.shared.extras import needing
 from splitfer.shared.settings import printable

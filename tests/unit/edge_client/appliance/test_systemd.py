@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from splitfer.edge_client.sd_notify import SystemdNotice, WatchdogThread
+from splitfer.edge_client.appliance.systemd import SystemdNotice, WatchdogThread
 from tests.processes import wait_until
 from tests.unit.edge_client.sinks.test_heartbeat import Clock
 
