@@ -1,1 +1,1 @@
-"""The commands of ``edge-client`` beside ``run`` and ``classify``."""
+"""The commands of ``edge-client``."""
