@@ -133,11 +133,13 @@ def _classify(arguments: argparse.Namespace, config: EdgeConfig) -> int:
 
 
 def _health(arguments: argparse.Namespace, config: EdgeConfig) -> int:
-    from splitfer.edge_client.commands.health import run_works, server_answers
+    from splitfer.edge_client.commands.health import run_says, run_works, server_answers
 
     try:
         if arguments.pid is not None:
             print(run_works(arguments.pid, arguments.timeout_s or WORKS_S))
+        elif arguments.run or config.server is None:
+            print(run_says(config, arguments.timeout_s or ANSWER_S))
         else:
             print(server_answers(config, arguments.timeout_s or ANSWER_S))
     except (SourceError, LinkError) as error:

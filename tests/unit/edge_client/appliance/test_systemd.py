@@ -65,6 +65,17 @@ def test_a_thread_does_it(systemd: Systemd) -> None:
     assert systemd.heard() == ["STOPPING=1"]
 
 
+def test_settings_that_are_read_again_are_no_stop(systemd: Systemd) -> None:
+    notice = SystemdNotice(lambda: True, lambda: "ok", systemd.environment)
+    thread = WatchdogThread(notice, 0.01)
+    wait_until(lambda: "READY=1" in systemd.heard(), "systemd to be told")
+    thread.close(goes_on=True)
+    thread.close()
+    first, second = systemd.heard()
+    assert first == "RELOADING=1"
+    assert second.startswith("MONOTONIC_USEC=")  # which systemd wants to see beside it
+
+
 @pytest.mark.parametrize("environment", [{}, {"NOTIFY_SOCKET": "/nowhere/at/all"}])
 def test_without_systemd_nothing_happens(environment: dict[str, str]) -> None:
     notice = SystemdNotice(lambda: True, lambda: "ok", environment)
