@@ -20,7 +20,7 @@ _FLAGS = (
     "labels", "local_model", "prior", "uncertain_below", "deadline_ms", "threads", "weights",
     "server_ca", "client_cert", "client_key", "log_level", "output", "output_max_mb", "device_id",
     "source_name", "heartbeat_s", "wait_source", "rtsp_transport", "search_side_px", "search_every",
-    "crops", "view", "listen", "purpose", "privacy", "blur_faces",
+    "crops", "view", "listen", "purpose", "privacy", "blur_faces", "keep_pictures_h",
 )  # fmt: skip
 
 
@@ -76,6 +76,11 @@ def make_parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--blur-faces", action="store_true", default=None,
         help="make faces unrecognisable in pictures kept or shown",
+    )  # fmt: skip
+    run.add_argument(
+        "--keep-pictures-h", type=float, metavar="H",
+        help="remove a camera's annotated video and contact sheets after so many hours; a camera's "
+        "are written with it alone",
     )  # fmt: skip
     run.add_argument(
         "--view", action="store_true", default=None,

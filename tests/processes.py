@@ -171,6 +171,10 @@ class Edge:
     def pid(self) -> int:
         return self._process.pid
 
+    def wait(self) -> int:
+        """The exit code, once it has ended."""
+        return self._process.wait(PATIENCE_S)
+
     def finish(self) -> tuple[int, dict[str, Any]]:
         """The exit code and the summary."""
         code = self._process.wait(PATIENCE_S)

@@ -61,8 +61,10 @@ class Appliance:
         outputs: Outputs,
         purpose: str | None = None,
         exports: Sequence[str] = (),
+        pictures_fault: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._purpose, self._exports = purpose, exports
+        self._pictures_fault = pictures_fault
         self._config, self._outputs = config, outputs
         self._name = config.device_id or socket.gethostname() or "edge"
         self._origin = Origin(self._name, config.source_name)
@@ -251,7 +253,8 @@ class Appliance:
             "start", source=source.name, purpose=self._purpose, version=self._version,
             settings=mark, privacy=config.privacy, blur_faces=config.blur_faces,
             sent_to={name: place for name, place in places.items() if place},
-            kept_in=list(self._exports), shown_on=str(config.listen_address or "") or None,
+            kept_in=list(self._exports), keep_pictures_h=config.keep_pictures_h,
+            shown_on=str(config.listen_address or "") or None,
         )  # fmt: skip
         stack.callback(lambda: audit.add("stop", source=source.name, **self._books.report()))
 
@@ -278,7 +281,7 @@ class Appliance:
             return f"{name}: {words}"
         if self._outbox is not None and self._outbox.fault is not None:
             return f"outbox: {self._outbox.fault}"
-        return self._audit_fault
+        return self._pictures_fault() or self._audit_fault
 
 
 def _policies(config: EdgeConfig) -> list[Policy]:

@@ -73,7 +73,9 @@ class _Run:
         from splitfer.edge_client.appliance.appliance import Appliance
         from splitfer.edge_client.appliance.purpose import is_live, stated_purpose
         from splitfer.edge_client.recognizer import Recognizer
+        from splitfer.edge_client.settings.state_folder import state_folder
         from splitfer.edge_client.sinks import output_flags
+        from splitfer.edge_client.sinks.kept_pictures import KeptPictures, PurgeThread
         from splitfer.edge_client.sources.feed import Feed
         from splitfer.edge_client.sources.open import open_source
         from splitfer.edge_client.tracking.faces import TrackedFaces
@@ -96,7 +98,11 @@ class _Run:
             if purpose is None and source.live and source.self_paced:
                 purpose = stated_purpose(config.purpose, config.source)
             recognizer = stack.enter_context(Recognizer.from_config(config))
-            outputs = output_flags.opened(arguments, config, source, lambda: recognizer.decision)
+            pictures = KeptPictures(state_folder())
+            stack.enter_context(closing(PurgeThread(pictures)))
+            outputs = output_flags.opened(
+                arguments, config, source, lambda: recognizer.decision, pictures
+            )
             kept = [
                 config.output,
                 *filter(None, (arguments.csv, arguments.annotate, arguments.contact_sheet)),
@@ -104,7 +110,7 @@ class _Run:
             appliance = stack.enter_context(
                 Appliance(
                     config, source, recognizer, outputs, purpose or config.purpose,
-                    list(map(str, kept)),
+                    list(map(str, kept)), lambda: pictures.fault,
                 )
             )  # fmt: skip
             if self._paused:  # other settings are no reason to watch again
