@@ -1,104 +1,104 @@
-"""A network camera on loopback: JPEG after JPEG over HTTP, as many cheap ones do."""
+"""A camera on loopback that does what a test says: one act for each connection, the last again."""
 
 from __future__ import annotations
 
-import socket
+import http.server
+import io
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
-from typing import Self
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
-from splitfer.edge_client.sources.open import open_source
-from splitfer.shared.vision.picture import encode_jpeg
+import numpy as np
+from PIL import Image
 
-_BOUNDARY = b"next"
-_HEAD = (
-    b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=" + _BOUNDARY + b"\r\n"
-)
+from tests.processes import PATIENCE_S
+
+Act = Callable[["Connection"], None]
 
 
-def demo_jpegs(count: int = 12) -> list[bytes]:
-    """Frames of the demo clip, most of them with faces."""
-    with open_source("demo") as clip:
-        frames = [encode_jpeg(frame.rgb, 85) for frame in clip if frame.index % 10 == 0]
-    return frames[:count]
+def jpeg(number: int, width: int = 64, height: int = 48) -> bytes:
+    """A grey picture, of another grey for each number."""
+    out = io.BytesIO()
+    grey = np.full((height, width), 20 + 10 * (number % 20), np.uint8)
+    Image.fromarray(grey).save(out, "JPEG")
+    return out.getvalue()
+
+
+class Connection:
+    """What an act has of a caller. Writing to one that left ends the act."""
+
+    def __init__(self, handler: http.server.BaseHTTPRequestHandler, closed: threading.Event):
+        self._handler, self.closed = handler, closed
+
+    def begin(self, kind: str = "multipart/x-mixed-replace;boundary=b", status: int = 200) -> None:
+        """The head of the reply."""
+        self._handler.send_response(status)
+        self._handler.send_header("Content-Type", kind)
+        self._handler.end_headers()
+
+    def redirect(self, address: str) -> None:
+        """To another address."""
+        self._handler.send_response(302)
+        self._handler.send_header("Location", address)
+        self._handler.end_headers()
+
+    def write(self, data: bytes) -> None:
+        """As it is."""
+        self._handler.wfile.write(data)
+
+    def part(self, picture: bytes, announced: int | None = None) -> None:
+        """One picture of a multipart stream; ``announced`` is the length that it claims."""
+        length = len(picture) if announced is None else announced
+        head = f"--b\r\nContent-Type: image/jpeg\r\nContent-Length: {length}\r\n\r\n"
+        self.write(head.encode() + picture + b"\r\n")
+
+    def pictures(
+        self, count: int | None = None, pause_s: float = 0.01, still: bool = False
+    ) -> None:
+        """A stream of ``count`` pictures, or one without an end."""
+        self.begin()
+        number = 0
+        while (count is None or number < count) and not self.closed.wait(pause_s):
+            self.part(jpeg(0 if still else number))
+            number += 1
+
+    def silence(self) -> None:
+        """Nothing more, until the camera is closed."""
+        self.closed.wait(PATIENCE_S)
 
 
 class Camera:
-    """Sends ``pictures`` in turn, ``fps`` a second, to whoever asks. It can be unplugged, frozen,
-    and brought back, on the same port."""
+    """Serves until it is closed; ``requests`` are the paths that were asked for."""
 
-    def __init__(self, pictures: Sequence[bytes], fps: float = 15.0) -> None:
-        self._pictures, self._pause_s = list(pictures), 1 / fps
-        self._moving = threading.Event()
-        self._moving.set()
+    def __init__(self, acts: Sequence[Act]) -> None:
+        self.requests: list[str] = []
+        self._acts = list(acts)
         self._closed = threading.Event()
-        self._callers: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self.source = f"http://127.0.0.1:{self.port}/live.mjpeg"
-        self.sent = 0
-        self._start()
+        camera = self
 
-    def unplug(self) -> None:
-        """Nobody answers any more, and who is connected is cut off."""
-        self._closed.set()
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._moving.set()
-        self._acceptor.join(10)
-        for caller in self._callers:
-            with suppress(OSError):
-                caller.shutdown(socket.SHUT_RDWR)
-            caller.close()
-        self._callers.clear()
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                camera.requests.append(self.path)
+                act = camera._acts[min(len(camera.requests), len(camera._acts)) - 1]
+                try:
+                    act(Connection(self, camera._closed))
+                except OSError:  # the caller left
+                    self.close_connection = True
 
-    def plug_in(self) -> None:
-        """It is back."""
-        self._listener = socket.create_server(("127.0.0.1", self.port))
-        self._closed.clear()
-        self._start()
+            def log_message(self, format: str, *words: Any) -> None:
+                pass
 
-    def freeze(self) -> None:
-        """Connected, and no picture comes."""
-        self._moving.clear()
-
-    def thaw(self) -> None:
-        """Pictures come again."""
-        self._moving.set()
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+        self.address = f"http://127.0.0.1:{self._server.server_port}/stream"
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if not self._closed.is_set():
-            self.unplug()
-
-    def _start(self) -> None:
-        self._acceptor = threading.Thread(target=self._accept, daemon=True)
-        self._acceptor.start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                caller, _ = self._listener.accept()
-            except OSError:
-                return
-            self._callers.append(caller)
-            threading.Thread(target=self._send, args=(caller,), daemon=True).start()
-
-    def _send(self, caller: socket.socket) -> None:
-        with suppress(OSError):
-            caller.recv(4096)
-            caller.sendall(_HEAD)
-            place = 0
-            while not self._closed.wait(self._pause_s):
-                self._moving.wait()
-                picture = self._pictures[place % len(self._pictures)]
-                head = b"\r\n--%s\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % (
-                    _BOUNDARY, len(picture),
-                )  # fmt: skip
-                caller.sendall(head + picture)
-                place += 1
-                self.sent += 1
+        self._closed.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(PATIENCE_S)

@@ -3,7 +3,7 @@
 Runs the ONNX files through the code that the edge and the server use, from the crop on: dlib finds
 no face in a 48x48 picture, so each picture of FER2013 is taken as the crop. ``--through-detector``
 enlarges them instead and lets dlib find and crop them; ``--calibration`` asks whether the
-probabilities are worth what they say.
+probabilities are worth what they say; ``--ten-windows`` what the mean of ten views gains.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.accuracy import calibration, crowd, through_detector
+from benchmarks.accuracy import calibration, crowd, ten_windows, through_detector
 from benchmarks.accuracy.paths import TOGETHER, Column, Paths, Scores, measure
 from benchmarks.accuracy.picture_codec import NAMES, PictureCodec, picture_codec
 from benchmarks.accuracy.truth import add_truth, faces_of, label_set_of
@@ -197,6 +197,8 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     """The whole measurement that the command line asks for."""
     weights = Weights(arguments.weights or default_folder())
     columns = columns_of(weights, arguments.path, arguments.rate)
+    if arguments.ten_windows:
+        return _ten_windows(weights, arguments)
     by_path_of_both = not (arguments.through_detector or arguments.calibration)
     label_set = LabelSet.FER2013 if by_path_of_both else label_set_of(arguments, weights)
     paths = Paths(weights, arguments.tail, arguments.threads, label_set)
@@ -223,6 +225,19 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _ten_windows(weights: Weights, arguments: argparse.Namespace) -> dict[str, Any]:
+    faces = load_fer2013(data_path(arguments.data), arguments.usage)
+    if arguments.most is not None:
+        faces = faces.subset(np.arange(len(faces)) < arguments.most)
+    file = votes_or_none(arguments.votes)
+    votes = None if file is None else load_votes(file, faces, arguments.usage)
+    return {
+        "usage": arguments.usage, "n": len(faces),
+        "ten_windows": ten_windows.measure(weights, faces, votes, arguments.threads),
+        "fingerprint": weights.manifest.fingerprint, "machine": describe_machine(),
+    }  # fmt: skip
+
+
 def _judge(
     faces: Faces, label_set: LabelSet, arguments: argparse.Namespace
 ) -> Callable[[NDArray[np.float32]], dict[str, Any]]:
@@ -235,6 +250,8 @@ def _judge(
 def table(result: dict[str, Any]) -> str:
     """The result as text."""
     head = f"{result['usage']}, {result['n']} faces, weights {result['fingerprint']}"
+    if "ten_windows" in result:
+        return "\n\n".join([head, ten_windows.table(result), machine_line(result["machine"])])
     if "through_detector" in result:
         body = through_detector.table(result)
     elif "calibration" in result:
@@ -329,6 +346,10 @@ def main() -> int:
         "--through-detector", action="store_true", help="enlarge, detect and crop the pictures"
     )
     how.add_argument("--calibration", action="store_true", help="calibration and coverage")
+    how.add_argument(
+        "--ten-windows", action="store_true",
+        help="the models on a device, by one view and by the mean of ten",
+    )  # fmt: skip
     parser.add_argument(
         "--plot", type=figure_path,
         help="a PNG to draw: of the calibration, else accuracy by how far people agree",
@@ -337,8 +358,8 @@ def main() -> int:
     parser.add_argument("--threads", type=positive, default=2)
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
-    if arguments.plot and arguments.through_detector:
-        parser.error("--plot does not go with --through-detector")
+    if arguments.plot and (arguments.through_detector or arguments.ten_windows):
+        parser.error("--plot goes with neither --through-detector nor --ten-windows")
     return finish(arguments, report, table)
 
 

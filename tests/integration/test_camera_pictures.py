@@ -14,7 +14,7 @@ import pytest
 
 from splitfer.edge_client.sinks.kept_pictures import LIST
 from splitfer.shared.weights import default_folder
-from tests.camera import Camera, demo_jpegs
+from tests.network_camera import Camera, demo_jpegs
 from tests.processes import Edge, wait_until
 
 

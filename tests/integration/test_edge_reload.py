@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from splitfer.shared.weights import default_folder
-from tests.camera import Camera, demo_jpegs
+from tests.network_camera import Camera, demo_jpegs
 from tests.processes import Edge, free_port, wait_until
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from splitfer.shared.weights import default_folder
-from tests.camera import Camera, demo_jpegs
 from tests.certificates import authority, certificate
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess, clean_environment
+from tests.network_camera import Camera, demo_jpegs
 from tests.processes import Edge, free_port, wait_until
 
 
