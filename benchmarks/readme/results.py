@@ -1,6 +1,6 @@
 """Results of benchmarks as they are kept: ``benchmarks/results/NAME.json``, one file a question.
 
-    {"command": ..., "commit": ..., "date": ..., "took_s": ..., "result": what the benchmark printed}
+    {"command", "commit", "date", "took_s", "result": what the benchmark printed}
 
 Pages and pictures are made of these files alone, so that a reader can check them again.
 """
