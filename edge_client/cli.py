@@ -148,7 +148,7 @@ def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
                 outputs.attempt("summary", lambda: _write_summary(arguments, summary))
             _tell(_one_line(summary))
             if ledger.frames and not ledger.faces and not config.crops:
-                _tell(f"edge-client: {_no_face(config.search_side_px)}")
+                _tell(f"edge-client: {_no_face(config)}")
         if not ledger.balanced(feed.captured, feed.dropped):
             _tell(
                 f"edge-client: {feed.captured} frames captured, but {ledger.frames} processed and "
@@ -230,9 +230,13 @@ def _one_line(summary: dict[str, Any]) -> str:
     )
 
 
-def _no_face(searched_px: int) -> str:
+def _no_face(config: EdgeConfig) -> str:
     """What may be done where nobody is found."""
-    return f"no face found (searched at {searched_px} px: --search-side; ready-cut faces: --crops)"
+    other = "; turned or small faces: --detector yunet" if config.detector == "dlib" else ""
+    return (
+        f"no face found by {config.detector.value} (searched at {config.search_side_px} px: "
+        f"--search-side{other}; ready-cut faces: --crops)"
+    )
 
 
 # -- classify ----------------------------------------------------------------------------------
@@ -258,7 +262,7 @@ def _classify(arguments: argparse.Namespace, config: EdgeConfig) -> int:
                         outputs.write(frame, faces)
                         answered += 1
                         if not faces:
-                            hint = _no_face(config.search_side_px)
+                            hint = _no_face(config)
                             _tell(f"edge-client: {frame.source}: {hint}")
                     left_out += source.skipped
             except (SourceError, ImageError, PayloadTooLarge) as error:

@@ -27,6 +27,7 @@ from benchmarks.common.bootstrap import difference, points
 from benchmarks.common.command import finish
 from benchmarks.common.machine import describe_machine, machine_line
 from splitfer.shared.contracts import AnswerPath
+from splitfer.shared.detectors import DetectorName
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.prior import balanced
 from splitfer.shared.weights import Weights, default_folder
@@ -205,7 +206,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.most is not None:
         faces = faces.subset(np.arange(len(faces)) < arguments.most)
     if arguments.through_detector:
-        found = through_detector.measure(paths, columns, faces)
+        found = through_detector.measure(paths, columns, faces, DetectorName(arguments.detector))
     elif arguments.calibration:
         scores = measure(paths, list(columns.values()), faces.pictures, arguments.picture_codec)
         judge = _judge(faces, label_set, arguments)
@@ -327,6 +328,12 @@ def main() -> int:
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
         "--through-detector", action="store_true", help="enlarge, detect and crop the pictures"
+    )
+    parser.add_argument(
+        "--detector",
+        choices=[one.value for one in DetectorName],
+        default=DetectorName.DLIB.value,
+        help="of --through-detector",
     )
     how.add_argument("--calibration", action="store_true", help="calibration and coverage")
     parser.add_argument(
