@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING
 
 # What takes its time to import is imported where it is used: --help and a wrong flag need none.
 from splitfer.edge_client.arguments import ANSWER_S, WORKS_S, given_flags, make_parser
-from splitfer.edge_client.source_name import KINDS
+from splitfer.edge_client.commands.telling import (
+    INTERRUPTED,
+    LOST,
+    OK,
+    SOURCE,
+    USAGE,
+    WEIGHTS,
+    no_face,
+    show,
+    tell,
+)
 from splitfer.shared.errors import (
     ConfigError,
     ImageError,
@@ -24,19 +32,12 @@ from splitfer.shared.errors import (
     SplitFerError,
     WeightsError,
 )
-from splitfer.shared.log_lines import PlainLines, plain_line, traceback_lines
+from splitfer.shared.log_lines import PlainLines, traceback_lines
 from splitfer.shared.processor import check_processor
 from splitfer.shared.standard_streams import open_standard_streams
 
 if TYPE_CHECKING:
     from splitfer.edge_client.config import EdgeConfig
-    from splitfer.edge_client.ledger import Ledger
-    from splitfer.edge_client.sources.feed import Feed
-    from splitfer.edge_client.sources.frame import Frame
-    from splitfer.edge_client.sources.open import Source
-    from splitfer.shared.contracts import FaceAnswer
-
-OK, LOST, USAGE, SOURCE, WEIGHTS, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,8 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _COMMANDS[arguments.command](arguments, config)
     except SplitFerError as error:
         if arguments.debug:
-            _show(traceback_lines(error))
-        _tell(f"edge-client: {error}")
+            show(traceback_lines(error))
+        tell(f"edge-client: {error}")
         return _exit_code(error)
     except BrokenPipeError:
         # The reader of our output left; Python would complain once more while it shuts down.
@@ -85,16 +86,9 @@ def _exit_code(error: SplitFerError) -> int:
 
 
 def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
-    from splitfer.edge_client import pipeline
-    from splitfer.edge_client.appliance import Appliance
-    from splitfer.edge_client.ledger import Ledger
-    from splitfer.edge_client.purpose import is_live, stated_purpose
-    from splitfer.edge_client.recognizer import Recognizer
-    from splitfer.edge_client.sinks import output_flags
-    from splitfer.edge_client.sources.feed import Feed
-    from splitfer.edge_client.sources.open import open_source
-    from splitfer.edge_client.tracking.faces import TrackedFaces
+    from splitfer.edge_client.commands.run import run
 
+<<<<<<< HEAD
     if config.source is None:
         raise ConfigError(f"--source: name {KINDS}")
     output_flags.check(arguments, config, [config.source])
@@ -237,6 +231,9 @@ def _no_face(config: EdgeConfig) -> str:
         f"no face found by {config.detector.value} (searched at {config.search_side_px} px: "
         f"--search-side{other}; ready-cut faces: --crops)"
     )
+=======
+    return run(arguments, config)
+>>>>>>> main
 
 
 # -- classify ----------------------------------------------------------------------------------
@@ -262,15 +259,20 @@ def _classify(arguments: argparse.Namespace, config: EdgeConfig) -> int:
                         outputs.write(frame, faces)
                         answered += 1
                         if not faces:
+<<<<<<< HEAD
                             hint = _no_face(config)
                             _tell(f"edge-client: {frame.source}: {hint}")
+=======
+                            hint = no_face(config.search_side_px)
+                            tell(f"edge-client: {frame.source}: {hint}")
+>>>>>>> main
                     left_out += source.skipped
             except (SourceError, ImageError, PayloadTooLarge) as error:
-                _tell(f"edge-client: {error}")
+                tell(f"edge-client: {error}")
                 left_out += 1
                 bad = error
     if left_out and answered:
-        _tell(f"edge-client: {left_out} left out, {answered} answered")
+        tell(f"edge-client: {left_out} left out, {answered} answered")
         return LOST
     if bad:
         return _exit_code(bad)
@@ -281,15 +283,17 @@ def _classify(arguments: argparse.Namespace, config: EdgeConfig) -> int:
 
 
 def _health(arguments: argparse.Namespace, config: EdgeConfig) -> int:
-    from splitfer.edge_client.health import run_works, server_answers
+    from splitfer.edge_client.commands.health import run_says, run_works, server_answers
 
     try:
         if arguments.pid is not None:
             print(run_works(arguments.pid, arguments.timeout_s or WORKS_S))
+        elif arguments.run or config.server is None:
+            print(run_says(config, arguments.timeout_s or ANSWER_S))
         else:
             print(server_answers(config, arguments.timeout_s or ANSWER_S))
     except (SourceError, LinkError) as error:
-        _tell(f"edge-client: {error}")
+        tell(f"edge-client: {error}")
         return LOST
     return OK
 
@@ -298,7 +302,7 @@ def _health(arguments: argparse.Namespace, config: EdgeConfig) -> int:
 
 
 def _doctor(arguments: argparse.Namespace, config: EdgeConfig) -> int:
-    from splitfer.edge_client.doctor import as_lines, as_record, findings, worst_is_bad
+    from splitfer.edge_client.commands.doctor import as_lines, as_record, findings, worst_is_bad
 
     found = []
     for one in findings(config):
@@ -313,7 +317,7 @@ def _doctor(arguments: argparse.Namespace, config: EdgeConfig) -> int:
 def _bench(arguments: argparse.Namespace, config: EdgeConfig) -> int:
     import time
 
-    from splitfer.edge_client import device_bench as bench
+    from splitfer.edge_client.commands import bench
     from splitfer.shared.whole_file import write_whole
 
     frames = bench.frames_of_clip(arguments.frames)
