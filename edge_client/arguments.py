@@ -20,13 +20,8 @@ _FLAGS = (
     "server", "policy", "objective", "min_accuracy", "max_bytes_per_s", "cascade_threshold", "rate",
     "labels", "local_model", "prior", "uncertain_below", "deadline_ms", "threads", "weights",
     "server_ca", "client_cert", "client_key", "log_level", "output", "output_max_mb", "device_id",
-<<<<<<< HEAD
     "source_name", "heartbeat_s", "wait_source", "rtsp_transport", "detector", "search_side_px",
-    "search_every", "crops", "view", "listen", "purpose", "privacy", "blur_faces",
-=======
-    "source_name", "heartbeat_s", "wait_source", "rtsp_transport", "search_side_px", "search_every",
-    "crops", "view", "listen", "purpose", "privacy", "blur_faces", "keep_pictures_h",
->>>>>>> main
+    "search_every", "crops", "view", "listen", "purpose", "privacy", "blur_faces", "keep_pictures_h",
 )  # fmt: skip
 
 
