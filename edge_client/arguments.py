@@ -21,7 +21,8 @@ _FLAGS = (
     "labels", "local_model", "prior", "uncertain_below", "deadline_ms", "threads", "weights",
     "server_ca", "client_cert", "client_key", "log_level", "output", "output_max_mb", "device_id",
     "source_name", "heartbeat_s", "wait_source", "rtsp_transport", "detector", "search_side_px",
-    "search_every", "crops", "view", "listen", "purpose", "privacy", "blur_faces", "keep_pictures_h",
+    "search_every", "crops", "view", "listen", "purpose", "privacy", "blur_faces",
+    "keep_pictures_h",
 )  # fmt: skip
 
 

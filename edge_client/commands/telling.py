@@ -28,7 +28,8 @@ def show(text: str) -> None:
 
 def no_face(config: EdgeConfig) -> str:
     """What may be done where nobody is found."""
-    other = "; turned or small faces: --detector yunet" if config.detector is DetectorName.DLIB else ""
+    dlib = config.detector is DetectorName.DLIB
+    other = "; turned or small faces: --detector yunet" if dlib else ""
     return (
         f"no face found by {config.detector.value} (searched at {config.search_side_px} px: "
         f"--search-side{other}; ready-cut faces: --crops)"
