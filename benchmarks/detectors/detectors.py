@@ -20,12 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.accuracy.accuracy import USAGES, positive
-from benchmarks.accuracy.truth import faces_of
-from benchmarks.common.command import finish
+from benchmarks.accuracy.truth import USAGES, faces_of
+from benchmarks.common.command import finish, positive
 from benchmarks.common.machine import describe_machine, machine_line
 from benchmarks.detectors.scenes import HEIGHT_PX, WIDTH_PX, Pose, Scene, background, scenes
-from splitfer.edge_client.device_bench import frames_of_clip
+from benchmarks.device.face_frame import face_frame
 from splitfer.shared.contracts import Box
 from splitfer.shared.detectors import DetectorName
 from splitfer.shared.errors import SourceError
@@ -128,7 +127,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
                 rows = result["detectors"][name].setdefault(kind, [])
                 rows.append({kind.removeprefix("by_"): value, **recall(detector, shown)})
     empty = without_faces()
-    frame, _ = resized(to_grey(frames_of_clip(3)[1].rgb), SEARCH_SIDE_PX)
+    frame, _ = resized(to_grey(face_frame()[0]), SEARCH_SIDE_PX)
     took = processor_ms(detectors, frame, arguments.rounds)
     for name, detector in detectors.items():
         found = [len(detector.detect(grey)) for grey in empty]
