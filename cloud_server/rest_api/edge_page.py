@@ -48,7 +48,8 @@ _BUILT = ("codec.wasm", "frontal.wasm", "ort.mjs", "ort.wasm", "licences.txt")
 _OURS = (
     "edge.css", "edge.js", "edge.webmanifest", "icon-192.png", "icon-512.png", "worker.js",
     "breaker.js", "device.js", "frontal.js", "link.js", "offload.js", "payload.js", "policy.js",
-    "quality.js", "reasons.js", "resize.js", "vision.js", "wasm.js", "weights.js", "frontal.bin",
+    "quality.js", "reasons.js", "resize.js", "stream.js", "vision.js", "wasm.js", "ways.js",
+    "weights.js", "frontal.bin",
 )  # fmt: skip
 _OF_THE_PAGE = ("page.css", "api.js", "camera.js", "view.js", "icon.svg")
 _FOREVER = "private, max-age=31536000, immutable"

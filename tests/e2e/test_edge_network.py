@@ -90,26 +90,14 @@ def test_flight_mode(page: Page, devtools: DevTools) -> None:
 def test_auto_chooses_on_a_slow_link_as_a_python_edge_does(page: Page, devtools: DevTools) -> None:
     page.find("#wanted").send_keys("whichever")
     devtools.network(latency_ms=200, bytes_per_s=20_000)
-    asked = len(devtools.events("Network.requestWillBeSent"))
-
-    def calls_ms() -> list[float]:
-        sent = {
-            one["requestId"]: one["timestamp"]
-            for one in devtools.events("Network.requestWillBeSent")[asked:]
-            if one["request"]["url"].endswith("/v1/latents")
-        }
-        done = {
-            one["requestId"]: one["timestamp"] for one in devtools.events("Network.loadingFinished")
-        }
-        return [1000 * (done[one] - sent[one]) for one in sent.keys() & done.keys()]
-
-    wait_until(lambda: len(calls_ms()) >= 2, "calls on the slow link")
+    devtools.forget()
+    wait_until(lambda: len(devtools.calls_ms()) >= 2, "calls on the slow link")
     frame = last_frame(page)
     wait_until(lambda: len(faces_since(page, frame)) >= 4 * SETTLED_FACES, "the page to settle")
     faces = faces_since(page, frame)
     local = [face["latency_ms"] for face in faces if face["path"] == "local"]
     one = case(
-        call_ms=median(calls_ms()),
+        call_ms=median(devtools.calls_ms()),
         elapsed_ms=median(times["total"] - times["tail"] for times in local),
         tail_ms=median(times["tail"] for times in local),
     )

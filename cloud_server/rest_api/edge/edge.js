@@ -305,7 +305,9 @@ at("save").addEventListener("click", () => {
   Object.assign(document.createElement("a"), { href: url, download: "answers.jsonl" }).click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 });
-addEventListener("online", () => worker?.postMessage({ type: "network" }));
+for (const name of ["online", "offline"]) {
+  addEventListener(name, () => worker?.postMessage({ type: "network", lost: name === "offline" }));
+}
 
 if (!available) {
   at("start").disabled = true;

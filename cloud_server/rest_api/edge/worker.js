@@ -58,7 +58,7 @@ const DO = {
     if (given !== undefined) link.token = token = given;
     link.tryNow();
   },
-  network: () => link?.tryNow(),
+  network: ({ lost }) => (lost ? link?.networkLost() : link?.tryNow()),
 };
 
 addEventListener("message", async ({ data }) => {
