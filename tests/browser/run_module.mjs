@@ -55,6 +55,11 @@ const RUN = {
     );
   },
 
+  async widened({ files }) {
+    const { widened } = await load("weights.js");
+    return files.map((file) => text(widened(bytes(file))));
+  },
+
   async messages({ messages, tokens }) {
     const { message, packed } = await load("stream.js");
     return {

@@ -69,6 +69,9 @@ const HEAR = {
   answer(data) {
     waiting?.(data);
   },
+  note({ sentence: words }) {
+    showProblem("This browser rounds otherwise than others.", words);
+  },
   problem({ sentence: words, code, faces }) {
     counts.found += faces;
     counts.failed += faces;
