@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 
@@ -71,8 +71,13 @@ def paths_from_now(page: Page, frames: int) -> set[str]:
 
 
 def test_flight_mode(page: Page, devtools: DevTools) -> None:
+    check_flight_mode(page, lambda on: devtools.network(offline=on))
+
+
+def check_flight_mode(page: Page, offline: Callable[[bool], None]) -> None:
+    """Of a page that its server answers; ``offline`` takes its network, and gives it back."""
     frame = last_frame(page)
-    devtools.network(offline=True)
+    offline(True)
     wait_for_path(page, "local", "an answer of the device", frame)
     wait_until(lambda: page.find("#link-word").text == "no server", "the page to say so")
     assert paths_from_now(page, 5) == {"local"}
@@ -81,7 +86,7 @@ def test_flight_mode(page: Page, devtools: DevTools) -> None:
 
     frame = last_frame(page)
     back_ms = page.driver.execute_script("return performance.now()")
-    devtools.network()
+    offline(False)
     wait_for_path(page, "cloud", "an answer of the server", frame)
     assert page.driver.execute_script("return performance.now()") - back_ms < 5000
     assert_each_face_has_one_answer(page)
