@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,6 +34,15 @@ def wait_until(condition: Callable[[], Any], what: str, patience_s: float = PATI
         assert time.monotonic() < end_s, f"waited {patience_s:.0f} s for {what}"
         tick.wait(0.02)
     return value
+
+
+def child_processes() -> list[str]:
+    """Those of this process."""
+    found: list[str] = []
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # a thread that has just ended
+            found += (task / "children").read_text().split()
+    return found
 
 
 class Server:
