@@ -44,8 +44,9 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return training_main.main()
 
 
-@pytest.mark.parametrize("model", ["backbone", "edgecnn"])
-@pytest.mark.parametrize("form", ["float16", "int8", "int8-static"])
+@pytest.mark.parametrize(
+    ("model", "form"), [("backbone", "float16"), ("edgecnn", "int8"), ("edgecnn", "int8-static")]
+)
 def test_models_of_the_weights_say_what_was_lost_and_gained(
     model: str, form: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -63,6 +64,7 @@ def test_models_of_the_weights_say_what_was_lost_and_gained(
     assert set(Tail(Path("small.onnx").read_bytes(), 1).all_logits(crops)) == set(LabelSet)
 
 
+@pytest.mark.timeout(600)  # two exports
 def test_the_classifier_of_a_run_is_pruned_while_it_learns_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -92,9 +92,7 @@ def test_pruning_takes_the_smallest_weights_of_each_layer(model: bytes, tmp_path
         one.name: numpy_helper.to_array(one)
         for one in onnx.load_model_from_string(model).graph.initializer
     }
-    thinned = [
-        name for name in arrays if (arrays[name] == 0).mean() > 0.4 and arrays[name].size > 511
-    ]
+    thinned = [name for name in arrays if (arrays[name] != before[name]).any()]
     assert len(thinned) > 20
     for name in thinned:
         zero = arrays[name] == 0
