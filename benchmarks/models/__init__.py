@@ -1,1 +1,1 @@
-"""The papers' networks and others, compared."""
+"""The papers' networks, and others beside them."""
