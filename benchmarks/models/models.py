@@ -24,7 +24,7 @@ from tqdm import tqdm
 from benchmarks.common.command import finish
 from benchmarks.common.machine import describe_machine, machine_line
 from benchmarks.device.model_size import count_macs, parameters
-from benchmarks.models.subjects import TABLES, Subject
+from benchmarks.models.subjects import CLOUD, TABLES, Subject
 from splitfer.shared.weights import Weights, default_folder
 from training.models.sfp import SFP
 
@@ -80,10 +80,10 @@ def measure(subject: Subject, runs: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def accuracy_of(weights: Weights, local_model: str) -> dict[str, float]:
+def accuracy_of(weights: Weights, trained_as: str) -> dict[str, float]:
     """By label set, of PublicTest, as the weights say; empty where the model is not among them."""
-    tail = weights.manifest.local_models.get(local_model)
-    if tail is None:
+    named = {**weights.manifest.local_models, CLOUD: weights.manifest.default_tail}
+    if (tail := named.get(trained_as)) is None:
         return {}
     answers = weights.manifest.tails[tail].answers
     return {
@@ -101,7 +101,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
         if subject.build is not None:
             row |= measure(subject, arguments.runs)
             row |= {"side_px": subject.side_px}
-            row["accuracy"] = accuracy_of(weights, subject.local_model)
+            row["accuracy"] = accuracy_of(weights, subject.trained_as)
         rows.append(row)
     return {
         "table": arguments.table, "rows": rows, "runs": arguments.runs,

@@ -24,19 +24,22 @@ SHIPPED = SplitConfig(
 )
 
 
+CLOUD = "cloud"
+
+
 @dataclass(frozen=True)
 class Subject:
     """One network: ``build`` makes it, and it takes ``(N, channels, side_px, side_px)``.
 
-    ``local_model``: what a user calls it where it is trained and in the weights. ``paper``: what
-    the paper's table says, by its columns. Without ``build`` the row is the paper's alone."""
+    ``trained_as``: what a user calls it where it is trained and in the weights, or ``cloud`` for
+    their default cloud tail. ``paper``: what the paper's table says, by its columns. Without ``build`` the row is the paper's alone."""
 
     name: str
     paper: dict[str, str] = field(default_factory=dict)
     build: Callable[[], nn.Module] | None = None
     channels: int = 3
     side_px: int = CROP_SIDE
-    local_model: str = ""
+    trained_as: str = ""
 
 
 class FullModel(nn.Module):
@@ -86,7 +89,7 @@ def _other(name: str, paper: dict[str, str], side_px: int = CROP_SIDE) -> Subjec
 
 def _own(name: str, paper: dict[str, str], classifier: str) -> Subject:
     build = partial(_classifier, classifier)
-    return Subject(name, paper, build, 1, SIZE_PX, local_model=classifier)
+    return Subject(name, paper, build, 1, SIZE_PX, trained_as=classifier)
 
 
 # Paper 001, Table 4: pictures of 224 px.
@@ -102,8 +105,9 @@ TABLE_001_4 = (
     Subject("full model, as in 001", _paper_001("1.91", "0.29", "27.6", "62.9"),
             partial(_full, SplitConfig()), 1),
     Subject("backbone, shipped", build=partial(_backbone, SHIPPED), channels=1,
-            local_model=BACKBONE),
-    Subject("full model, shipped", build=partial(_full, SHIPPED), channels=1),
+            trained_as=BACKBONE),
+    Subject("full model, shipped", build=partial(_full, SHIPPED), channels=1,
+            trained_as=CLOUD),
 )  # fmt: skip
 
 # Paper 000, Tables 6 and 7: pictures of 44 px.
@@ -125,7 +129,7 @@ TABLE_000_6 = (
     _own("residual VGG19 (003)", {}, "vgg19"),
     _own("Light-FER (004)", {"FER2013, %": "69.87"}, "light-fer"),
     Subject("backbone, shipped", build=partial(_backbone, SHIPPED), channels=1,
-            local_model=BACKBONE),
+            trained_as=BACKBONE),
 )  # fmt: skip
 
 TABLES = {"001.4": TABLE_001_4, "000.6": TABLE_000_6}
