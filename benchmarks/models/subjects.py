@@ -32,7 +32,8 @@ class Subject:
     """One network: ``build`` makes it, and it takes ``(N, channels, side_px, side_px)``.
 
     ``trained_as``: what a user calls it where it is trained and in the weights, or ``cloud`` for
-    their default cloud tail. ``paper``: what the paper's table says, by its columns. Without ``build`` the row is the paper's alone."""
+    their default cloud tail. ``paper``: what the paper's table says, by its columns. Without
+    ``build`` the row is the paper's alone."""
 
     name: str
     paper: dict[str, str] = field(default_factory=dict)
