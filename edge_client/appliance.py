@@ -26,6 +26,7 @@ from splitfer.edge_client.recognizer import Recognizer
 from splitfer.edge_client.sd_notify import SystemdNotice, WatchdogThread
 from splitfer.edge_client.sinks.aggregate import Aggregate
 from splitfer.edge_client.sinks.blur import Blurred
+from splitfer.edge_client.sinks.health_note import HealthNote
 from splitfer.edge_client.sinks.mqtt_messages import slug, state_message
 from splitfer.edge_client.sinks.outbox import MB, Outbox
 from splitfer.edge_client.sinks.outgoing import Outgoing
@@ -78,11 +79,14 @@ class Appliance:
         self.status.paused = lambda: self.control.paused
         self.status.server_away = lambda: recognizer.server_away
         self.status.failing = self._failing
+        self.status.source_fault = lambda: source.fault
         self.status.facts["books"] = lambda: self._books()
         self._recognizer = recognizer
         self._books: Callable[[], dict[str, int]] = lambda: dict.fromkeys(_BOOKS, 0)
         self._outbox: Outbox | None = None
         outputs.add("status", self.status)
+        note = HealthNote(self.status)
+        outputs.add("health", note, note.idle)
         if source.live and source.self_paced:
             self._audit = AuditLog(config.audit or state_folder() / "audit.jsonl", self._unaudited)
         with ExitStack() as stack:

@@ -92,6 +92,7 @@ def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
     from splitfer.edge_client.recognizer import Recognizer
     from splitfer.edge_client.sinks import output_flags
     from splitfer.edge_client.sources.feed import Feed
+    from splitfer.edge_client.sources.masks import Masks
     from splitfer.edge_client.sources.open import open_source
     from splitfer.edge_client.tracking.faces import TrackedFaces
 
@@ -107,6 +108,8 @@ def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
                 config.picture_pixels,
                 config.wait_source,
                 config.rtsp_transport,
+                config.max_fps,
+                config.frozen_s,
             )
         )
         if purpose is None and source.live and source.self_paced:
@@ -123,7 +126,9 @@ def _run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
             )
         )
         live = source.live or arguments.realtime
-        feed = stack.enter_context(Feed(source, live, idle=outputs.idle))
+        feed = stack.enter_context(
+            Feed(source, live, idle=outputs.idle, prepare=Masks(config.masks).put_on)
+        )
         stopped = stack.enter_context(_stops(feed))
         ledger = Ledger()
         tracks = TrackedFaces(config.smooth_s, config.lost_s) if source.moving else None

@@ -12,6 +12,7 @@ from splitfer.edge_client.address import parse_address
 from splitfer.edge_client.appliance_settings import ApplianceSettings
 from splitfer.edge_client.choices import Objective, Policy
 from splitfer.edge_client.source_name import names_a_path
+from splitfer.edge_client.source_settings import SourceSettings
 from splitfer.shared.bearer_token import token_fault
 from splitfer.shared.contracts import Limits
 from splitfer.shared.errors import ConfigError
@@ -36,7 +37,7 @@ _OF_COMMANDS = ("source", "output", "output_max_mb", "log_level")
 _NAME = r"^[^\x00-\x1f\x7f]{1,100}$"
 
 
-class EdgeConfig(ApplianceSettings):
+class EdgeConfig(SourceSettings, ApplianceSettings):
     """Settings of ``edge-client run`` and ``classify`` and of ``Recognizer``."""
 
     source: Annotated[str | None, PathWhere(names_a_path)] = Field(

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -191,7 +191,7 @@ class BoundedDecoder:
         """
         return self._process.open()
 
-    def pictures(self, stop: threading.Event) -> Iterator[Picture]:
+    def pictures(self, stop: threading.Event) -> Generator[Picture]:
         """The pictures, until the end or until ``stop`` is set. Once per decoder.
 
         Raises:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.certificates import authority, certificate
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess, clean_environment
-from tests.processes import Edge, free_port
+from tests.processes import Edge, free_port, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +120,13 @@ def test_a_run_that_hangs(old_weights_folder: Path, tmp_path: Path) -> None:
         code, said = health("edge_client", "--pid", str(edge.pid), "--timeout-s", "1")
         assert (code, "hangs" in said) == (1, True)
     assert health("edge_client")[0] == 2
+
+
+def test_a_run_that_waits_for_its_camera_is_healthy(
+    old_weights_folder: Path, tmp_path: Path
+) -> None:
+    source = f"http://127.0.0.1:{free_port()}/stream"
+    with Edge(tmp_path, old_weights_folder, "--policy", "local", source=source) as edge:
+        wait_until(lambda: "it is tried again" in edge.log(), "the camera to be missed")
+        code, said = health("edge_client", "--pid", str(edge.pid))
+        assert (code, said.startswith("waiting for the camera: http://127.0.0.1")) == (0, True)

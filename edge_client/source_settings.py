@@ -1,0 +1,37 @@
+"""Settings of what is looked at: a camera's pictures, and which part of them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from splitfer.shared.settings import Settings
+
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Point = tuple[_Share, _Share]
+_Shape = Annotated[tuple[_Point, ...], Field(min_length=2, max_length=100)]
+
+
+class SourceSettings(Settings):
+    """What ``EdgeConfig`` has of a source beside its name."""
+
+    max_fps: float | None = Field(
+        None,
+        gt=0,
+        le=1000,
+        description="of a camera or video no more pictures a second than this are taken",
+    )
+    frozen_s: float = Field(
+        60.0,
+        ge=0,
+        le=86_400,
+        description="a camera whose picture is the same to the bit for so many seconds counts as "
+        "away, and is opened again; 0 for never",
+    )
+    masks: Annotated[tuple[_Shape, ...], Field(max_length=100)] = Field(
+        (),
+        description="parts of the picture that are made grey before anything else: lists of points "
+        "[x, y] in shares of width and height, two for opposite corners of a rectangle, more for "
+        "a polygon",
+    )
