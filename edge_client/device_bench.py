@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from splitfer.edge_client.config import EdgeConfig
-from splitfer.edge_client.device import Device, since_ms
+from splitfer.edge_client.device import Device, FoundFaces, since_ms
 from splitfer.edge_client.sources.frame import Frame
 from splitfer.edge_client.sources.open import open_source
 from splitfer.shared.deadline import Clock
@@ -69,10 +69,10 @@ def measure(
         start_s = clock()
         found = device.find(frame.rgb)
         detect.append(found.detect_ms or 0.0)
-        if found.features is not None:
+        if isinstance(found, FoundFaces):
             faces += len(found.boxes)
-            head.append((found.head_ms or 0.0) / len(found.boxes))
-            tail.append(device.local_answers(found.features)[1] / len(found.boxes))
+            head.append(found.head_ms / len(found.boxes))
+            tail.append(device.local_answers(found.tail_input)[1] / len(found.boxes))
         total.append(since_ms(start_s))
     detect_ms, head_ms, tail_ms = (
         statistics.median(times) if times else 0.0 for times in (detect, head, tail)

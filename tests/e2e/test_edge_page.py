@@ -15,7 +15,7 @@ import pytest
 
 import splitfer.shared.weights
 from splitfer.edge_client.config import EdgeConfig
-from splitfer.edge_client.device import Device
+from splitfer.edge_client.device import Device, FoundFaces
 from splitfer.shared.contracts import Box
 from splitfer.shared.labels import LABELS
 from splitfer.shared.vision.crop import to_grey
@@ -141,10 +141,9 @@ def test_a_frames_answer_is_the_python_edges(browser: Page, server: CloudProcess
 
     device = Device(EdgeConfig(search_side_px=480, _env_file=None))
     found = device.find(rgb)
+    assert isinstance(found, FoundFaces)
     assert [box.as_list() for box in found.boxes] == [face["box"] for face in answer["faces"]]
-    assert found.features is not None
-    assert found.z is not None
-    local, _ = device.local_answers(found.features)
+    local, _ = device.local_answers(found.tail_input)
     payloads = device.payloads(found.z, device.rate)
     weights = Weights(default_folder())
     tail = weights.tail(weights.manifest.default_tail, 1)
