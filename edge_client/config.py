@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from splitfer.edge_client.address import parse_address
-from splitfer.edge_client.appliance_settings import ApplianceSettings
 from splitfer.edge_client.choices import Objective, Policy
+from splitfer.edge_client.settings.appliance import ApplianceSettings
+from splitfer.edge_client.settings.source import SourceSettings
 from splitfer.edge_client.source_name import names_a_path
-from splitfer.edge_client.source_settings import SourceSettings
 from splitfer.shared.bearer_token import token_fault
 from splitfer.shared.contracts import Limits
 from splitfer.shared.errors import ConfigError
