@@ -82,6 +82,14 @@ class EdgeConfig(SourceSettings, ApplianceSettings):
     weights: Path | None = Field(
         None, description="a folder of weights; the shipped ones where none is named"
     )
+    weights_key: Path | None = Field(
+        None,
+        description="public key (PEM, Ed25519) of who publishes weights: where it is named, a run "
+        "on a camera or stream takes newer weights from its server that are signed with it",
+    )
+    weights_every_h: float = Field(
+        6.0, gt=0, le=24 * 366, description="how often the server is asked for newer weights, in h"
+    )
     local_model: str = Field(
         BACKBONE,
         description="what answers on the device: `backbone`, or another model of the weights",
@@ -237,6 +245,8 @@ class EdgeConfig(SourceSettings, ApplianceSettings):
         if self.client_cert is not None and self.server_ca is None:
             raise ValueError("client_cert goes with server_ca, which turns TLS on")
         self._token_is_safe()
+        if self.weights_key is not None and self.server is None:
+            raise ValueError("weights_key needs a server, which newer weights come from")
         if self.privacy == "aggregate" and self.server is not None:
             raise ValueError("privacy aggregate sends nothing of a face: leave the server out")
         if self.crops and (self.policy is Policy.IMAGE or self.auto_image):

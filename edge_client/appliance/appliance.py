@@ -105,8 +105,12 @@ class Appliance:
     def settings_refused(self, why: str) -> None:
         """Other settings were to be used, and could not be."""
         self._settings["refused"] = why
+        self.told("settings_refused", why=why)
+
+    def told(self, event: str, **facts: Any) -> None:
+        """Something that belongs into the audit log."""
         if self._audit is not None:
-            self._audit.add("settings_refused", why=why)
+            self._audit.add(event, **facts)
 
     @property
     def paused(self) -> Callable[[], bool]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from splitfer.edge_client.arguments import given_flags
 from splitfer.edge_client.commands.telling import INTERRUPTED, LOST, OK, no_face, tell
 from splitfer.edge_client.source_name import KINDS
-from splitfer.shared.errors import ConfigError, SplitFerError
+from splitfer.shared.errors import ConfigError, SplitFerError, WeightsError
 from splitfer.shared.log_lines import plain_line
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from splitfer.edge_client.sinks.outputs import Outputs
     from splitfer.edge_client.sources.frame import Frame
     from splitfer.edge_client.sources.open import Source
+    from splitfer.edge_client.updates.fetched_weights import FetchedWeights
+    from splitfer.edge_client.updates.updater import Updater
     from splitfer.shared.contracts import FaceAnswer
 
 
@@ -35,8 +37,11 @@ def run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
     """
     from splitfer.edge_client.appliance.course import Course
     from splitfer.edge_client.config import load_config
+    from splitfer.edge_client.settings.state_folder import state_folder
+    from splitfer.edge_client.updates.fetched_weights import FetchedWeights
 
-    one = _Run(arguments)
+    weights = FetchedWeights(state_folder() / "weights")
+    one = _Run(arguments, weights)
     before: EdgeConfig | None = None
     with Course(lambda: load_config(arguments.config, given_flags(arguments))) as course:
         while True:
@@ -44,7 +49,11 @@ def run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
             try:
                 settings = one.go(config, course)
             except SplitFerError as error:
-                if before is None or course.begun:
+                if course.begun:
+                    raise
+                if isinstance(error, WeightsError) and weights.given_up(config, str(error)):
+                    continue
+                if before is None:
                     raise
                 course.cannot(str(error))
                 config, before = before, None
@@ -57,18 +66,18 @@ def run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
 class _Run:
     """What a run has over all its settings: books, failures, the summary."""
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
+    def __init__(self, arguments: argparse.Namespace, weights: FetchedWeights) -> None:
         from splitfer.edge_client.appliance.books import Books
 
-        self._arguments = arguments
+        self._arguments, self._weights = arguments, weights
         self._books: Books = Books()
         self._failures: Counter[str] = Counter()
         self._left_out = 0
         self._paused = False
 
-    def go(self, config: EdgeConfig, course: Course) -> EdgeConfig | None:
-        """Answer frames by ``config`` until the feed ends; gives the settings to go on with, None
-        where the run is over."""
+    def go(self, asked: EdgeConfig, course: Course) -> EdgeConfig | None:
+        """Answer frames by the settings that were ``asked`` for, until the feed ends; gives the
+        settings to go on with, None where the run is over."""
         from splitfer.edge_client import pipeline
         from splitfer.edge_client.appliance.appliance import Appliance
         from splitfer.edge_client.appliance.purpose import is_live, stated_purpose
@@ -82,6 +91,7 @@ class _Run:
         from splitfer.edge_client.tracking.faces import TrackedFaces
 
         arguments, books = self._arguments, self._books
+        config = self._weights.used_in(asked)
         if config.source is None:
             raise ConfigError(f"--source: name {KINDS}")
         output_flags.check(arguments, config, [config.source])
@@ -125,6 +135,11 @@ class _Run:
             tracks = TrackedFaces(config.smooth_s, config.lost_s) if source.moving else None
             books.watched(feed)
             appliance.watch(books)
+            updater: Updater | None = None
+            if source.live and source.self_paced:
+                updater = self._weights.watched(asked, books.report, course.ask, appliance.told)
+            if updater is not None:
+                appliance.status.facts["weights"] = updater.report
             course.begin(feed, appliance.settings_refused)
             settings: EdgeConfig | None = None
             try:
@@ -136,6 +151,8 @@ class _Run:
                 settings = course.turn()
             finally:
                 feed.close()
+                if updater is not None:
+                    updater.close()
                 self._paused = appliance.control.paused
                 appliance.close(goes_on=settings is not None)
                 books.closed(recognizer.link_counts.wire_bytes)
