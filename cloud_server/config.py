@@ -94,12 +94,12 @@ class CloudConfig(Settings):
     )
     ray: RayScale = RayScale()
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
-    grpc_port: int = Field(50051, ge=0, le=65535, description="0 takes any free port")
-    http_port: int = Field(8080, ge=0, le=65535, description="0 takes any free port")
+    grpc_port: int = Field(50051, ge=0, le=65535, description="port of gRPC; 0 takes any free one")
+    http_port: int = Field(8080, ge=0, le=65535, description="port of HTTP; 0 takes any free one")
 
     # In the environment as in PATH: one string, a colon between two folders.
     weights: Annotated[tuple[Path, ...], NoDecode] = Field(
-        (), description="folders, the default first; all shipped weights where none"
+        (), description="folders to serve, the default first; all that are shipped where none"
     )
     weights_root: Annotated[tuple[Path, ...], NoDecode] = Field(
         (), description="folders below which 'models load' may load weights; nowhere where none"
@@ -223,8 +223,10 @@ class CloudConfig(Settings):
     pid_file: Path | None = Field(
         None, description="file that holds the process id while the server runs; for 'reload'"
     )
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least that is logged"
+    )
+    log_format: Literal["text", "json"] = Field("text", description="of the log's lines")
     otlp_endpoint: str | None = Field(
         None, pattern="^https?://[^/]", description="receiver of traces, such as http://host:4318"
     )
