@@ -27,13 +27,14 @@ from splitfer.edge_client.sd_notify import SystemdNotice, WatchdogThread
 from splitfer.edge_client.sinks.aggregate import Aggregate
 from splitfer.edge_client.sinks.blur import Blurred
 from splitfer.edge_client.sinks.health_note import HealthNote
-from splitfer.edge_client.sinks.mqtt_messages import slug, state_message
+from splitfer.edge_client.sinks.mqtt_messages import state_message
 from splitfer.edge_client.sinks.outbox import MB, Outbox
 from splitfer.edge_client.sinks.outgoing import Outgoing
 from splitfer.edge_client.sinks.outputs import Outputs
 from splitfer.edge_client.sinks.records import Origin
 from splitfer.edge_client.sinks.run_status import Health, Newest, RunStatus
 from splitfer.edge_client.sinks.sink import Sink
+from splitfer.edge_client.source_name import slug
 from splitfer.edge_client.sources.base import Source
 from splitfer.edge_client.sources.feed import Feed
 from splitfer.edge_client.state_folder import state_folder
