@@ -14,6 +14,7 @@ from splitfer.cloud_server.commands.health import add_health_command, run_health
 from splitfer.cloud_server.commands.models import add_models_command, run_models
 from splitfer.cloud_server.commands.reload import add_reload_command, pid_in_file, run_reload
 from splitfer.cloud_server.commands.running import serve_words
+from splitfer.cloud_server.commands.sign import add_sign_command, run_sign
 from splitfer.cloud_server.commands.token import add_token_command, run_token
 from splitfer.cloud_server.config import PREFIX, CloudConfig
 from splitfer.cloud_server.telemetry.logs import configure_logs, log_handler
@@ -46,6 +47,8 @@ def run(argv: Sequence[str] | None = None) -> int:
             run_reload(pid_in_file(_settings_of(arguments)()) if pid is None else pid)
         elif arguments.command == "health":
             run_health(_settings_of(arguments)(), arguments.live, arguments.timeout_s)
+        elif arguments.command == "sign":
+            run_sign(arguments)
         else:
             run_token(arguments)
     except SplitFerError as error:
@@ -146,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="serve|health|models|reload|token"
+        dest="command", required=True, metavar="serve|health|models|reload|sign|token"
     )
     serve = commands.add_parser(
         "serve",
@@ -185,6 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     add_health_command(commands)
     add_models_command(commands)
     add_reload_command(commands)
+    add_sign_command(commands)
     add_token_command(commands)
     return parser
 

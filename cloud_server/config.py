@@ -108,6 +108,11 @@ class CloudConfig(Settings):
         None, description="folder whose folders of weights are served as they come and go"
     )
     tail: str | None = Field(None, description="default tail; the manifest's where none")
+    hand_out_weights: bool = Field(
+        False,
+        description="whether devices that ask get their part of the default weights, where these "
+        "are signed (`cloud-server sign`)",
+    )
 
     prior: Prior | None = Field(
         None,

@@ -19,6 +19,7 @@ from splitfer.cloud_server.telemetry.observer import BatchObservers, Observer
 from splitfer.cloud_server.telemetry.tls_metrics import TlsMetrics
 from splitfer.cloud_server.telemetry.tracing import open_tracing
 from splitfer.cloud_server.tls import ServerTls
+from splitfer.cloud_server.weights.handed_out import HandedOutWeights
 from splitfer.cloud_server.weights.registry import Registry
 from splitfer.shared.version import server_version
 
@@ -39,6 +40,7 @@ class Parts:
         self.metrics.registry.register(TlsMetrics(self.tls))
         self._tracing = open_tracing(config.otlp_endpoint, server_version())
         self.observer = Observer(self.metrics, self._tracing)
+        self.handed_out = HandedOutWeights(registry) if config.hand_out_weights else None
         self._pictures = PictureReader(config)
         self._head = ServedHead(config)
         faces = FaceQueue(self.metrics, self._tracing)

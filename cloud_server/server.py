@@ -100,7 +100,9 @@ async def _serve(
 ) -> None:
     config = parts.config
     http = _HttpServer(parts, listener)
-    grpc_server = GrpcServer(config, parts.service, parts.admission, parts.observer, parts.tls)
+    grpc_server = GrpcServer(
+        config, parts.service, parts.admission, parts.observer, parts.tls, parts.handed_out
+    )
     parts.start()
     await grpc_server.start()
     http_task = asyncio.create_task(http.run_here(), name="http")

@@ -20,7 +20,7 @@ _FLAGS = (
     "labels", "local_model", "prior", "uncertain_below", "deadline_ms", "threads", "weights",
     "server_ca", "client_cert", "client_key", "log_level", "output", "output_max_mb", "device_id",
     "source_name", "heartbeat_s", "wait_source", "rtsp_transport", "search_side_px", "search_every",
-    "crops", "view", "listen", "purpose", "privacy", "blur_faces",
+    "crops", "view", "listen", "purpose", "privacy", "blur_faces", "keep_pictures_h",
 )  # fmt: skip
 
 
@@ -78,6 +78,11 @@ def make_parser() -> argparse.ArgumentParser:
         help="make faces unrecognisable in pictures kept or shown",
     )  # fmt: skip
     run.add_argument(
+        "--keep-pictures-h", type=float, metavar="H",
+        help="remove a camera's annotated video and contact sheets after so many hours; a camera's "
+        "are written with it alone",
+    )  # fmt: skip
+    run.add_argument(
         "--view", action="store_true", default=None,
         help="serve a live page with the picture (on http://127.0.0.1:8600/)",
     )  # fmt: skip
@@ -98,14 +103,20 @@ def make_parser() -> argparse.ArgumentParser:
         "health",
         help="whether the server can be used, or a run works",
         description="Ask the server that is set, over TLS and with the certificate and token that "
-        "are set; or with --pid look whether a run on this device works. Exit code 0 where it "
-        "does, 1 where it does not.",
+        "are set; without one, or with --run, the run that listens where the settings say; or "
+        "with --pid look whether a run uses its processor. Exit code 0 where it works, 1 where "
+        "it does not.",
     )
     health.set_defaults(command="health")
     health.add_argument(
         "--pid", type=int, metavar="N",
         help="whether the run that is process N uses its processor; in a container it is 1",
     )  # fmt: skip
+    health.add_argument(
+        "--run", action="store_true",
+        help="ask the run of this device, over HTTP on its listen, and not the server",
+    )  # fmt: skip
+    health.add_argument("--listen", metavar="HOST:PORT", help="where the run listens, as of run")
     health.add_argument(
         "--timeout-s", type=float, metavar="S",
         help=f"in which it must answer ({ANSWER_S:g}) or work ({WORKS_S:g})",

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
 from splitfer.edge_client.address import parse_address
-from splitfer.edge_client.appliance_settings import ApplianceSettings
 from splitfer.edge_client.choices import Objective, Policy
+from splitfer.edge_client.settings.appliance import ApplianceSettings
+from splitfer.edge_client.settings.source import OF_A_CAMERA, SourceSettings
 from splitfer.edge_client.source_name import names_a_path, slug
-from splitfer.edge_client.source_settings import OF_A_CAMERA, SourceSettings
 from splitfer.shared.bearer_token import token_fault
 from splitfer.shared.contracts import Limits
 from splitfer.shared.errors import ConfigError
@@ -82,6 +82,14 @@ class EdgeConfig(SourceSettings, ApplianceSettings):
     threads: int = Field(1, ge=1, le=64, description="threads of ONNX Runtime, per network")
     weights: Path | None = Field(
         None, description="a folder of weights; the shipped ones where none is named"
+    )
+    weights_key: Path | None = Field(
+        None,
+        description="public key (PEM, Ed25519) of who publishes weights: where it is named, a run "
+        "on a camera or stream takes newer weights from its server that are signed with it",
+    )
+    weights_every_h: float = Field(
+        6.0, gt=0, le=24 * 366, description="how often the server is asked for newer weights, in h"
     )
     local_model: str = Field(
         BACKBONE,
@@ -238,6 +246,8 @@ class EdgeConfig(SourceSettings, ApplianceSettings):
         if self.client_cert is not None and self.server_ca is None:
             raise ValueError("client_cert goes with server_ca, which turns TLS on")
         self._token_is_safe()
+        if self.weights_key is not None and self.server is None:
+            raise ValueError("weights_key needs a server, which newer weights come from")
         if self.privacy == "aggregate" and self.server is not None:
             raise ValueError("privacy aggregate sends nothing of a face: leave the server out")
         if self.crops and (self.policy is Policy.IMAGE or self.auto_image):

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.accuracy.accuracy import columns_of
+from benchmarks.accuracy.by_path import columns_of
 from benchmarks.accuracy.paths import Paths
 from benchmarks.accuracy.through_detector import (
     BACKGROUNDS,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from splitfer.edge_client import health
-from splitfer.edge_client.health import run_works
+from splitfer.edge_client.commands import health
+from splitfer.edge_client.commands.health import run_works
 from splitfer.edge_client.sinks.health_note import HealthNote, read_note
 from splitfer.edge_client.sinks.run_status import NO_PICTURE_S, Health, RunStatus
 from splitfer.shared.errors import SourceError

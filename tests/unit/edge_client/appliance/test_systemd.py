@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from splitfer.edge_client.sd_notify import SystemdNotice, WatchdogThread
+from splitfer.edge_client.appliance.systemd import SystemdNotice, WatchdogThread
 from tests.processes import wait_until
 from tests.unit.edge_client.sinks.test_heartbeat import Clock
 
@@ -63,6 +63,17 @@ def test_a_thread_does_it(systemd: Systemd) -> None:
     with closing(WatchdogThread(notice, 0.01)):
         wait_until(lambda: "READY=1" in systemd.heard(), "systemd to be told")
     assert systemd.heard() == ["STOPPING=1"]
+
+
+def test_settings_that_are_read_again_are_no_stop(systemd: Systemd) -> None:
+    notice = SystemdNotice(lambda: True, lambda: "ok", systemd.environment)
+    thread = WatchdogThread(notice, 0.01)
+    wait_until(lambda: "READY=1" in systemd.heard(), "systemd to be told")
+    thread.close(goes_on=True)
+    thread.close()
+    first, second = systemd.heard()
+    assert first == "RELOADING=1"
+    assert second.startswith("MONOTONIC_USEC=")  # which systemd wants to see beside it
 
 
 @pytest.mark.parametrize("environment", [{}, {"NOTIFY_SOCKET": "/nowhere/at/all"}])

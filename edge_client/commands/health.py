@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import threading
 import time
@@ -37,6 +39,9 @@ _WORDS = {
     Health.SERVER_AWAY: "working; the server cannot be used",
     Health.OK: "working",
 }
+# What listens on every address is asked on this machine's own.
+_THIS_MACHINE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_LONGEST_REPORT_BYTES = 1 << 20
 # Of /proc/N/stat after the name: the ticks spent in the program, and in the kernel for it.
 _TICKS = slice(11, 13)
 
@@ -79,6 +84,39 @@ def _noted(pid: int, note: Noted) -> str:
     return _WORDS[note.health] + why
 
 
+def run_says(config: EdgeConfig, timeout_s: float) -> str:
+    """A line about the run that listens where ``config`` says: how it is, in its own words.
+
+    Raises:
+        ConfigError: the settings name no address, or the run wants another token.
+        SourceError: it does not answer, or something needs to be mended; says what.
+    """
+    address = config.listen_address
+    if address is None:
+        raise ConfigError("name a server (--server host:port), or a run of this device: its "
+                          "address (listen in the config file) or its process (--pid)")  # fmt: skip
+    host = _THIS_MACHINE.get(address.host, address.host)
+    token = config.listen_token.get_secret_value() if config.listen_token else None
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    caller = http.client.HTTPConnection(host, address.port, timeout=timeout_s)
+    try:
+        caller.request("GET", "/healthz", headers=headers)
+        reply = caller.getresponse()
+        report = json.loads(reply.read(_LONGEST_REPORT_BYTES))
+        health = str(report["health"])
+    except OSError as error:
+        raise SourceError(f"no run answers on {address}: {error.strerror or error}") from error
+    except (http.client.HTTPException, ValueError, TypeError, KeyError) as error:
+        raise SourceError(f"{address}: what answers there is no run of this program") from error
+    finally:
+        caller.close()
+    why = report.get("waiting_for") or report.get("failing")
+    words = peer_words(f"{health}: {why}" if why else health, token)
+    if reply.status != http.client.OK:
+        raise SourceError(f"the run on {address} says {words}")
+    return words
+
+
 def server_answers(config: EdgeConfig, timeout_s: float) -> str:
     """A line about the server that ``config`` names: it knows this device and answers.
 
@@ -87,7 +125,7 @@ def server_answers(config: EdgeConfig, timeout_s: float) -> str:
         LinkError: it cannot be used; says why and what to do.
     """
     if config.server is None:
-        raise ConfigError("name a server (--server host:port), or a run of this device (--pid)")
+        raise ConfigError("name a server: --server host:port")
     address = parse_address(config.server)
     pems = read_certificates(config.server_ca, config.client_cert, config.client_key)
     token = config.token.get_secret_value() if config.token else None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from splitfer.edge_client.purpose import is_live, stated_purpose
+from splitfer.edge_client.appliance.purpose import is_live, stated_purpose
 from splitfer.shared.errors import ConfigError
 
 

@@ -52,6 +52,12 @@ class SystemdNotice:
         if self._address:
             self._say("STOPPING=1")
 
+    def reloading(self) -> None:
+        """Say that settings are read again: another notice says that it is ready."""
+        if self._address:
+            now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+            self._say(f"RELOADING=1\nMONOTONIC_USEC={now_us}")
+
     def _say(self, words: str) -> None:
         # An abstract name begins with @ in the variable, and with a null character in the kernel.
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
@@ -74,8 +80,10 @@ class WatchdogThread:
         while not self._closed.wait(self._every_s):
             self._notice.tick()
 
-    def close(self) -> None:
-        """Say that the run ends."""
+    def close(self, goes_on: bool = False) -> None:
+        """Say that the run ends, or that it goes on with other settings; only the first time."""
+        if self._closed.is_set():
+            return
         self._closed.set()
         self._thread.join()
-        self._notice.stopping()
+        (self._notice.reloading if goes_on else self._notice.stopping)()

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
+from splitfer.edge_client.settings.state_folder import state_folder
 from splitfer.edge_client.source_name import is_camera_number
 from splitfer.edge_client.sources.address import shown
-from splitfer.edge_client.state_folder import state_folder
 from splitfer.shared.errors import ConfigError
 from splitfer.shared.whole_file import write_whole
 

@@ -39,6 +39,13 @@ class ApplianceSettings(Settings):
     blur_faces: bool = Field(
         False, description="whether faces are made unrecognisable in pictures kept or shown"
     )
+    keep_pictures_h: float | None = Field(
+        None,
+        gt=0,
+        le=24 * 366,
+        description="how long a camera's pictures (`--annotate`, `--contact-sheet`) are kept, in "
+        "hours: a run on a camera or stream that writes some does not start without",
+    )
     audit: Path | None = Field(
         None,
         description="a file of JSON lines that says when a camera was watched, what for and where "

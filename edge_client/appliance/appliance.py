@@ -10,6 +10,7 @@ import logging
 import secrets
 import socket
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from importlib.metadata import version
@@ -17,13 +18,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from splitfer.edge_client.address import Address
-from splitfer.edge_client.audit import AuditLog, settings_mark
+from splitfer.edge_client.appliance.audit import AuditLog, settings_mark
+from splitfer.edge_client.appliance.books import Books
+from splitfer.edge_client.appliance.systemd import SystemdNotice, WatchdogThread
 from splitfer.edge_client.choices import Policy
 from splitfer.edge_client.config import EdgeConfig
-from splitfer.edge_client.control import Control
-from splitfer.edge_client.ledger import Ledger
 from splitfer.edge_client.recognizer import Recognizer
-from splitfer.edge_client.sd_notify import SystemdNotice, WatchdogThread
+from splitfer.edge_client.settings.control import Control
+from splitfer.edge_client.settings.state_folder import state_folder
 from splitfer.edge_client.sinks.aggregate import Aggregate
 from splitfer.edge_client.sinks.blur import Blurred
 from splitfer.edge_client.sinks.health_note import HealthNote
@@ -31,20 +33,17 @@ from splitfer.edge_client.sinks.mqtt_messages import state_message
 from splitfer.edge_client.sinks.outbox import MB, Outbox
 from splitfer.edge_client.sinks.outgoing import Outgoing
 from splitfer.edge_client.sinks.outputs import Outputs
-from splitfer.edge_client.sinks.records import Origin
+from splitfer.edge_client.sinks.records import Origin, rfc3339
 from splitfer.edge_client.sinks.run_status import Health, Newest, RunStatus
 from splitfer.edge_client.sinks.sink import Sink
 from splitfer.edge_client.source_name import slug
 from splitfer.edge_client.sources.base import Source
-from splitfer.edge_client.sources.feed import Feed
-from splitfer.edge_client.state_folder import state_folder
 from splitfer.shared.certificates import read_certificates
 from splitfer.shared.extras import needing
 from splitfer.shared.settings import printable
 
 # A camera that is opened again may take so long.
 _STILL_FLOWS_S = 60.0
-_BOOKS = ("captured", "dropped", "answered", "lost")
 
 _log = logging.getLogger(__name__)
 
@@ -64,8 +63,10 @@ class Appliance:
         outputs: Outputs,
         purpose: str | None = None,
         exports: Sequence[str] = (),
+        pictures_fault: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._purpose, self._exports = purpose, exports
+        self._pictures_fault = pictures_fault
         self._config, self._outputs = config, outputs
         self._name = config.device_id or socket.gethostname() or "edge"
         self._origin = Origin(self._name, config.source_name)
@@ -81,9 +82,11 @@ class Appliance:
         self.status.server_away = lambda: recognizer.server_away
         self.status.failing = self._failing
         self.status.source_fault = lambda: source.fault
-        self.status.facts["books"] = lambda: self._books()
+        self.status.facts["books"] = lambda: self._books.report()
+        self._settings: dict[str, str | None] = {"since": rfc3339(time.time()), "refused": None}
+        self.status.facts["settings"] = lambda: dict(self._settings)
         self._recognizer = recognizer
-        self._books: Callable[[], dict[str, int]] = lambda: dict.fromkeys(_BOOKS, 0)
+        self._books = Books()
         self._outbox: Outbox | None = None
         outputs.add("status", self.status)
         note = HealthNote(self.status)
@@ -93,17 +96,22 @@ class Appliance:
         with ExitStack() as stack:
             self._start(stack, source)
             self._audit_start(stack, source)
-            stack.enter_context(closing(self._notice()))
+            self._watchdog = stack.enter_context(closing(self._notice()))
             self._stack = stack.pop_all()
 
-    def watch(self, feed: Feed, ledger: Ledger) -> None:
+    def watch(self, books: Books) -> None:
         """The books of the run, for who asks how it is."""
-        self._books = lambda: {
-            "captured": feed.captured,
-            "dropped": feed.dropped,
-            "answered": ledger.frames - ledger.lost_frames,
-            "lost": ledger.lost_frames,
-        }
+        self._books = books
+
+    def settings_refused(self, why: str) -> None:
+        """Other settings were to be used, and could not be."""
+        self._settings["refused"] = why
+        self.told("settings_refused", why=why)
+
+    def told(self, event: str, **facts: Any) -> None:
+        """Something that belongs into the audit log."""
+        if self._audit is not None:
+            self._audit.add(event, **facts)
 
     @property
     def paused(self) -> Callable[[], bool]:
@@ -114,8 +122,10 @@ class Appliance:
         """For the summary: see docs/device/records.md."""
         return {"outbox": self._outbox.report() if self._outbox else None}
 
-    def close(self) -> None:
-        """Say goodbye everywhere; a second time does nothing."""
+    def close(self, goes_on: bool = False) -> None:
+        """Say goodbye everywhere; a second time does nothing. Where the run ``goes_on`` with other
+        settings, systemd is told so."""
+        self._watchdog.close(goes_on)
         self._stack.close()
 
     def __enter__(self) -> Self:
@@ -252,9 +262,10 @@ class Appliance:
             "start", source=source.name, purpose=self._purpose, version=self._version,
             settings=mark, privacy=config.privacy, blur_faces=config.blur_faces,
             sent_to={name: place for name, place in places.items() if place},
-            kept_in=list(self._exports), shown_on=str(config.listen_address or "") or None,
+            kept_in=list(self._exports), keep_pictures_h=config.keep_pictures_h,
+            shown_on=str(config.listen_address or "") or None,
         )  # fmt: skip
-        stack.callback(lambda: audit.add("stop", source=source.name, **self._books()))
+        stack.callback(lambda: audit.add("stop", source=source.name, **self._books.report()))
 
     def _control_changed(self, what: str, by: str) -> None:
         if self._audit is not None:
@@ -279,7 +290,7 @@ class Appliance:
             return f"{name}: {words}"
         if self._outbox is not None and self._outbox.fault is not None:
             return f"outbox: {self._outbox.fault}"
-        return self._audit_fault
+        return self._pictures_fault() or self._audit_fault
 
 
 def _policies(config: EdgeConfig) -> list[Policy]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from splitfer.edge_client import audit
-from splitfer.edge_client.audit import AuditLog
+from splitfer.edge_client.appliance import audit
+from splitfer.edge_client.appliance.audit import AuditLog
 
 
 def test_events_are_added_and_the_newest_is_found(tmp_path: Path) -> None:

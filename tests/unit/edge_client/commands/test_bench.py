@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from splitfer.edge_client import cli
-from splitfer.edge_client.config import EdgeConfig, load_config
-from splitfer.edge_client.device_bench import (
+from splitfer.edge_client.commands.bench import (
     Measured,
     as_yaml,
     best_threads,
     measurements,
     recommended,
 )
+from splitfer.edge_client.config import EdgeConfig, load_config
 
 
 def measured(threads: int, side_px: int, total_ms: float, face_ms: float = 10.0) -> Measured:

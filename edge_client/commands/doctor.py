@@ -16,10 +16,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from splitfer.edge_client.appliance.purpose import is_live, stated_purpose
+from splitfer.edge_client.commands.health import server_answers
 from splitfer.edge_client.config import EdgeConfig
-from splitfer.edge_client.health import server_answers
-from splitfer.edge_client.purpose import is_live, stated_purpose
-from splitfer.edge_client.state_folder import state_folder
+from splitfer.edge_client.settings.state_folder import state_folder
 from splitfer.shared.certificates import read_certificates
 from splitfer.shared.errors import SplitFerError
 
