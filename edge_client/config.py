@@ -286,7 +286,9 @@ class EdgeConfig(SourceSettings, ApplianceSettings):
         for number, own in enumerate(self.cameras, 1):
             if unknown := sorted(own.keys() - set(OF_A_CAMERA)):
                 known = ", ".join(OF_A_CAMERA)
-                raise ValueError(f"camera {number}: {unknown[0]} is no setting of a camera: {known}")
+                raise ValueError(
+                    f"camera {number}: {unknown[0]} is no setting of a camera: {known}"
+                )
             try:
                 configs.append(type(self)(**{**common, **own}))
             except ValidationError as error:
