@@ -139,8 +139,8 @@ class Edge:
         command = [
             *inside, sys.executable, "-m", "splitfer.edge_client.cli", "run",
             *(["--source", source] if source is not None else []),
-            "--weights", str(weights), "--output", str(self.answers_file), "--summary", str(self.summary_file),
-            "--log-level", "info", *flags,
+            "--weights", str(weights), "--output", str(self.answers_file),
+            "--summary", str(self.summary_file), "--log-level", "info", *flags,
         ]  # fmt: skip
         environment = {k: v for k, v in os.environ.items() if not k.startswith("SPLITFER_")}
         environment |= {"SPLITFER_EDGE_PURPOSE": "a test", **(variables or {})}
