@@ -19,3 +19,8 @@ def is_camera_number(spec: str) -> bool:
 def names_a_path(spec: str) -> bool:
     """Whether it is neither the demo, a camera's number nor an address."""
     return not (DEMO.fullmatch(spec) or is_camera_number(spec) or "://" in spec)
+
+
+def slug(text: str) -> str:
+    """A name as a level of a topic, a part of an id, or of a file's name."""
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:60] or "device"

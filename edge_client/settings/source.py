@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -11,6 +11,14 @@ from splitfer.shared.settings import Settings
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Point = tuple[_Share, _Share]
 _Shape = Annotated[tuple[_Point, ...], Field(min_length=2, max_length=100)]
+
+
+OF_A_CAMERA = (
+    "source", "source_name", "purpose", "max_fps", "frozen_s", "masks", "wait_source",
+    "rtsp_transport", "heartbeat_s", "search_side_px", "search_every", "smallest_face_px",
+    "smooth_s", "lost_s", "blur_faces",
+)  # fmt: skip
+"""What each of several cameras may have of its own."""
 
 
 class SourceSettings(Settings):
@@ -34,4 +42,10 @@ class SourceSettings(Settings):
         description="parts of the picture that are made grey before anything else: lists of points "
         "[x, y] in shares of width and height, two for opposite corners of a rectangle, more for "
         "a polygon",
+    )
+    cameras: Annotated[tuple[dict[str, Any], ...], Field(max_length=16)] = Field(
+        (),
+        description="several cameras in one run, in place of `source`: of each a table with its "
+        "`source` and `source_name`, and where they differ "
+        + ", ".join(f"`{name}`" for name in OF_A_CAMERA[2:]),
     )

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from splitfer.edge_client.sinks.run_status import Health, RunStatus
+from splitfer.edge_client.sinks.run_status import Health
 from splitfer.edge_client.sources.frame import Frame
 from splitfer.shared.contracts import FaceAnswer
 from splitfer.shared.deadline import Clock
@@ -33,10 +34,28 @@ class Noted:
     words: str | None
 
 
+class HasHealth(Protocol):
+    """What is noted of a run: see ``RunStatus``."""
+
+    @property
+    def failing(self) -> Callable[[], str | None]:
+        """What fails."""
+        ...
+
+    @property
+    def source_fault(self) -> Callable[[], str | None]:
+        """What is waited for."""
+        ...
+
+    def health(self) -> Health:
+        """How it is."""
+        ...
+
+
 class HealthNote:
     """A sink that notes how ``status`` is, twice a second at most."""
 
-    def __init__(self, status: RunStatus, clock: Clock = time.monotonic) -> None:
+    def __init__(self, status: HasHealth, clock: Clock = time.monotonic) -> None:
         self._status, self._clock = status, clock
         self._at_s = float("-inf")
         self._file = os.memfd_create(_NAME)

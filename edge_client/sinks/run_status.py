@@ -17,6 +17,9 @@ from splitfer.shared.deadline import Clock
 NO_PICTURE_S = 10.0
 """After so long without a frame the camera is away."""
 
+STILL_FLOWS_S = 60.0
+"""So long without a frame may a camera be that is opened again, before systemd is told nothing."""
+
 _NO_PIXELS = np.zeros((0, 0, 3), np.uint8)
 
 

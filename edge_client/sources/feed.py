@@ -77,6 +77,16 @@ class Feed:
         """Whether it was closed."""
         return self._closed.is_set()
 
+    def newest(self, frame: Frame) -> Frame:
+        """The frame that waits, where one does: then nobody works on ``frame``, which was handed
+        out last."""
+        with self._changed:
+            if self._newest is None or self._closed.is_set():
+                return frame
+            frame, self._newest = self._newest, None
+            self.dropped += 1
+        return self._prepare(frame)
+
     def shed(self) -> None:
         """Nobody works on the frame that was handed out last."""
         with self._changed:
