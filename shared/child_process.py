@@ -84,13 +84,14 @@ def address_space_bytes() -> int:
         return int(file.read().split()[0]) * resource.getpagesize()
 
 
-def bound_child(memory_bytes: int, open_files: int) -> None:
+def bound_child(memory_bytes: int, open_files: int, writes: bool = False) -> None:
     """Bound this process for good: ``memory_bytes`` beyond what it has reserved now, ``open_files``
-    at once, no file written, no core left on a disk."""
+    at once, unless it ``writes`` no file written, no core left on a disk."""
     most_bytes = address_space_bytes() + memory_bytes
     resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))
     resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    if not writes:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 from functools import partial
 from importlib import resources
 from pathlib import Path
 
-from splitfer.edge_client.source_name import DEMO, KINDS, is_camera_number
+from splitfer.edge_client.source_name import DEMO, KINDS, PICAMERA, is_camera_number
 from splitfer.edge_client.sources.address import for_ffmpeg, shown
 from splitfer.edge_client.sources.base import Source
 from splitfer.edge_client.sources.bounded_decoder import DecoderProcess
@@ -19,6 +20,7 @@ from splitfer.shared.errors import SourceError, SourceRefused
 
 __all__ = ["Source", "open_source", "source_files"]
 
+_PICAMERA = "splitfer.edge_client.sources.picamera_process"
 _CAMERA_HINT = "is the camera plugged in and not in use, and may this user read it (group video)?"
 # Over UDP a router that drops packets shows as a torn picture, and torn pictures as faces. Some
 # cameras know nothing else, and refuse TCP with 461: FFmpeg then tries the other of the two.
@@ -52,8 +54,8 @@ def open_source(
     frozen_s: float = FROZEN_S,
 ) -> Source:
     """Open ``spec``: a picture, a folder of pictures, a video file, a camera's number (``0`` is
-    ``/dev/video0``), an ``rtsp://`` or ``http(s)://`` address, ``demo`` (the bundled clip) or
-    ``demo*3`` (the clip three times over).
+    ``/dev/video0``), ``picamera:0`` (the Pi's own), an ``rtsp://`` or ``http(s)://`` address,
+    ``demo`` (the bundled clip) or ``demo*3`` (the clip three times over).
 
     With ``realtime`` a file is ``live`` too: it is to be read at its own rate. An address that
     serves a video of known length counts as a file; every other address is live and is opened
@@ -68,6 +70,8 @@ def open_source(
         raise SourceError(f"a source without a name; name {KINDS}")
     if repeat := DEMO.fullmatch(spec):
         return _video(str(_demo_clip()), spec, realtime, max_fps, int(repeat[1] or 1))
+    if own := PICAMERA.fullmatch(spec):
+        return _picamera(own[1], spec, wait, max_fps, frozen_s)
     if is_camera_number(spec):
         return _camera(f"/dev/video{spec}", wait, max_fps, frozen_s)
     if spec.startswith("/dev/video"):
@@ -95,6 +99,17 @@ def _camera(device: str, wait: bool, max_fps: float | None, frozen_s: float) -> 
         device, device, hint=_CAMERA_HINT, format="v4l2", most_fps=max_fps, by_clock=True
     )
     return Stream(device, process.open, patient=wait, end=process.close, frozen_s=frozen_s)
+
+
+def _picamera(number: str, spec: str, wait: bool, max_fps: float | None, frozen_s: float) -> Source:
+    if importlib.util.find_spec("picamera2") is None:
+        raise SourceError(
+            f"{spec}: the package picamera2 is not here: it comes with the system's Python (apt "
+            "install python3-picamera2), and a virtual environment sees it where it was made with "
+            "--system-site-packages"
+        )
+    process = DecoderProcess(number, spec, module=_PICAMERA, most_fps=max_fps)
+    return Stream(spec, process.open, patient=wait, end=process.close, frozen_s=frozen_s)
 
 
 def _address(
