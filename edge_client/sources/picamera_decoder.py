@@ -25,14 +25,12 @@ class PicameraDecoder:
         SourceError: there is no such camera, or another program has it.
     """
 
-    duration_s = None
-    frames_total = None
-    pixels = SIZE_PX[0] * SIZE_PX[1]
-
     def __init__(self, number: int, name: str, most_fps: float | None = None) -> None:
         from picamera2 import Picamera2
 
         self.name = name
+        self.duration_s: float | None = None
+        self.frames_total: int | None = None
         self.fps: float | None = min(_FPS, most_fps) if most_fps else _FPS
         self._pace = Pace(self.fps)
         try:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from splitfer.edge_client.commands.doctor import Verdict, findings
 from splitfer.edge_client.config import load_config
 from splitfer.shared.errors import ConfigError
 from splitfer.shared.settings import printable
@@ -76,3 +77,11 @@ CAMERA = '[[cameras]]\nsource = "demo"\nsource_name = "a"\n'
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(words)):
         load(tmp_path, text)
+
+
+def test_the_doctor_looks_at_each(tmp_path: Path) -> None:
+    text = CAMERA + CAMERA.replace('"a"', '"b"').replace("demo", "none.mp4")
+    found = [one for one in findings(load(tmp_path, text)) if one.name.startswith("camera")]
+    assert [(one.name, one.verdict) for one in found] == [
+        ("camera a", Verdict.GOOD), ("camera b", Verdict.BAD),
+    ]  # fmt: skip
