@@ -32,7 +32,7 @@ from splitfer.shared.errors import SourceError, SourceRefused
 OPENING_BYTES = 256 * 2**20
 LEAST_BYTES = 96 * 2**20
 A_PIXEL_BYTES = 64
-MOST_BYTES = 512 * 2**20
+MOST_BYTES = 384 * 2**20
 _OPEN_FILES = 64
 
 
