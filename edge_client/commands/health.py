@@ -110,7 +110,7 @@ def run_says(config: EdgeConfig, timeout_s: float) -> str:
         raise SourceError(f"{address}: what answers there is no run of this program") from error
     finally:
         caller.close()
-    why = report.get("waiting_for") or report.get("failing")
+    why = report.get("waiting_for" if health == Health.WAITING.value else "failing")
     words = peer_words(f"{health}: {why}" if why else health, token)
     if reply.status != http.client.OK:
         raise SourceError(f"the run on {address} says {words}")
