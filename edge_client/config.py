@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from splitfer.edge_client.address import parse_address
 from splitfer.edge_client.choices import Objective, Policy
 from splitfer.edge_client.settings.appliance import ApplianceSettings
-from splitfer.edge_client.settings.source import OF_A_CAMERA, SourceSettings
+from splitfer.edge_client.settings.source import SourceSettings
 from splitfer.edge_client.source_name import names_a_path, slug
 from splitfer.shared.bearer_token import token_fault
 from splitfer.shared.contracts import Limits
@@ -280,29 +280,6 @@ class EdgeConfig(SourceSettings, ApplianceSettings):
                 raise ValueError(f"camera {number}: another one is called {config.source_name} too")
             names.add(name)
         return self
-
-    def each_camera(self) -> list[EdgeConfig]:
-        """The settings of each of several cameras.
-
-        Raises:
-            ValueError: a camera has a setting that is wrong, or none of a camera's; says which.
-        """
-        common = {**dict(self), "cameras": ()}
-        configs = []
-        for number, own in enumerate(self.cameras, 1):
-            if unknown := sorted(own.keys() - set(OF_A_CAMERA)):
-                known = ", ".join(OF_A_CAMERA)
-                raise ValueError(
-                    f"camera {number}: {unknown[0]} is no setting of a camera: {known}"
-                )
-            try:
-                configs.append(type(self)(**{**common, **own}))
-            except ValidationError as error:
-                first = error.errors()[0]
-                place = ".".join(map(str, first["loc"]))
-                message = first["msg"].removeprefix("Value error, ")
-                raise ValueError(f"camera {number}: {place}: {message}") from None
-        return configs
 
     def _token_is_safe(self) -> None:
         if self.token is None or self.server is None or self.server_ca is not None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from splitfer.shared.settings import Settings
 
@@ -49,3 +49,26 @@ class SourceSettings(Settings):
         "`source` and `source_name`, and where they differ "
         + ", ".join(f"`{name}`" for name in OF_A_CAMERA[2:]),
     )
+
+    def each_camera(self) -> list[Self]:
+        """The settings of each of several cameras.
+
+        Raises:
+            ValueError: a camera has a setting that is wrong, or none of a camera's; says which.
+        """
+        common = {**dict(self), "cameras": ()}
+        configs = []
+        for number, own in enumerate(self.cameras, 1):
+            if unknown := sorted(own.keys() - set(OF_A_CAMERA)):
+                known = ", ".join(OF_A_CAMERA)
+                raise ValueError(
+                    f"camera {number}: {unknown[0]} is no setting of a camera: {known}"
+                )
+            try:
+                configs.append(type(self)(**{**common, **own}))
+            except ValidationError as error:
+                first = error.errors()[0]
+                place = ".".join(map(str, first["loc"]))
+                message = first["msg"].removeprefix("Value error, ")
+                raise ValueError(f"camera {number}: {place}: {message}") from None
+        return configs
