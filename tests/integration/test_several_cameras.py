@@ -126,3 +126,33 @@ def test_each_is_a_device_of_its_own_on_the_broker(
             assert edge.finish()[0] == 130, edge.log()
         for name in ("hall", "garden"):
             listener.wait_for(f"splitfer/house/{name}/availability", "offline")
+
+
+def test_settings_are_read_again_and_each_camera_has_one_book(
+    tmp_path: Path, cameras: tuple[Camera, Camera]
+) -> None:
+    config = settings(tmp_path, cameras)
+    flags = ("--config", str(config))
+    with Edge(tmp_path, default_folder(), *flags, source=None, session=True) as edge:
+
+        def names() -> set[str]:
+            return {str(line["source_name"]) for line in edge.lines()}
+
+        wait_until(lambda: names() == {"Hall", "garden"}, "lines of both")
+        config.write_text(config.read_text().replace("'Hall'", "'stairs'"))
+        edge.signal(signal.SIGHUP)
+        wait_until(lambda: "stairs" in names(), "lines by the new settings")
+        # One camera in place of several wants a new start; the run goes on as it is.
+        config.write_text(f"source = '{cameras[0].source}'\npolicy = 'local'\n")
+        edge.signal(signal.SIGHUP)
+        wait_until(lambda: "want a new start" in edge.log(), "the settings to be refused")
+        count = len(edge.lines())
+        wait_until(lambda: len(edge.lines()) > count + 3, "lines after it")
+        edge.signal(signal.SIGTERM)
+        code, summary = edge.finish()
+    assert code == 130, edge.log()
+    assert set(summary["cameras"]) == {"stairs", "garden"}
+    faces = [line for line in edge.lines() if line["record"] == "face"]
+    counted = sum(line["source_name"] == "stairs" for line in faces)
+    assert summary["cameras"]["stairs"]["answered"] == counted
+    assert "please report" not in edge.log()
