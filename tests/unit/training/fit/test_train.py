@@ -112,7 +112,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The checkpoints of which teachers were loaded."""
     paths: list[Path] = []
 
-    def load(checkpoints: Sequence[Path]) -> torch.nn.Module:
+    def load(checkpoints: Sequence[Path], device: torch.device) -> torch.nn.Module:
         paths.extend(checkpoints)
         return ByBrightness()
 
