@@ -21,6 +21,7 @@ BENCHMARKS = {
     "codec": "benchmarks.device.codec",
     "degraded": "benchmarks.degraded.degraded",
     "demo": "benchmarks.demo.demo",
+    "detectors": "benchmarks.detectors.detectors",
     "edge": "benchmarks.device.edge",
     "leakage": "benchmarks.leakage.leakage",
     "link": "benchmarks.link.link",
