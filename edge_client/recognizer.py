@@ -21,8 +21,9 @@ from splitfer.edge_client.address import parse_address
 from splitfer.edge_client.config import EdgeConfig, Policy, program_config
 from splitfer.edge_client.device import Device
 from splitfer.edge_client.link.channel import open_channel
+from splitfer.edge_client.link.counts import LinkCounts
 from splitfer.edge_client.link.diagnosis import diagnose
-from splitfer.edge_client.link.link import HANDSHAKE_TIMEOUT_S, Link, LinkCounts
+from splitfer.edge_client.link.link import HANDSHAKE_TIMEOUT_S, Link
 from splitfer.edge_client.offload.offload import Offload
 from splitfer.edge_client.policy.decision import Decision
 from splitfer.edge_client.policy.router import make_chooser
