@@ -47,7 +47,8 @@ def run(
             feed.shed()
             continue
         try:
-            faces = recognizer.answer(frame.rgb, frame.decoded_s)
+            followed_s = frame.time_s if tracks is not None else None
+            faces = recognizer.answer(frame.rgb, frame.decoded_s, followed_s)
         except FrameLost as error:
             ledger.frame_failed(error.faces)
             _log.exception("frame %d of %s is lost", frame.index, frame.source)

@@ -23,6 +23,7 @@ from splitfer.edge_client.device import Device
 from splitfer.edge_client.link.channel import open_channel
 from splitfer.edge_client.link.diagnosis import diagnose
 from splitfer.edge_client.link.link import HANDSHAKE_TIMEOUT_S, Link, LinkCounts
+from splitfer.edge_client.offload.asked_tracks import AskedTracks
 from splitfer.edge_client.offload.offload import Offload
 from splitfer.edge_client.policy.decision import Decision
 from splitfer.edge_client.policy.router import make_chooser
@@ -106,9 +107,12 @@ class Recognizer:
         device = self._device
         self._chooser = make_chooser(config, device.manifest, device.rate, device.label_set)
         cascade = config.cascade_threshold if config.wanted is Policy.CASCADE else None
+        asked = AskedTracks(
+            config.cascade_threshold, config.cascade_again_s, config.smooth_s, config.lost_s
+        )
         self._offload = Offload(
             device, self._link, self._chooser, config.deadline_ms, config.jpeg_quality, cascade,
-            config.uncertain_below, config.faces_per_frame,
+            config.uncertain_below, config.faces_per_frame, asked,
         )  # fmt: skip
 
     def faces(self, image: PictureLike) -> list[FaceAnswer]:
@@ -139,12 +143,15 @@ class Recognizer:
         """
         tracks = TrackedFaces(self._config.smooth_s, self._config.lost_s)
         for time_s, rgb in frames:
-            yield tracks.follow(time_s, self.answer(rgb, time.monotonic()))
+            yield tracks.follow(time_s, self.answer(rgb, time.monotonic(), time_s))
 
-    def answer(self, rgb: NDArray[np.uint8], decoded_s: float) -> list[FaceAnswer]:
-        """The faces of RGB uint8 ``(H, W, 3)`` decoded at the monotonic instant ``decoded_s``."""
+    def answer(
+        self, rgb: NDArray[np.uint8], decoded_s: float, time_s: float | None = None
+    ) -> list[FaceAnswer]:
+        """The faces of RGB uint8 ``(H, W, 3)`` decoded at the monotonic instant ``decoded_s``. Of a
+        video whose faces are followed, ``time_s`` is when it is shown."""
         with self._one_frame, self._tracing.frame() as frame:
-            faces = self._offload.answer(rgb, decoded_s)
+            faces = self._offload.answer(rgb, decoded_s, time_s)
             frame.answered(faces)
             return faces
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from splitfer.edge_client.link.call import CallFailed
+from splitfer.edge_client.offload.asked_tracks import AskedTracks
 from splitfer.edge_client.offload.attempt import Sender, give
 from splitfer.edge_client.offload.open_frame import OpenFrame
 from splitfer.edge_client.offload.own_answers import OwnAnswers
@@ -18,20 +19,30 @@ from splitfer.shared.contracts import Answer, AnswerPath, Reason
 class Cascade:
     """The device answers first, and the server is asked about the faces whose confidence lies below
     ``threshold``: its answer is given in place of the device's or, if that is better, together with
-    it, as far as it comes in time."""
+    it, as far as it comes in time. With ``tracks`` a face of a video is not asked about in each
+    frame."""
 
     def __init__(
-        self, own: OwnAnswers, sender: Sender, router: Router, threshold: float
-    ) -> None:  # fmt: skip
+        self,
+        own: OwnAnswers,
+        sender: Sender,
+        router: Router,
+        threshold: float,
+        tracks: AskedTracks | None = None,
+    ) -> None:
         self._own, self._sender, self._router = own, sender, router
-        self._threshold = threshold
+        self._threshold, self._tracks = threshold, tracks
 
     def answer(self, frame: OpenFrame) -> list[PendingFace]:
         """The frame's faces, each with an answer."""
         found = frame.found
         assert found is not None
         faces = self._own.faces(frame, found, None)
-        unsure = unsure_faces([face.own for face in faces if face.own], self._threshold)
+        tracks = self._tracks if frame.time_s is not None else None
+        if tracks is None or frame.time_s is None:
+            unsure = unsure_faces([face.own for face in faces if face.own], self._threshold)
+        else:
+            unsure = tracks.worth_asking(frame.time_s, faces)
         if not unsure:
             return faces
         decision = self._router.choose(
@@ -61,6 +72,8 @@ class Cascade:
         else:
             give(some, reply, frame, asked, route.together)
         attempt.mark(some)
+        if tracks is not None:
+            tracks.asked(faces, unsure, route.together)
         return faces
 
 

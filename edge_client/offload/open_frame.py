@@ -13,10 +13,18 @@ from splitfer.shared.deadline import Deadline
 
 class OpenFrame:
     """A frame uint8 ``(H, W, 3)``, decoded at the monotonic instant ``decoded_s``, whose faces are
-    answered within ``deadline_ms`` of it. ``found`` are its faces, once they were looked for."""
+    answered within ``deadline_ms`` of it. ``found`` are its faces, once they were looked for.
+    ``time_s`` is when it is shown in a video whose faces are followed; else None."""
 
-    def __init__(self, rgb: NDArray[np.uint8], decoded_s: float, deadline_ms: float) -> None:
+    def __init__(
+        self,
+        rgb: NDArray[np.uint8],
+        decoded_s: float,
+        deadline_ms: float,
+        time_s: float | None = None,
+    ) -> None:
         self.rgb, self.decoded_s, self._deadline_ms = rgb, decoded_s, deadline_ms
+        self.time_s = time_s
         self.pixels: int = rgb.shape[0] * rgb.shape[1]
         self.found: FoundFaces | None = None
 
