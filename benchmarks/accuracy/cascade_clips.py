@@ -43,7 +43,7 @@ _TREMBLE, _WANDER = 0.03, 0.6
 _NOISE = 6.0
 _BLUR = 0.3  # of the frames, moved by up to 2 px
 AGAIN_S = (0.0, 0.5, 1.0, 2.0, 5.0)
-THRESHOLDS = (0.6, 0.7, 0.8, 0.9, 0.95, 1.01)
+THRESHOLDS = (0.6, 0.8, 0.9, 1.01)
 
 
 @dataclass(frozen=True)

@@ -8,33 +8,43 @@ then on; it is asked again after a while, or where the device sees something els
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from splitfer.edge_client.offload.pending_face import PendingFace
 from splitfer.edge_client.tracking.smoothing import Smoothing
 from splitfer.edge_client.tracking.tracker import Tracker
 from splitfer.shared.contracts import Answer
 
+# The second time is so much sooner than after ``again_s``, and each later one half as much.
+_SOONER = 8
+# Sums of a video's times are not exact.
+_NEARLY_S = 1e-6
+
 
 @dataclass
 class _Track:
-    """One face: what it showed lately, with what the server said and by the device alone; when it
-    was asked about and what the device said then; and what the server ``said``, to be averaged with
-    the device's answers where ``together``."""
+    """One face: what it showed lately, with what the server said, by the device alone, and by the
+    server alone; when it was asked about, how often in a row, and what the device said then; and
+    what the server ``said`` lately, to be averaged with the device's answers where ``together``."""
 
     shown: Smoothing
     own: Smoothing
+    server: Smoothing
     own_label: str | None = None
     asked_s: float | None = None
     asked_label: str | None = None
+    times: int = 0
     said: Answer | None = None
     together: bool = False
 
 
 class AskedTracks:
-    """Remembers the faces of one source. ``threshold`` is the confidence (0..1) below which a face
-    is asked about; a face that stays below it is asked about again after ``again_s``. Answers are
-    smoothed over ``smooth_s``; a face that is not found for ``lost_s`` is a new one."""
+    """Remembers the faces of one source.
+
+    A face is asked about where its confidence (0..1) lies below ``threshold``; where it stays
+    there, again, at first soon and then every ``again_s``. Answers are smoothed over ``smooth_s``;
+    a face that is not found for ``lost_s`` is a new one.
+    """
 
     def __init__(self, threshold: float, again_s: float, smooth_s: float, lost_s: float) -> None:
         self._threshold, self._again_s = threshold, again_s
@@ -67,12 +77,17 @@ class AskedTracks:
         """These of the frame's faces were asked about; those that were answered have the answer."""
         for index in indices:
             track, face = self._tracks[self._numbers[index]], faces[index]
+            same = track.own_label == track.asked_label
+            track.times = track.times + 1 if same else 1
             track.asked_s, track.asked_label = self._time_s, track.own_label
             if face.said is not None:
-                track.said, track.together = face.said, together
+                lately = track.server.add(self._time_s, face.said.probabilities, uncertain=False)
+                track.said = replace(face.said, probabilities=lately.probabilities)
+                track.together = together
 
     def _new_track(self) -> _Track:
-        return _Track(Smoothing(self._smooth_s), Smoothing(self._smooth_s))
+        shown, own, server = (Smoothing(self._smooth_s) for _ in range(3))
+        return _Track(shown, own, server)
 
     def _shown(self, track: _Track, face: PendingFace) -> float:
         """How sure what the face showed lately is, this frame counted."""
@@ -90,4 +105,5 @@ class AskedTracks:
             return False
         if track.asked_s is None or track.own_label != track.asked_label:
             return True
-        return self._time_s - track.asked_s >= self._again_s
+        again_s = self._again_s / max(1, _SOONER >> (track.times - 1))
+        return self._time_s - track.asked_s >= again_s - _NEARLY_S

@@ -47,7 +47,7 @@ def test_all_none_and_some_are_sent() -> None:
     assert not nothing.sent.any()
     assert not nothing.right.any()
     some = play([unsure], 0.8, 1.0, together=True)
-    assert some.sent.sum() == 3
+    assert 3 <= some.sent.sum() <= 7
     assert some.right.mean() > 0.8  # the device's first answer is not forgotten at once
 
 
