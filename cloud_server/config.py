@@ -147,7 +147,10 @@ class CloudConfig(Settings):
         64,
         ge=0,
         le=_MANY,
-        description="messages in flight on one InferStream; 0 offers no streams",
+        description="messages in flight on one InferStream or WebSocket; 0 offers no streams",
+    )
+    latent_streams_max: int = Field(
+        256, ge=0, le=_MANY, description="open WebSockets of latents; 0 offers none"
     )
     picture_threads: int = Field(2, ge=1, le=256, description="pictures worked on at once")
     picture_decode_s: float = Field(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from splitfer.edge_client.link.call import CallFailed
-from splitfer.edge_client.offload.asked_tracks import AskedTracks
 from splitfer.edge_client.offload.attempt import Sender, give
 from splitfer.edge_client.offload.open_frame import OpenFrame
 from splitfer.edge_client.offload.own_answers import OwnAnswers
@@ -19,8 +18,7 @@ from splitfer.shared.contracts import Answer, AnswerPath, Reason
 class Cascade:
     """The device answers first, and the server is asked about the faces whose confidence lies below
     ``threshold``: its answer is given in place of the device's or, if that is better, together with
-    it, as far as it comes in time. With ``tracks`` a face of a video is not asked about in each
-    frame."""
+    it, as far as it comes in time. A face of a video is not asked about in each frame."""
 
     def __init__(
         self,
@@ -28,21 +26,20 @@ class Cascade:
         sender: Sender,
         router: Router,
         threshold: float,
-        tracks: AskedTracks | None = None,
     ) -> None:
         self._own, self._sender, self._router = own, sender, router
-        self._threshold, self._tracks = threshold, tracks
+        self._threshold = threshold
 
     def answer(self, frame: OpenFrame) -> list[PendingFace]:
         """The frame's faces, each with an answer."""
         found = frame.found
         assert found is not None
         faces = self._own.faces(frame, found, None)
-        tracks = self._tracks if frame.time_s is not None else None
-        if tracks is None or frame.time_s is None:
+        video = frame.video
+        if video is None:
             unsure = unsure_faces([face.own for face in faces if face.own], self._threshold)
         else:
-            unsure = tracks.worth_asking(frame.time_s, faces)
+            unsure = video.tracks.worth_asking(video.time_s, faces)
         if not unsure:
             return faces
         decision = self._router.choose(
@@ -72,8 +69,8 @@ class Cascade:
         else:
             give(some, reply, frame, asked, route.together)
         attempt.mark(some)
-        if tracks is not None:
-            tracks.asked(faces, unsure, route.together)
+        if video is not None:
+            video.tracks.asked(faces, unsure, route.together)
         return faces
 
 

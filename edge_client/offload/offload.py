@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from splitfer.edge_client.device import Device
 from splitfer.edge_client.link.link import Link
-from splitfer.edge_client.offload.asked_tracks import AskedTracks
 from splitfer.edge_client.offload.attempt import Sender
 from splitfer.edge_client.offload.cascade import Cascade
-from splitfer.edge_client.offload.open_frame import OpenFrame
+from splitfer.edge_client.offload.open_frame import OpenFrame, Video
 from splitfer.edge_client.offload.own_answers import OwnAnswers
 from splitfer.edge_client.offload.pending_face import PendingFace
 from splitfer.edge_client.offload.strategies import Cloud, Image, Local, Strategy
@@ -37,9 +36,8 @@ class Offload:
     time.
 
     ``link`` is None where no server is named; then every answer is `local`. With a
-    ``cascade_threshold`` the device answers first, and with ``asked_tracks`` a face that is
-    followed is not asked about in each frame. Answers with less confidence than ``uncertain_below``
-    are uncertain. Of a frame's faces the ``most_faces`` largest are answered.
+    ``cascade_threshold`` the device answers first. Answers with less confidence than
+    ``uncertain_below`` are uncertain. Of a frame's faces the ``most_faces`` largest are answered.
     """
 
     def __init__(
@@ -52,7 +50,6 @@ class Offload:
         cascade_threshold: float | None = None,
         uncertain_below: float = UNCERTAIN_BELOW,
         most_faces: int = Limits.faces_per_frame,
-        asked_tracks: AskedTracks | None = None,
     ) -> None:
         self._device, self._router = device, router
         self._deadline_ms, self._uncertain_below = deadline_ms, uncertain_below
@@ -62,9 +59,7 @@ class Offload:
         self._strategies: dict[AnswerPath, Strategy] = {}
         if self._sender is not None:
             if cascade_threshold is not None:
-                self._cascade = Cascade(
-                    self._own, self._sender, router, cascade_threshold, asked_tracks
-                )
+                self._cascade = Cascade(self._own, self._sender, router, cascade_threshold)
             self._strategies = {
                 AnswerPath.LOCAL: Local(self._own, self._sender),
                 AnswerPath.CLOUD: Cloud(self._own, self._sender, router),
@@ -72,15 +67,16 @@ class Offload:
             }
 
     def answer(
-        self, rgb: NDArray[np.uint8], decoded_s: float, time_s: float | None = None
+        self, rgb: NDArray[np.uint8], decoded_s: float, video: Video | None = None
     ) -> list[FaceAnswer]:
-        """One answer for each face of a frame uint8 ``(H, W, 3)`` decoded at ``decoded_s``. Of a
-        video whose faces are followed, ``time_s`` is when it is shown.
+        """One answer for each face of a frame uint8 ``(H, W, 3)`` decoded at ``decoded_s``, of a
+        ``video`` where its faces are followed: then the cascade does not ask about a face in each
+        frame.
 
         Raises:
             FrameLost: the device failed.
         """
-        frame = OpenFrame(rgb, decoded_s, self._deadline_ms, time_s)
+        frame = OpenFrame(rgb, decoded_s, self._deadline_ms, video)
         try:
             self._router.next_frame()
             faces = self._answered(frame)
