@@ -43,6 +43,16 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         self._taken: asyncio.TimerHandle | None = None
         self._control = 0
         self._begun_bytes = 0  # of a frame that is not all there
+        inner: Any = self.app
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                await inner(scope, receive, send)
+            except asyncio.CancelledError:
+                # The server stops: that is no failure of the application's.
+                self.transport.abort()
+
+        self.app = app
 
     def data_received(self, data: bytes) -> None:
         """Perhaps what was waited for."""
@@ -111,13 +121,6 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         _stop(self._whole)
         _stop(self._taken)
         super().connection_lost(exc)
-
-    async def run_asgi(self) -> None:
-        """The application. That the server stops is no failure of it."""
-        try:
-            await super().run_asgi()
-        except asyncio.CancelledError:
-            self.transport.close()
 
 
 def bounded_websocket(receive_s: float, wait_s: float) -> type[BoundedWebSocket]:
