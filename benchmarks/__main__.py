@@ -18,6 +18,7 @@ BENCHMARKS = {
     "browser": "benchmarks.device.browser",
     "capacity": "benchmarks.serving.capacity",
     "cascade": "benchmarks.accuracy.cascade",
+    "cascade_clips": "benchmarks.accuracy.cascade_clips",
     "codec": "benchmarks.device.codec",
     "degraded": "benchmarks.degraded.degraded",
     "demo": "benchmarks.demo.demo",

@@ -69,6 +69,9 @@ const HEAR = {
   answer(data) {
     waiting?.(data);
   },
+  note({ sentence: words }) {
+    showProblem("This browser rounds otherwise than others.", words);
+  },
   problem({ sentence: words, code, faces }) {
     counts.found += faces;
     counts.failed += faces;
@@ -87,6 +90,8 @@ async function start() {
   hideProblem();
   at("start").disabled = true;
   document.body.dataset.state = "loading";
+  at("answer").hidden = false; // now, where a tap is the cause: later it would push things about
+  showCost([], null);
   at("progress").hidden = false;
   at("progress").removeAttribute("value");
   try {
@@ -106,6 +111,7 @@ async function start() {
   } catch (error) {
     camera.stop();
     document.body.dataset.state = "empty";
+    at("answer").hidden = !lines.length;
     at("loading").textContent = "Ready when you are";
     if (error.code === "unauthorised") at("ask-token").hidden = false;
     return showProblem(error.message, error.detail ?? "");
@@ -114,7 +120,7 @@ async function start() {
     at("progress").hidden = true;
   }
   document.body.dataset.state = "running";
-  for (const id of ["frame", "answer", "turn"]) at(id).hidden = false;
+  for (const id of ["frame", "turn"]) at(id).hidden = false;
   at("start").textContent = "Stop";
   running = true;
   run();
@@ -305,7 +311,9 @@ at("save").addEventListener("click", () => {
   Object.assign(document.createElement("a"), { href: url, download: "answers.jsonl" }).click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 });
-addEventListener("online", () => worker?.postMessage({ type: "network" }));
+for (const name of ["online", "offline"]) {
+  addEventListener(name, () => worker?.postMessage({ type: "network", lost: name === "offline" }));
+}
 
 if (!available) {
   at("start").disabled = true;
