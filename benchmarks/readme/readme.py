@@ -22,6 +22,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from benchmarks.attack.bounds import table as attack_table
 from benchmarks.common.machine import machine_line
 from benchmarks.common.markdown import paragraphs, run, table
 from benchmarks.readme import accuracy as readme_accuracy
@@ -31,7 +32,9 @@ from benchmarks.readme.results import keep, kept, kept_alone, measuring, run_jso
 from splitfer.shared.whole_file import write_whole
 from training.data.votes import VOTES_VARIABLE
 
-PAGES = (Path("README.md"), Path("docs/figures/figures.md"))
+PAGES = (
+    Path("README.md"), Path("docs/figures/figures.md"), Path("docs/security/attacks.md"),
+)  # fmt: skip
 DEMO_PICTURE = Path("docs/figures/demo.png")
 PICTURE_PX = 1000
 
@@ -106,6 +109,12 @@ def demo(_: str | None) -> str:
     )  # fmt: skip
 
 
+def attack(_: str | None) -> str:
+    """What each known attack costs the server and who asks beside it."""
+    found = run_json("benchmarks.attack.attack")
+    return paragraphs("`make attack`", attack_table(found))
+
+
 def _shrink(source: Path, target: Path) -> None:
     """A picture for a page: narrower, and with a palette, a tenth of the bytes."""
     with Image.open(source) as sheet:
@@ -153,6 +162,7 @@ PARTS: dict[str, Callable[[str | None], str]] = {
     "detector": readme_accuracy.detector, "calibration": readme_accuracy.calibration,
     "cascade": readme_link.cascade, "link": readme_link.link,
     "serving": readme_serving.serving, "size": size, "edge": edge, "demo": demo,
+    "attack": attack,
 }  # fmt: skip
 
 
