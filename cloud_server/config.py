@@ -70,6 +70,9 @@ class CallerLimits(BaseModel):
     """Bounds on one caller; None bounds nothing.
 
     ``burst`` requests may come at once after a silence: those of one second where it is None.
+    ``faces_per_s`` counts the faces of all its requests, and ``busy_share`` the seconds a second
+    that networks, decoders and searches are busy for it: both are charged when they are known, and
+    who owes anything waits.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,6 +80,8 @@ class CallerLimits(BaseModel):
     requests_per_s: Annotated[float | None, Field(gt=0, le=1e6)] = None
     burst: Annotated[int | None, Field(ge=1, le=_MANY)] = None
     concurrent: Annotated[int | None, Field(ge=1, le=_MANY)] = None
+    faces_per_s: Annotated[float | None, Field(gt=0, le=1e6)] = None
+    busy_share: Annotated[float | None, Field(gt=0, le=1e6)] = None
 
     @property
     def most_at_once(self) -> float:
