@@ -186,10 +186,10 @@ class CloudConfig(Settings):
     connections_max: int = Field(1000, ge=1, le=_MANY, description="open HTTP connections")
     grpc_connections_max: int = Field(4000, ge=1, le=_MANY, description="open gRPC connections")
     grpc_streams_max: int = Field(
-        1000, ge=1, le=_MANY, description="calls at once on one gRPC connection"
+        100, ge=1, le=_MANY, description="calls at once on one gRPC connection"
     )
     grpc_backlog: int = Field(
-        14, ge=2, le=_MANY, description="gRPC calls that wait to be looked at; more are cancelled"
+        256, ge=2, le=_MANY, description="gRPC calls that wait to be looked at; more are cancelled"
     )
     grpc_connection_age_s: float | None = Field(
         None, ge=1, le=1e6, description="after which a gRPC connection is told to come anew"
@@ -213,7 +213,7 @@ class CloudConfig(Settings):
     )
     health_key: Path | None = Field(None, description="PEM private key of health_cert")
     token: SecretStr | None = Field(
-        None, description="one bearer token that callers must send; it may do everything"
+        None, description="one bearer token that callers must send; for everything but admin"
     )
     tokens: Path | None = Field(None, description="file of tokens, YAML or TOML")
     caller_limits: CallerLimits = CallerLimits()

@@ -26,6 +26,8 @@ _KEY_BYTES = 8
 _PEERS_MAX = 10_000
 # A server without tokens answers pictures and latents, and is governed by nobody.
 _ANONYMOUS_SCOPES = frozenset((Scope.INFER, Scope.IMAGE, Scope.METRICS))
+# Who runs devices has that one, too: what the server serves is for tokens of the file.
+_SHARED_SCOPES = frozenset(Scope) - {Scope.ADMIN}
 # Between two lines of the log about tokens that were refused.
 _REFUSED_EVERY_S = 10.0
 
@@ -77,7 +79,7 @@ class Access:
         ]
         if config.token is not None:
             digest = token_digest(config.token.get_secret_value().strip())
-            named.append(("token", digest, frozenset(Scope), config.caller_limits))
+            named.append(("token", digest, _SHARED_SCOPES, config.caller_limits))
         names = [name for name, *_ in named]
         if len({digest[:_KEY_BYTES] for _, digest, *_ in named}) < len(names):
             raise ConfigError(f"{config.tokens}: two names have the same token")
