@@ -23,10 +23,13 @@ def attacking(name: str, target: Target) -> Iterator[None]:
     """The attack goes on meanwhile."""
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.attack.attacker", name],
-        stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
     try:
-        assert process.stdin is not None
+        # It has imported what it needs: the machine is not busy with that.
+        process.stdout.readline()
         print(json.dumps(target.as_dict()), file=process.stdin, flush=True)
         yield
     finally:
@@ -34,6 +37,7 @@ def attacking(name: str, target: Target) -> Iterator[None]:
         process.wait()
         with contextlib.suppress(OSError):
             process.stdin.close()
+        process.stdout.close()
 
 
 def main() -> None:
@@ -42,6 +46,7 @@ def main() -> None:
     os.nice(_NICE)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    print("ready", flush=True)
     target = Target(**json.loads(sys.stdin.readline()))
     ATTACKS[sys.argv[1]].attacker(target)
 

@@ -14,6 +14,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -41,7 +42,7 @@ def calls(
 
     def attack(target: Target) -> None:
         with channel(target) as to:
-            call = to.unary_unary(method)
+            call: Any = to.unary_unary(method)
             metadata = _KNOWN if known else ()
 
             def once() -> None:
@@ -87,13 +88,14 @@ def faces(count: int, deadline_ms: float, at_once: int) -> Attacker:
 
 
 def small_chunks(target: Target) -> None:
-    """Chunks of a byte, on and on, whatever the reply."""
+    """Chunks of a byte, on and on, whatever the reply: 400 KiB/s on four connections."""
 
     def once() -> None:
         with contextlib.suppress(OSError), connected(target.http) as connection:
             connection.sendall(of.CHUNKED)
             while True:
-                connection.sendall(of.SMALL_CHUNK * 10_000)
+                connection.sendall(of.SMALL_CHUNK * 1700)
+                time.sleep(0.1)
 
     together([once] * 4)
 
@@ -158,7 +160,7 @@ def strangers(calls_per_s: float = 1800) -> Attacker:
         message = pb.InferRequest(fingerprint=target.fingerprint, payloads=of.payloads(1))
         data = message.SerializeToString()
         with channel(target) as to:
-            call = to.unary_unary(of.INFER)
+            call: Any = to.unary_unary(of.INFER)
             start_s = time.monotonic()
             for number in itertools.count():
                 time.sleep(max(0.0, start_s + number / calls_per_s - time.monotonic()))

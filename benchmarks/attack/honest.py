@@ -15,10 +15,9 @@ from typing import Any
 import grpc
 import numpy as np
 
-from benchmarks.attack.messages import payloads
+from benchmarks.attack.messages import INFER, payloads
 from benchmarks.attack.server import HONEST, Target
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
-from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
 
 # A call waits for so long; one that has no answer then has failed.
 PATIENCE_S = 10.0
@@ -58,7 +57,9 @@ class HonestCaller:
             self._tls: ssl.SSLContext | None = ssl.create_default_context(cafile=target.ca)
         else:
             self._channel, self._tls = grpc.insecure_channel(target.grpc, options), None
-        self._stub = pb_grpc.SplitFerStub(self._channel)
+        self._infer: Any = self._channel.unary_unary(
+            INFER, pb.InferRequest.SerializeToString, pb.InferResponse.FromString
+        )
 
     def ask(self, seconds: float) -> dict[str, Outcomes]:
         """Ask for so long; what became of it, by kind."""
@@ -85,7 +86,7 @@ class HonestCaller:
 
     def _face(self) -> None:
         metadata = (("authorization", f"Bearer {HONEST}"),)
-        reply = self._stub.Infer(self._request, timeout=PATIENCE_S, metadata=metadata)
+        reply = self._infer(self._request, timeout=PATIENCE_S, metadata=metadata)
         (result,) = reply.results
         if result.HasField("error"):
             raise RuntimeError(result.error.code)

@@ -24,6 +24,8 @@ HEADER_BYTES = 16 * 2**10
 _LINGER_BYTES, _LINGER_S = 2**20, 2.0
 # Each costs as much to read as thousands of bytes in one.
 _SMALL_CHUNK_BYTES, _SMALL_CHUNKS_MAX = 256, 1024
+# Of a body, in one go: then others have their turn, and a refusal may stop it.
+_PARTS_A_TURN = 32
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _HEADER_END = b"\r\n\r\n"
 # The same where the server stops.
@@ -46,6 +48,7 @@ class BoundedHttp(H11Protocol):
     _deaf = False  # a refusal was sent: what comes still is dropped unread
     _dropped_bytes = 0
     _chunks = 0
+    _parts = 0  # of a body, in this turn
     _reply: asyncio.TimerHandle | None = None
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -76,8 +79,21 @@ class BoundedHttp(H11Protocol):
         super().data_received(data)
         self._expect()
 
+    def handle_events(self) -> None:
+        """What has come, a bounded part of it in a turn."""
+        self._parts = 0
+        super().handle_events()
+
+    def _go_on(self) -> None:
+        if not self._deaf and not self.transport.is_closing():
+            self.handle_events()
+            self._expect()
+
     def _next_event(self) -> Any:
         """h11's next event, but for what it lets pass."""
+        if self._parts >= _PARTS_A_TURN:
+            self.loop.call_soon(self._go_on)
+            return h11.NEED_DATA
         # Asked here, not where data comes in: a header may follow a body in one piece.
         if self.conn.their_state is h11.IDLE and _has_bare_line_feed(self.conn.trailing_data[0]):
             raise h11.RemoteProtocolError("lines end with CR LF", 400)
@@ -87,8 +103,9 @@ class BoundedHttp(H11Protocol):
             names = {name for name, _ in event.headers}
             if {b"content-length", b"transfer-encoding"} <= names:
                 raise h11.RemoteProtocolError("Content-Length beside Transfer-Encoding", 400)
-        elif isinstance(event, h11.Data) and event.chunk_end:
-            self._chunks += len(event.data) < _SMALL_CHUNK_BYTES
+        elif isinstance(event, h11.Data):
+            self._parts += 1
+            self._chunks += event.chunk_end and len(event.data) < _SMALL_CHUNK_BYTES
             if self._chunks > _SMALL_CHUNKS_MAX:
                 raise h11.RemoteProtocolError("too many small chunks", 400)
         return event

@@ -32,3 +32,22 @@ def test_a_flood_of_calls_is_cut_short_and_does_no_harm(
         assert ended.total() == CALLS
         assert ended.keys() == {grpc.StatusCode.OK, grpc.StatusCode.CANCELLED}
         assert stub.GetModel(ask, timeout=PATIENCE_S).fingerprint == server.fingerprint
+
+
+def test_a_flood_on_one_connection_cancels_nobody_elses(old_weights_folder: Path) -> None:
+    """As many calls as a stranger likes: its connection holds back what is too much."""
+    with (
+        CloudProcess(old_weights_folder) as server,
+        server.channel() as strangers,
+        server.channel() as honest,
+    ):
+        flood, stub = pb_grpc.SplitFerStub(strangers), pb_grpc.SplitFerStub(honest)
+        ask = pb.GetModelRequest()
+        for one in (flood, stub):
+            one.GetModel(ask, timeout=PATIENCE_S)  # connected
+        server.signal(signal.SIGSTOP)
+        calls = [flood.GetModel.future(ask, timeout=PATIENCE_S) for _ in range(CALLS)]
+        mine = [stub.GetModel.future(ask, timeout=PATIENCE_S) for _ in range(20)]
+        server.signal(signal.SIGCONT)
+        assert {call.code() for call in mine} == {grpc.StatusCode.OK}
+        assert {call.code() for call in calls} == {grpc.StatusCode.OK}

@@ -188,7 +188,6 @@ def test_a_token_that_is_taken_away_is_refused_on_an_open_stream(
 def raw(server: CloudProcess, data: bytes) -> bytes:
     with socket.create_connection(server.http.split(":"), timeout=PATIENCE_S) as connection:
         connection.sendall(data)
-        connection.shutdown(socket.SHUT_WR)
         answer = b""
         while part := connection.recv(65536):
             answer += part
