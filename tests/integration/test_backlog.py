@@ -17,7 +17,7 @@ def test_a_flood_of_calls_is_cut_short_and_does_no_harm(
     old_weights_folder: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "cloud.yaml"
-    file.write_text("grpc_backlog: 8\n")
+    file.write_text("grpc_backlog: 8\ngrpc_streams_max: 1000\n")
     with (
         CloudProcess(old_weights_folder, "--config", str(file)) as server,
         server.channel() as channel,
@@ -35,7 +35,7 @@ def test_a_flood_of_calls_is_cut_short_and_does_no_harm(
 
 
 def test_a_flood_on_one_connection_cancels_nobody_elses(old_weights_folder: Path) -> None:
-    """As many calls as a stranger likes: its connection holds back what is too much."""
+    """As many calls as a stranger likes: what is too much on its connection is refused there."""
     with (
         CloudProcess(old_weights_folder) as server,
         server.channel() as strangers,
@@ -50,4 +50,5 @@ def test_a_flood_on_one_connection_cancels_nobody_elses(old_weights_folder: Path
         mine = [stub.GetModel.future(ask, timeout=PATIENCE_S) for _ in range(20)]
         server.signal(signal.SIGCONT)
         assert {call.code() for call in mine} == {grpc.StatusCode.OK}
-        assert {call.code() for call in calls} == {grpc.StatusCode.OK}
+        ended = Counter(call.code() for call in calls)
+        assert ended.keys() <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}

@@ -70,7 +70,7 @@ def test_faces(server: CloudProcess, deadline_s: float) -> None:
             )
             for _ in range(CALLS):
                 reply = infer(one, timeout=PATIENCE_S, metadata=bearer(HONEST))
-                assert [result.WhichOneof("outcome") for result in reply.results] == ["answer"]
+                assert [result.WhichOneof("result") for result in reply.results] == ["answer"]
     finally:
         enough.set()
         for attacker in attackers:
