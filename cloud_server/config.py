@@ -158,6 +158,14 @@ class CloudConfig(Settings):
     )
     limits: Limits = Limits()
 
+    in_flight_bytes: int = Field(
+        0,
+        ge=0,
+        le=2**40,
+        description="memory for all bodies, messages and pictures that callers have under way; 0: "
+        "what the cgroup or the machine has beyond 640 MiB, at most 512 MiB, and at least what the "
+        "largest picture takes",
+    )
     reflection: bool | None = Field(
         None,
         description="whether gRPC's reflection describes the services; where none only on a "

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from splitfer.cloud_server.error_map import json_body
+from splitfer.cloud_server.rest_api.doorway import Guest
 from splitfer.cloud_server.rest_api.safe_headers import SAFE
 
 # Of the request line and all headers together.
@@ -44,6 +45,7 @@ class BoundedHttp(H11Protocol):
 
     wait_s: ClassVar[float]
     connections_max: ClassVar[int]
+    guest: Guest | None = None  # where a ``Doorway`` let it in
     _header: asyncio.TimerHandle | None = None
     _deaf = False  # a refusal was sent: what comes still is dropped unread
     _dropped_bytes = 0
@@ -65,6 +67,8 @@ class BoundedHttp(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own
         """One more, where there is room; one that is idle makes room."""
         super().connection_made(transport)
+        if self.guest is not None:
+            self.guest.http = self
         if len(self.connections) > self.connections_max and not self._make_room():
             self._refuse(503, "overloaded", "too many connections", {"Retry-After": "1"})
         self._expect()
@@ -113,6 +117,8 @@ class BoundedHttp(H11Protocol):
     def on_response_complete(self) -> None:
         """The next request may come; a part of it may be there."""
         super().on_response_complete()
+        if self.guest is not None:
+            self.guest.is_quiet()
         if self.conn.trailing_data[0]:
             self._expect()
 
@@ -131,6 +137,8 @@ class BoundedHttp(H11Protocol):
         """It is over."""
         _stop(self._header)
         _stop(self._reply)
+        if self.guest is not None:
+            self.guest.left()
         self._gone.set()
         super().connection_lost(exc)
 
@@ -206,6 +214,13 @@ class BoundedHttp(H11Protocol):
         except TimeoutError:
             pass
 
+    def make_room(self) -> None:
+        """End it for others; who was answered last is told that politely."""
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_handler()
+        else:
+            self.transport.abort()
+
     def _make_room(self) -> bool:
         """Close a connection that waits for its next request, if there is one."""
         for other in self.connections:
@@ -218,6 +233,8 @@ class BoundedHttp(H11Protocol):
 
     def _expect(self) -> None:
         answering = self.cycle is not None and not self.cycle.response_complete
+        if answering and self.guest is not None:
+            self.guest.asks()
         if answering or self.transport.is_closing() or self.timeout_keep_alive_task is not None:
             _stop(self._header)
             self._header = None
