@@ -22,6 +22,7 @@ from splitfer.cloud_server.telemetry.observer import BatchObservers, Observer
 from splitfer.cloud_server.telemetry.tls_metrics import TlsMetrics
 from splitfer.cloud_server.telemetry.tracing import open_tracing
 from splitfer.cloud_server.tls import ServerTls
+from splitfer.cloud_server.weights.handed_out import HandedOutWeights
 from splitfer.cloud_server.weights.registry import Registry
 from splitfer.shared.version import server_version
 
@@ -45,6 +46,7 @@ class Parts:
         self.bounds = bounds_of(config, raise_open_files(), memory_bytes())
         self.budget = ByteBudget(self.bounds.in_flight_bytes)
         self._pictures = PictureReader(config, self.budget)
+        self.handed_out = HandedOutWeights(registry) if config.hand_out_weights else None
         self._head = ServedHead(config)
         faces = FaceQueue(self.metrics, self._tracing)
         self.service = Service(config, registry, self._pictures, self._head, faces, self.metrics)
@@ -56,6 +58,7 @@ class Parts:
 
     async def close(self) -> None:
         """Stop now; what has no answer yet raises ``NotReady``."""
+        self.budget.close()
         self._pictures.close()
         await self._head.close()
         await self.registry.close()

@@ -23,7 +23,10 @@ from splitfer.cloud_server.process import keep_what_is_loaded, run_as_batch
 from splitfer.cloud_server.reload import reload
 from splitfer.cloud_server.rest_api.app import http_app
 from splitfer.cloud_server.rest_api.doorway import Doorway
+from splitfer.cloud_server.rest_api.latent_streams import LatentStreams
 from splitfer.cloud_server.rest_api.protocol import HEADER_BYTES, bounded_http
+from splitfer.cloud_server.rest_api.stream_message import most_message_bytes
+from splitfer.cloud_server.rest_api.websocket import bounded_websocket
 from splitfer.cloud_server.weights.folder_watcher import watching
 from splitfer.cloud_server.weights.registry import Registry
 from splitfer.shared.errors import ConfigError
@@ -44,7 +47,12 @@ class _HttpServer(uvicorn.Server):
         host = f"[{config.host}]" if ":" in config.host else config.host
         self.address = f"{host}:{listener.getsockname()[1]}"
         self.listening = asyncio.Event()
-        super().__init__(_http_config(parts))
+        app = http_app(
+            config, parts.service, parts.admission, parts.observer, parts.metrics, parts.registry,
+            parts.budget,
+        )  # fmt: skip
+        self._streams = LatentStreams(app, parts.service, parts.admission, parts.observer, config)
+        super().__init__(_http_config(parts, self._streams))
 
     async def run_here(self) -> None:
         """Serve until ``should_exit``."""
@@ -66,6 +74,10 @@ class _HttpServer(uvicorn.Server):
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
         return protocol
+
+    def drain(self) -> None:
+        """Streams end once what they have read is answered."""
+        self._streams.drain()
 
     def hang_up(self) -> None:
         """End what is being answered; ``Ended`` refuses it."""
@@ -115,7 +127,7 @@ async def _serve(
     http = _HttpServer(parts, listener)
     grpc_server = GrpcServer(
         config, parts.service, parts.admission, parts.observer, parts.tls, parts.bounds,
-        parts.budget,
+        parts.budget, parts.handed_out,
     )  # fmt: skip
     parts.start()
     await grpc_server.start()
@@ -166,6 +178,7 @@ async def _drain(
         await _within(lame_duck_s, hurry.wait())
     parts.health.phase = Phase.DRAINING
     grpc_server.drain()
+    http.drain()
     log.info("draining")
     # The listeners stay open meanwhile, so that probes see it and callers get our refusal.
     waits = [asyncio.create_task(parts.health.empty()), asyncio.create_task(hurry.wait())]
@@ -208,18 +221,10 @@ async def _within(seconds: float, what: Coroutine[Any, Any, Any]) -> None:
         await asyncio.wait_for(what, seconds)
 
 
-def _http_config(parts: Parts) -> uvicorn.Config:
+def _http_config(parts: Parts, app: LatentStreams) -> uvicorn.Config:
     config = parts.config
     http = uvicorn.Config(
-        http_app(
-            config,
-            parts.service,
-            parts.admission,
-            parts.observer,
-            parts.metrics,
-            parts.registry,
-            parts.budget,
-        ),
+        app,
         http=bounded_http(config.wait_s, parts.bounds.http_connections),
         timeout_keep_alive=config.keep_alive_s,  # type: ignore[arg-type]  # any number of seconds
         h11_max_incomplete_event_size=HEADER_BYTES,
@@ -227,7 +232,9 @@ def _http_config(parts: Parts) -> uvicorn.Config:
         access_log=False,  # the observer writes it, with the request's id
         lifespan="off",
         server_header=False,
-        ws="none",
+        ws=bounded_websocket(config.receive_s, config.wait_s) if app.offered else "none",
+        ws_max_size=most_message_bytes(config.limits),
+        ws_per_message_deflate=False,  # latents are packed already
         timeout_graceful_shutdown=_LAST_WORDS_S,  # type: ignore[arg-type]  # any number of seconds
     )
     http.load()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from splitfer.shared.deadline import Deadline
-from splitfer.shared.errors import DeadlineExceeded, Overloaded, PayloadTooLarge
+from splitfer.shared.errors import DeadlineExceeded, NotReady, Overloaded, PayloadTooLarge
 
 
 class ByteBudget:
@@ -22,6 +22,7 @@ class ByteBudget:
         self.most_bytes = most_bytes
         self._held: Counter[str] = Counter()
         self._held_bytes = 0
+        self._closed = False
         self._given_back = threading.Condition()
 
     @property
@@ -55,6 +56,7 @@ class ByteBudget:
         Raises:
             PayloadTooLarge: it never will be.
             DeadlineExceeded: it was not, in time.
+            NotReady: closed, before or meanwhile.
         """
         if size > self.most_bytes:
             raise PayloadTooLarge(
@@ -62,9 +64,19 @@ class ByteBudget:
             )
         with self._given_back:
             left_s = max(0.0, deadline.remaining_ms() / 1000)
-            if not self._given_back.wait_for(lambda: self._fits(owner, size), left_s):
+            if not self._given_back.wait_for(
+                lambda: self._closed or self._fits(owner, size), left_s
+            ):
                 raise DeadlineExceeded("the deadline passed before there was memory for it")
+            if self._closed:
+                raise NotReady("the server is stopping")
             self._take(owner, size)
+
+    def close(self) -> None:
+        """Nobody waits for it any more."""
+        with self._given_back:
+            self._closed = True
+            self._given_back.notify_all()
 
     def give_back(self, owner: str, size: int) -> None:
         """What was taken."""

@@ -26,6 +26,7 @@ from splitfer.cloud_server.grpc_api.wrap import Wrap
 from splitfer.cloud_server.service import Service
 from splitfer.cloud_server.telemetry.observer import Observer
 from splitfer.cloud_server.tls import ServerTls
+from splitfer.cloud_server.weights.handed_out import HandedOutWeights
 from splitfer.shared.errors import ConfigError
 from splitfer.shared.stubs.inference import grpc_inference_pb2_grpc as oip_pb_grpc
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
@@ -47,6 +48,7 @@ class GrpcServer:
     def __init__(
         self, config: CloudConfig, service: Service, admission: Admission, observer: Observer,
         tls: ServerTls, bounds: Bounds, budget: ByteBudget,
+        handed_out: HandedOutWeights | None = None,
     ) -> None:  # fmt: skip
         reader = Reader(config.receive_s)
         methods = Methods(Wrap(admission, observer, reader, budget))
@@ -56,7 +58,7 @@ class GrpcServer:
         streamed = config.limits.infer_message_bytes + SLACK_BYTES
         methods.take(
             SERVICE, pb_grpc.add_SplitFerServicer_to_server,
-            SplitFerServicer(service, config.deadline_ms, self._streams),
+            SplitFerServicer(service, config.deadline_ms, self._streams, handed_out),
             splitfer_methods(config.limits), streamed,
         )  # fmt: skip
         methods.take(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from splitfer.cloud_server.admission.byte_budget import ByteBudget
 from splitfer.shared.deadline import Deadline
-from splitfer.shared.errors import DeadlineExceeded, Overloaded, PayloadTooLarge
+from splitfer.shared.errors import DeadlineExceeded, NotReady, Overloaded, PayloadTooLarge
 
 MOST = 100
 STEPS = st.lists(st.tuples(st.sampled_from("abc"), st.integers(-5, 60)), max_size=60)
@@ -57,3 +57,21 @@ def test_a_wait_ends_when_there_is_room_or_no_time() -> None:
     budget.give_back("a", MOST)
     waiting.join(60)
     assert budget.held_bytes == MOST
+
+
+def test_a_stop_ends_the_wait() -> None:
+    budget = ByteBudget(MOST)
+    budget.take("a", MOST)
+    ended: list[Exception] = []
+
+    def wait() -> None:
+        try:
+            budget.wait_for("b", 1, Deadline.after_ms(60_000))
+        except NotReady as error:
+            ended.append(error)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    budget.close()
+    waiting.join(60)
+    assert len(ended) == 1

@@ -41,10 +41,9 @@ from training.export.calibrate import (
 from training.export.half import MOST_CHANGE, in_half
 from training.export.put_tail import put_tail
 from training.fit.checkpoint import CHECKPOINT, averaged_weights
-from training.fit.classifier import MODELS
 from training.fit.member import CHECKPOINTS, RUNS
-from training.models.crop_classifier import CropClassifier
-from training.models.edgecnn import SIZE_PX
+from training.models.crop_classifier import SIZE_PX, CropClassifier
+from training.models.family import CLASSIFIERS, deployed
 
 # In the order of a classifier's logits, as its trainer has them.
 BOTH = ("crowd", "fer2013")
@@ -83,19 +82,19 @@ def measure_local_model(
 
 
 def load_classifier(model: str, run: str) -> nn.Module:
-    """The trained classifier of a run, with its averaged weights.
+    """The trained classifier of a run, with its averaged weights, as it answers on a device.
 
     Raises:
-        ValueError: there is none, or it is of another model.
+        ValueError: there is none, it is of another model, or its training is not at the end.
     """
     state = averaged_weights(CHECKPOINTS / run / CHECKPOINT)
-    network = MODELS[model](len(BOTH))
+    network = CLASSIFIERS[model](len(BOTH))
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"the run {run} is not of {model} with two label sets: {reason}") from None
-    return network
+    return deployed(network)
 
 
 def _logits(tail: Tail, faces: Faces) -> ByLabelSet:
@@ -136,7 +135,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
     parser.add_argument("--votes", help="ferplus.csv or fer2013new.csv, for the label set crowd")
-    parser.add_argument("--model", choices=MODELS, default="edgecnn")
+    parser.add_argument("--model", choices=CLASSIFIERS, default="edgecnn")
     parser.add_argument("--run", help="name of the run (the model's)")
     parser.add_argument("--name", help="what a user calls it (the model's)")
     parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")

@@ -2,13 +2,14 @@
 ``python -m training.fit.classifier --model edgecnn --data PATH --votes FILE --run NAME``.
 
 It learns every label set that the faces are judged by. With ``--teacher FOLDER`` of weights a
-part of each label is what their local tail says of the picture and its mirror image.
+part of each label is what their local tail says of the picture and its mirror image. With
+``--prune 0.5`` half of its weights are zero at the end, more of them after each step; learned
+group convolutions (EdgeCNN-G) drop their inputs in stages over the first half.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import math
 import os
@@ -24,27 +25,26 @@ from tqdm import tqdm
 
 from splitfer.shared.errors import WeightsError
 from splitfer.shared.labels import LABELS, LabelSet
-from splitfer.shared.vision.crop import enlarge_crop
-from splitfer.shared.weights import Weights
-from splitfer.shared.weights.manifest import LOCAL_TAIL
-from splitfer.shared.weights.runtime import softmax
-from splitfer.shared.whole_file import write_whole
 from training.data.augment import degraded, enlarge, random_views
 from training.data.datasets import DataError, data_path
 from training.data.judged import Judged, parts
 from training.data.votes import votes_or_none
 from training.fit.average import Average
 from training.fit.budget import add_minutes, scaled_epochs, step_seconds
-from training.fit.checkpoint import CHECKPOINT
+from training.fit.checkpoint import CHECKPOINT, averaged_weights
 from training.fit.decay import decay_groups
 from training.fit.device import training_device
-from training.models.edgecnn import SIZE_PX, EdgeCNN
+from training.fit.prune import MagnitudePruner
+from training.fit.taught import taught_by
+from training.models.condensed import condense, learned_convolutions
+from training.models.crop_classifier import PICTURE_PX as VIEW_PX
+from training.models.crop_classifier import SIZE_PX
+from training.models.family import CLASSIFIERS
 
-MODELS: dict[str, type[nn.Module]] = {"edgecnn": EdgeCNN}
-# A view is made of the whole picture, and a window of the network's size is cut out of it.
-VIEW_PX = 48
 BATCH, LR, MOMENTUM, WEIGHT_DECAY, WARM_UP_EPOCHS, DECAY = 128, 0.08, 0.9, 5e-4, 1.0, 0.998
 STRENGTH, DEGRADED, LABEL_SMOOTHING, TEACHER_SHARE = 0.7, 0.15, 0.1, 0.6
+# Of the group lasso of learned group convolutions; steps between two choices of pruned weights.
+GROUP_LASSO, PRUNING_STEPS = 1e-5, 50
 WEIGHTS = {LabelSet.CROWD: 1.0, LabelSet.FER2013: 0.8}
 
 
@@ -52,13 +52,16 @@ class ClassifierTrainer:
     """One run of a classifier, which goes on after its last whole epoch."""
 
     def __init__(
-        self, model: str, run: str, train: Judged, taught: Tensor | None, bf16: bool = False
-    ) -> None:
+        self, model: str, run: str, train: Judged, taught: Tensor | None, bf16: bool = False,
+        prune: float = 0.0, start_from: str = "",
+    ) -> None:  # fmt: skip
         self.device, self.bf16 = training_device(), bf16
         torch.manual_seed(0)
         self.label_sets = sorted(train.targets)
         # Channels last: a step of 3x3 convolutions takes three quarters of the time so.
-        self.model = MODELS[model](len(self.label_sets)).to(self.device)
+        self.model = CLASSIFIERS[model](len(self.label_sets)).to(self.device)
+        if start_from:
+            load_run(self.model, start_from)
         # torch's stub of Module.to knows no memory_format.
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.draws = torch.Generator().manual_seed(1)
@@ -66,6 +69,7 @@ class ClassifierTrainer:
             decay_groups(self.model, WEIGHT_DECAY), lr=0.0, momentum=MOMENTUM, nesterov=True
         )
         self.average = Average(self.model, DECAY)
+        self.pruner = MagnitudePruner(self.model, prune) if prune else None
         self.pictures = torch.from_numpy(train.faces.pictures).to(self.device)
         said = [torch.from_numpy(train.targets[one]) for one in self.label_sets]
         targets = torch.stack(said, dim=1)
@@ -119,8 +123,11 @@ class ClassifierTrainer:
             batches = torch.split(order, BATCH)[: self.steps]
             bar = tqdm(batches, desc=f"epoch {epoch + 1}/{self.planned}", mininterval=5)
             for step, chosen in enumerate(bar):
+                condense(self.model, (epoch + step / self.steps) / self.planned)
                 losses += self._step(chosen, self._learning_rate(epoch + step / self.steps))
                 self.average.follow(self.model)
+                if self.pruner:
+                    self._prune(self.pruner, epoch, step + 1)
             row: dict[str, Any] = {"epoch": epoch, "loss": losses / self.steps}
             row["seconds"] = round(time.monotonic() - started, 1)
             with self.average.in_place(self.model):
@@ -152,6 +159,14 @@ class ClassifierTrainer:
             found[one] = round(float(right[labels >= 0].mean()), 5)
         return found
 
+    def _prune(self, pruner: MagnitudePruner, epoch: int, step: int) -> None:
+        """What pruning asks for after ``step`` steps of an epoch."""
+        weights = self.model.state_dict()
+        if step % PRUNING_STEPS == 0 or step == self.steps:
+            pruner.advance(weights, (epoch + step / self.steps) / self.planned)
+        pruner.apply(weights)
+        pruner.apply(self.average.weights)
+
     def _step(self, chosen: Tensor, learning_rate: float) -> float:
         self.model.train()
         chosen = chosen.to(self.device)
@@ -165,6 +180,8 @@ class ClassifierTrainer:
             said = self.model(views)
         said = said.float().view(targets.shape).log_softmax(dim=2)
         loss = -((targets * said).sum(dim=2).mean(dim=0) * self.weights).sum()
+        for part in learned_convolutions(self.model):
+            loss = loss + GROUP_LASSO * part.penalty()
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate
         self.optimiser.zero_grad()
@@ -190,49 +207,30 @@ class ClassifierTrainer:
         os.replace(temporary, self.checkpoint)
 
 
+def load_run(network: nn.Module, run: str) -> None:
+    """Give ``network`` the averaged weights of a run, but for a last layer of another size.
+
+    Raises:
+        ValueError: there is no such run, or it is of another network.
+    """
+    own = network.state_dict()
+    given = averaged_weights(Path(".checkpoints") / run / CHECKPOINT)
+    fitting = {name: one for name, one in given.items() if own.get(name, one).shape == one.shape}
+    if lost := [n for n in own if n not in fitting and not n.startswith("classifier.")]:
+        raise ValueError(f"the run {run} is of another network: it has no such {lost[0]}")
+    network.load_state_dict(fitting, strict=False)
+
+
 def middle(pictures: Tensor) -> Tensor:
     """The window in the middle: uint8 ``(N, 48, 48)`` -> float ``(N, 1, 44, 44)`` in 0..255."""
     edge = (VIEW_PX - SIZE_PX) // 2
     return enlarge(pictures, VIEW_PX)[:, :, edge : edge + SIZE_PX, edge : edge + SIZE_PX]
 
 
-def taught_by(folder: Path, train: Judged, threads: int) -> Tensor:
-    """What the local tail of a folder of weights says of each picture and its mirror image, the
-    mean: float32 ``(N, L, 7)``. Asked once: kept in ``.checkpoints``.
-
-    Raises:
-        WeightsError: the folder cannot be used, or its tail does not answer these label sets.
-    """
-    kept = Path(".checkpoints") / f"answers-{folder.name}-{len(train)}.npy"
-    if kept.exists():
-        return torch.from_numpy(np.load(kept))
-    weights = Weights(folder)
-    head, tail = weights.head(threads), weights.tail(LOCAL_TAIL, threads)
-    if missing := set(train.targets) - set(tail.label_sets):
-        raise WeightsError(f"{folder}: its local tail does not answer {', '.join(missing)}")
-    found = []
-    for start in tqdm(range(0, len(train), 32), desc=f"what {folder.name} says", mininterval=5):
-        some = train.faces.pictures[start : start + 32]
-        both = []
-        for pictures in (some, some[:, :, ::-1]):
-            crops = np.stack([enlarge_crop(np.ascontiguousarray(one)) for one in pictures])
-            logits = tail.all_logits(head.run(crops)[0])
-            both.append(
-                np.stack([softmax(logits[LabelSet(one)]) for one in sorted(train.targets)], 1)
-            )
-        found.append(np.mean(both, axis=0))
-    answers = np.concatenate(found).astype(np.float32)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    buffer = io.BytesIO()
-    np.save(buffer, answers)
-    write_whole(kept, buffer.getvalue())
-    return torch.from_numpy(answers)
-
-
 def main() -> int:
     """Command line; gives the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--model", choices=MODELS, required=True)
+    parser.add_argument("--model", choices=CLASSIFIERS, required=True)
     parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
     parser.add_argument("--votes", help="ferplus.csv or fer2013new.csv, for the label set crowd")
     parser.add_argument("--run", help="name of the run (the model's)")
@@ -244,6 +242,8 @@ def main() -> int:
         help="weights whose answers are a part of each label",
     )
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--prune", type=float, default=0.0, metavar="SHARE", help="of the weights")
+    parser.add_argument("--start-from", default="", metavar="RUN", help="else from nothing")
     parser.add_argument("--bf16", action="store_true", help="where the processor has it: faster")
     add_minutes(parser)
     arguments = parser.parse_args()
@@ -255,8 +255,9 @@ def main() -> int:
             taught_by(arguments.teacher, train, arguments.threads) if arguments.teacher else None
         )
         trainer = ClassifierTrainer(
-            arguments.model, arguments.run or arguments.model, train, taught, arguments.bf16
-        )
+            arguments.model, arguments.run or arguments.model, train, taught, arguments.bf16,
+            arguments.prune, arguments.start_from,
+        )  # fmt: skip
         if not trainer.resume():
             trainer.plan(arguments.epochs, arguments.minutes)
         trainer.fit(held_out, arguments.minutes, arguments.epochs)

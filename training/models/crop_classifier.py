@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from splitfer.shared.contracts import CROP_SIDE
 
-# The side that FER2013's pictures have, which such classifiers learn from.
-PICTURE_PX = 48
+# The side that FER2013's pictures have, which such classifiers learn from, and of the window of it
+# that they are given.
+PICTURE_PX, SIZE_PX = 48, 44
 
 
 def reduction(size: int) -> Tensor:
@@ -24,6 +25,14 @@ def reduction(size: int) -> Tensor:
     edge = (PICTURE_PX - size) // 2
     inverse: Tensor = torch.linalg.pinv(enlarge)
     return inverse[edge : edge + size].float()
+
+
+def standardised_picture(pictures: Tensor) -> Tensor:
+    """``(N, 1, H, W)`` in 0..255 -> mean 0 and deviation 1: light and contrast are not
+    expression."""
+    mean = pictures.mean(dim=(2, 3), keepdim=True)
+    spread = pictures.var(dim=(2, 3), keepdim=True, unbiased=False)
+    return (pictures - mean) * torch.rsqrt(spread + 1.0)
 
 
 class CropClassifier(nn.Module):

@@ -21,8 +21,8 @@ from splitfer.shared.weights import Weights, default_folder
 from tests.manifests import edit_manifest, set_figures
 from training.export.local_model import add_local_model
 from training.fit.classifier import middle
-from training.models.crop_classifier import CropClassifier
-from training.models.edgecnn import SIZE_PX, EdgeCNN
+from training.models.crop_classifier import SIZE_PX, CropClassifier
+from training.models.edgecnn import EdgeCNN
 
 PICTURES = np.random.default_rng(3).integers(0, 256, (3, 48, 48), dtype=np.uint8)
 
