@@ -93,6 +93,11 @@ class Doorway:
         for task in self._shaking:
             task.cancel()
 
+    async def wait_closed(self) -> None:
+        """Return once nobody is on the way in any more."""
+        waits = [*self._shaking, *([self._accepting] if self._accepting else ())]
+        await asyncio.gather(*waits, return_exceptions=True)
+
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
