@@ -9,6 +9,7 @@ from typing import Any
 from splitfer.edge_client.choices import Objective, Policy
 from splitfer.edge_client.sinks import flags as output_flags
 from splitfer.shared.arguments import Once, file_name
+from splitfer.shared.detectors import DetectorName
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.local_models import BACKBONE
 from splitfer.shared.prior import DEFAULT_PRIOR, UNCERTAIN_BELOW, Prior
@@ -19,8 +20,9 @@ _FLAGS = (
     "server", "policy", "objective", "min_accuracy", "max_bytes_per_s", "cascade_threshold", "rate",
     "labels", "local_model", "prior", "uncertain_below", "deadline_ms", "threads", "weights",
     "server_ca", "client_cert", "client_key", "log_level", "output", "output_max_mb", "device_id",
-    "source_name", "heartbeat_s", "wait_source", "rtsp_transport", "search_side_px", "search_every",
-    "crops", "view", "listen", "purpose", "privacy", "blur_faces",
+    "source_name", "heartbeat_s", "wait_source", "rtsp_transport", "detector", "search_side_px",
+    "search_every", "crops", "view", "listen", "purpose", "privacy", "blur_faces",
+    "keep_pictures_h",
 )  # fmt: skip
 
 
@@ -78,6 +80,11 @@ def make_parser() -> argparse.ArgumentParser:
         help="make faces unrecognisable in pictures kept or shown",
     )  # fmt: skip
     run.add_argument(
+        "--keep-pictures-h", type=float, metavar="H",
+        help="remove a camera's annotated video and contact sheets after so many hours; a camera's "
+        "are written with it alone",
+    )  # fmt: skip
+    run.add_argument(
         "--view", action="store_true", default=None,
         help="serve a live page with the picture (on http://127.0.0.1:8600/)",
     )  # fmt: skip
@@ -98,14 +105,20 @@ def make_parser() -> argparse.ArgumentParser:
         "health",
         help="whether the server can be used, or a run works",
         description="Ask the server that is set, over TLS and with the certificate and token that "
-        "are set; or with --pid look whether a run on this device works. Exit code 0 where it "
-        "does, 1 where it does not.",
+        "are set; without one, or with --run, the run that listens where the settings say; or "
+        "with --pid look whether a run uses its processor. Exit code 0 where it works, 1 where "
+        "it does not.",
     )
     health.set_defaults(command="health")
     health.add_argument(
         "--pid", type=int, metavar="N",
         help="whether the run that is process N uses its processor; in a container it is 1",
     )  # fmt: skip
+    health.add_argument(
+        "--run", action="store_true",
+        help="ask the run of this device, over HTTP on its listen, and not the server",
+    )  # fmt: skip
+    health.add_argument("--listen", metavar="HOST:PORT", help="where the run listens, as of run")
     health.add_argument(
         "--timeout-s", type=float, metavar="S",
         help=f"in which it must answer ({ANSWER_S:g}) or work ({WORKS_S:g})",
@@ -212,9 +225,14 @@ def _common(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--deadline-ms", type=float, metavar="MS", help="per frame, detection too")
     parser.add_argument(
+        "--detector", choices=[one.value for one in DetectorName],
+        help="what finds faces: dlib upright frontal ones, yunet also turned and small ones "
+        f"({DetectorName.DLIB.value})",
+    )  # fmt: skip
+    parser.add_argument(
         "--search-side", type=int, dest="search_side_px", metavar="PX",
-        help="longer side of the picture that faces are searched in, about 80 px each: its square "
-        "is the cost (run 480, classify 4096)",
+        help="longer side of the picture that faces are searched in, with dlib about 80 px each: "
+        "its square is the cost (run 480, classify 4096)",
     )  # fmt: skip
     parser.add_argument(
         "--search-every", type=int, metavar="N",

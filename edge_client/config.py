@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from splitfer.edge_client.address import parse_address
-from splitfer.edge_client.appliance_settings import ApplianceSettings
 from splitfer.edge_client.choices import Objective, Policy
+from splitfer.edge_client.settings.appliance import ApplianceSettings
 from splitfer.edge_client.source_name import names_a_path
 from splitfer.shared.bearer_token import token_fault
 from splitfer.shared.contracts import Limits
+from splitfer.shared.detectors import DetectorName
 from splitfer.shared.errors import ConfigError
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.local_models import BACKBONE
@@ -81,6 +82,14 @@ class EdgeConfig(ApplianceSettings):
     weights: Path | None = Field(
         None, description="a folder of weights; the shipped ones where none is named"
     )
+    weights_key: Path | None = Field(
+        None,
+        description="public key (PEM, Ed25519) of who publishes weights: where it is named, a run "
+        "on a camera or stream takes newer weights from its server that are signed with it",
+    )
+    weights_every_h: float = Field(
+        6.0, gt=0, le=24 * 366, description="how often the server is asked for newer weights, in h"
+    )
     local_model: str = Field(
         BACKBONE,
         description="what answers on the device: `backbone`, or another model of the weights",
@@ -104,12 +113,17 @@ class EdgeConfig(ApplianceSettings):
         description="answers with less confidence than this are marked uncertain; 0 marks none. "
         "Confidence falls with the quality of the face's picture",
     )
+    detector: DetectorName = Field(
+        DetectorName.DLIB,
+        description="what finds faces: dlib upright frontal ones of about 80 px and more in the "
+        "searched picture, yunet also turned and small ones",
+    )
     search_side_px: int = Field(
         480,
         ge=80,
         le=4096,
         description="longer side of the searched picture (of a single picture 4096): time grows "
-        "with its square, and a face must be about 80 px wide in it",
+        "with its square; how large a face must be in it says `detector`",
     )
     search_every: int = Field(
         1,
@@ -236,6 +250,8 @@ class EdgeConfig(ApplianceSettings):
         if self.client_cert is not None and self.server_ca is None:
             raise ValueError("client_cert goes with server_ca, which turns TLS on")
         self._token_is_safe()
+        if self.weights_key is not None and self.server is None:
+            raise ValueError("weights_key needs a server, which newer weights come from")
         if self.privacy == "aggregate" and self.server is not None:
             raise ValueError("privacy aggregate sends nothing of a face: leave the server out")
         if self.crops and (self.policy is Policy.IMAGE or self.auto_image):

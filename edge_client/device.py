@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from statistics import median
 
 import numpy as np
@@ -12,29 +13,47 @@ from numpy.typing import NDArray
 from splitfer.edge_client.config import EdgeConfig
 from splitfer.edge_client.tracking.carried import CarriedDetector
 from splitfer.shared.codec.latent import Latent
-from splitfer.shared.contracts import Answer, Box
+from splitfer.shared.contracts import LATENT_SHAPE, Answer, Box
 from splitfer.shared.prior import Prior
 from splitfer.shared.vision.crop import crop_face, ready_crop, to_grey
-from splitfer.shared.vision.detection import FaceDetector
+from splitfer.shared.vision.detection import SearchLimits, open_detector
 from splitfer.shared.vision.quality import scores
 from splitfer.shared.weights import Weights, default_folder
 
 
 @dataclass(frozen=True)
-class FoundFaces:
-    """The faces of one frame: boxes, features ``(N, 116, 28, 28)``, ``z`` ``(N, 8, 28, 28)``, good
-    for every rate, and what it took. Without faces the arrays are None and the head did not run.
-    ``qualities`` are the scores of the faces' pictures.
+class NoFaces:
+    """A frame without faces, and what the search took."""
 
-    Where the local model takes crops, they stand in place of the features, uint8
-    ``(N, 1, 224, 224)``; without a server the head does not run then."""
+    detect_ms: float
+
+
+@dataclass(frozen=True)
+class FoundFaces:
+    """The faces of one frame, at least one: boxes, what the local model takes (features float32
+    ``(N, 116, 28, 28)``, or crops uint8 ``(N, 1, 224, 224)``), ``z`` ``(N, 8, 28, 28)``, good for
+    every rate, the scores of the faces' pictures, and what it took.
+
+    Where nobody wants ``z`` it has no rows. ``detect_ms`` is None where somebody else found them.
+    """
 
     boxes: tuple[Box, ...]
-    features: NDArray[np.float32] | NDArray[np.uint8] | None
-    z: NDArray[np.float32] | None
+    tail_input: NDArray[np.float32] | NDArray[np.uint8]
+    z: NDArray[np.float32]
     detect_ms: float | None
-    head_ms: float | None
-    qualities: tuple[float, ...] = ()
+    head_ms: float
+    qualities: tuple[float, ...]
+
+    def only(self, indices: Sequence[int]) -> FoundFaces:
+        """Some of the faces."""
+        chosen = list(indices)
+        return replace(
+            self,
+            boxes=tuple(self.boxes[i] for i in chosen),
+            tail_input=self.tail_input[chosen],
+            z=self.z[chosen],
+            qualities=tuple(self.qualities[i] for i in chosen),
+        )
 
 
 class Device:
@@ -68,9 +87,12 @@ class Device:
         self._weights = weights
         self._cropping = weights.manifest.crop
         self._detector = CarriedDetector(
-            FaceDetector(
-                config.search_side_px, config.smallest_face_px, config.faces_per_frame,
-                config.search_enlarged,
+            open_detector(
+                config.detector,
+                SearchLimits(
+                    config.search_side_px, config.smallest_face_px, config.faces_per_frame,
+                    config.search_enlarged,
+                ),
             ),
             config.search_every,
         )  # fmt: skip
@@ -80,7 +102,7 @@ class Device:
         self._head_runs = config.server is not None or not self._tail.takes_crops
         self._warm_up(weights.golden.crops)
 
-    def find(self, rgb: NDArray[np.uint8]) -> FoundFaces:
+    def find(self, rgb: NDArray[np.uint8]) -> FoundFaces | NoFaces:
         """Faces of a frame uint8 ``(H, W, 3)``, with their features and ``z``."""
         start = time.monotonic()
         grey = to_grey(rgb)
@@ -90,7 +112,7 @@ class Device:
         )
         detect_ms = since_ms(start)
         if not boxes:
-            return FoundFaces((), None, None, detect_ms, None)
+            return NoFaces(detect_ms)
         return self.look(grey, boxes, detect_ms)
 
     def look(
@@ -100,18 +122,18 @@ class Device:
         start = time.monotonic()
         crops = self._crops(grey, boxes)
         qualities = scores(crops, boxes, self._cropping)
-        features, z = self._run_head(crops)
+        tail_input, z = self._run_head(crops)
         head_ms = since_ms(start)
-        return FoundFaces(boxes, features, z, detect_ms, head_ms, qualities)
+        return FoundFaces(boxes, tail_input, z, detect_ms, head_ms, qualities)
 
     def _run_head(
         self, crops: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.float32] | NDArray[np.uint8], NDArray[np.float32] | None]:
+    ) -> tuple[NDArray[np.float32] | NDArray[np.uint8], NDArray[np.float32]]:
         """What the local model takes, and ``z`` where somebody may want it."""
-        features, z = self._head.run(crops) if self._head_runs else (None, None)
-        if features is None or self._tail.takes_crops:
-            return crops[:, None], z
-        return features, z
+        if not self._head_runs:
+            return crops[:, None], np.empty((0, *LATENT_SHAPE), np.float32)
+        features, z = self._head.run(crops)
+        return (crops[:, None], z) if self._tail.takes_crops else (features, z)
 
     def qualities(self, grey: NDArray[np.uint8], boxes: tuple[Box, ...]) -> tuple[float, ...]:
         """Scores of the faces in these boxes of a grey frame uint8 ``(H, W)``."""
@@ -125,11 +147,11 @@ class Device:
         return [codec.encode(Latent(one, index)) for one in symbols]
 
     def local_answers(
-        self, features: NDArray[np.float32] | NDArray[np.uint8]
+        self, tail_input: NDArray[np.float32] | NDArray[np.uint8]
     ) -> tuple[list[Answer], float]:
         """Answers of the local model alone for what ``FoundFaces`` has, and milliseconds."""
         start = time.monotonic()
-        rows = self._tail.run(features, label_set=self.label_set)
+        rows = self._tail.run(tail_input, label_set=self.label_set)
         tail_ms = since_ms(start)
         answers = [Answer(tuple(row), self.model, self.label_set) for row in rows.tolist()]
         return answers, tail_ms
@@ -144,14 +166,14 @@ class Device:
 
     def _warm_up(self, crops: NDArray[np.uint8]) -> None:
         """What the device takes, without the first runs: they are slow."""
-        features, _ = self._run_head(crops)
-        self.local_answers(features)
+        tail_input, _ = self._run_head(crops)
+        self.local_answers(tail_input)
         head_ms, tail_ms = [], []
         for _ in range(3):
             start = time.monotonic()
             self._run_head(crops)
             head_ms.append(since_ms(start) / len(crops))
-            tail_ms.append(self.local_answers(features)[1] / len(crops))
+            tail_ms.append(self.local_answers(tail_input)[1] / len(crops))
         self.head_ms_per_face, self.tail_ms_per_face = median(head_ms), median(tail_ms)
 
 

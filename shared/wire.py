@@ -16,3 +16,5 @@ DEADLINE_MS_MAX = 3_600_000
 # HTTP's admin route, and what stands in a fingerprint's place for the former default.
 ADMIN_MODELS = "/v1/admin/models"
 PREVIOUS = "previous"
+# Of a file of weights, in one reply: with its fields it is less than a device takes.
+WEIGHTS_PIECE_BYTES = 128 * 2**10

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,6 +34,15 @@ def wait_until(condition: Callable[[], Any], what: str, patience_s: float = PATI
         assert time.monotonic() < end_s, f"waited {patience_s:.0f} s for {what}"
         tick.wait(0.02)
     return value
+
+
+def child_processes() -> list[str]:
+    """Those of this process."""
+    found: list[str] = []
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # a thread that has just ended
+            found += (task / "children").read_text().split()
+    return found
 
 
 class Server:
@@ -107,7 +117,8 @@ class Server:
 class Edge:
     """An ``edge-client run`` over the demo clip, and what it wrote.
 
-    ``inside`` is put before the command; ``variables`` are added to its environment.
+    ``inside`` is put before the command; ``variables`` are added to its environment. With
+    ``session`` no terminal is its own, as of a service.
     """
 
     def __init__(
@@ -118,6 +129,7 @@ class Edge:
         source: str = "demo",
         inside: Sequence[str] = (),
         variables: Mapping[str, str] | None = None,
+        session: bool = False,
     ) -> None:
         self.answers_file, self.summary_file = folder / "answers.jsonl", folder / "summary.json"
         self.log_file = folder / "edge.log"
@@ -134,7 +146,9 @@ class Edge:
         # Whatever outlives the run stays in the test's folder.
         environment.setdefault("XDG_STATE_HOME", str(folder / "state"))
         with self.log_file.open("wb") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, env=environment, start_new_session=session
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -166,6 +180,10 @@ class Edge:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def wait(self) -> int:
+        """The exit code, once it has ended."""
+        return self._process.wait(PATIENCE_S)
 
     def finish(self) -> tuple[int, dict[str, Any]]:
         """The exit code and the summary."""

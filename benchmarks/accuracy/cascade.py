@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.accuracy.accuracy import USAGES, positive
 from benchmarks.accuracy.paths import Column, Paths, measure
 from benchmarks.accuracy.picture_codec import picture_codec
-from benchmarks.accuracy.truth import add_truth, faces_of, label_set_of
+from benchmarks.accuracy.truth import USAGES, add_truth, faces_of, label_set_of
 from benchmarks.common.bootstrap import difference, points
-from benchmarks.common.command import finish
+from benchmarks.common.command import finish, positive
 from benchmarks.common.machine import describe_machine, machine_line
 from splitfer.edge_client.config import EdgeConfig
 from splitfer.shared.contracts import AnswerPath

@@ -17,16 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from benchmarks.accuracy.accuracy import USAGES, positive, wilson
 from benchmarks.accuracy.float_tail import FloatTail
 from benchmarks.accuracy.paths import BATCH, Column, Paths, crops_of, joined
 from benchmarks.accuracy.picture_codec import PictureCodec
 from benchmarks.accuracy.picture_grid import choose
 from benchmarks.accuracy.rate_curve import Point, compare, hull
 from benchmarks.accuracy.rate_plot import draw
-from benchmarks.accuracy.truth import add_truth, faces_of, label_set_of
-from benchmarks.common.command import finish
+from benchmarks.accuracy.truth import USAGES, add_truth, faces_of, label_set_of
+from benchmarks.common.command import finish, positive
 from benchmarks.common.machine import describe_machine, machine_line
+from benchmarks.common.wilson import wilson
 from splitfer.shared.codec.payload import HEADER_BYTES, MAX_PAYLOAD_BYTES
 from splitfer.shared.contracts import LATENT_SHAPE, AnswerPath
 from splitfer.shared.weights import Weights, default_folder

@@ -26,6 +26,8 @@ from training.data.votes import Votes
 SHIFT_PX = 2
 _EDGES = (0, 2 * SHIFT_PX)
 PLACES = ((SHIFT_PX, SHIFT_PX), *((top, left) for top in _EDGES for left in _EDGES))
+# How many of the ten, from the first, each answer is the mean of.
+VIEWS = {"single": 1, "mirrored": 2, "ten": 10}
 # Float32 ``(N, 7)`` by label set.
 Probabilities = dict[LabelSet, NDArray[np.float32]]
 
@@ -42,42 +44,49 @@ def ten_windows(pictures: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
 def measure(
     weights: Weights, faces: Faces, votes: Votes | None, threads: int
 ) -> dict[str, dict[str, Any]]:
-    """Of each model on a device, by what a user calls it: ``single`` and ``ten`` accuracy in the
-    label sets that it answers (``crowd`` by FER+'s protocol, with ``votes`` alone), and the
-    ``difference`` on the same faces."""
+    """Of each model on a device, by what a user calls it: accuracy of the ``single`` view, of the
+    ``mirrored`` pair and of all ``ten`` in the label sets that it answers (``crowd`` by FER+'s
+    protocol, with ``votes`` alone), and the ``difference`` of both to the single view on the same
+    faces."""
     truth = {LabelSet.FER2013: (faces.labels, np.ones(len(faces), np.bool_))}
     if votes is not None:
         truth[LabelSet.CROWD] = votes.protocol()
     rows: dict[str, dict[str, Any]] = {}
-    for name, (single, ten) in answers(weights, faces.pictures, threads).items():
+    for name, by_views in answers(weights, faces.pictures, threads).items():
         rows[name] = {}
-        for label_set in sorted(truth.keys() & single.keys()):
+        for label_set in sorted(truth.keys() & by_views["single"].keys()):
             labels, counted = truth[label_set]
             right = {
                 key: (said[label_set].argmax(axis=1) == labels)[counted]
-                for key, said in (("single", single), ("ten", ten))
+                for key, said in by_views.items()
             }
             rows[name][str(label_set)] = {
                 **{key: round(float(one.mean()), 6) for key, one in right.items()},
-                "n": int(counted.sum()), "difference": difference(right["ten"], right["single"]),
-            }  # fmt: skip
+                "n": int(counted.sum()),
+                "difference": {
+                    key: difference(right[key], right["single"]) for key in ("mirrored", "ten")
+                },
+            }
             if votes is not None and label_set is LabelSet.CROWD:
                 usable = votes.usable
                 rows[name][str(label_set)]["cross_entropy"] = {
                     key: crowd.cross_entropy(said[label_set][usable], votes.subset(usable))
-                    for key, said in (("single", single), ("ten", ten))
+                    for key, said in by_views.items()
                 }
     return rows
 
 
 def answers(
     weights: Weights, pictures: NDArray[np.uint8], threads: int
-) -> dict[str, tuple[Probabilities, Probabilities]]:
-    """Calibrated probabilities by the single view and the mean of all ten, by model."""
+) -> dict[str, dict[str, Probabilities]]:
+    """Calibrated probabilities by model: of the ``single`` view, the mean of it and its mirror
+    image (``mirrored``), and the mean of all ``ten``."""
     head = weights.head(threads)
     ids = weights.manifest.local_models
     tails = {name: weights.tail(tail, threads) for name, tail in ids.items()}
-    parts: dict[str, list[tuple[Probabilities, Probabilities]]] = {name: [] for name in tails}
+    parts: dict[str, dict[str, list[Probabilities]]] = {
+        name: {key: [] for key in VIEWS} for name in tails
+    }
     for start in tqdm(range(0, len(pictures), BATCH), unit="batch", disable=None):
         views = ten_windows(pictures[start : start + BATCH])
         said: dict[str, list[Probabilities]] = {name: [] for name in tails}
@@ -90,22 +99,30 @@ def answers(
                     for one, each in logits.items()
                 })  # fmt: skip
         for name, by_view in said.items():
-            mean = {one: np.mean([view[one] for view in by_view], axis=0) for one in by_view[0]}
-            parts[name].append((by_view[0], mean))
-    return {name: (_joined(some, 0), _joined(some, 1)) for name, some in parts.items()}
+            for key, count in VIEWS.items():
+                some = by_view[:count]
+                mean = {one: np.mean([view[one] for view in some], axis=0) for one in some[0]}
+                parts[name][key].append(mean)
+    return {
+        name: {key: _joined(some) for key, some in by_views.items()}
+        for name, by_views in parts.items()
+    }
 
 
-def _joined(parts: list[tuple[Probabilities, Probabilities]], which: int) -> Probabilities:
-    return {one: np.concatenate([part[which][one] for part in parts]) for one in parts[0][which]}
+def _joined(parts: list[Probabilities]) -> Probabilities:
+    return {one: np.concatenate([part[one] for part in parts]) for one in parts[0]}
 
 
 def table(result: dict[str, Any]) -> str:
     """The rows as text."""
-    lines = [f"{'model':<12}{'labels':<10}{'faces':>7}{'single':>10}{'ten':>10}   ten less single"]
+    lines = [f"{'model':<12}{'labels':<10}{'faces':>7}{'single':>10}{'mirrored':>10}{'ten':>10}"]
     for name, by_label_set in result["ten_windows"].items():
         for label_set, found in sorted(by_label_set.items()):
             lines.append(
                 f"{name:<12}{label_set:<10}{found['n']:>7,}{found['single']:>10.2%}"
-                f"{found['ten']:>10.2%}   {points(found['difference'])}"
+                f"{found['mirrored']:>10.2%}{found['ten']:>10.2%}"
             )
+            lines += [
+                f"  {key} less single: {points(one)}" for key, one in found["difference"].items()
+            ]
     return "\n".join(lines)

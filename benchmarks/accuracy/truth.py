@@ -8,8 +8,11 @@ from pathlib import Path
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.weights import Weights
 from training.data.datasets import Faces, data_path
+from training.data.duplicates import TRAINING
 from training.data.judged import judged_part
 from training.data.votes import votes_or_none, votes_path
+
+USAGES = ("PublicTest", "PrivateTest", TRAINING)
 
 
 def add_truth(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.accuracy import calibration, crowd
-from benchmarks.accuracy.accuracy import ALL, bytes_row, columns_of, row, wilson
+from benchmarks.accuracy.by_path import ALL, bytes_row, columns_of, row
 from benchmarks.accuracy.paths import TOGETHER, Column, Paths, Scores, measure
 from benchmarks.accuracy.picture_codec import picture_codec
 from benchmarks.card.answers import Answers, answers_of
@@ -16,6 +16,7 @@ from benchmarks.card.confusion import Confusion
 from benchmarks.card.part import Part
 from benchmarks.card.slices import COVERED, Slice, covered, of_light, of_pose
 from benchmarks.common.bootstrap import difference
+from benchmarks.common.wilson import wilson
 from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.labels import LABELS, LabelSet
 from splitfer.shared.prior import Prior, balanced

@@ -12,12 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy.accuracy import positive
 from benchmarks.card.measurement import USAGE, measure_card
 from benchmarks.card.page import page
 from benchmarks.card.part import Part
 from benchmarks.card.pictures import draw
-from benchmarks.common.command import finish
+from benchmarks.common.command import finish, positive
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.weights import Weights, default_folder
 from splitfer.shared.whole_file import write_whole

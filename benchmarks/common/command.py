@@ -46,3 +46,11 @@ def _spare_inputs(arguments: argparse.Namespace) -> None:
             raise ConfigError(
                 f"--plot {plot} lies in what --{name} {read} reads: name another file"
             )
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, for ``argparse``."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number

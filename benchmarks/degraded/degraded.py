@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.accuracy.accuracy import USAGES, positive
+from benchmarks.accuracy.truth import USAGES
 from benchmarks.common import face_rows
-from benchmarks.common.command import finish
+from benchmarks.common.command import finish, positive
 from benchmarks.common.machine import describe_machine
 from benchmarks.degraded import plot as degraded_plot
 from benchmarks.degraded import quality_bands

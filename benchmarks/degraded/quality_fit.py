@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from benchmarks.accuracy.accuracy import positive
-from benchmarks.common.command import finish
+from benchmarks.common.command import finish, positive
 from benchmarks.common.machine import describe_machine, machine_line
 from benchmarks.degraded.answers import Answers, Truth, answers_by_label_set, right, truths
 from benchmarks.degraded.degradations import CLEAN, DEGRADATIONS, SEVERE

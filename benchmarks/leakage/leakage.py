@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from benchmarks.accuracy.accuracy import USAGES, positive
 from benchmarks.accuracy.paths import BATCH, Paths, crops_of
 from benchmarks.accuracy.picture_codec import PictureCodec
+from benchmarks.accuracy.truth import USAGES
 from benchmarks.common import face_rows
-from benchmarks.common.command import finish
+from benchmarks.common.command import finish, positive
 from benchmarks.common.machine import describe_machine, machine_line
 from benchmarks.leakage import reidentification
 from benchmarks.leakage.latent_decoder import SEED, Training, decoded, trained

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from benchmarks.accuracy.accuracy import wilson
+from benchmarks.common.wilson import wilson
 from training.data.datasets import DataError, Faces
 from training.data.duplicates import blank, find_pairs
 

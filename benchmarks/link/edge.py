@@ -56,9 +56,9 @@ def frames_with_one_face(device: Device) -> Iterator[tuple[NDArray[np.uint8], Bo
     with open_source("demo") as clip:
         for frame in clip:
             if frame.index % 5 == 0:
-                boxes = Device.find(device, frame.rgb).boxes
-                if len(boxes) == 1:
-                    yield frame.rgb, boxes[0]
+                found = Device.find(device, frame.rgb)
+                if isinstance(found, FoundFaces) and len(found.boxes) == 1:
+                    yield frame.rgb, found.boxes[0]
 
 
 class Strategies:
@@ -146,7 +146,6 @@ class Strategies:
 
     def _symbols(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         found = self._device.find(rgb)
-        assert found.z is not None
         return self._quantiser.symbols(found.z, self._rate)
 
     def _full(self, rgb: NDArray[np.uint8]) -> Outcome:

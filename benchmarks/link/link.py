@@ -12,7 +12,7 @@ order each round, on the same faces; what one left on the link has gone before t
     auto:latency, auto, cascade   the product's policies, with the device's deadline
 
 Times count from the frame to the answer, without the search for faces. A device is this machine
-with a share of one core, so small that the full model takes what it takes there.
+with a share of one core, so small that the backbone takes what it takes there.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ _CALIBRATION_ROUNDS = 15
 
 @dataclass(frozen=True)
 class DeviceKind:
-    """What the full model is to take on it (in ms; between ncnn's published times for
-    ShuffleNetV2 x1.0), and its deadline."""
+    """What the backbone (head and local tail) is to take on it (in ms; between ncnn's published
+    times for ShuffleNetV2 x1.0), and its deadline."""
 
     name: str
-    full_ms: float
+    backbone_ms: float
     deadline_ms: float
 
 
@@ -115,24 +115,24 @@ QUICK = Plan((12.5, 100, 1000), (50,), (0,), rounds=100, seconds=28.0)
 
 
 def calibrate(rig: Rig, device: DeviceKind) -> tuple[float, float]:
-    """The factor at which the full model takes as long as on ``device``, and what it then takes."""
+    """The factor at which the backbone takes as long as on ``device``, and what it then takes."""
 
     def median_ms() -> float:
         times = [
-            rig.order(do="go", strategy="full", face=n)["ms"] for n in range(_CALIBRATION_ROUNDS)
+            rig.order(do="go", strategy="local", face=n)["ms"] for n in range(_CALIBRATION_ROUNDS)
         ]
         return float(sorted(times)[len(times) // 2])
 
     rig.slow_down(1)
     own_ms = median_ms()
-    factor = min(MOST_FACTOR, max(1.0, device.full_ms / own_ms))
+    factor = min(MOST_FACTOR, max(1.0, device.backbone_ms / own_ms))
     took_ms = own_ms
     for _ in range(3):
         rig.slow_down(factor)
         took_ms = median_ms()
-        if factor == 1 or abs(took_ms / device.full_ms - 1) < 0.05:
+        if factor == 1 or abs(took_ms / device.backbone_ms - 1) < 0.05:
             break
-        factor = min(MOST_FACTOR, max(1.0, factor * device.full_ms / took_ms))
+        factor = min(MOST_FACTOR, max(1.0, factor * device.backbone_ms / took_ms))
     return round(factor, 2), round(took_ms, 2)
 
 
@@ -226,8 +226,8 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
         rig.order(do="open", deadline_ms=devices[0].deadline_ms)
         for point in tqdm(points, unit="point", disable=None):
             if point.device.name not in factors:
-                factor, full_ms = calibrate(rig, point.device)
-                factors[point.device.name] = {"factor": factor, "full_ms": full_ms}
+                factor, backbone_ms = calibrate(rig, point.device)
+                factors[point.device.name] = {"factor": factor, "backbone_ms": backbone_ms}
             outcomes = measure(rig, point, plan, rng)
             rows += point_rows(point.row(), outcomes, weights.manifest)
         return {

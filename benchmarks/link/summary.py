@@ -74,7 +74,7 @@ def table(result: Row) -> str:
     """The result as text."""
     lines = [f"weights {result['fingerprint']}; {result['link']}; slowed by {result['processor']}"]
     for name, device in result["devices"].items():
-        lines.append(f"{name}: factor {device['factor']}, full model {device['full_ms']} ms")
+        lines.append(f"{name}: factor {device['factor']}, backbone {device['backbone_ms']} ms")
     for place, point in by_point(result["rows"]).items():
         device, rate, round_trip_ms, loss = place
         deadline_ms = next(iter(point.values()))["deadline_ms"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy import calibration as calibration_figures
-from benchmarks.accuracy.accuracy import draw_by_entropy
+from benchmarks.accuracy.by_path import draw_by_entropy
 from benchmarks.accuracy.paths import TOGETHER
 from benchmarks.accuracy.rate_plot import draw as draw_rates
 from benchmarks.common.bootstrap import points

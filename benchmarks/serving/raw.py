@@ -37,9 +37,7 @@ def demo_payloads() -> list[bytes]:
     payloads = []
     for rgb, box in itertools.islice(frames_with_one_face(device), FACES):
         device.box = box
-        z = device.find(rgb).z
-        assert z is not None
-        payloads += device.payloads(z, device.rate)
+        payloads += device.payloads(device.find(rgb).z, device.rate)
     return payloads
 
 

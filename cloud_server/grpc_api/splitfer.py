@@ -12,6 +12,7 @@ from splitfer.cloud_server.grpc_api.stream import InferStreams
 from splitfer.cloud_server.grpc_api.wrap import Method, abort_call
 from splitfer.cloud_server.service import Service
 from splitfer.cloud_server.wanted import wanted_labels, wanted_prior
+from splitfer.cloud_server.weights.handed_out import HandedOutWeights
 from splitfer.shared.contracts import Limits
 from splitfer.shared.errors import SplitFerError
 from splitfer.shared.reply_checksum import classify_checksum
@@ -27,14 +28,16 @@ SLACK_BYTES = 64 * 2**10
 class SplitFerServicer(pb_grpc.SplitFerServicer):
     """``splitfer.v1.SplitFer``: messages to values, values to messages.
 
-    Calls without a deadline get ``deadline_ms``; without ``streams`` none are offered.
+    Calls without a deadline get ``deadline_ms``; without ``streams`` none are offered, nor weights
+    without ``handed_out``.
     """
 
     def __init__(
-        self, service: Service, deadline_ms: float, streams: InferStreams | None = None
-    ) -> None:
+        self, service: Service, deadline_ms: float, streams: InferStreams | None = None,
+        handed_out: HandedOutWeights | None = None,
+    ) -> None:  # fmt: skip
         self._service, self._deadline_ms = service, deadline_ms
-        self._streams = streams
+        self._streams, self._handed_out = streams, handed_out
 
     async def GetModel(self, request: pb.GetModelRequest, _: Context) -> pb.Model:
         """The handshake."""
@@ -99,6 +102,23 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
         reply.checksum = classify_checksum(request.picture, reply)
         return reply
 
+    async def GetWeights(self, request: pb.GetWeightsRequest, _: Context) -> pb.WeightsPart:
+        """What a device needs of the default weights, piece by piece."""
+        if self._handed_out is None:
+            raise NotImplementedError
+        if request.file:
+            data, size_bytes = await self._handed_out.piece(
+                request.manifest_sha256, request.file, request.offset
+            )
+            return pb.WeightsPart(data=data, size_bytes=size_bytes)
+        offer = await self._handed_out.offer(request.manifest_sha256)
+        if offer is None:
+            return pb.WeightsPart()
+        return pb.WeightsPart(
+            data=offer.manifest, size_bytes=len(offer.manifest),
+            release=offer.release.number, signature=offer.release.signature,
+        )  # fmt: skip
+
 
 def splitfer_methods(limits: Limits) -> dict[str, Method]:
     """What the unary methods of ``splitfer.v1`` take."""
@@ -110,4 +130,5 @@ def splitfer_methods(limits: Limits) -> dict[str, Method]:
         "Classify": Method(
             pb.ClassifyRequest.DESCRIPTOR, limits.body_bytes + SLACK_BYTES, Scope.IMAGE
         ),
+        "GetWeights": Method(pb.GetWeightsRequest.DESCRIPTOR, scope=Scope.INFER),
     }

@@ -1,6 +1,7 @@
 """Pictures are decoded in a process of their own, so that a hostile one hurts nobody else.
 
-    PictureDecoder.decode(bytes) ==socket==> python -m (this module) ==> pixels
+    PictureDecoder.decode(bytes) ==socket==> python -m (this module) ==> its size
+                      is there memory? =====> yes ===================> pixels
 
 The process has bounds on its memory and time, cannot write or open files, and does not have the
 server's environment. It ends when its socket closes, also where the server was killed.
@@ -10,8 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import resource
 import signal
 import socket
 import struct
@@ -19,11 +18,19 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from splitfer.shared.child_process import (
+    bound_child,
+    leave_signals_to_parent,
+    receive,
+    receive_patiently,
+    start_child,
+)
 from splitfer.shared.errors import (
     ImageError,
     InferenceFailed,
@@ -47,12 +54,12 @@ _SIZE = struct.Struct("!I")
 # What the answer is, then height and width of the pixels, or the length of a message and 0.
 _ANSWER = struct.Struct("!BII")
 _PIXELS = 0
+# In an answer's place: the picture's size, and whether it may be decoded. Then one of two bytes,
+# and after a no an answer that is empty.
+_MAY_I, _GO, _NO = 255, b"\x01", b"\x00"
 _ERRORS: tuple[type[SplitFerError], ...] = (ImageError, UnsupportedPicture, PayloadTooLarge)
 _MESSAGE_BYTES = 1000
-# Not the rest: tokens and keys are none of a decoder's business.
-_ENVIRONMENT = (
-    "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "TZ",
-)  # fmt: skip
+_MODULE = "splitfer.cloud_server.pictures.decoder"
 
 
 class PictureDecoder:
@@ -80,8 +87,11 @@ class PictureDecoder:
         """Whether no picture is being decoded."""
         return not self._turn.locked()
 
-    def decode(self, data: bytes) -> NDArray[np.uint8]:
-        """As ``splitfer.shared.vision.picture.decode_picture``.
+    def decode(
+        self, data: bytes, make_room: Callable[[int], None] = lambda _: None
+    ) -> NDArray[np.uint8]:
+        """As ``splitfer.shared.vision.picture.decode_picture``. Before it is decoded ``make_room``
+        is told its number of pixels, and may raise an error of ours.
 
         Raises:
             ImageError: as there; or the picture broke its decoder, or took too long.
@@ -92,7 +102,7 @@ class PictureDecoder:
         with self._turn:
             link = self._alive()
             try:
-                return self._ask(link, data, time.monotonic() + self._decode_s + PATIENCE_S)
+                return self._ask(link, data, make_room)
             except (OSError, ValueError) as error:
                 raise self._broken(isinstance(error, TimeoutError)) from None
 
@@ -114,37 +124,44 @@ class PictureDecoder:
         return self._socket or self._start()
 
     def _start(self) -> socket.socket:
-        ours, theirs = socket.socketpair()
-        self._socket = ours
-        module = [sys.executable, "-P", "-m", "splitfer.cloud_server.pictures.decoder"]
         try:
-            with theirs:
-                self._process = subprocess.Popen(
-                    [*module, str(self._most_pixels), str(self._decode_s)],
-                    stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env=_environment(),
-                )  # fmt: skip
+            self._process, link = start_child(_MODULE, str(self._most_pixels), str(self._decode_s))
+            self._socket = link
             if self._closed:
                 self._process.kill()
-            _receive(ours, 1, time.monotonic() + START_S)
+            receive(link, 1, time.monotonic() + START_S)
         except OSError as error:
             self._end()
             if self._closed:
                 raise NotReady("the server is stopping") from None
             log.error("no process that decodes pictures could be started: %s", error)
             raise InferenceFailed("the server cannot decode pictures now") from error
-        return ours
+        return link
 
-    def _ask(self, link: socket.socket, data: bytes, end_s: float) -> NDArray[np.uint8]:
+    def _ask(
+        self, link: socket.socket, data: bytes, make_room: Callable[[int], None]
+    ) -> NDArray[np.uint8]:
+        end_s = time.monotonic() + self._decode_s + PATIENCE_S
         link.settimeout(max(0.001, end_s - time.monotonic()))
         link.sendall(_SIZE.pack(len(data)))
         link.sendall(data)
-        kind, first, second = _ANSWER.unpack(_receive(link, _ANSWER.size, end_s))
+        kind, first, second = _ANSWER.unpack(receive(link, _ANSWER.size, end_s))
+        if kind == _MAY_I and 0 < first * second <= self._most_pixels:
+            try:
+                make_room(first * second)
+            except SplitFerError:
+                link.sendall(_NO)
+                receive(link, _ANSWER.size, end_s)
+                raise
+            link.sendall(_GO)
+            end_s = time.monotonic() + self._decode_s + PATIENCE_S
+            kind, first, second = _ANSWER.unpack(receive(link, _ANSWER.size, end_s))
         # The process is believed nothing: what it sends is bounded like what a caller sends.
         if kind == _PIXELS and 0 < first * second <= self._most_pixels:
-            pixels = np.frombuffer(_receive(link, first * second * 3, end_s), np.uint8)
+            pixels = np.frombuffer(receive(link, first * second * 3, end_s), np.uint8)
             return pixels.reshape(first, second, 3)
         if 0 < kind <= len(_ERRORS) and first <= _MESSAGE_BYTES:
-            message = _receive(link, first, end_s).decode("utf-8", "replace")
+            message = receive(link, first, end_s).decode("utf-8", "replace")
             raise _ERRORS[kind - 1](message)
         raise ValueError("not an answer")
 
@@ -170,78 +187,41 @@ class PictureDecoder:
         return process.wait()
 
 
-def _receive(link: socket.socket, size: int, end_s: float) -> bytearray:
-    """Exactly ``size`` bytes.
-
-    Raises:
-        TimeoutError: not all of them came in time.
-        ConnectionError: the other end is gone.
-    """
-    data = bytearray(size)
-    place = 0
-    while place < size:
-        link.settimeout(max(0.001, end_s - time.monotonic()))
-        got = link.recv_into(memoryview(data)[place:])
-        if not got:
-            raise ConnectionError("the process ended")
-        place += got
-    return data
-
-
-def _environment() -> dict[str, str]:
-    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    return {
-        **kept,
-        # What the server imports is what its decoder imports.
-        "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
-        # Threads and arenas reserve address space, which is bounded here.
-        "OPENBLAS_NUM_THREADS": "1",
-        "MALLOC_ARENA_MAX": "1",
-    }
-
-
 # --- The process
 
 
 def main() -> None:
     """Decode what comes over the socket at stdin until it closes."""
     most_pixels, decode_s = int(sys.argv[1]), float(sys.argv[2])
-    # A signal to the whole group is for the server, which may still drain.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    leave_signals_to_parent()
     Image.init()  # every import is done before no file can be opened any more
     with socket.socket(fileno=0) as link, contextlib.suppress(ConnectionError):
-        _bound(most_pixels)
+        # No file and no connection but the three.
+        bound_child(_MEMORY_BYTES + most_pixels * _MEMORY_A_PIXEL_BYTES, open_files=3)
         link.sendall(_READY)
         while True:
-            (size,) = _SIZE.unpack(_receive_patiently(link, _SIZE.size))
-            data = bytes(_receive_patiently(link, size))
+            (size,) = _SIZE.unpack(receive_patiently(link, _SIZE.size))
+            data = bytes(receive_patiently(link, size))
             # The kernel keeps the bound, so it also holds where the server is gone.
             signal.setitimer(signal.ITIMER_PROF, decode_s)
             _answer(link, data, most_pixels)
             signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def _bound(most_pixels: int) -> None:
-    with open("/proc/self/statm") as file:
-        now_bytes = int(file.read().split()[0]) * resource.getpagesize()
-    memory_bytes = now_bytes + _MEMORY_BYTES + most_pixels * _MEMORY_A_PIXEL_BYTES
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))  # no file and no connection but the three
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a picture is not to be left on a disk
-
-
-def _receive_patiently(link: socket.socket, size: int) -> bytearray:
-    data = bytearray(size)
-    if size and link.recv_into(data, size, socket.MSG_WAITALL) < size:
-        raise ConnectionError("the server ended")
-    return data
+class _Forbidden(Exception):
+    """There is no memory for it."""
 
 
 def _answer(link: socket.socket, data: bytes, most_pixels: int) -> None:
+    def ask(width: int, height: int) -> None:
+        link.sendall(_ANSWER.pack(_MAY_I, height, width))
+        if receive_patiently(link, 1) != _GO:
+            raise _Forbidden
+
     try:
-        rgb = np.ascontiguousarray(decode_picture(data, most_pixels))
+        rgb = np.ascontiguousarray(decode_picture(data, most_pixels, ask))
+    except _Forbidden:
+        link.sendall(_ANSWER.pack(1, 0, 0))
     except SplitFerError as error:
         kind = 1 + (_ERRORS.index(type(error)) if type(error) in _ERRORS else 0)
         message = str(error)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from splitfer.cloud_server.admission.account import current_account
+from splitfer.cloud_server.admission.bounds import PICTURE_BYTES_A_PIXEL
+from splitfer.cloud_server.admission.byte_budget import ByteBudget
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.pictures.decoder import PictureDecoder
 from splitfer.cloud_server.pictures.fair_workers import FairWorkers
@@ -22,7 +26,7 @@ from splitfer.shared.errors import (
     SplitFerError,
 )
 from splitfer.shared.vision.crop import Cropping, crop_face, to_grey
-from splitfer.shared.vision.detection import FaceDetector
+from splitfer.shared.vision.detection import FaceDetector, SearchLimits, open_detector
 from splitfer.shared.vision.quality import scores
 
 log = logging.getLogger(__name__)
@@ -44,12 +48,12 @@ class ReadPicture:
 class PictureReader:
     """A bounded number of pictures at once, callers by turns. dlib and ONNX Runtime free the GIL.
 
-    A dlib detector belongs to one thread, so each worker has its own; there are as many decoders.
+    A detector belongs to one thread, so each worker has its own; there are as many decoders.
     """
 
-    def __init__(self, config: CloudConfig) -> None:
-        self._limits = config.limits
-        self._search_side_px = config.search_side_px
+    def __init__(self, config: CloudConfig, budget: ByteBudget) -> None:
+        self._limits, self._budget = config.limits, budget
+        self._name, self._search_side_px = config.detector, config.search_side_px
         self._workers: FairWorkers[ReadPicture] = FairWorkers(
             "picture", config.picture_threads, config.pictures_max
         )
@@ -66,7 +70,7 @@ class PictureReader:
 
         Raises:
             ImageError: damaged, a kind that is not read, or its decoder broke or took too long.
-            PayloadTooLarge: too many pixels.
+            PayloadTooLarge: too many pixels, or more than there is memory for.
             Overloaded: as many pictures as may wait are waiting, and no other caller has more.
             DeadlineExceeded: no time was left when its turn came.
             InferenceFailed: the detector failed, or no decoder could be started.
@@ -81,17 +85,30 @@ class PictureReader:
             decoder.close()
 
     def _read(self, data: bytes, cropping: Cropping, deadline: Deadline) -> ReadPicture:
+        owner, taken = current_account().key, 0
+
+        def make_room(pixels: int) -> None:
+            nonlocal taken
+            size = PICTURE_BYTES_A_PIXEL * pixels
+            self._budget.wait_for(owner, size, deadline)
+            taken += size
+
         try:
-            return self._stages(data, cropping, deadline)
+            return self._stages(data, cropping, deadline, make_room)
         except SplitFerError:
             raise
         except Exception as error:
             log.exception("a picture failed in the detector")
             raise InferenceFailed("the server failed on this picture") from error
+        finally:
+            if taken:
+                self._budget.give_back(owner, taken)
 
-    def _stages(self, data: bytes, cropping: Cropping, deadline: Deadline) -> ReadPicture:
+    def _stages(
+        self, data: bytes, cropping: Cropping, deadline: Deadline, make_room: Callable[[int], None]
+    ) -> ReadPicture:
         _in_time(deadline)
-        rgb = self._decoded(data)
+        rgb = self._decoded(data, make_room)
         _in_time(deadline)
         start = time.perf_counter()
         grey = to_grey(rgb)
@@ -107,10 +124,10 @@ class PictureReader:
         detect_ms = (detected - start) * 1000
         return ReadPicture(width, height, boxes, crops, qualities, detect_ms)
 
-    def _decoded(self, data: bytes) -> NDArray[np.uint8]:
+    def _decoded(self, data: bytes, make_room: Callable[[int], None]) -> NDArray[np.uint8]:
         decoder = self._idle_decoders.pop()
         try:
-            return decoder.decode(data)
+            return decoder.decode(data, make_room)
         finally:
             self._idle_decoders.append(decoder)
 
@@ -127,8 +144,9 @@ class PictureReader:
 
     def _detector(self) -> FaceDetector:
         if not hasattr(self._own, "detector"):
-            self._own.detector = FaceDetector(
-                self._search_side_px, self._limits.smallest_face_px, self._limits.faces_per_frame
+            limits, side_px = self._limits, self._search_side_px
+            self._own.detector = open_detector(
+                self._name, SearchLimits(side_px, limits.smallest_face_px, limits.faces_per_frame)
             )
         detector: FaceDetector = self._own.detector
         return detector

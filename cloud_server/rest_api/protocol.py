@@ -15,7 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from splitfer.cloud_server.error_map import json_body
+from splitfer.cloud_server.rest_api.doorway import Guest
 from splitfer.cloud_server.rest_api.safe_headers import SAFE
+from splitfer.cloud_server.rest_api.websocket import is_handshake
 
 # Of the request line and all headers together.
 HEADER_BYTES = 16 * 2**10
@@ -31,6 +33,8 @@ _HEADER_END = b"\r\n\r\n"
 # The same where the server stops.
 _STOPPING_S = 0.2
 _CLOSE = (b"connection", b"close")
+# Where a connection may become a WebSocket; elsewhere the word is passed over, as HTTP allows.
+STREAM_PATH = "/v1/latents/stream"
 
 
 class BoundedHttp(H11Protocol):
@@ -44,11 +48,13 @@ class BoundedHttp(H11Protocol):
 
     wait_s: ClassVar[float]
     connections_max: ClassVar[int]
+    guest: Guest | None = None  # where a ``Doorway`` let it in
     _header: asyncio.TimerHandle | None = None
     _deaf = False  # a refusal was sent: what comes still is dropped unread
     _dropped_bytes = 0
     _chunks = 0
     _parts = 0  # of a body, in this turn
+    _upgraded = False
     _reply: asyncio.TimerHandle | None = None
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -65,6 +71,8 @@ class BoundedHttp(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own
         """One more, where there is room; one that is idle makes room."""
         super().connection_made(transport)
+        if self.guest is not None:
+            self.guest.http = self
         if len(self.connections) > self.connections_max and not self._make_room():
             self._refuse(503, "overloaded", "too many connections", {"Retry-After": "1"})
         self._expect()
@@ -110,9 +118,27 @@ class BoundedHttp(H11Protocol):
                 raise h11.RemoteProtocolError("too many small chunks", 400)
         return event
 
+    def _should_upgrade_to_ws(self) -> bool:
+        return super()._should_upgrade_to_ws() and self.scope["path"] == STREAM_PATH
+
+    def _unsupported_upgrade_warning(self) -> None:
+        pass  # a line of the log for whoever asks
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """The connection is another protocol's from now on."""
+        if not is_handshake(event.method, event.target, self.headers):
+            return self._refuse(400, "bad_request", "this is no handshake of a WebSocket")
+        self._upgraded = True
+        super().handle_websocket_upgrade(event)
+        if self.guest is not None:
+            self.guest.asks()
+            self.transport.get_protocol().guest = self.guest  # type: ignore[attr-defined]
+
     def on_response_complete(self) -> None:
         """The next request may come; a part of it may be there."""
         super().on_response_complete()
+        if self.guest is not None:
+            self.guest.is_quiet()
         if self.conn.trailing_data[0]:
             self._expect()
 
@@ -131,6 +157,8 @@ class BoundedHttp(H11Protocol):
         """It is over."""
         _stop(self._header)
         _stop(self._reply)
+        if self.guest is not None:
+            self.guest.left()
         self._gone.set()
         super().connection_lost(exc)
 
@@ -206,6 +234,13 @@ class BoundedHttp(H11Protocol):
         except TimeoutError:
             pass
 
+    def make_room(self) -> None:
+        """End it for others; who was answered last is told that politely."""
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_handler()
+        else:
+            self.transport.abort()
+
     def _make_room(self) -> bool:
         """Close a connection that waits for its next request, if there is one."""
         for other in self.connections:
@@ -218,6 +253,9 @@ class BoundedHttp(H11Protocol):
 
     def _expect(self) -> None:
         answering = self.cycle is not None and not self.cycle.response_complete
+        answering = answering or self._upgraded
+        if answering and self.guest is not None:
+            self.guest.asks()
         if answering or self.transport.is_closing() or self.timeout_keep_alive_task is not None:
             _stop(self._header)
             self._header = None

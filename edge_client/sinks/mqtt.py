@@ -24,7 +24,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from splitfer.edge_client.control import Control
+from splitfer.edge_client.settings.control import Control
 from splitfer.edge_client.sinks.mqtt_messages import (
     OFF,
     OFFLINE,

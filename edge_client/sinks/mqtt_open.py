@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from splitfer.edge_client.config import EdgeConfig
-from splitfer.edge_client.control import Control
+from splitfer.edge_client.settings.control import Control
 from splitfer.edge_client.sinks.mqtt import Broker, Mqtt
 from splitfer.edge_client.sinks.mqtt_messages import Topics
 from splitfer.edge_client.sinks.outbox import Outbox

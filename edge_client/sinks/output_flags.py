@@ -15,6 +15,7 @@ from splitfer.edge_client.sinks.blur import Blurred
 from splitfer.edge_client.sinks.csv_lines import CsvLines, check_table
 from splitfer.edge_client.sinks.heartbeat import AnswersAndHeartbeats
 from splitfer.edge_client.sinks.json_lines import Explanations, JsonLines
+from splitfer.edge_client.sinks.kept_pictures import KeptPictures, Segments
 from splitfer.edge_client.sinks.output_files import Input, Output, check_outputs
 from splitfer.edge_client.sinks.outputs import Outputs
 from splitfer.edge_client.sinks.records import Origin
@@ -59,12 +60,13 @@ def opened(
     config: EdgeConfig,
     source: Source | None = None,
     decision: Callable[[], Decision | None] = lambda: None,
+    kept: KeptPictures | None = None,
 ) -> Outputs:
     """The outputs that are written frame by frame. Of a ``source`` there are heartbeats too;
-    ``decision`` is the last frame's.
+    ``decision`` is the last frame's. A camera's pictures go by ``kept``.
 
     Raises:
-        ConfigError: a file cannot be opened.
+        ConfigError: a file cannot be opened, or a camera's pictures would be kept for ever.
     """
     most_mb = config.output_max_mb
     origin = Origin(config.device_id or socket.gethostname() or None, config.source_name)
@@ -89,19 +91,40 @@ def opened(
         sinks["explain"] = Explanations(arguments.explain, decision, most_mb, origin)
     if getattr(arguments, "csv", None):
         sinks["csv"] = CsvLines(arguments.csv, origin)
+    outputs = Outputs(sinks, beat)
+    for name, made in _picture_sinks(arguments, source).items():
+        path: Path = getattr(arguments, name.replace("-", "_"))
+        sink: Sink
+        if source is not None and source.live and source.self_paced:
+            if config.keep_pictures_h is None or kept is None:
+                raise ConfigError(
+                    f"--{name}: say how long pictures of {source.name} are kept: "
+                    "--keep-pictures-h H, or keep_pictures_h in the config file"
+                )
+            sink = parts = Segments(path, made, kept, config.keep_pictures_h * 3600)
+            outputs.add(name, Blurred(sink) if config.blur_faces else sink, parts.idle)
+        else:
+            sink = made(path)
+            outputs.add(name, Blurred(sink) if config.blur_faces else sink)
+    return outputs
+
+
+def _picture_sinks(
+    arguments: argparse.Namespace, source: Source | None
+) -> dict[str, Callable[[Path], Sink]]:
+    """What makes a sink of pictures of a path, by the flag's name, of the flags that were given."""
+    sinks: dict[str, Callable[[Path], Sink]] = {}
+    replace: bool = getattr(arguments, "overwrite", False)
     if getattr(arguments, "annotate", None):
         from splitfer.edge_client.sinks.video import AnnotatedVideo
 
-        video = AnnotatedVideo(
-            arguments.annotate, source.fps if source else None, arguments.overwrite
-        )
-        sinks["annotate"] = Blurred(video) if config.blur_faces else video
+        fps = source.fps if source else None
+        sinks["annotate"] = lambda path: AnnotatedVideo(path, fps, replace)
     if getattr(arguments, "contact_sheet", None):
         from splitfer.edge_client.sinks.contact_sheet import ContactSheet
 
-        sheet = ContactSheet(arguments.contact_sheet, replace=arguments.overwrite)
-        sinks["contact-sheet"] = Blurred(sheet) if config.blur_faces else sheet
-    return Outputs(sinks, beat)
+        sinks["contact-sheet"] = lambda path: ContactSheet(path, replace=replace)
+    return sinks
 
 
 def _endings(name: str) -> Sequence[str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-from av.sidedata.sidedata import SideData
+from av.sidedata.sidedata import SideData, SideDataContainer
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
+
+from splitfer.edge_client.sources.decoder import MOST_PIXELS
 
 # Beyond these a header is damaged; anamorphic film has 2:1.
 _LEAST_ASPECT, _MOST_ASPECT = Fraction(1, 4), Fraction(4)
@@ -19,9 +21,11 @@ def as_shown(frame: VideoFrame, aspect: Fraction | None) -> NDArray[np.uint8]:
     file does not say."""
     width = frame.width
     if aspect and aspect != 1 and _LEAST_ASPECT <= aspect <= _MOST_ASPECT:
-        width = max(1, round(width * aspect))
+        width = max(1, min(round(width * aspect), MOST_PIXELS // frame.height))
     rgb = np.asarray(frame.to_ndarray(format="rgb24", width=width), dtype=np.uint8)
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    # Not frame.side_data: the frame would hold what holds the frame, and both would stay until
+    # Python's collector comes by.
+    matrix = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # the stub lacks it
     return _placed(rgb, bytes(matrix)) if isinstance(matrix, SideData) else rgb
 
 

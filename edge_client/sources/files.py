@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from splitfer.edge_client.sources.base import Source
+from splitfer.edge_client.sources.decoder import Decoder
 from splitfer.edge_client.sources.frame import Frame
 from splitfer.edge_client.sources.picture import read_file, read_picture
-from splitfer.edge_client.sources.video_decoder import VideoDecoder
 from splitfer.shared.errors import ImageError, PayloadTooLarge, SourceError
 
 FOLDER_FPS = 1.0
@@ -62,7 +62,7 @@ class Pictures(Source):
 class VideoFile(Source):
     """A video with an end. ``laps`` plays it several times over, in one line of time."""
 
-    def __init__(self, decoder: VideoDecoder, live: bool, laps: int = 1) -> None:
+    def __init__(self, decoder: Decoder, live: bool, laps: int = 1) -> None:
         super().__init__(decoder.name, live, self_paced=False)
         self.fps = decoder.fps
         if decoder.frames_total is not None:

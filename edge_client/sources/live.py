@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 
 from splitfer.edge_client.sources.base import Source
+from splitfer.edge_client.sources.decoder import Decoder
 from splitfer.edge_client.sources.frame import Frame
-from splitfer.edge_client.sources.video_decoder import VideoDecoder
 from splitfer.shared.deadline import Clock
 from splitfer.shared.errors import SourceError, SourceRefused
 
@@ -27,7 +27,8 @@ class Stream(Source):
     cause as it changes, and one that pictures come again. ``reopened`` counts how often that
     worked. With ``patient`` one that cannot be opened the first time is waited for in the same way,
     except where it wants another password. With ``ends`` one that turns out to have a known length
-    is over after it. ``wait(seconds)`` returns whether the source was closed meanwhile.
+    is over after it. ``wait(seconds)`` returns whether the source was closed meanwhile; ``end`` is
+    called as it is closed.
 
     Raises:
         SourceError: it cannot be opened the first time.
@@ -36,14 +37,16 @@ class Stream(Source):
     def __init__(
         self,
         name: str,
-        opened: Callable[[], VideoDecoder],
-        first: VideoDecoder | None = None,
+        opened: Callable[[], Decoder],
+        first: Decoder | None = None,
         clock: Clock = time.monotonic,
         wait: Callable[[float], bool] | None = None,
         patient: bool = False,
         ends: bool = False,
+        end: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(name, live=True, self_paced=True)
+        self._end = end
         self._opened = opened
         self._decoder = first
         self._away: str | None = None
@@ -56,6 +59,7 @@ class Stream(Source):
                 self._decoder = opened()
             except SourceError as error:
                 if not patient or isinstance(error, SourceRefused):
+                    end()
                     raise
                 self._away = str(error)
         self.fps = self._decoder.fps if self._decoder else None
@@ -99,6 +103,7 @@ class Stream(Source):
         super().close()
         if self._decoder is not None:
             self._decoder.close()
+        self._end()
 
     def _gone(self, why: str) -> None:
         if why != self._told:

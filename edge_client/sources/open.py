@@ -8,11 +8,11 @@ from pathlib import Path
 from splitfer.edge_client.source_name import DEMO, KINDS, is_camera_number
 from splitfer.edge_client.sources.address import for_ffmpeg, shown
 from splitfer.edge_client.sources.base import Source
+from splitfer.edge_client.sources.bounded_decoder import DecoderProcess
 from splitfer.edge_client.sources.files import Pictures, VideoFile
 from splitfer.edge_client.sources.live import Stream
 from splitfer.edge_client.sources.picture import KINDS as PICTURE_KINDS
 from splitfer.edge_client.sources.picture import SUFFIXES, is_picture
-from splitfer.edge_client.sources.video_decoder import VideoDecoder
 from splitfer.shared.contracts import Limits
 from splitfer.shared.errors import SourceError, SourceRefused
 
@@ -25,6 +25,19 @@ _RTSP_OPTIONS = {
     "tcp": {"rtsp_transport": "tcp+udp", "rtsp_flags": "prefer_tcp"},
     "udp": {"rtsp_transport": "tcp+udp"},
 }
+# What a camera sends is not to lead anywhere else: no playlists, no redirects, no files. Of what it
+# sends these kinds are read.
+_FORMATS = (
+    "mpjpeg,mjpeg,jpeg_pipe,png_pipe,webp_pipe,mpegts,mpeg,mpegvideo,flv,matroska,mov,avi,asf,ogg,"
+    "nut,ivf,h264,hevc,m4v,obu,av1"
+)
+_OPTIONS: dict[str, dict[str, str]] = {
+    "http": {"protocol_whitelist": "http,tcp"},
+    "https": {"protocol_whitelist": "https,tls,tcp"},
+    "rtsp": {"protocol_whitelist": "rtsp,rtp,srtp,udp,tcp", "format_whitelist": "rtsp"},
+    "rtsps": {"protocol_whitelist": "rtsps,rtsp,rtp,srtp,udp,tcp,tls", "format_whitelist": "rtsp"},
+}
+_HTTP_OPTIONS = {"format_whitelist": _FORMATS, "max_redirects": "0"}
 _STREAM_HINT = "does the address play in another player from this machine?"
 
 
@@ -49,8 +62,7 @@ def open_source(
     if not spec:
         raise SourceError(f"a source without a name; name {KINDS}")
     if repeat := DEMO.fullmatch(spec):
-        decoder = VideoDecoder(str(_demo_clip()), spec)
-        return VideoFile(decoder, realtime, laps=int(repeat[1] or 1))
+        return _video(str(_demo_clip()), spec, realtime, int(repeat[1] or 1))
     if is_camera_number(spec):
         return _camera(f"/dev/video{spec}", wait)
     if spec.startswith("/dev/video"):
@@ -74,37 +86,37 @@ def source_files(spec: str) -> list[Path]:
 
 
 def _camera(device: str, wait: bool) -> Source:
-    def opened() -> VideoDecoder:
-        return VideoDecoder(device, device, hint=_CAMERA_HINT, format="v4l2")
-
-    return Stream(device, opened, patient=wait)
+    process = DecoderProcess(device, device, hint=_CAMERA_HINT, format="v4l2")
+    return Stream(device, process.open, patient=wait, end=process.close)
 
 
 def _address(spec: str, realtime: bool, wait: bool, rtsp_transport: str) -> Source:
     name = shown(spec)
     scheme = spec.partition("://")[0].lower()
-    if scheme not in {"rtsp", "rtsps", "http", "https"}:
+    if scheme not in _OPTIONS:
         raise SourceError(f"{name}: {scheme}:// is not read; name {KINDS}")
-    address = for_ffmpeg(spec)
     rtsp = scheme.startswith("rtsp")
-    options = _RTSP_OPTIONS[rtsp_transport] if rtsp else {}
-
-    def opened() -> VideoDecoder:
-        return VideoDecoder(address, name, hint=_STREAM_HINT, options=options)
-
+    options = _OPTIONS[scheme] | (_RTSP_OPTIONS[rtsp_transport] if rtsp else _HTTP_OPTIONS)
+    process = DecoderProcess(for_ffmpeg(spec), name, hint=_STREAM_HINT, options=options)
     if rtsp:
-        return Stream(name, opened, patient=wait)
+        return Stream(name, process.open, patient=wait, end=process.close)
     try:
-        first = opened()
-    except SourceRefused:
-        raise
-    except SourceError:
-        if not wait:
+        first = process.open()
+    except SourceError as error:
+        if not wait or isinstance(error, SourceRefused):
+            process.close()
             raise
-        return Stream(name, opened, patient=True, ends=True)
+        return Stream(name, process.open, patient=True, ends=True, end=process.close)
     if first.duration_s is not None:
         return VideoFile(first, realtime)
-    return Stream(name, opened, first)
+    return Stream(name, process.open, first, end=process.close)
+
+
+def _video(path: str, name: str, realtime: bool, laps: int = 1) -> Source:
+    # What takes its time to import is imported where it is used: cameras are decoded elsewhere.
+    from splitfer.edge_client.sources.video_decoder import VideoDecoder
+
+    return VideoFile(VideoDecoder(path, name), realtime, laps)
 
 
 def _demo_clip() -> Path:
@@ -132,4 +144,4 @@ def _path(path: Path, realtime: bool, picture_pixels: int) -> Source:
         raise SourceError(f"{path}: the file is empty")
     if is_picture(start):
         return Pictures([path], str(path), realtime, picture_pixels)
-    return VideoFile(VideoDecoder(str(path), str(path)), realtime)
+    return _video(str(path), str(path), realtime)

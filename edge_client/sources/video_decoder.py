@@ -4,54 +4,46 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 
 import av
-import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from splitfer.edge_client.sources.as_shown import as_shown
+from splitfer.edge_client.sources.decoder import (
+    MOST_PIXELS,
+    OPEN_TIMEOUT_S,
+    READ_TIMEOUT_S,
+    Picture,
+)
 from splitfer.edge_client.sources.timeline import Timeline
-from splitfer.shared.contracts import Limits
 from splitfer.shared.errors import SourceError, SourceRefused
-
-OPEN_TIMEOUT_S = 10.0
-READ_TIMEOUT_S = 5.0
 
 # A container's header can claim any rate; beyond this it is a clock's rate and not a camera's.
 _MOST_FPS = 240.0
 # In a row: a demuxer that fails on every call must not spin for ever.
-# Of one picture: that of the largest cameras, twice. A header may say anything.
-MOST_PIXELS = 2 * Limits.picture_pixels
 _MOST_DAMAGED = 10_000
 # A lock that close() waits for no longer than this: the reader closes the file then.
 _CLOSE_WAIT_S = 0.2
+# More gain nothing for the codecs of cameras, and each reserves memory.
+_MOST_THREADS = 4
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """``rgb`` uint8 ``(H, W, 3)`` as players show it; ``time_s`` counts from the first picture and
-    never falls."""
-
-    rgb: NDArray[np.uint8]
-    time_s: float
 
 
 class VideoDecoder:
     """The first picture stream of a file, a camera or an address; good for one reading.
 
     ``name`` and ``hint`` (what to look at) are for the error. ``format`` and ``options`` are
-    FFmpeg's (``v4l2``, ``rtsp_transport``). A network or a device that keeps silent for
-    ``READ_TIMEOUT_S`` counts as broken.
+    FFmpeg's (``v4l2``, ``rtsp_transport``). A network or a device that keeps silent for ``open_s``
+    as it is opened, or for ``read_s`` later, counts as broken. ``pixels`` is what its header says
+    of a picture.
 
     Raises:
         SourceError: it cannot be opened, or has no picture stream.
@@ -66,22 +58,27 @@ class VideoDecoder:
         hint: str = "is it a picture or a video that FFmpeg plays?",
         format: str | None = None,
         options: dict[str, str] | None = None,
+        open_s: float = OPEN_TIMEOUT_S,
+        read_s: float = READ_TIMEOUT_S,
     ) -> None:
         self.name = name
-        self.again = partial(VideoDecoder, address, name, hint=hint, format=format, options=options)
-        """The same opened anew."""
+        self._again = partial(
+            VideoDecoder, address, name,
+            hint=hint, format=format, options=options, open_s=open_s, read_s=read_s,
+        )  # fmt: skip
+        self._read_s = read_s
         self._lock = threading.Lock()
         try:
             self._container: InputContainer = av.open(
                 address, "r", format=format,
                 options={"max_pixels": str(MOST_PIXELS), **(options or {})},
-                timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S),
+                timeout=(open_s, read_s),
             )  # fmt: skip
         except (av.HTTPUnauthorizedError, av.HTTPForbiddenError) as error:
             words = "it does not accept this user and password"
             raise SourceRefused(f"{name}: {words} ({error.strerror})") from None
         except (av.FFmpegError, OSError, ValueError) as error:
-            why = _words(error, f"nothing came within {OPEN_TIMEOUT_S:.0f} s")
+            why = _words(error, f"nothing came within {open_s:.0f} s", options)
             # The error itself quotes the address, and may quote a password.
             cause = None if "://" in address else error
             raise SourceError(f"{name}: {why[:1].lower() + why[1:]}; {hint}") from cause
@@ -91,13 +88,15 @@ class VideoDecoder:
             raise SourceError(f"{name}: there is no picture in it; {hint}")
         self._stream: VideoStream = self._container.streams.video[0]
         width, height = self._stream.width, self._stream.height
-        if width * height > MOST_PIXELS:
+        self.pixels: int = width * height
+        if self.pixels > MOST_PIXELS:
             self._container.close()
             raise SourceError(
                 f"{name}: its pictures have {width} x {height} pixels, more than {MOST_PIXELS}"
             )
         # A picture that turns out larger is refused before there is room made for it.
         self._stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
+        self._stream.codec_context.thread_count = min(_MOST_THREADS, os.cpu_count() or 1)
         self.fps: float | None = _sane_rate(self._stream)
         self.duration_s: float | None = (
             self._container.duration / av.time_base if self._container.duration else None
@@ -105,6 +104,14 @@ class VideoDecoder:
         self.frames_total: int | None = self._stream.frames or None
         if self.frames_total is None and self.duration_s and self.fps:
             self.frames_total = round(self.duration_s * self.fps)
+
+    def again(self) -> VideoDecoder:
+        """The same opened anew.
+
+        Raises:
+            SourceError: it cannot be opened any more.
+        """
+        return self._again()
 
     def pictures(self, stop: threading.Event) -> Iterator[Picture]:
         """Decode until the end or until ``stop`` is set, then close. Once per decoder.
@@ -140,7 +147,7 @@ class VideoDecoder:
         return self._stream.sample_aspect_ratio or self._stream.codec_context.sample_aspect_ratio
 
     def _frames(self) -> Iterator[VideoFrame]:
-        damaged_in_a_row = 0
+        damaged_in_a_row, told = 0, False
         packets = self._container.demux(self._stream)
         while True:
             try:
@@ -152,14 +159,15 @@ class VideoDecoder:
                 return
             except av.InvalidDataError as error:
                 damaged_in_a_row += 1
-                if damaged_in_a_row == 1:
-                    _log.warning("%s: a damaged packet is left out", self.name)
+                if not told:
+                    told = True
+                    _log.warning("%s: damaged packets are left out", self.name)
                 if damaged_in_a_row == _MOST_DAMAGED:
                     raise SourceError(f"{self.name}: nothing but damaged packets") from error
                 # The iterator is over once it has raised; the container reads on.
                 packets = self._container.demux(self._stream)
             except (av.FFmpegError, OSError) as error:
-                why = _words(error, f"no picture for {READ_TIMEOUT_S:.0f} s")
+                why = _words(error, f"no picture for {self._read_s:.0f} s")
                 raise SourceError(f"{self.name}: {why[:1].lower() + why[1:]}") from error
             else:
                 damaged_in_a_row = 0 if frames else damaged_in_a_row
@@ -172,9 +180,14 @@ def _sane_rate(stream: VideoStream) -> float | None:
     return fps if math.isfinite(fps) and 0 < fps <= _MOST_FPS else None
 
 
-def _words(error: Exception, timeout: str) -> str:
+def _words(error: Exception, timeout: str, options: dict[str, str] | None = None) -> str:
     """What went wrong; FFmpeg calls the end of our patience "Immediate exit requested"."""
     if isinstance(error, av.ArgumentError):
+        if options and "format_whitelist" in options:
+            return (
+                "it is no stream of pictures that is read from an address (a playlist is not "
+                f"followed: name the stream's own address), or has more than {MOST_PIXELS} pixels"
+            )
         return f"a picture of it is damaged, or has more than {MOST_PIXELS} pixels"
     if isinstance(error, av.ExitError):
         return timeout

@@ -68,6 +68,11 @@ class EdgeMetrics(Collector):
         yield CounterMetricFamily(
             "splitfer_edge_sent_bytes", "Payloads of latents and pictures", self._sent_bytes
         )
+        if (settings := report.get("settings")) is not None:
+            yield GaugeMetricFamily(
+                "splitfer_edge_settings_refused", "1 where new settings could not be used",
+                settings["refused"] is not None,
+            )  # fmt: skip
         if (mqtt := report.get("mqtt")) is not None:
             yield GaugeMetricFamily(
                 "splitfer_edge_mqtt_connected", "Whether the broker is there", mqtt["connected"]

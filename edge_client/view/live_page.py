@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from splitfer.edge_client.config import EdgeConfig
-from splitfer.edge_client.control import Control
 from splitfer.edge_client.recognizer import Recognizer
+from splitfer.edge_client.settings.control import Control
 from splitfer.edge_client.sinks.run_status import RunStatus
 from splitfer.edge_client.view.live_view import LiveView
 

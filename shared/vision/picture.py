@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +26,13 @@ _PNG_FIRST_CHUNK = slice(12, 16)
 _PNG_BIT_DEPTH_AT = 24
 
 
-def decode_picture(data: bytes, most_pixels: int) -> NDArray[np.uint8]:
+def decode_picture(
+    data: bytes, most_pixels: int, about_to: Callable[[int, int], None] | None = None
+) -> NDArray[np.uint8]:
     """JPEG, PNG or WebP -> RGB uint8 ``(H, W, 3)``, turned as its EXIF says.
 
-    CMYK and palette pictures are converted. The size is checked before a pixel is decoded.
+    CMYK and palette pictures are converted. The size is checked before a pixel is decoded; then
+    ``about_to`` is told width and height. What it raises is raised here.
 
     Raises:
         ImageError: empty, damaged, cut short, or a JPEG of too many scans.
@@ -36,15 +41,26 @@ def decode_picture(data: bytes, most_pixels: int) -> NDArray[np.uint8]:
     """
     if not data:
         raise ImageError("the picture is empty: send the bytes of a JPEG, PNG or WebP file")
+    with _our_errors(most_pixels):
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        _check(image, data, most_pixels)
+    if about_to is not None:
+        about_to(*image.size)
+    with _our_errors(most_pixels):
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        # A copy fewer of a large picture.
+        return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+@contextmanager
+def _our_errors(most_pixels: int) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
-            # The size is checked below, against our own limit; the rest of what Pillow warns of
-            # (damaged EXIF, palette transparency) is not the operator's to act on.
+            # The size is checked against our own limit; the rest of what Pillow warns of (damaged
+            # EXIF, palette transparency) is not the operator's to act on.
             warnings.filterwarnings("ignore", module=r"PIL\.")
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-            _check(image, data, most_pixels)
-            image.load()
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            yield
     except SplitFerError:
         raise
     except UnidentifiedImageError as error:

@@ -132,6 +132,13 @@ class Manifest(BaseModel):
         )
 
     @property
+    def device_files(self) -> tuple[FileEntry, ...]:
+        """The files that a device needs: all but the cloud tails."""
+        tails = [one for one in self.tails.values() if one.path is AnswerPath.LOCAL]
+        others = (self.head, *((self.entropy,) if self.entropy else ()), self.golden)
+        return (*others, *tails)
+
+    @property
     def local_models(self) -> dict[str, str]:
         """Ids of the tails that answer on a device, by what a user calls them."""
         ids = [name for name, entry in self.tails.items() if entry.path is AnswerPath.LOCAL]

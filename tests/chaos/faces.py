@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitfer.edge_client.config import load_config
-from splitfer.edge_client.device import Device
+from splitfer.edge_client.device import Device, FoundFaces
 from splitfer.edge_client.sources.open import open_source
 from splitfer.shared.contracts import Box
 from splitfer.shared.weights import Weights, default_folder
@@ -64,9 +64,11 @@ def clip_pictures(every: int = 1, search_side_px: int = SEARCH_SIDE_PX) -> list[
     with open_source("demo") as clip:
         for frame in clip:
             found = device.find(frame.rgb) if frame.index % every == 0 else None
-            if found is None or found.z is None or found.features is None:
+            if not isinstance(found, FoundFaces):
                 continue
-            ways = {"local": [one.probabilities for one in device.local_answers(found.features)[0]]}
+            ways = {
+                "local": [one.probabilities for one in device.local_answers(found.tail_input)[0]]
+            }
             for index, rate in enumerate(weights.manifest.rates):
                 temperature = weights.temperature(weights.manifest.default_tail, index)
                 ways[f"cloud:{rate.name}"] = tail.run(

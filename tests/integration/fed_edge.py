@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitfer.edge_client.config import load_config
-from splitfer.edge_client.device import Device
+from splitfer.edge_client.device import Device, FoundFaces
 from splitfer.edge_client.sources.open import open_source
 from splitfer.shared.vision.picture import decode_picture, encode_jpeg
 from splitfer.shared.weights import Weights
@@ -47,9 +47,9 @@ def demo_pictures(count: int, *folders: Path) -> list[Picture]:
         temperature = np.float32([weights.temperature("cloud", rate)])
         for picture in pictures:
             found = device.find(decode_picture(picture.data, 10**6))
-            if found.z is None or found.features is None:
+            if not isinstance(found, FoundFaces):
                 continue
-            local = [one.probabilities for one in device.local_answers(found.features)[0]]
+            local = [one.probabilities for one in device.local_answers(found.tail_input)[0]]
             symbols, steps = weights.quantiser.symbols(found.z, rate), weights.quantiser.steps(rate)
             cloud = tail.run(symbols, steps, temperature.repeat(len(symbols)))
             name = weights.manifest.fingerprint

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from splitfer.edge_client import cli, doctor
+from splitfer.edge_client import cli
+from splitfer.edge_client.commands import doctor
+from splitfer.edge_client.commands.doctor import Finding, Verdict, findings
 from splitfer.edge_client.config import load_config
-from splitfer.edge_client.doctor import Finding, Verdict, findings
 from tests.broker import Broker, needs_broker
 from tests.processes import free_port
 

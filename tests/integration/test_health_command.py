@@ -1,17 +1,21 @@
 """``cloud-server health`` and ``edge-client health`` beside real processes, over TLS too."""
 
+import http.server
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from splitfer.shared.weights import default_folder
 from tests.certificates import authority, certificate
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess, clean_environment
-from tests.processes import Edge, free_port
+from tests.network_camera import Camera, demo_jpegs
+from tests.processes import Edge, free_port, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +124,43 @@ def test_a_run_that_hangs(old_weights_folder: Path, tmp_path: Path) -> None:
         code, said = health("edge_client", "--pid", str(edge.pid), "--timeout-s", "1")
         assert (code, "hangs" in said) == (1, True)
     assert health("edge_client")[0] == 2
+
+
+def test_a_run_says_how_it_is_over_http(tmp_path: Path) -> None:
+    port = free_port()
+    config = tmp_path / "camera.yaml"
+    config.write_text(f"listen: 127.0.0.1:{port}\nserver: 127.0.0.1:9\npolicy: local\n")
+    asked = ("--config", str(config), "--run", "--timeout-s", "20")
+    code, said = health("edge_client", *asked)
+    assert (code, "no run answers" in said) == (1, True)
+    with Camera(demo_jpegs()) as camera:
+        flags = ("--config", str(config))
+        with Edge(tmp_path, default_folder(), *flags, source=camera.source) as edge:
+            edge.wait_for(bool, "an answer")
+            code, said = health("edge_client", *asked)
+            assert (code, said) == (0, "server_away\n")
+            # Without a server in the settings the run is meant.
+            alone = ("--listen", f"127.0.0.1:{port}", "--timeout-s", "20")
+            assert health("edge_client", *alone) == (0, "server_away\n")
+            camera.freeze()
+            wait_until(lambda: health("edge_client", *asked)[0] == 1, "the camera to be missed")
+            assert "no_picture" in health("edge_client", *asked)[1]
+
+
+def test_what_is_no_run_is_not_taken_for_one() -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), NoRun) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        code, said = health("edge_client", "--listen", f"127.0.0.1:{server.server_port}")
+        server.shutdown()
+    assert code == 1
+    assert "no run of this program" in said
+
+
+class NoRun(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"[1, 2]")
+
+    def log_message(self, format: str, *words: object) -> None:
+        pass

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from splitfer.edge_client.choices import Policy
-from splitfer.edge_client.control import Control
+from splitfer.edge_client.settings.control import Control
 from splitfer.edge_client.sinks import mqtt, reader
 from splitfer.edge_client.sinks.mqtt import READER, Mqtt
 from splitfer.edge_client.sinks.mqtt import Broker as Address

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from splitfer.cloud_server.admission.bounds import IDLE_BYTES, memory_wanted_bytes
 from splitfer.cloud_server.cli import _parser
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.ray_serve.engine import SERVICES
@@ -195,6 +196,16 @@ def test_images_hold_wheels_alone() -> None:
     for line in re.findall(r"pip install[^\n]*(?:\\\n[^\n]*)*", install):
         assert "--only-binary :all:" in line or line.endswith((" .", "'pip>=26'"))
     assert "torch" not in install
+
+
+def test_memory_limits_are_what_the_settings_want() -> None:
+    settings = yaml.safe_load(manifest("ConfigMap")["data"]["cloud.yaml"])
+    wanted = memory_wanted_bytes(CloudConfig(**settings))
+    resources = CONTAINER["resources"]
+    assert wanted <= int(resources["limits"]["memory"].removesuffix("Mi")) * 2**20
+    assert int(resources["requests"]["memory"].removesuffix("Mi")) * 2**20 >= IDLE_BYTES
+    for service in (COMPOSE["services"]["cloud"], SECURE["services"]["cloud"]):
+        assert wanted <= int(service["mem_limit"].removesuffix("m")) * 2**20
 
 
 def test_what_an_image_is_built_of_is_pinned() -> None:

@@ -189,3 +189,25 @@ class Box(_message.Message):
     w: int
     h: int
     def __init__(self, x: _Optional[int] = ..., y: _Optional[int] = ..., w: _Optional[int] = ..., h: _Optional[int] = ...) -> None: ...
+
+class GetWeightsRequest(_message.Message):
+    __slots__ = ("manifest_sha256", "file", "offset")
+    MANIFEST_SHA256_FIELD_NUMBER: _ClassVar[int]
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    manifest_sha256: bytes
+    file: str
+    offset: int
+    def __init__(self, manifest_sha256: _Optional[bytes] = ..., file: _Optional[str] = ..., offset: _Optional[int] = ...) -> None: ...
+
+class WeightsPart(_message.Message):
+    __slots__ = ("data", "size_bytes", "release", "signature")
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    size_bytes: int
+    release: int
+    signature: bytes
+    def __init__(self, data: _Optional[bytes] = ..., size_bytes: _Optional[int] = ..., release: _Optional[int] = ..., signature: _Optional[bytes] = ...) -> None: ...

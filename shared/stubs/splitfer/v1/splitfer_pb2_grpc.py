@@ -54,6 +54,11 @@ class SplitFerStub:
                 request_serializer=splitfer_dot_v1_dot_splitfer__pb2.ClassifyRequest.SerializeToString,
                 response_deserializer=splitfer_dot_v1_dot_splitfer__pb2.ClassifyResponse.FromString,
                 _registered_method=True)
+        self.GetWeights = channel.unary_unary(
+                '/splitfer.v1.SplitFer/GetWeights',
+                request_serializer=splitfer_dot_v1_dot_splitfer__pb2.GetWeightsRequest.SerializeToString,
+                response_deserializer=splitfer_dot_v1_dot_splitfer__pb2.WeightsPart.FromString,
+                _registered_method=True)
 
 
 class SplitFerServicer:
@@ -91,6 +96,14 @@ class SplitFerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetWeights(self, request, context):
+        """The device's part of the server's default weights, a piece a call, so that a transfer that was
+        broken off goes on where it was. UNIMPLEMENTED where the server hands out none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SplitFerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -113,6 +126,11 @@ def add_SplitFerServicer_to_server(servicer, server):
                     servicer.Classify,
                     request_deserializer=splitfer_dot_v1_dot_splitfer__pb2.ClassifyRequest.FromString,
                     response_serializer=splitfer_dot_v1_dot_splitfer__pb2.ClassifyResponse.SerializeToString,
+            ),
+            'GetWeights': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetWeights,
+                    request_deserializer=splitfer_dot_v1_dot_splitfer__pb2.GetWeightsRequest.FromString,
+                    response_serializer=splitfer_dot_v1_dot_splitfer__pb2.WeightsPart.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -223,6 +241,33 @@ class SplitFer:
             '/splitfer.v1.SplitFer/Classify',
             splitfer_dot_v1_dot_splitfer__pb2.ClassifyRequest.SerializeToString,
             splitfer_dot_v1_dot_splitfer__pb2.ClassifyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetWeights(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/splitfer.v1.SplitFer/GetWeights',
+            splitfer_dot_v1_dot_splitfer__pb2.GetWeightsRequest.SerializeToString,
+            splitfer_dot_v1_dot_splitfer__pb2.WeightsPart.FromString,
             options,
             channel_credentials,
             insecure,

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from benchmarks.accuracy import accuracy, crowd
-from benchmarks.accuracy.accuracy import bytes_row, columns_of, row, table, wilson
+from benchmarks.accuracy.accuracy import table
+from benchmarks.accuracy.by_path import bytes_row, columns_of, row
 from benchmarks.accuracy.paths import Column, Paths, Scores, crops_of, measure
 from benchmarks.accuracy.picture_codec import PictureCodec
+from benchmarks.common.wilson import wilson
 from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.errors import ConfigError, WeightsError
 from splitfer.shared.labels import LabelSet

@@ -59,9 +59,10 @@ def test_single_is_what_a_user_gets_and_ten_the_mean_of_such_answers(folder: Pat
     for view in ten_windows(FACES.pictures):
         logits = tail.all_logits(crops_of(view)[:, None])[one]
         by_view.append(softmax(logits / np.float32(weights.temperature("edgecnn", 0, one))))
-    single, ten = found["edgecnn"]
-    np.testing.assert_allclose(single[one], by_view[0], atol=1e-5)
-    np.testing.assert_allclose(ten[one], np.mean(by_view, axis=0), atol=1e-5)
+    said = found["edgecnn"]
+    np.testing.assert_allclose(said["single"][one], by_view[0], atol=1e-5)
+    np.testing.assert_allclose(said["mirrored"][one], np.mean(by_view[:2], axis=0), atol=1e-5)
+    np.testing.assert_allclose(said["ten"][one], np.mean(by_view, axis=0), atol=1e-5)
 
 
 def test_the_command_reports_ten_windows_next_to_the_single_view(
@@ -82,8 +83,9 @@ def test_the_command_reports_ten_windows_next_to_the_single_view(
         # By FER+'s protocol: no face and no agreement are left out.
         assert by_label_set["crowd"]["n"] < 12
         for row in by_label_set.values():
-            gain = row["ten"] - row["single"]
-            assert row["difference"]["difference"] == pytest.approx(gain, abs=2e-6)
+            for key in ("mirrored", "ten"):
+                gain = row[key] - row["single"]
+                assert row["difference"][key]["difference"] == pytest.approx(gain, abs=2e-6)
     monkeypatch.setattr(sys, "argv", line)
     assert accuracy.main() == 0
     text = capsys.readouterr().out

@@ -156,7 +156,7 @@ def test_results_of_a_device_each_are_joined(manifest: Manifest, tmp_path: Path)
         part = [row | {"device": name} for row in rows(manifest, **{"auto:latency": slow_ms})]
         result = {
             "fingerprint": "f", "plan": {"rounds": 3}, "link": "packets", "processor": "cpu.max",
-            "devices": {name: {"factor": 1.0, "full_ms": 5.0}}, "rows": part,
+            "devices": {name: {"factor": 1.0, "backbone_ms": 5.0}}, "rows": part,
             "verdict": verdict(part),
         }  # fmt: skip
         files.append(tmp_path / f"{name}.json")
@@ -180,7 +180,7 @@ def test_the_table_names_every_strategy(manifest: Manifest) -> None:
     measured = rows(manifest)
     result = {
         "fingerprint": "f", "link": "packets", "processor": "cpu.max",
-        "devices": {"Pi 4": {"factor": 6.0, "full_ms": 33.0}}, "rows": measured,
+        "devices": {"Pi 4": {"factor": 6.0, "backbone_ms": 33.0}}, "rows": measured,
         "verdict": verdict(measured),
         "machine": {
             "processor": "p", "cores": 2, "load_1min": 0, "system": "s", "python": "3",

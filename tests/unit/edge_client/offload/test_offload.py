@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from splitfer.edge_client.device import FoundFaces
+from splitfer.edge_client.device import FoundFaces, NoFaces
 from splitfer.edge_client.link.call import CallFailed
 from splitfer.edge_client.offload.offload import FrameLost, Offload
 from splitfer.edge_client.policy.policy import PolicySettings
@@ -39,12 +39,12 @@ class PlayedDevice:
         self.faces, self.local_runs, self._before_tail = faces, 0, before_tail
         self.rate, self._quality, self.measured = "low", quality, 0
 
-    def find(self, rgb: Any) -> FoundFaces:
+    def find(self, rgb: Any) -> FoundFaces | NoFaces:
+        if not self.faces:
+            return NoFaces(3.0)
         return self.look(rgb, tuple(Box(10 * i, 0, 8, 8) for i in range(self.faces)), 3.0)
 
     def look(self, grey: Any, boxes: tuple[Box, ...], detect_ms: float | None = None) -> FoundFaces:
-        if not boxes:
-            return FoundFaces((), None, None, detect_ms, None)
         z = np.arange(len(boxes), dtype=np.float32)[:, None, None, None]
         z = np.broadcast_to(z, (len(boxes), 8, 28, 28))
         features = np.zeros((len(boxes), 116, 28, 28), np.float32)
@@ -109,7 +109,9 @@ class PlayedLink:
 
     def _begun(self) -> PlayedCall | None:
         if self.call is not None:
-            self.call.sent_s = time.monotonic() - 0.02  # longer than the server says it took
+            now_s = time.monotonic()
+            # Longer ago than the server says it took, however long the machine stood still.
+            self.call.sent_s = min(now_s, self.call.done_s or now_s) - 0.02
         return self.call
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from splitfer.edge_client.sources import video_decoder
+from splitfer.edge_client.sources import decoder
 from splitfer.edge_client.sources.live import Stream
 from splitfer.edge_client.sources.open import open_source
 from splitfer.edge_client.sources.video_decoder import VideoDecoder
@@ -158,7 +158,7 @@ def test_a_camera_that_refuses_tcp_is_asked_for_udp(
 
 
 def test_a_stream_that_falls_silent_is_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video_decoder, "OPEN_TIMEOUT_S", 0.4)
+    monkeypatch.setattr(decoder, "OPEN_TIMEOUT_S", 0.4)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         with pytest.raises(SourceError) as caught:

@@ -1,0 +1,294 @@
+"""What makes a run a device that can be left alone: who is told its answers, and how it is.
+
+frames -> Outputs -> RunStatus -> MQTT state
+                 \\-> Outgoing -> outbox -> MQTT answers, webhook
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from importlib.metadata import version
+from types import TracebackType
+from typing import Any, Self
+
+from splitfer.edge_client.address import Address
+from splitfer.edge_client.appliance.audit import AuditLog, settings_mark
+from splitfer.edge_client.appliance.books import Books
+from splitfer.edge_client.appliance.systemd import SystemdNotice, WatchdogThread
+from splitfer.edge_client.choices import Policy
+from splitfer.edge_client.config import EdgeConfig
+from splitfer.edge_client.recognizer import Recognizer
+from splitfer.edge_client.settings.control import Control
+from splitfer.edge_client.settings.state_folder import state_folder
+from splitfer.edge_client.sinks.aggregate import Aggregate
+from splitfer.edge_client.sinks.blur import Blurred
+from splitfer.edge_client.sinks.mqtt_messages import slug, state_message
+from splitfer.edge_client.sinks.outbox import MB, Outbox
+from splitfer.edge_client.sinks.outgoing import Outgoing
+from splitfer.edge_client.sinks.outputs import Outputs
+from splitfer.edge_client.sinks.records import Origin, rfc3339
+from splitfer.edge_client.sinks.run_status import Health, Newest, RunStatus
+from splitfer.edge_client.sinks.sink import Sink
+from splitfer.edge_client.sources.base import Source
+from splitfer.shared.certificates import read_certificates
+from splitfer.shared.extras import needing
+from splitfer.shared.settings import printable
+
+# A camera that is opened again may take so long.
+_STILL_FLOWS_S = 60.0
+
+_log = logging.getLogger(__name__)
+
+
+class Appliance:
+    """The parts of one run that ``config`` asks for. A context manager: they work inside.
+
+    Raises:
+        ConfigError: a certificate, the outbox or a library is not as it must be.
+    """
+
+    def __init__(
+        self,
+        config: EdgeConfig,
+        source: Source,
+        recognizer: Recognizer,
+        outputs: Outputs,
+        purpose: str | None = None,
+        exports: Sequence[str] = (),
+        pictures_fault: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self._purpose, self._exports = purpose, exports
+        self._pictures_fault = pictures_fault
+        self._config, self._outputs = config, outputs
+        self._name = config.device_id or socket.gethostname() or "edge"
+        self._origin = Origin(self._name, config.source_name)
+        self._version = version("splitfer")
+        self._stack = ExitStack()
+        self.control = Control(
+            config.wanted, _policies(config), recognizer.choose_policy, self._control_changed
+        )
+        self._audit: AuditLog | None = None
+        self._audit_fault: str | None = None
+        self.status = RunStatus()
+        self.status.paused = lambda: self.control.paused
+        self.status.server_away = lambda: recognizer.server_away
+        self.status.failing = self._failing
+        self.status.facts["books"] = lambda: self._books.report()
+        self._settings: dict[str, str | None] = {"since": rfc3339(time.time()), "refused": None}
+        self.status.facts["settings"] = lambda: dict(self._settings)
+        self._recognizer = recognizer
+        self._books = Books()
+        self._outbox: Outbox | None = None
+        outputs.add("status", self.status)
+        if source.live and source.self_paced:
+            self._audit = AuditLog(config.audit or state_folder() / "audit.jsonl", self._unaudited)
+        with ExitStack() as stack:
+            self._start(stack, source)
+            self._audit_start(stack, source)
+            self._watchdog = stack.enter_context(closing(self._notice()))
+            self._stack = stack.pop_all()
+
+    def watch(self, books: Books) -> None:
+        """The books of the run, for who asks how it is."""
+        self._books = books
+
+    def settings_refused(self, why: str) -> None:
+        """Other settings were to be used, and could not be."""
+        self._settings["refused"] = why
+        self.told("settings_refused", why=why)
+
+    def told(self, event: str, **facts: Any) -> None:
+        """Something that belongs into the audit log."""
+        if self._audit is not None:
+            self._audit.add(event, **facts)
+
+    @property
+    def paused(self) -> Callable[[], bool]:
+        """Whether frames go by unanswered."""
+        return self.status.paused
+
+    def report(self) -> dict[str, Any]:
+        """For the summary: see docs/device/records.md."""
+        return {"outbox": self._outbox.report() if self._outbox else None}
+
+    def close(self, goes_on: bool = False) -> None:
+        """Say goodbye everywhere; a second time does nothing. Where the run ``goes_on`` with other
+        settings, systemd is told so."""
+        self._watchdog.close(goes_on)
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _start(self, stack: ExitStack, source: Source) -> None:
+        config = self._config
+        readers = [
+            name
+            for name, wanted in (("mqtt", config.mqtt_answers), ("webhook", config.webhook))
+            if wanted
+        ]
+        if readers:
+            own = state_folder() / f"outbox-{slug(config.source_name or 'edge')}.db"
+            self._outbox = Outbox(
+                config.outbox or own,
+                readers,
+                int(config.outbox_max_mb * MB),
+                config.outbox_max_age_h * 3600,
+            )
+            self.status.facts["outbox"] = self._outbox.report
+            outgoing = Outgoing(self._outbox, self._origin, config.answers == "changes")
+            if config.privacy == "aggregate":
+                totals = Aggregate(
+                    outgoing.add, source.name, config.aggregate_every_s, self._origin
+                )
+                self._outputs.add("outbox", totals, totals.idle)
+            else:
+                self._outputs.add("outbox", outgoing)
+            stack.callback(self._outputs.attempt, "outbox", self._outbox.close)
+        self._start_webhook(stack)
+        self._start_mqtt(stack, source)
+        self._start_server(stack, source)
+
+    def _start_webhook(self, stack: ExitStack) -> None:
+        address, config = self._config.webhook_address, self._config
+        if address is None or self._outbox is None:
+            return
+        from splitfer.edge_client.sinks.webhook import Webhook
+
+        secret = config.webhook_secret
+        webhook = Webhook(
+            address,
+            self._outbox,
+            secret.get_secret_value().encode() if secret else None,
+            read_certificates(config.webhook_ca, None, None, ("webhook_ca", "", "")).context()
+            if address.tls
+            else None,
+            self._version,
+        )
+        self.status.facts["webhook"] = webhook.report
+        stack.callback(webhook.close)
+
+    def _start_mqtt(self, stack: ExitStack, source: Source) -> None:
+        if self._config.broker is None:
+            return
+        with needing("edge"):
+            from splitfer.edge_client.sinks.mqtt_open import opened_mqtt
+
+        mqtt = opened_mqtt(
+            self._config, self._name, self._version, self.status, self.control, self._outbox,
+            self._state_message(source),
+        )  # fmt: skip
+        self.status.facts["mqtt"] = mqtt.report
+        stack.callback(mqtt.close)
+
+    def _state_message(self, source: Source) -> Callable[[Newest | None, Health], dict[str, Any]]:
+        if self._config.privacy != "aggregate":
+            return state_message
+        totals = Aggregate(
+            lambda _: None, source.name, self._config.aggregate_every_s, self._origin
+        )
+        self._outputs.add("mqtt", totals, totals.idle)
+        return totals.state
+
+    def _start_server(self, stack: ExitStack, source: Source) -> None:
+        config, address = self._config, self._config.listen_address
+        if address is None:
+            return
+        with needing("edge"):
+            from splitfer.edge_client.view.edge_metrics import EdgeMetrics
+            from splitfer.edge_client.view.live_page import LivePage
+            from splitfer.edge_client.view.server import Shown, ViewServer
+
+        metrics = EdgeMetrics(self.status.report)
+        self._outputs.add("metrics", metrics)
+        page: LivePage | None = None
+        if config.view:
+            page = LivePage(config, self._name, source.name, self._recognizer, self.control,
+                            self.status, self._purpose)  # fmt: skip
+            frames: Sink = page.frames
+            self._outputs.add("view", Blurred(frames) if config.blur_faces else frames)
+        token = config.listen_token.get_secret_value() if config.listen_token else None
+        made = token is None and not address.is_this_machine
+        if made:
+            token = secrets.token_urlsafe(16)
+        server = ViewServer(
+            address,
+            Shown(
+                lambda: (self.status.health().serves, dict(self.status.report())),
+                metrics.page,
+                self.control.obey,
+                page.report if page else None,
+            ),
+            token,
+        )
+        stack.callback(server.close)
+        if page is not None:
+            shown = Address(address.host, server.port)
+            fragment = f"#token={token}" if made else ""
+            print(f"edge-client: live page: http://{shown}/{fragment}", file=sys.stderr)
+
+    def _audit_start(self, stack: ExitStack, source: Source) -> None:
+        audit, config = self._audit, self._config
+        if audit is None:
+            return
+        _log.warning("%s is watched; purpose: %s", source.name, self._purpose)
+        mark = settings_mark(printable(config))
+        before = audit.last("start")
+        if before is not None and before.get("settings") != mark:
+            audit.add("settings_changed", before=before.get("settings"), settings=mark)
+        webhook = config.webhook_address
+        places = {"server": config.server, "mqtt": config.mqtt,
+                  "webhook": str(webhook) if webhook else None}  # fmt: skip
+        audit.add(
+            "start", source=source.name, purpose=self._purpose, version=self._version,
+            settings=mark, privacy=config.privacy, blur_faces=config.blur_faces,
+            sent_to={name: place for name, place in places.items() if place},
+            kept_in=list(self._exports), keep_pictures_h=config.keep_pictures_h,
+            shown_on=str(config.listen_address or "") or None,
+        )  # fmt: skip
+        stack.callback(lambda: audit.add("stop", source=source.name, **self._books.report()))
+
+    def _control_changed(self, what: str, by: str) -> None:
+        if self._audit is not None:
+            self._audit.add("changed", what=what, by=by)
+
+    def _unaudited(self, words: str) -> None:
+        if words != self._audit_fault:
+            _log.error("%s", words)
+        self._audit_fault = words
+
+    def _notice(self) -> WatchdogThread:
+        """systemd's watchdog is fed while frames flow, or are meant not to."""
+        return WatchdogThread(
+            SystemdNotice(
+                lambda: self.control.paused or self.status.quiet_s() < _STILL_FLOWS_S,
+                lambda: self.status.health().value.replace("_", " "),
+            )
+        )
+
+    def _failing(self) -> str | None:
+        for name, words in list(self._outputs.failing.items()):
+            return f"{name}: {words}"
+        if self._outbox is not None and self._outbox.fault is not None:
+            return f"outbox: {self._outbox.fault}"
+        return self._pictures_fault() or self._audit_fault
+
+
+def _policies(config: EdgeConfig) -> list[Policy]:
+    if config.server is None:
+        return [Policy.LOCAL]
+    return [policy for policy in Policy if policy is not Policy.IMAGE or not config.crops]

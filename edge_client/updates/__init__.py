@@ -1,0 +1,1 @@
+"""Newer weights from the server: fetched, judged, tried, and left again where they fail."""

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from splitfer.edge_client.appliance import audit
+from splitfer.edge_client.appliance.audit import AuditLog
+
+
+def test_events_are_added_and_the_newest_is_found(tmp_path: Path) -> None:
+    failed: list[str] = []
+    path = tmp_path / "state" / "audit.jsonl"
+    log = AuditLog(path, failed.append)
+    assert log.last("start") is None
+    log.add("start", settings="a")
+    log.add("stop")
+    AuditLog(path, failed.append).add("start", settings="b")
+    assert [json.loads(line)["event"] for line in path.read_text().splitlines()] == [
+        "start", "stop", "start",
+    ]  # fmt: skip
+    newest = log.last("start")
+    assert newest is not None
+    assert newest["settings"] == "b"
+    assert not failed
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_it_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "MAX_BYTES", 500)
+    log = AuditLog(tmp_path / "audit.jsonl", lambda words: pytest.fail(words))
+    for number in range(50):
+        log.add("start", number=number)
+    sizes = [file.stat().st_size for file in tmp_path.iterdir()]
+    assert len(sizes) == 2
+    assert max(sizes) < 700
+    assert (log.last("start") or {})["number"] == 49
+
+
+def test_a_disk_that_takes_nothing_holds_up_nobody(tmp_path: Path) -> None:
+    failed: list[str] = []
+    (tmp_path / "file").write_text("")
+    AuditLog(tmp_path / "file" / "audit.jsonl", failed.append).add("start")
+    assert len(failed) == 1
+    assert "audit log" in failed[0]

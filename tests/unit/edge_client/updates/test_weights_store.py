@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from splitfer.edge_client.updates.weights_store import (
+    CHOSEN,
+    MOST_LOADS,
+    WeightsStore,
+    folder_name,
+    mark_of,
+)
+
+BASE = Path("/base")
+
+
+def fetched(root: Path, number: int) -> str:
+    name = folder_name("0123456789abcdef", f"{number:016x}")
+    (root / name).mkdir(parents=True, exist_ok=True)
+    return name
+
+
+def test_new_weights_are_tried_and_then_kept_and_the_old_ones_go(tmp_path: Path) -> None:
+    store = WeightsStore(tmp_path)
+    assert store.folder(BASE) == BASE
+    first, second = fetched(tmp_path, 1), fetched(tmp_path, 2)
+    store.take(first, 1)
+    store.load()
+    store.begun()
+    store.confirm()
+    store.take(second, 2)
+    assert store.on_trial
+    assert (tmp_path / first).exists()
+    store.confirm()
+    again = WeightsStore(tmp_path)
+    assert again.folder(BASE) == tmp_path / second
+    assert not again.on_trial
+    assert again.chosen.release == 2
+    assert not (tmp_path / first).exists()
+
+
+def test_those_that_fail_are_left_for_good_and_the_ones_before_come_back(tmp_path: Path) -> None:
+    store = WeightsStore(tmp_path)
+    first, second = fetched(tmp_path, 1), fetched(tmp_path, 2)
+    store.take(first, 1)
+    store.confirm()
+    store.take(second, 2)
+    store.give_up("wrong logits")
+    assert store.folder(BASE) == tmp_path / first
+    assert not store.on_trial
+    assert store.chosen.refused == (mark_of(f"{2:016x}"),)
+    assert store.chosen.release == 2  # nothing older is taken for newer
+    assert not (tmp_path / second).exists()
+
+
+def test_a_device_that_dies_of_them_goes_back_by_itself(tmp_path: Path) -> None:
+    WeightsStore(tmp_path).take(fetched(tmp_path, 1), 1)
+    for _ in range(MOST_LOADS):
+        store = WeightsStore(tmp_path)  # as each start of the process makes it
+        store.load()
+        assert store.folder(BASE) != BASE
+    store = WeightsStore(tmp_path)
+    store.load()
+    assert store.folder(BASE) == BASE
+    assert not store.on_trial
+
+
+def test_a_run_that_began_and_was_killed_is_no_fault_of_theirs(tmp_path: Path) -> None:
+    WeightsStore(tmp_path).take(fetched(tmp_path, 1), 1)
+    for _ in range(2 * MOST_LOADS):
+        store = WeightsStore(tmp_path)
+        store.load()
+        store.begun()
+    assert store.folder(BASE) != BASE
+    assert store.on_trial
+
+
+def test_weights_that_somebody_removed_are_not_missed(tmp_path: Path) -> None:
+    store = WeightsStore(tmp_path)
+    name = fetched(tmp_path, 1)
+    store.take(name, 1)
+    store.confirm()
+    shutil.rmtree(tmp_path / name)
+    store.load()
+    assert store.folder(BASE) == BASE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{", "[]", "null", '{"name": "../../etc"}', '{"name": 7}', '{"unheard": 1}',
+        '{"release": "x"}', '{"loads": null}', '{"before": ".."}', '{"refused": 7}',
+    ],
+)  # fmt: skip
+def test_a_damaged_file_means_the_weights_of_the_settings(text: str, tmp_path: Path) -> None:
+    (tmp_path / CHOSEN).write_text(text)
+    store = WeightsStore(tmp_path)
+    assert store.folder(BASE) == BASE
+    store.take(fetched(tmp_path, 1), 1)
+    assert json.loads((tmp_path / CHOSEN).read_text())["name"]
+
+
+class Life(RuleBasedStateMachine):
+    """Whatever happens, what is used is there; and the release never falls."""
+
+    @initialize(folder=st.just(None))
+    def begin(self, folder: None) -> None:
+        import tempfile
+
+        self.root = Path(tempfile.mkdtemp())
+        self.store = WeightsStore(self.root)
+        self.number = self.release = 0
+
+    @rule()
+    def take(self) -> None:
+        self.number += 1
+        self.store.take(fetched(self.root, self.number), self.number)
+
+    @rule()
+    def load(self) -> None:
+        self.store.load()
+
+    @rule()
+    def begun(self) -> None:
+        self.store.begun()
+
+    @rule()
+    def confirm(self) -> None:
+        self.store.confirm()
+
+    @precondition(lambda self: self.store.on_trial)
+    @rule()
+    def give_up(self) -> None:
+        self.store.give_up("a test")
+
+    @rule()
+    def restart(self) -> None:
+        before = self.store.chosen
+        self.store = WeightsStore(self.root)
+        assert self.store.chosen == before
+
+    @invariant()
+    def what_is_used_is_there(self) -> None:
+        folder = self.store.folder(BASE)
+        assert folder == BASE or folder.is_dir()
+        assert self.store.chosen.release >= self.release
+        self.release = self.store.chosen.release
+        name = self.store.chosen.name
+        assert name is None or name.partition("-")[2] not in self.store.chosen.refused
+
+    def teardown(self) -> None:
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
