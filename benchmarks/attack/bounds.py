@@ -53,8 +53,11 @@ def table(found: dict[str, Any]) -> str:
         f"times the quiet one, a stop within {MOST_STOP_S} s (`drain_s` {found['drain_s']}). "
         f"{held} of {len(rows)} attacks keep within all of them."
     )
+    how = (
+        f"Asked for {found['quiet_s']:g} s alone and for {found['attack_s']:g} s under each attack."
+    )
     machine = f"Measured on {machine_line(found['machine'])}."
-    return paragraphs(markdown(head, rows), bounds, machine)
+    return paragraphs(markdown(head, rows), bounds, how, machine)
 
 
 def _line(row: Row) -> list[str]:
