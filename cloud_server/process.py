@@ -19,6 +19,9 @@ _MOST_NICE = 19
 # How many new objects there are before the collector looks through the youngest.
 _YOUNG = 5_000
 _FILES, _MOST_FILES = 1024, 1_000_000
+# Of mallopt(3).
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_LARGE_BYTES, _ARENAS = 2**20, 4
 _FOR_GRANTED_BYTES = 4 * 2**30
 
 
@@ -57,6 +60,18 @@ def take_turns(slice_ms: float, nice: int = 0) -> None:
             _ATTR.size, os.sched_getscheduler(0), 0, nice, 0, round(slice_ms * 1e6), 0, 0
         )
         ctypes.CDLL(None).syscall(number, 0, ctypes.create_string_buffer(attributes, _ATTR.size), 0)
+
+
+def give_memory_back() -> None:
+    """Call it before threads are started. What was large is given back to the machine when it is
+    freed: glibc would learn from it to keep the next one, in each thread's own store."""
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError, AttributeError):  # another C library has no such call
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+        library.mallopt(_M_TRIM_THRESHOLD, _LARGE_BYTES)
+        library.mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 def raise_open_files() -> int:

@@ -19,7 +19,7 @@ from splitfer.cloud_server.admission.health import Phase
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.grpc_api.server import GrpcServer
 from splitfer.cloud_server.parts import Parts
-from splitfer.cloud_server.process import keep_what_is_loaded, run_as_batch
+from splitfer.cloud_server.process import give_memory_back, keep_what_is_loaded, run_as_batch
 from splitfer.cloud_server.reload import reload
 from splitfer.cloud_server.rest_api.app import http_app
 from splitfer.cloud_server.rest_api.doorway import Doorway
@@ -99,6 +99,7 @@ async def serve(config: CloudConfig, read: Callable[[], CloudConfig]) -> None:
             the weights.
         WeightsError: the weights cannot be used.
     """
+    give_memory_back()
     run_as_batch()
     config.certificates()  # what is wrong with them is said before weights take their seconds
     stop, hurry = asyncio.Event(), asyncio.Event()
