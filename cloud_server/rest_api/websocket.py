@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
 
+from splitfer.cloud_server.rest_api.doorway import Guest
+
 # Of one message: nobody has to send it in more. And between two messages: pings and pongs.
 FRAGMENTS_MAX, CONTROL_FRAMES_MAX = 64, 64
 _POLICY_VIOLATION = 1008
@@ -33,6 +35,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
     within ``wait_s``. Until it is, nothing more is read, pings neither.
     """
 
+    guest: Guest | None = None  # where a ``Doorway`` let it in
     receive_s: ClassVar[float]
     wait_s: ClassVar[float]
 
@@ -120,6 +123,8 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         """It is over."""
         _stop(self._whole)
         _stop(self._taken)
+        if self.guest is not None:
+            self.guest.left()
         super().connection_lost(exc)
 
 
