@@ -10,16 +10,15 @@ import logging
 import secrets
 import socket
 import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from importlib.metadata import version
-from types import TracebackType
 from typing import Any, Self
 
 from splitfer.edge_client.address import Address
 from splitfer.edge_client.appliance.audit import AuditLog, settings_mark
 from splitfer.edge_client.appliance.books import Books
+from splitfer.edge_client.appliance.clocks import Clocks
 from splitfer.edge_client.appliance.systemd import SystemdNotice, WatchdogThread
 from splitfer.edge_client.choices import Policy
 from splitfer.edge_client.config import EdgeConfig
@@ -42,6 +41,7 @@ from splitfer.shared.settings import printable
 
 # A camera that is opened again may take so long.
 _STILL_FLOWS_S = 60.0
+_CLOCKS = Clocks()
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +62,9 @@ class Appliance:
         purpose: str | None = None,
         exports: Sequence[str] = (),
         pictures_fault: Callable[[], str | None] = lambda: None,
+        clocks: Clocks = _CLOCKS,
     ) -> None:
+        self._clocks = clocks
         self._purpose, self._exports = purpose, exports
         self._pictures_fault = pictures_fault
         self._config, self._outputs = config, outputs
@@ -75,19 +77,21 @@ class Appliance:
         )
         self._audit: AuditLog | None = None
         self._audit_fault: str | None = None
-        self.status = RunStatus()
+        self.status = RunStatus(clocks.monotonic)
         self.status.paused = lambda: self.control.paused
         self.status.server_away = lambda: recognizer.server_away
         self.status.failing = self._failing
         self.status.facts["books"] = lambda: self._books.report()
-        self._settings: dict[str, str | None] = {"since": rfc3339(time.time()), "refused": None}
+        self._settings: dict[str, str | None] = {"since": rfc3339(clocks.wall()), "refused": None}
         self.status.facts["settings"] = lambda: dict(self._settings)
         self._recognizer = recognizer
         self._books = Books()
         self._outbox: Outbox | None = None
         outputs.add("status", self.status)
         if source.live and source.self_paced:
-            self._audit = AuditLog(config.audit or state_folder() / "audit.jsonl", self._unaudited)
+            self._audit = AuditLog(
+                config.audit or state_folder() / "audit.jsonl", self._unaudited, clocks.wall
+            )
         with ExitStack() as stack:
             self._start(stack, source)
             self._audit_start(stack, source)
@@ -126,12 +130,7 @@ class Appliance:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _start(self, stack: ExitStack, source: Source) -> None:
@@ -148,9 +147,13 @@ class Appliance:
                 readers,
                 int(config.outbox_max_mb * MB),
                 config.outbox_max_age_h * 3600,
+                self._clocks.since_boot,
+                self._clocks.wall,
             )
             self.status.facts["outbox"] = self._outbox.report
-            outgoing = Outgoing(self._outbox, self._origin, config.answers == "changes")
+            outgoing = Outgoing(
+                self._outbox, self._origin, config.answers == "changes", self._clocks.monotonic
+            )
             if config.privacy == "aggregate":
                 totals = Aggregate(
                     outgoing.add, source.name, config.aggregate_every_s, self._origin

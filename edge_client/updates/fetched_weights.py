@@ -33,6 +33,12 @@ class FetchedWeights:
             self._store.load()
         except OSError as error:
             raise ConfigError(f"{self._store.root}: {error.strerror or error}") from error
+        return self.looked_at_in(config)
+
+    def looked_at_in(self, config: EdgeConfig) -> EdgeConfig:
+        """The same for who only looks: nothing is noted."""
+        if config.weights_key is None:
+            return config
         return EdgeConfig(**{**dict(config), "weights": self._store.folder(_base(config))})
 
     def given_up(self, config: EdgeConfig, why: str) -> bool:

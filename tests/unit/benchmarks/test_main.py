@@ -12,7 +12,7 @@ from benchmarks.__main__ import BENCHMARKS, main, question
 STARTED_BY_OTHERS = {
     "benchmarks.readme.settings",  # by make settings
     "benchmarks.link.edge", "benchmarks.link.two_way", "benchmarks.serving.load",
-    "benchmarks.serving.raw",
+    "benchmarks.serving.raw", "benchmarks.week.killed",
 }  # fmt: skip
 
 
