@@ -157,8 +157,9 @@ def simulate(arguments: argparse.Namespace) -> dict[str, Any]:
         "captured = answered + lost + shed": week.device.books.balanced and not books["lost"],
         "put = sent + refused + shed + waiting": outbox["put"]
         == outbox["sent"] + outbox["refused"] + outbox["shed"] + outbox["waiting"],
+        # What is shed on a full disk may be on its way already.
         "every answer sent was heard, in order": numbers == sorted(numbers)
-        and len(numbers) == outbox["sent"],
+        and outbox["sent"] <= len(numbers) <= outbox["sent"] + outbox["shed"],
         f"memory grew by at most {MOST_GROWTH_MB:g} MB": growth_mb <= MOST_GROWTH_MB,
         "every fault came and went": not week.problems and all(week.count.values()),
     }

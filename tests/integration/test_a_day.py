@@ -37,7 +37,8 @@ def test_a_day_of_faults_leaves_a_device_whole() -> None:
     frames, outbox = result["frames"], result["outbox"]
     assert frames["captured"] == frames["answered"] + frames["dropped"] > 8000
     assert frames["dropped"] > 100  # in the pause, and where the camera was too fast
-    assert outbox["put"] == outbox["sent"] == result["heard"]["answers"] > 100
+    assert outbox["put"] == outbox["sent"] + outbox["shed"] > 100
+    assert result["heard"]["answers"] >= outbox["sent"] > 100
     assert result["settings_begun"] == 2  # once anew, and not with corrupt ones
     assert result["camera_reopened"] >= 1
     assert set(result["faults"].values()) == {1}
