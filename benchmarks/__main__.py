@@ -1,4 +1,5 @@
-"""``python -m benchmarks NAME ...`` runs a benchmark; ``list`` says what each one answers."""
+"""``python -m benchmarks NAME ...`` runs a benchmark; ``list`` says what each one answers, and how
+long it took where its result is kept."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ import sys
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+
+from benchmarks.readme.results import longest_s
 
 # The module whose ``main`` reads the rest of the command line; its docstring says what it answers.
 BENCHMARKS = {
@@ -18,6 +21,7 @@ BENCHMARKS = {
     "codec": "benchmarks.device.codec",
     "degraded": "benchmarks.degraded.degraded",
     "demo": "benchmarks.demo.demo",
+    "detectors": "benchmarks.detectors.detectors",
     "edge": "benchmarks.device.edge",
     "leakage": "benchmarks.leakage.leakage",
     "link": "benchmarks.link.link",
@@ -39,7 +43,10 @@ def main() -> int:
     name, arguments = (sys.argv[1] if sys.argv[1:] else "list"), sys.argv[2:]
     if name in ("list", "-h", "--help"):
         for each in BENCHMARKS:
-            print(f"{each:{max(map(len, BENCHMARKS))}}  {question(each)}")
+            took_s = longest_s(each)
+            took = f"  ({took_s / 60:.0f} min)" if took_s and took_s >= 60 else ""
+            took = took or (f"  ({took_s} s)" if took_s is not None else "")
+            print(f"{each:{max(map(len, BENCHMARKS))}}  {question(each)}{took}")
         return 0
     if name not in BENCHMARKS:
         print(f"benchmarks: no {name!r}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)

@@ -18,7 +18,7 @@ from splitfer.cloud_server.commands.sign import add_sign_command, run_sign
 from splitfer.cloud_server.commands.token import add_token_command, run_token
 from splitfer.cloud_server.config import PREFIX, CloudConfig
 from splitfer.cloud_server.telemetry.logs import configure_logs, log_handler
-from splitfer.shared.arguments import Once, file_name
+from splitfer.shared.arguments import Once, add_setting, file_name
 from splitfer.shared.errors import ConfigError, SplitFerError, WeightsError
 from splitfer.shared.extras import needing
 from splitfer.shared.log_lines import plain_line, traceback_lines
@@ -161,28 +161,18 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--config", action=Once, type=file_name, metavar="FILE", help="settings, YAML or TOML"
     )
-    serve.add_argument("--engine", choices=["process", "ray"], help="process; ray is Ray Serve")
-    serve.add_argument("--host", help="address to listen on (127.0.0.1)")
-    serve.add_argument("--grpc-port", type=int, metavar="PORT", help="50051; 0 for a free one")
-    serve.add_argument("--http-port", type=int, metavar="PORT", help="8080; 0 for a free one")
-    serve.add_argument(
-        "--weights", type=file_name, action="append", metavar="FOLDER",
-        help="weights to serve; again for more, the first is the default (all that are shipped)",
-    )  # fmt: skip
-    serve.add_argument(
-        "--weights-root", type=file_name, action="append", metavar="FOLDER",
-        help="'models load' may load weights from below it; again for more (none)",
-    )  # fmt: skip
-    serve.add_argument(
-        "--watch",
-        type=file_name,
-        metavar="FOLDER",
-        help="serve the weights in it as they come and go",
-    )
-    serve.add_argument("--tail", metavar="ID", help="default tail (the manifest's)")
-    serve.add_argument("--threads", type=int, metavar="N", help="threads of each network (1)")
-    serve.add_argument("--log-level", choices=["debug", "info", "warning", "error"])
-    serve.add_argument("--log-format", choices=["text", "json"], help="of the log's lines (text)")
+    add = partial(add_setting, serve, CloudConfig)
+    add("--engine", choices=["process", "ray"])
+    add("--host")
+    add("--grpc-port", type=int, metavar="PORT")
+    add("--http-port", type=int, metavar="PORT")
+    add("--weights", type=file_name, action="append", metavar="FOLDER")
+    add("--weights-root", type=file_name, action="append", metavar="FOLDER")
+    add("--watch", type=file_name, metavar="FOLDER")
+    add("--tail", metavar="ID")
+    add("--threads", type=int, metavar="N")
+    add("--log-level", choices=["debug", "info", "warning", "error"])
+    add("--log-format", choices=["text", "json"])
     serve.add_argument("--print-config", action="store_true", help="show the settings and exit")
     serve.add_argument("--debug", action="store_true", help="show the traceback of an error")
     add_health_command(commands)

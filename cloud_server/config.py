@@ -16,6 +16,7 @@ from pydantic_settings import NoDecode
 from splitfer.shared.bearer_token import weak_token_fault
 from splitfer.shared.certificates import Certificates, read_certificates
 from splitfer.shared.contracts import Device, Limits
+from splitfer.shared.detectors import DetectorName
 from splitfer.shared.prior import UNCERTAIN_BELOW, Prior
 from splitfer.shared.settings import Settings
 from splitfer.shared.wire import DEADLINE_MS_MAX
@@ -94,12 +95,12 @@ class CloudConfig(Settings):
     )
     ray: RayScale = RayScale()
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
-    grpc_port: int = Field(50051, ge=0, le=65535, description="0 takes any free port")
-    http_port: int = Field(8080, ge=0, le=65535, description="0 takes any free port")
+    grpc_port: int = Field(50051, ge=0, le=65535, description="port of gRPC; 0 takes any free one")
+    http_port: int = Field(8080, ge=0, le=65535, description="port of HTTP; 0 takes any free one")
 
     # In the environment as in PATH: one string, a colon between two folders.
     weights: Annotated[tuple[Path, ...], NoDecode] = Field(
-        (), description="folders, the default first; all shipped weights where none"
+        (), description="folders to serve, the default first; all that are shipped where none"
     )
     weights_root: Annotated[tuple[Path, ...], NoDecode] = Field(
         (), description="folders below which 'models load' may load weights; nowhere where none"
@@ -146,13 +147,21 @@ class CloudConfig(Settings):
         64,
         ge=0,
         le=_MANY,
-        description="messages in flight on one InferStream; 0 offers no streams",
+        description="messages in flight on one InferStream or WebSocket; 0 offers no streams",
+    )
+    latent_streams_max: int = Field(
+        256, ge=0, le=_MANY, description="open WebSockets of latents; 0 offers none"
     )
     picture_threads: int = Field(2, ge=1, le=256, description="pictures worked on at once")
     picture_decode_s: float = Field(
         5, gt=0, le=3600, description="processor time in which a picture must be decoded"
     )
     pictures_max: int = Field(16, ge=1, le=_MANY, description="pictures worked on or waiting")
+    detector: DetectorName = Field(
+        DetectorName.DLIB,
+        description="what finds faces: dlib upright frontal ones of about 80 px and more in the "
+        "searched picture, yunet also turned and small ones",
+    )
     search_side_px: int = Field(
         640, ge=80, le=_MOST_SIDE_PX, description="longer side of the searched picture"
     )
@@ -223,8 +232,10 @@ class CloudConfig(Settings):
     pid_file: Path | None = Field(
         None, description="file that holds the process id while the server runs; for 'reload'"
     )
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least that is logged"
+    )
+    log_format: Literal["text", "json"] = Field("text", description="of the log's lines")
     otlp_endpoint: str | None = Field(
         None, pattern="^https?://[^/]", description="receiver of traces, such as http://host:4318"
     )

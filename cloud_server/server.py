@@ -22,7 +22,10 @@ from splitfer.cloud_server.parts import Parts
 from splitfer.cloud_server.process import keep_what_is_loaded, run_as_batch
 from splitfer.cloud_server.reload import reload
 from splitfer.cloud_server.rest_api.app import http_app
+from splitfer.cloud_server.rest_api.latent_streams import LatentStreams
 from splitfer.cloud_server.rest_api.protocol import HEADER_BYTES, bounded_http
+from splitfer.cloud_server.rest_api.stream_message import most_message_bytes
+from splitfer.cloud_server.rest_api.websocket import bounded_websocket
 from splitfer.cloud_server.weights.folder_watcher import watching
 from splitfer.cloud_server.weights.registry import Registry
 from splitfer.shared.errors import ConfigError
@@ -43,7 +46,11 @@ class _HttpServer(uvicorn.Server):
         host = f"[{config.host}]" if ":" in config.host else config.host
         self.address = f"{host}:{listener.getsockname()[1]}"
         self.listening = asyncio.Event()
-        super().__init__(_http_config(parts))
+        app = http_app(
+            config, parts.service, parts.admission, parts.observer, parts.metrics, parts.registry
+        )
+        self._streams = LatentStreams(app, parts.service, parts.admission, parts.observer, config)
+        super().__init__(_http_config(parts, self._streams))
 
     async def run_here(self) -> None:
         """Serve until ``should_exit``."""
@@ -53,6 +60,10 @@ class _HttpServer(uvicorn.Server):
         """Listen."""
         await super().startup(sockets)
         self.listening.set()
+
+    def drain(self) -> None:
+        """Streams end once what they have read is answered."""
+        self._streams.drain()
 
     def hang_up(self) -> None:
         """End what is being answered; ``Ended`` refuses it."""
@@ -152,6 +163,7 @@ async def _drain(
         await _within(lame_duck_s, hurry.wait())
     parts.health.phase = Phase.DRAINING
     grpc_server.drain()
+    http.drain()
     log.info("draining")
     # The listeners stay open meanwhile, so that probes see it and callers get our refusal.
     waits = [asyncio.create_task(parts.health.empty()), asyncio.create_task(hurry.wait())]
@@ -194,12 +206,10 @@ async def _within(seconds: float, what: Coroutine[Any, Any, Any]) -> None:
         await asyncio.wait_for(what, seconds)
 
 
-def _http_config(parts: Parts) -> uvicorn.Config:
+def _http_config(parts: Parts, app: LatentStreams) -> uvicorn.Config:
     config = parts.config
     http = uvicorn.Config(
-        http_app(
-            config, parts.service, parts.admission, parts.observer, parts.metrics, parts.registry
-        ),
+        app,
         http=bounded_http(config.wait_s, config.connections_max),
         timeout_keep_alive=config.keep_alive_s,  # type: ignore[arg-type]  # any number of seconds
         h11_max_incomplete_event_size=HEADER_BYTES,
@@ -207,7 +217,9 @@ def _http_config(parts: Parts) -> uvicorn.Config:
         access_log=False,  # the observer writes it, with the request's id
         lifespan="off",
         server_header=False,
-        ws="none",
+        ws=bounded_websocket(config.receive_s, config.wait_s) if app.offered else "none",
+        ws_max_size=most_message_bytes(config.limits),
+        ws_per_message_deflate=False,  # latents are packed already
         timeout_graceful_shutdown=_LAST_WORDS_S,  # type: ignore[arg-type]  # any number of seconds
     )
     http.load()

@@ -9,6 +9,7 @@ from typing import Any
 from splitfer.edge_client.choices import Objective, Policy
 from splitfer.edge_client.sinks import flags as output_flags
 from splitfer.shared.arguments import Once, file_name
+from splitfer.shared.detectors import DetectorName
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.local_models import BACKBONE
 from splitfer.shared.prior import DEFAULT_PRIOR, UNCERTAIN_BELOW, Prior
@@ -19,8 +20,9 @@ _FLAGS = (
     "server", "policy", "objective", "min_accuracy", "max_bytes_per_s", "cascade_threshold", "rate",
     "labels", "local_model", "prior", "uncertain_below", "deadline_ms", "threads", "weights",
     "server_ca", "client_cert", "client_key", "log_level", "output", "output_max_mb", "device_id",
-    "source_name", "heartbeat_s", "wait_source", "rtsp_transport", "search_side_px", "search_every",
-    "crops", "view", "listen", "purpose", "privacy", "blur_faces", "keep_pictures_h",
+    "source_name", "heartbeat_s", "wait_source", "rtsp_transport", "detector", "search_side_px",
+    "search_every", "crops", "view", "listen", "purpose", "privacy", "blur_faces",
+    "keep_pictures_h",
 )  # fmt: skip
 
 
@@ -223,9 +225,14 @@ def _common(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--deadline-ms", type=float, metavar="MS", help="per frame, detection too")
     parser.add_argument(
+        "--detector", choices=[one.value for one in DetectorName],
+        help="what finds faces: dlib upright frontal ones, yunet also turned and small ones "
+        f"({DetectorName.DLIB.value})",
+    )  # fmt: skip
+    parser.add_argument(
         "--search-side", type=int, dest="search_side_px", metavar="PX",
-        help="longer side of the picture that faces are searched in, about 80 px each: its square "
-        "is the cost (run 480, classify 4096)",
+        help="longer side of the picture that faces are searched in, with dlib about 80 px each: "
+        "its square is the cost (run 480, classify 4096)",
     )  # fmt: skip
     parser.add_argument(
         "--search-every", type=int, metavar="N",

@@ -121,7 +121,7 @@ def _classify(arguments: argparse.Namespace, config: EdgeConfig) -> int:
                         outputs.write(frame, faces)
                         answered += 1
                         if not faces:
-                            hint = no_face(config.search_side_px)
+                            hint = no_face(config)
                             tell(f"edge-client: {frame.source}: {hint}")
                     left_out += source.skipped
             except (SourceError, ImageError, PayloadTooLarge) as error:

@@ -14,6 +14,7 @@ from splitfer.edge_client.settings.appliance import ApplianceSettings
 from splitfer.edge_client.source_name import names_a_path
 from splitfer.shared.bearer_token import token_fault
 from splitfer.shared.contracts import Limits
+from splitfer.shared.detectors import DetectorName
 from splitfer.shared.errors import ConfigError
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.local_models import BACKBONE
@@ -112,12 +113,17 @@ class EdgeConfig(ApplianceSettings):
         description="answers with less confidence than this are marked uncertain; 0 marks none. "
         "Confidence falls with the quality of the face's picture",
     )
+    detector: DetectorName = Field(
+        DetectorName.DLIB,
+        description="what finds faces: dlib upright frontal ones of about 80 px and more in the "
+        "searched picture, yunet also turned and small ones",
+    )
     search_side_px: int = Field(
         480,
         ge=80,
         le=4096,
         description="longer side of the searched picture (of a single picture 4096): time grows "
-        "with its square, and a face must be about 80 px wide in it",
+        "with its square; how large a face must be in it says `detector`",
     )
     search_every: int = Field(
         1,

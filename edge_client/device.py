@@ -16,7 +16,7 @@ from splitfer.shared.codec.latent import Latent
 from splitfer.shared.contracts import LATENT_SHAPE, Answer, Box
 from splitfer.shared.prior import Prior
 from splitfer.shared.vision.crop import crop_face, ready_crop, to_grey
-from splitfer.shared.vision.detection import FaceDetector
+from splitfer.shared.vision.detection import SearchLimits, open_detector
 from splitfer.shared.vision.quality import scores
 from splitfer.shared.weights import Weights, default_folder
 
@@ -87,9 +87,12 @@ class Device:
         self._weights = weights
         self._cropping = weights.manifest.crop
         self._detector = CarriedDetector(
-            FaceDetector(
-                config.search_side_px, config.smallest_face_px, config.faces_per_frame,
-                config.search_enlarged,
+            open_detector(
+                config.detector,
+                SearchLimits(
+                    config.search_side_px, config.smallest_face_px, config.faces_per_frame,
+                    config.search_enlarged,
+                ),
             ),
             config.search_every,
         )  # fmt: skip

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Any
+
+from splitfer.shared.settings import Settings
 
 
 class Once(argparse.Action):
@@ -41,3 +44,24 @@ def file_name(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("it is empty; leave it out, or name a file or folder")
     return Path(text)
+
+
+def add_setting(
+    parser: argparse.ArgumentParser, settings: type[Settings], flag: str, **options: Any
+) -> None:
+    """A flag that sets the setting of its name (or of ``dest``). Its help is the setting's own
+    description, with the default in brackets; the other options are ``add_argument``'s."""
+    name = options.get("dest") or flag.removeprefix("--").replace("-", "_")
+    field = settings.model_fields[name]
+    words = field.description or ""
+    if default := _shown(field.default):
+        words = f"{words} ({default})"
+    parser.add_argument(flag, help=words.replace("%", "%%").strip(), **options)
+
+
+def _shown(default: object) -> str:
+    if default is None or default in ("", ()):
+        return ""
+    if isinstance(default, bool):
+        return "yes" if default else "no"
+    return str(default.value if isinstance(default, Enum) else default)

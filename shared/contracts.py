@@ -218,7 +218,7 @@ class Limits:
     """
 
     faces_per_frame: int = 32
-    smallest_face_px: int = 40
+    smallest_face_px: int = 24
     body_bytes: int = 8 * 2**20
     picture_pixels: int = 16_000_000
     infer_message_bytes: int = 256 * 2**10

@@ -25,6 +25,7 @@ from benchmarks.accuracy.truth import USAGES, add_truth, faces_of, label_set_of
 from benchmarks.common.command import finish, positive
 from benchmarks.common.machine import describe_machine, machine_line
 from splitfer.shared.contracts import AnswerPath
+from splitfer.shared.detectors import DetectorName
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.weights import Weights, default_folder
 from training.data.datasets import Faces, data_path, load_fer2013
@@ -46,7 +47,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.most is not None:
         faces = faces.subset(np.arange(len(faces)) < arguments.most)
     if arguments.through_detector:
-        found = through_detector.measure(paths, columns, faces)
+        found = through_detector.measure(paths, columns, faces, DetectorName(arguments.detector))
     elif arguments.calibration:
         scores = measure(paths, list(columns.values()), faces.pictures, arguments.picture_codec)
         judge = _judge(faces, label_set, arguments)
@@ -128,6 +129,12 @@ def main() -> int:
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
         "--through-detector", action="store_true", help="enlarge, detect and crop the pictures"
+    )
+    parser.add_argument(
+        "--detector",
+        choices=[one.value for one in DetectorName],
+        default=DetectorName.DLIB.value,
+        help="of --through-detector",
     )
     how.add_argument("--calibration", action="store_true", help="calibration and coverage")
     how.add_argument(

@@ -1,9 +1,9 @@
 """FER2013 as a camera would show it: part of ``python -m benchmarks accuracy``.
 
 Each picture is enlarged and laid into a larger frame, at a size, place and background that its id
-decides; then dlib finds the face and the product's own code crops it. Beside it stands the direct
-figure on the same faces, those that were found, and the figure where each box is moved and resized
-by up to a tenth.
+decides; then a detector finds the face and the product's own code crops it. Beside it stands the
+direct figure on the same faces, those that were found, and the figure where each box is moved and
+resized by up to a tenth.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from benchmarks.accuracy.paths import BATCH, Column, Paths
 from benchmarks.common.bootstrap import difference, points
 from splitfer.edge_client.config import EdgeConfig
 from splitfer.shared.contracts import AnswerPath, Box, Limits
+from splitfer.shared.detectors import DetectorName
 from splitfer.shared.vision.crop import Cropping, crop_face, enlarge_crop
-from splitfer.shared.vision.detection import FaceDetector
+from splitfer.shared.vision.detection import FaceDetector, SearchLimits, open_detector
 from training.data.datasets import DataError, Faces
 
 WIDTH_PX, HEIGHT_PX = 640, 480
@@ -84,7 +85,7 @@ class Found:
 
 
 def find(faces: Faces, detector: FaceDetector, cropping: Cropping) -> Iterator[Found]:
-    """Every picture that dlib finds in its frame."""
+    """Every picture whose face is found in its frame."""
     for place, picture in enumerate(tqdm(faces.pictures, unit="face", disable=None)):
         number = int(faces.ids[place])
         grey, where, background = frame(picture, number)
@@ -94,7 +95,9 @@ def find(faces: Faces, detector: FaceDetector, cropping: Cropping) -> Iterator[F
             yield Found(place, background, np.stack((enlarge_crop(picture), *crops)))
 
 
-def measure(paths: Paths, columns: dict[str, Column], faces: Faces) -> dict[str, Any]:
+def measure(
+    paths: Paths, columns: dict[str, Column], faces: Faces, which: DetectorName = DetectorName.DLIB
+) -> dict[str, Any]:
     """Accuracy by column: direct, detected, jittered, on the faces that were found.
 
     Raises:
@@ -103,7 +106,9 @@ def measure(paths: Paths, columns: dict[str, Column], faces: Faces) -> dict[str,
     columns = {name: c for name, c in columns.items() if c.path is not AnswerPath.IMAGE}
     limits = Limits()
     search_px = EdgeConfig.model_fields["search_side_px"].default
-    detector = FaceDetector(search_px, limits.smallest_face_px, limits.faces_per_frame)
+    detector = open_detector(
+        which, SearchLimits(search_px, limits.smallest_face_px, limits.faces_per_frame)
+    )
     faces_found = find(faces, detector, paths.weights.manifest.crop)
     backgrounds: list[str] = []
     right: dict[str, dict[str, list[bool]]] = {n: {v: [] for v in VIEWS} for n in columns}
@@ -123,6 +128,7 @@ def measure(paths: Paths, columns: dict[str, Column], faces: Faces) -> dict[str,
             name: _row({view: np.array(row) for view, row in views.items()}, on)
             for name, views in right.items()
         },
+        "detector": which.value,
         "found": len(backgrounds),
         "found_share": round(len(backgrounds) / len(faces), 4),
         "frame": f"{WIDTH_PX}x{HEIGHT_PX}, pictures of {SMALLEST_PX}-{LARGEST_PX} px, "
@@ -146,7 +152,8 @@ def _row(views: dict[str, NDArray[np.bool_]], on: NDArray[np.str_]) -> dict[str,
 
 def table(result: dict[str, Any]) -> str:
     """The result as text."""
-    lines = [f"{result['frame']}: {result['found']} faces found ({result['found_share']:.1%})", ""]
+    found_by = f"found by {result['detector']} ({result['found_share']:.1%})"
+    lines = [f"{result['frame']}: {result['found']} faces {found_by}", ""]
     lines.append(f"{'path':<14}" + "".join(f"{view:>10}" for view in VIEWS))
     for name, found in result["through_detector"].items():
         lines.append(f"{name:<14}" + "".join(f"{found[view]:>10.2%}" for view in VIEWS))

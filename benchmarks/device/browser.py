@@ -33,7 +33,8 @@ from benchmarks.net.forwarder import Forwarder
 from splitfer.shared.contracts import Limits
 from splitfer.shared.errors import ConfigError
 from splitfer.shared.vision.crop import to_grey
-from splitfer.shared.vision.detection import FaceDetector
+from splitfer.shared.vision.detection import SearchLimits
+from splitfer.shared.vision.dlib_detector import DlibDetector
 from splitfer.shared.weights import Weights, default_folder
 
 # The browser's own, in device.js.
@@ -105,9 +106,11 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     weights = Weights(default_folder())
     rgb, frame = face_frame()
     stages, _ = device_stages(weights, 1, SEARCH_SIDE_PX, rgb)
-    detector = FaceDetector(max(rgb.shape), Limits.smallest_face_px, 1)
+    detector = DlibDetector(SearchLimits(max(rgb.shape), Limits.smallest_face_px, 1))
     boxes = [box.as_list() for box in detector.detect(to_grey(rgb))]
-    quick = FaceDetector(QUICK_SEARCH_SIDE_PX, Limits.smallest_face_px, Limits.faces_per_frame)
+    quick = DlibDetector(
+        SearchLimits(QUICK_SEARCH_SIDE_PX, Limits.smallest_face_px, Limits.faces_per_frame)
+    )
     stages["detect_small"] = lambda: quick.detect(to_grey(rgb))
     kept = {name: stages[name] for name in STAGES}
     python = run_rounds(kept, arguments.rounds, arguments.warm_up)

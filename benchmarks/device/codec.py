@@ -25,7 +25,8 @@ from splitfer.shared.codec.payload import PayloadCodec
 from splitfer.shared.contracts import Box, Limits
 from splitfer.shared.errors import SourceError
 from splitfer.shared.vision.crop import Cropping, crop_face, enlarge_crop, to_grey
-from splitfer.shared.vision.detection import FaceDetector
+from splitfer.shared.vision.detection import SearchLimits
+from splitfer.shared.vision.dlib_detector import DlibDetector
 from splitfer.shared.weights import Weights, default_folder
 from training.data.datasets import data_path, load_fer2013
 
@@ -37,7 +38,7 @@ def moved_crops(count: int, cropping: Cropping) -> tuple[NDArray[np.uint8], str]
     """Crops uint8 ``(count, 224, 224)`` of one face, its box moved and scaled, and what it is."""
     rgb, what = face_frame()
     grey = to_grey(rgb)
-    boxes = FaceDetector(max(rgb.shape), Limits().smallest_face_px, 1).detect(grey)
+    boxes = DlibDetector(SearchLimits(max(rgb.shape), Limits().smallest_face_px, 1)).detect(grey)
     if not boxes:
         raise SourceError("no face is found in the benchmark's own frame")
     box, rng = boxes[0], np.random.default_rng(0)

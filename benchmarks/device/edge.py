@@ -30,7 +30,8 @@ from splitfer.shared.codec.latent import Latent
 from splitfer.shared.contracts import Limits
 from splitfer.shared.errors import SourceError
 from splitfer.shared.vision.crop import crop_face, to_grey
-from splitfer.shared.vision.detection import FaceDetector
+from splitfer.shared.vision.detection import SearchLimits
+from splitfer.shared.vision.dlib_detector import DlibDetector
 from splitfer.shared.weights import Weights, default_folder
 from splitfer.shared.weights.manifest import LOCAL_TAIL
 from splitfer.shared.weights.runtime import Tail
@@ -91,7 +92,7 @@ def device_stages(
     """The stages as the edge runs them, by ONNX Runtime, and what they work on."""
     limits = Limits()
     at_side, at_full = (
-        FaceDetector(side, limits.smallest_face_px, limits.faces_per_frame)
+        DlibDetector(SearchLimits(side, limits.smallest_face_px, limits.faces_per_frame))
         for side in (search_side_px, max(rgb.shape))
     )
     grey, cropping = to_grey(rgb), weights.manifest.crop

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from splitfer.shared.contracts import Limits
 from splitfer.shared.errors import SourceError
 from splitfer.shared.vision.crop import to_grey
-from splitfer.shared.vision.detection import FaceDetector
+from splitfer.shared.vision.detection import SearchLimits
+from splitfer.shared.vision.dlib_detector import DlibDetector
 
 CLIP = "demo.mp4"
 # The clip need not begin with a face; not every frame has to be looked at to find one.
@@ -49,7 +50,7 @@ def _first_face(path: str) -> tuple[NDArray[np.uint8], str] | None:
             if index % EVERY:
                 continue
             rgb = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
-            detector = FaceDetector(max(rgb.shape), limits.smallest_face_px, 1)
+            detector = DlibDetector(SearchLimits(max(rgb.shape), limits.smallest_face_px, 1))
             if detector.detect(to_grey(rgb)):
                 size = f"{rgb.shape[1]}x{rgb.shape[0]}"
                 return rgb, f"{size} frame, number {index} of {CLIP}"

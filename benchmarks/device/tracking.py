@@ -26,7 +26,8 @@ from splitfer.edge_client.recognizer import Recognizer
 from splitfer.edge_client.tracking.carried import CarriedDetector
 from splitfer.shared.contracts import Box
 from splitfer.shared.vision.crop import to_grey
-from splitfer.shared.vision.detection import FaceDetector
+from splitfer.shared.vision.detection import SearchLimits
+from splitfer.shared.vision.dlib_detector import DlibDetector
 
 EVERY = (1, 2, 3, 5, 10)
 ROUNDS = 3
@@ -43,7 +44,9 @@ def searches(greys: list[NDArray[np.uint8]]) -> list[Row]:
     for _ in range(ROUNDS):
         took = {}
         for every in EVERY:
-            detector = CarriedDetector(FaceDetector(SEARCH_SIDE_PX, SMALLEST_PX, MOST), every)
+            detector = CarriedDetector(
+                DlibDetector(SearchLimits(SEARCH_SIDE_PX, SMALLEST_PX, MOST)), every
+            )
             started = time.process_time()
             found[every] = [detector.detect(grey) for grey in greys]
             took[every] = time.process_time() - started

@@ -16,6 +16,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -90,8 +91,11 @@ def demo(_: str | None) -> str:
     """What the demo counted; its contact sheet becomes the README's picture."""
     if measuring():
         with tempfile.TemporaryDirectory() as folder:
+            start_s = time.monotonic()
             run("benchmarks.demo.demo", "--out", folder)
-            keep("demo", "make demo", json.loads((Path(folder) / "summary.json").read_text()))
+            took_s = time.monotonic() - start_s
+            summary = json.loads((Path(folder) / "summary.json").read_text())
+            keep("demo", "make demo", summary, took_s)
             _shrink(Path(folder) / "contact-sheet.png", DEMO_PICTURE)
     summary = kept("demo", "make demo")
     by_path = ", ".join(f"{n} `{path}`" for path, n in summary["by_path"].items() if n)

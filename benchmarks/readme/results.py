@@ -1,6 +1,6 @@
 """Results of benchmarks as they are kept: ``benchmarks/results/NAME.json``, one file a question.
 
-    {"command": ..., "commit": ..., "date": ..., "result": what the benchmark printed}
+    {"command", "commit", "date", "took_s", "result": what the benchmark printed}
 
 Pages and pictures are made of these files alone, so that a reader can check them again.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -50,13 +51,21 @@ def run_json(module: str, *arguments: str) -> dict[str, Any]:
     name, *options = module.rsplit(".", 1)[1], *_shown(arguments)
     command = " ".join(["python -m benchmarks", name, *options])
     if measuring():
-        keep(name_of(name, options), command, json.loads(run(module, *arguments, "--json")))
+        start_s = time.monotonic()
+        printed = run(module, *arguments, "--json")
+        took_s = time.monotonic() - start_s
+        keep(name_of(name, options), command, json.loads(printed), took_s)
     return kept(name_of(name, options), command)
 
 
-def keep(name: str, command: str, result: dict[str, Any]) -> None:
-    """Write ``RESULTS/name.json``."""
-    row = {"command": command, "commit": _commit(), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
+def keep(name: str, command: str, result: dict[str, Any], took_s: float) -> None:
+    """Write ``RESULTS/name.json``; measuring it took ``took_s`` seconds."""
+    row = {
+        "command": command,
+        "commit": _commit(),
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "took_s": round(took_s),
+    }
     RESULTS.mkdir(parents=True, exist_ok=True)
     text = json.dumps(row | {"result": result}, indent=1)
     write_whole(RESULTS / f"{name}.json", f"{text}\n".encode())
@@ -73,6 +82,17 @@ def kept(name: str, command: str) -> dict[str, Any]:
         raise ValueError(f"no {file}: run `{command}` by way of `python -m benchmarks readme`")
     found: dict[str, Any] = json.loads(file.read_text())["result"]
     return found
+
+
+def longest_s(benchmark: str) -> int | None:
+    """The longest that one kept result of a benchmark took to measure; None where no file says."""
+    rows = [json.loads(file.read_text()) for file in RESULTS.glob("*.json")]
+    times = [
+        row["took_s"]
+        for row in rows
+        if row["command"].split()[3:4] == [benchmark] and "took_s" in row
+    ]
+    return max(times, default=None)
 
 
 def name_of(benchmark: str, options: list[str]) -> str:

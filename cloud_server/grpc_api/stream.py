@@ -24,11 +24,11 @@ import grpc
 from splitfer.cloud_server.admission.admission import Admission, Admitted, Caller
 from splitfer.cloud_server.admission.caller import grpc_caller
 from splitfer.cloud_server.admission.in_flight import InFlight
+from splitfer.cloud_server.admission.standing_queue import StreamOverloadGuard
 from splitfer.cloud_server.admission.tokens import Scope
+from splitfer.cloud_server.admission.transit import TransitDelay
 from splitfer.cloud_server.error_map import unexpected
 from splitfer.cloud_server.grpc_api.replies import fill
-from splitfer.cloud_server.grpc_api.standing_queue import StreamOverloadGuard
-from splitfer.cloud_server.grpc_api.transit import TransitDelay
 from splitfer.cloud_server.inference.pending_faces import PendingFaces
 from splitfer.cloud_server.inference.tail import TailAnswer
 from splitfer.cloud_server.request import Request, failed

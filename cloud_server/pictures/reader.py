@@ -25,7 +25,7 @@ from splitfer.shared.errors import (
     SplitFerError,
 )
 from splitfer.shared.vision.crop import Cropping, crop_face, to_grey
-from splitfer.shared.vision.detection import FaceDetector
+from splitfer.shared.vision.detection import FaceDetector, SearchLimits, open_detector
 from splitfer.shared.vision.quality import scores
 
 log = logging.getLogger(__name__)
@@ -47,12 +47,12 @@ class ReadPicture:
 class PictureReader:
     """A bounded number of pictures at once. dlib and ONNX Runtime release the GIL.
 
-    A dlib detector belongs to one thread, so each worker has its own; there are as many decoders.
+    A detector belongs to one thread, so each worker has its own; there are as many decoders.
     """
 
     def __init__(self, config: CloudConfig) -> None:
         self._limits = config.limits
-        self._search_side_px = config.search_side_px
+        self._name, self._search_side_px = config.detector, config.search_side_px
         self._workers = ThreadPoolExecutor(config.picture_threads, thread_name_prefix="picture")
         self._own = threading.local()
         self._pictures_max = config.pictures_max
@@ -151,8 +151,9 @@ class PictureReader:
 
     def _detector(self) -> FaceDetector:
         if not hasattr(self._own, "detector"):
-            self._own.detector = FaceDetector(
-                self._search_side_px, self._limits.smallest_face_px, self._limits.faces_per_frame
+            limits, side_px = self._limits, self._search_side_px
+            self._own.detector = open_detector(
+                self._name, SearchLimits(side_px, limits.smallest_face_px, limits.faces_per_frame)
             )
         detector: FaceDetector = self._own.detector
         return detector

@@ -38,6 +38,12 @@ _BODY: dict[str, Any] = {
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
+_ABOUT = (
+    "What gRPC's Infer does, for browsers and microcontrollers. For live use there is a WebSocket, "
+    "`/v1/latents/stream?fingerprint=...`, that carries the same body behind 16 bytes (the "
+    "message's id, 4; what remains of its deadline in ms, 4; the sender's clock in ms, 8; all big "
+    "endian), and answers each with this reply, or this error, and its `id`: docs/api/stream.md."
+)
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorBody, "description": meaning}
     for status, meaning in {
@@ -100,6 +106,7 @@ def latents_routes(service: Service, config: CloudConfig) -> APIRouter:
         "/v1/latents",
         response_model=LatentsBody,
         summary="Classify faces that a device has run the head on",
+        description=_ABOUT,
         responses=_REFUSALS,
         openapi_extra=_BODY,
     )
@@ -138,7 +145,7 @@ def latents_routes(service: Service, config: CloudConfig) -> APIRouter:
             raise DeadlineExceeded("the deadline passed while the body was read") from None
         payloads = split_payloads(body)
         inferred = await service.infer(fingerprint, tail, payloads, deadline, labels)
-        return _reply(payloads, inferred)
+        return LatentsBody(**reply_fields(payloads, inferred))
 
     return routes
 
@@ -164,8 +171,13 @@ def split_payloads(body: bytes) -> list[bytes]:
     return payloads
 
 
+def most_body_bytes(limits: Limits) -> int:
+    """Of the largest frame's payloads, each behind its length."""
+    return limits.infer_message_bytes + LENGTH_BYTES * limits.faces_per_frame
+
+
 async def _read(request: Request, limits: Limits) -> bytes:
-    most = limits.infer_message_bytes + LENGTH_BYTES * limits.faces_per_frame
+    most = most_body_bytes(limits)
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -174,7 +186,8 @@ async def _read(request: Request, limits: Limits) -> bytes:
     return bytes(body)
 
 
-def _reply(payloads: list[bytes], inferred: Inferred) -> LatentsBody:
+def reply_fields(payloads: list[bytes], inferred: Inferred) -> dict[str, Any]:
+    """What ``LatentsBody`` says of ``payloads``."""
     bound = pb.InferResponse()
     for result in inferred.results:
         into = bound.results.add()
@@ -184,12 +197,12 @@ def _reply(payloads: list[bytes], inferred: Inferred) -> LatentsBody:
             into.answer.probabilities.extend(result.probabilities)
             into.answer.model = result.model
     times = inferred.latency_ms
-    return LatentsBody(
-        schema_version=REPLY_VERSION,
-        faces=[_face(result) for result in inferred.results],
-        latency_ms=ServerTimeBody(tail=_rounded(times.tail), total=_rounded(times.total)),
-        checksum=infer_checksum(payloads, bound),
-    )
+    return {
+        "schema_version": REPLY_VERSION,
+        "faces": [_face(result) for result in inferred.results],
+        "latency_ms": ServerTimeBody(tail=_rounded(times.tail), total=_rounded(times.total)),
+        "checksum": infer_checksum(payloads, bound),
+    }
 
 
 def _face(result: FaceResult) -> LatentAnswer | LatentError:

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from splitfer.cloud_server.error_map import json_body
 from splitfer.cloud_server.rest_api.safe_headers import SAFE
+from splitfer.cloud_server.rest_api.websocket import is_handshake
 
 # Of the request line and all headers together.
 HEADER_BYTES = 16 * 2**10
@@ -29,6 +30,8 @@ _HEADER_END = b"\r\n\r\n"
 # The same where the server stops.
 _STOPPING_S = 0.2
 _CLOSE = (b"connection", b"close")
+# Where a connection may become a WebSocket; elsewhere the word is passed over, as HTTP allows.
+STREAM_PATH = "/v1/latents/stream"
 
 
 class BoundedHttp(H11Protocol):
@@ -46,6 +49,7 @@ class BoundedHttp(H11Protocol):
     _deaf = False  # a refusal was sent: what comes still is dropped unread
     _dropped_bytes = 0
     _chunks = 0
+    _upgraded = False
     _reply: asyncio.TimerHandle | None = None
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -92,6 +96,19 @@ class BoundedHttp(H11Protocol):
             if self._chunks > _SMALL_CHUNKS_MAX:
                 raise h11.RemoteProtocolError("too many small chunks", 400)
         return event
+
+    def _should_upgrade_to_ws(self) -> bool:
+        return super()._should_upgrade_to_ws() and self.scope["path"] == STREAM_PATH
+
+    def _unsupported_upgrade_warning(self) -> None:
+        pass  # a line of the log for whoever asks
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """The connection is another protocol's from now on."""
+        if not is_handshake(event.method, event.target, self.headers):
+            return self._refuse(400, "bad_request", "this is no handshake of a WebSocket")
+        self._upgraded = True
+        super().handle_websocket_upgrade(event)
 
     def on_response_complete(self) -> None:
         """The next request may come; a part of it may be there."""
@@ -201,6 +218,7 @@ class BoundedHttp(H11Protocol):
 
     def _expect(self) -> None:
         answering = self.cycle is not None and not self.cycle.response_complete
+        answering = answering or self._upgraded
         if answering or self.transport.is_closing() or self.timeout_keep_alive_task is not None:
             _stop(self._header)
             self._header = None

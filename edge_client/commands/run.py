@@ -159,7 +159,7 @@ class _Run:
                         outputs.attempt("summary", lambda: _write_summary(arguments, summary))
                     tell(_one_line(summary))
                     if books.ledger.frames and not books.ledger.faces and not config.crops:
-                        tell(f"edge-client: {no_face(config.search_side_px)}")
+                        tell(f"edge-client: {no_face(config)}")
                 self._failures.update(outputs.failures)
         return settings
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
+from splitfer.shared.detectors import DetectorName
 from splitfer.shared.log_lines import plain_line
+
+if TYPE_CHECKING:
+    from splitfer.edge_client.config import EdgeConfig
 
 OK, LOST, USAGE, SOURCE, WEIGHTS, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -21,6 +26,11 @@ def show(text: str) -> None:
         print(text, file=sys.stderr)
 
 
-def no_face(searched_px: int) -> str:
+def no_face(config: EdgeConfig) -> str:
     """What may be done where nobody is found."""
-    return f"no face found (searched at {searched_px} px: --search-side; ready-cut faces: --crops)"
+    dlib = config.detector is DetectorName.DLIB
+    other = "; turned or small faces: --detector yunet" if dlib else ""
+    return (
+        f"no face found by {config.detector.value} (searched at {config.search_side_px} px: "
+        f"--search-side{other}; ready-cut faces: --crops)"
+    )

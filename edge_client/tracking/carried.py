@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splitfer.shared.contracts import Box
+from splitfer.shared.vision.detection import FaceDetector
 
-# The window about a face, in its sides, and the longer side that it is searched at: the face is
-# then somewhat larger than the detector's smallest.
-_WINDOW, _WINDOW_PX = 1.7, 140
+# The window about a face, in its sides.
+_WINDOW = 1.7
 _EMPTY_EVERY = 2
-
-
-class Detector(Protocol):
-    """Finds faces."""
-
-    def detect(self, grey: NDArray[np.uint8], side_px: int | None = None) -> list[Box]:
-        """Boxes in a grey frame uint8 ``(H, W)``, in its pixels, the largest first; searched at
-        ``side_px`` where given."""
-        ...
 
 
 class CarriedDetector:
@@ -32,7 +22,7 @@ class CarriedDetector:
     Where nobody is, every second frame is searched, so that nobody waits to be found.
     """
 
-    def __init__(self, detector: Detector, every: int) -> None:
+    def __init__(self, detector: FaceDetector, every: int) -> None:
         self._detector, self._every = detector, every
         self._since = 0
         self._shape: tuple[int, ...] = ()
@@ -62,7 +52,7 @@ class CarriedDetector:
             left = max(0, min(width - side, box.x + (box.w - side) // 2))
             top = max(0, min(height - side, box.y + (box.h - side) // 2))
             window = grey[top : top + side, left : left + side]
-            near = self._detector.detect(window, min(_WINDOW_PX, max(window.shape)))
+            near = self._detector.detect(window, min(self._detector.near_px, max(window.shape)))
             if not near:
                 return None
             there = [Box(one.x + left, one.y + top, one.w, one.h) for one in near]

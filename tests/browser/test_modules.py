@@ -16,7 +16,8 @@ from splitfer.shared.contracts import LATENT_SHAPE, Answer, Box, trust_in
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.prior import UNCERTAIN_BELOW, Prior
 from splitfer.shared.vision.crop import Cropping, crop_face, to_grey
-from splitfer.shared.vision.detection import FaceDetector
+from splitfer.shared.vision.detection import SearchLimits
+from splitfer.shared.vision.dlib_detector import DlibDetector
 from splitfer.shared.vision.quality import quality
 from splitfer.shared.weights import Weights, default_folder
 from tests.browser.node import EDGE, as_bytes, as_text, build_wasm, needs_node, run_module
@@ -166,7 +167,9 @@ def test_the_quality_and_what_it_leaves_are_the_same(weights: Weights, tmp_path:
 
 
 def test_boxes_are_dlibs(frames: list[NDArray[np.uint8]], wasm: Path, tmp_path: Path) -> None:
-    detector = FaceDetector(LIMITS["searchSidePx"], LIMITS["smallestFacePx"], LIMITS["mostFaces"])
+    detector = DlibDetector(
+        SearchLimits(LIMITS["searchSidePx"], LIMITS["smallestFacePx"], LIMITS["mostFaces"])
+    )
     greys = [to_grey(frame) for frame in frames]
     given = {
         "wasm": str(wasm / "frontal.wasm"),

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -20,37 +18,25 @@ from splitfer.shared.contracts import Box
 from splitfer.shared.labels import LABELS
 from splitfer.shared.vision.crop import to_grey
 from splitfer.shared.weights import Weights, default_folder
-from tests.browser.node import EDGE
 from tests.clips import write_start_of_demo
+from tests.e2e.edge_page import (
+    assert_each_face_has_one_answer,
+    faces_since,
+    last_frame,
+    needs_edge,
+    open_edge,
+    start,
+    stop,
+    wait_for_path,
+)
 from tests.e2e.test_page import Page, needs_browser
 from tests.integration.cloud_process import CloudProcess
 from tests.processes import wait_until
 
-pytestmark = [
-    pytest.mark.timeout(300),
-    needs_browser,
-    pytest.mark.skipif(
-        not (EDGE / "built").is_dir(), reason="no files of the browser edge: make web"
-    ),
-]
+pytestmark = [pytest.mark.timeout(300), needs_browser, needs_edge]
 TOKEN = "only-for-this-test"
 # Of logits across runtimes: what that may change of a probability.
 TOLERANCE = 1e-3
-RECORD = """
-    window.seen = [];
-    addEventListener("answer", ({ detail: { picture, ...answer } }) => {
-      seen.push(JSON.parse(JSON.stringify(answer)));
-      if (!window.kept && answer.faces.length && answer.faces[0].latency_ms.detect !== null) {
-        const { width, height } = picture;
-        const { data } = picture.getContext("2d").getImageData(0, 0, width, height);
-        let text = "";
-        for (let at = 0; at < data.length; at += 8192) {
-          text += String.fromCharCode(...data.subarray(at, at + 8192));
-        }
-        window.kept = { answer: seen.at(-1), rgba: btoa(text) };
-      }
-    });
-"""
 
 
 @pytest.fixture(scope="module")
@@ -59,34 +45,6 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     page = Page(tmp_path_factory.mktemp("profile"), clip)
     yield page
     page.driver.quit()
-
-
-def open_edge(page: Page, server: CloudProcess, width: int = 390) -> None:
-    page.open(server.http, width=width, path="edge")
-    page.driver.execute_script(RECORD)
-
-
-def start(page: Page) -> None:
-    page.find("#start").click()
-    page.wait_for("running")
-
-
-def stop(server: CloudProcess) -> None:
-    server.signal(signal.SIGKILL)
-    server.exit_code()
-
-
-def faces_since(page: Page, frame: int) -> list[dict[str, Any]]:
-    script = "return seen.filter((one) => one.id > arguments[0]).flatMap((one) => one.faces)"
-    return list(page.driver.execute_script(script, frame))
-
-
-def last_frame(page: Page) -> int:
-    return int(page.driver.execute_script("return seen.at(-1)?.id ?? 0"))
-
-
-def wait_for_path(page: Page, path: str, what: str, frame: int = 0) -> None:
-    wait_until(lambda: path in {face["path"] for face in faces_since(page, frame)}, what)
 
 
 @pytest.fixture
@@ -123,10 +81,7 @@ def test_cloud_then_local_then_cloud_again(browser: Page, server: CloudProcess) 
         assert back_ms < 5000
 
     # Every face that was found has exactly one answer.
-    script = "return [seen.at(-1).counts, seen.reduce((sum, one) => sum + one.faces.length, 0)]"
-    counts, faces = page.driver.execute_script(script)
-    assert counts["found"] == counts["answered"] == counts["cloud"] + counts["local"] == faces > 0
-    assert counts["failed"] == 0
+    assert_each_face_has_one_answer(page)
 
 
 def test_a_frames_answer_is_the_python_edges(browser: Page, server: CloudProcess) -> None:

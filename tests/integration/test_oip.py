@@ -29,7 +29,8 @@ from splitfer.shared.stubs.inference import grpc_inference_pb2 as pb
 from splitfer.shared.stubs.inference import grpc_inference_pb2_grpc as pb_grpc
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2
 from splitfer.shared.vision.crop import crop_face, to_grey
-from splitfer.shared.vision.detection import FaceDetector
+from splitfer.shared.vision.detection import SearchLimits
+from splitfer.shared.vision.dlib_detector import DlibDetector
 from splitfer.shared.weights import Weights, default_folder
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess, clean_environment
 from tests.integration.message_fields import fields_of
@@ -100,7 +101,9 @@ def picture(astronaut: np.ndarray) -> bytes:
 def crops(weights: Weights, astronaut: np.ndarray) -> np.ndarray:
     """The one face of ``picture``, as a device would crop it: uint8 ``(1, 1, 224, 224)``."""
     limits, seen = Limits(), to_grey(astronaut)
-    boxes = FaceDetector(640, limits.smallest_face_px, limits.faces_per_frame).detect(seen)
+    boxes = DlibDetector(SearchLimits(640, limits.smallest_face_px, limits.faces_per_frame)).detect(
+        seen
+    )
     return np.stack([crop_face(seen, box, weights.manifest.crop)[None] for box in boxes])
 
 

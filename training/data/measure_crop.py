@@ -1,8 +1,10 @@
-"""Where dlib's box lies in a FER2013 picture: ``python -m training.data.measure_crop --data PATH``.
+"""Where a detector's box lies in a FER2013 picture:
+``python -m training.data.measure_crop --data PATH [--detector NAME]``.
 
-FER2013 was cropped by another detector. Each picture is enlarged, dlib is run on it, and the
-median relation of picture and box gives the ``Cropping`` that makes a dlib crop look like
-FER2013.
+FER2013 was cropped by another detector. Each picture is enlarged, the detector is run on it, and
+the median relation of picture and box gives the ``Cropping`` that makes a crop look like FER2013.
+Every detector's boxes have dlib's geometry, so that what this says of another one is to be what it
+says of dlib.
 
 dlib searches in steps: each of its boxes is 1.2 times as large as the one before, and lies on a
 grid of a tenth of its side. At one size of picture the median would be one of these steps, so size
@@ -19,7 +21,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from splitfer.shared.contracts import Box
-from splitfer.shared.vision.detection import FaceDetector
+from splitfer.shared.detectors import DetectorName
+from splitfer.shared.vision.detection import SearchLimits, open_detector
 from training.data.datasets import DataError, Faces, data_path, load_fer2013
 
 SMALLEST_PX, LARGEST_PX = 150, 250
@@ -27,9 +30,9 @@ SMALLEST_PX, LARGEST_PX = 150, 250
 OFFSET_PX = 24
 
 
-def measure(faces: Faces) -> dict[str, float]:
-    """Medians and quartiles of scale and shift over the faces in which dlib finds one box."""
-    detector = FaceDetector(10**6, 0, 32)
+def measure(faces: Faces, which: DetectorName = DetectorName.DLIB) -> dict[str, float]:
+    """Medians and quartiles of scale and shift over the faces in which one box is found."""
+    detector = open_detector(which, SearchLimits(10**6, 0, 32))
     rows = []
     rng = np.random.default_rng(0)
     for picture in tqdm(faces.pictures, desc="faces", unit="face", disable=None):
@@ -65,9 +68,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
     parser.add_argument("--most", type=int, default=3000, help="pictures to look at")
+    parser.add_argument(
+        "--detector", type=DetectorName, choices=tuple(DetectorName), default=DetectorName.DLIB
+    )
     arguments = parser.parse_args()
     faces = load_fer2013(data_path(arguments.data), "Training")
-    print(json.dumps(measure(faces.subset(np.arange(len(faces)) < arguments.most))))
+    some = faces.subset(np.arange(len(faces)) < arguments.most)
+    print(json.dumps(measure(some, arguments.detector)))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import __main__ as main_module
 from benchmarks.__main__ import BENCHMARKS, main, question
 
 STARTED_BY_OTHERS = {
@@ -24,9 +25,14 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 def test_list_says_what_each_answers(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(main_module, "longest_s", {"link": 300, "edge": 20}.get)
     assert run(monkeypatch, "list") == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(BENCHMARKS)
+    by_name = {line.split()[0]: line for line in lines}
+    assert by_name["link"].endswith("(5 min)")
+    assert by_name["edge"].endswith("(20 s)")
+    assert ")" not in by_name["codec"]
     assert all(len(question(name).split()) >= 2 for name in BENCHMARKS)
 
 

@@ -69,7 +69,7 @@ def test_found_faces_are_measured(weights_folder: Path, astronaut: NDArray[np.ui
     assert set(found["through_detector"]) == {"cloud", "local"}
     row = found["through_detector"]["cloud"]
     assert row["detected - direct"]["difference"] == row["detected"] - row["direct"]
-    assert "1 faces found (50.0%)" in table(found)
+    assert "1 faces found by dlib (50.0%)" in table(found)
     # A label of contempt is one that no answer has.
     contempt = Faces(pictures, np.array([CONTEMPT, CONTEMPT]), faces.ids)
     found = measure(paths, columns_of(paths.weights, "local", ""), contempt)

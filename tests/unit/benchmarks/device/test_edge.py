@@ -11,7 +11,8 @@ from benchmarks.device import edge
 from benchmarks.device.edge import attention_share, run_rounds, spread, table
 from benchmarks.device.face_frame import face_frame
 from splitfer.shared.vision.crop import to_grey
-from splitfer.shared.vision.detection import FaceDetector
+from splitfer.shared.vision.detection import SearchLimits
+from splitfer.shared.vision.dlib_detector import DlibDetector
 
 
 def test_every_round_runs_each_stage_once_and_warm_up_is_not_kept() -> None:
@@ -39,7 +40,7 @@ def test_the_frame_has_a_face() -> None:
     rgb, what = face_frame()
     assert rgb.shape == (480, 640, 3)
     assert what.startswith("640x480")
-    assert FaceDetector(640, 40, 32).detect(to_grey(rgb))
+    assert DlibDetector(SearchLimits(640, 40, 32)).detect(to_grey(rgb))
 
 
 def test_the_command_without_torch(weights_folder: Path) -> None:

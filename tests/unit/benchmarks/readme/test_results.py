@@ -34,7 +34,16 @@ def test_a_result_is_kept_and_read_again_without_measuring(monkeypatch: pytest.M
     assert "/home/me" not in text
     row = json.loads(text)
     assert row["command"] == "python -m benchmarks accuracy --data fer2013.zip --rate all"
-    assert set(row) == {"command", "commit", "date", "result"}
+    assert set(row) == {"command", "commit", "date", "took_s", "result"}
+
+
+def test_how_long_a_benchmark_takes_is_known_from_its_longest_kept_result() -> None:
+    for options, took_s in (("", 40.2), (" --rate all", 610.0)):
+        name = f"accuracy{options.replace(' ', '')}"
+        results.keep(name, f"python -m benchmarks accuracy{options}", {}, took_s)
+    results.keep("demo", "make demo", {}, 35.0)
+    assert results.longest_s("accuracy") == 610
+    assert results.longest_s("rate_accuracy") is None
 
 
 def test_what_was_never_measured_names_the_command() -> None:

@@ -7,7 +7,8 @@ from PIL import Image
 from splitfer.edge_client.sources.open import open_source
 from splitfer.shared.contracts import Limits
 from splitfer.shared.vision.crop import to_grey
-from splitfer.shared.vision.detection import FaceDetector
+from splitfer.shared.vision.detection import SearchLimits
+from splitfer.shared.vision.dlib_detector import DlibDetector
 
 pytest.importorskip("skimage", reason="the clip is drawn from a photograph of scikit-image")
 
@@ -19,7 +20,7 @@ from splitfer.edge_client.assets.make_demo import PHASES, SIZE
 def faces_at() -> dict[float, int]:
     """Faces found in every third frame of the bundled clip, by its time in seconds."""
     limits = Limits()
-    detector = FaceDetector(480, limits.smallest_face_px, limits.faces_per_frame)
+    detector = DlibDetector(SearchLimits(480, limits.smallest_face_px, limits.faces_per_frame))
     with open_source("demo") as clip:
         return {
             frame.time_s: len(detector.detect(to_grey(frame.rgb)))

@@ -17,13 +17,14 @@ from splitfer.edge_client.sinks.records import Origin
 from splitfer.edge_client.sinks.run_status import Health, Newest
 from splitfer.shared.contracts import Box
 from splitfer.shared.vision.crop import to_grey
-from splitfer.shared.vision.detection import FaceDetector
+from splitfer.shared.vision.detection import SearchLimits
+from splitfer.shared.vision.dlib_detector import DlibDetector
 from tests.unit.edge_client.answers import face, frame
 from tests.unit.edge_client.sinks.test_heartbeat import Clock
 
 
 def test_a_blurred_face_is_found_no_more(astronaut: NDArray[np.uint8]) -> None:
-    detector = FaceDetector(480, 40, 32)
+    detector = DlibDetector(SearchLimits(480, 40, 32))
     (box, *_) = detector.detect(to_grey(astronaut[:300]))
     hidden = blurred(astronaut[:300], [box])
     assert detector.detect(to_grey(hidden)) == []

@@ -7,11 +7,14 @@ from numpy.typing import NDArray
 from splitfer.edge_client.tracking.carried import CarriedDetector
 from splitfer.shared.contracts import Box
 from splitfer.shared.vision.crop import to_grey
-from splitfer.shared.vision.detection import FaceDetector
+from splitfer.shared.vision.detection import SearchLimits
+from splitfer.shared.vision.dlib_detector import DlibDetector
 
 
 class PlayedDetector:
     """Finds squares of white on black, whole or in a window."""
+
+    near_px = 140
 
     def __init__(self) -> None:
         self.whole = self.near = 0
@@ -82,8 +85,8 @@ def test_dlibs_boxes_are_about_the_same_in_between(
     every: int, astronaut: NDArray[np.uint8]
 ) -> None:
     grey = to_grey(astronaut)
-    carried = CarriedDetector(FaceDetector(480, 40, 32), every)
-    whole = FaceDetector(480, 40, 32)
+    carried = CarriedDetector(DlibDetector(SearchLimits(480, 40, 32)), every)
+    whole = DlibDetector(SearchLimits(480, 40, 32))
     for shift in range(4):
         moved = np.roll(grey, 4 * shift, axis=1)
         box = carried.detect(moved)[0]  # the whole picture has a false one at times

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from splitfer.shared.vision.crop import to_grey
-from splitfer.shared.vision.detection import FaceDetector
+from splitfer.shared.vision.detection import SearchLimits
+from splitfer.shared.vision.dlib_detector import DlibDetector
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +18,9 @@ def grey(astronaut: NDArray[np.uint8]) -> NDArray[np.uint8]:
 @pytest.mark.parametrize("enlarged", [1, 2, 3])
 def test_the_face_is_found_in_the_frames_own_pixels(grey: NDArray[np.uint8], enlarged: int) -> None:
     size = (512 * enlarged, 512 * enlarged)
-    boxes = FaceDetector(512, 40, 32).detect(np.asarray(Image.fromarray(grey).resize(size)))
+    boxes = DlibDetector(SearchLimits(512, 40, 32)).detect(
+        np.asarray(Image.fromarray(grey).resize(size))
+    )
     assert len(boxes) == 1
     box = boxes[0]
     # Her face lies around (224, 110) and is about 100 px wide.
@@ -27,13 +30,13 @@ def test_the_face_is_found_in_the_frames_own_pixels(grey: NDArray[np.uint8], enl
 
 
 def test_a_frame_that_is_not_contiguous(grey: NDArray[np.uint8]) -> None:
-    mirrored = FaceDetector(512, 40, 32).detect(grey[:, ::-1])
+    mirrored = DlibDetector(SearchLimits(512, 40, 32)).detect(grey[:, ::-1])
     assert len(mirrored) == 1
     assert abs(mirrored[0].x + mirrored[0].w / 2 - (512 - 224)) < 20
 
 
 def test_small_faces_are_dropped(grey: NDArray[np.uint8]) -> None:
-    assert FaceDetector(512, 200, 32).detect(grey) == []
+    assert DlibDetector(SearchLimits(512, 200, 32)).detect(grey) == []
 
 
 def test_the_largest_come_first_and_the_rest_is_cut(grey: NDArray[np.uint8]) -> None:
@@ -41,13 +44,13 @@ def test_the_largest_come_first_and_the_rest_is_cut(grey: NDArray[np.uint8]) -> 
     frame = np.full((420, 700), 128, np.uint8)
     frame[10:210, 10:210] = np.asarray(face)
     frame[10:410, 250:650] = np.asarray(face.resize((400, 400)))
-    both = FaceDetector(10_000, 40, 32).detect(frame)
+    both = DlibDetector(SearchLimits(10_000, 40, 32)).detect(frame)
     assert len(both) == 2
     assert both[0].w > both[1].w
     assert both[0].x > 250 > both[1].x
-    assert FaceDetector(10_000, 40, 1).detect(frame) == both[:1]
+    assert DlibDetector(SearchLimits(10_000, 40, 1)).detect(frame) == both[:1]
 
 
 @pytest.mark.parametrize("shape", [(480, 640), (3, 2000), (1, 1)])
 def test_no_face_in_a_flat_picture(shape: tuple[int, int]) -> None:
-    assert FaceDetector(480, 40, 32).detect(np.full(shape, 128, np.uint8)) == []
+    assert DlibDetector(SearchLimits(480, 40, 32)).detect(np.full(shape, 128, np.uint8)) == []

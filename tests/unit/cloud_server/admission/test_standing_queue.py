@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from splitfer.cloud_server.grpc_api.standing_queue import StreamOverloadGuard, busy_ms
+from splitfer.cloud_server.admission.standing_queue import StreamOverloadGuard, busy_ms
 
 DEADLINE_MS = 150.0
 

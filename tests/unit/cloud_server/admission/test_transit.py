@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitfer.cloud_server.grpc_api.transit import TransitDelay
+from splitfer.cloud_server.admission.transit import TransitDelay
 
 MINUTES_MS = 60_000.0
 

@@ -1,0 +1,1 @@
+"""Which detector finds which faces, and what it costs."""

@@ -1,0 +1,128 @@
+"""``/v1/latents/stream``: who may open a WebSocket of latents, and how many are open."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, QueryParams
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from splitfer.cloud_server.admission import tokens
+from splitfer.cloud_server.admission.admission import Admission, Caller
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.cloud_server.error_map import codes_of, http_headers, json_body, unexpected
+from splitfer.cloud_server.rest_api.latent_stream import Asked, LatentStream, StreamBounds
+from splitfer.cloud_server.rest_api.safe_headers import SAFE
+from splitfer.cloud_server.service import Service
+from splitfer.cloud_server.telemetry.observer import Observer
+from splitfer.cloud_server.wanted import wanted_labels
+from splitfer.shared.errors import Forbidden, MalformedPayload, Overloaded, SplitFerError
+from splitfer.shared.wire import AUTHORIZATION
+
+# Browsers send no header of their own with a handshake, but words of subprotocols: the second
+# carries a token, in URL-safe base64 without its padding.
+SUBPROTOCOL = "splitfer.latents"
+TOKEN_PREFIX = "splitfer.token."
+_METHOD = "GET /v1/latents/stream"
+
+
+class LatentStreams:
+    """ASGI application: the WebSockets that are open. All else goes to ``app``."""
+
+    def __init__(
+        self, app: ASGIApp, service: Service, admission: Admission, observer: Observer,
+        config: CloudConfig,
+    ) -> None:  # fmt: skip
+        self._app, self._service = app, service
+        self._admission, self._observer = admission, observer
+        self._most, self._origins = config.latent_streams_max, config.cors_origins
+        self._bounds = StreamBounds(
+            config.stream_in_flight, config.keep_alive_s, config.deadline_ms
+        )
+        self._open: set[LatentStream] = set()
+
+    @property
+    def offered(self) -> bool:
+        """Whether any may be opened."""
+        return self._most > 0 and self._bounds.in_flight > 0
+
+    def drain(self) -> None:
+        """They end once what they have read is answered."""
+        for stream in self._open:
+            stream.drain()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection, or one request."""
+        if scope["type"] != "websocket":
+            return await self._app(scope, receive, send)
+        headers = Headers(scope=scope)
+        request = self._observer.begin("http", _METHOD, headers)
+        try:
+            caller, asked = self._admitted(scope, headers)
+        except Exception as raised:
+            error = raised if isinstance(raised, SplitFerError) else unexpected()
+            request.code = error.code
+            return await _refuse(error, scope, receive, send)
+        finally:
+            self._observer.end(request)
+        stream = LatentStream(
+            self._service, caller, self._observer, asked, self._bounds, receive, send
+        )
+        self._open.add(stream)
+        try:
+            chosen = SUBPROTOCOL if SUBPROTOCOL in scope["subprotocols"] else None
+            await receive()  # that it wants to be accepted
+            await send({"type": "websocket.accept", "subprotocol": chosen})
+            await stream.run()
+        except OSError:
+            pass  # it has gone
+        finally:
+            self._open.discard(stream)
+
+    def _admitted(self, scope: Scope, headers: Headers) -> tuple[Caller, Asked]:
+        """Who asks, and for what, before anything of a message is read."""
+        if not self._is_known_origin(headers):
+            raise Forbidden("a page of another origin may not ask: see cors_origins")
+        header = headers.get(AUTHORIZATION) or _of_subprotocol(scope["subprotocols"])
+        peer = scope["client"][0] if scope.get("client") else None
+        caller = self._admission.caller(header, tokens.Scope.INFER, peer)
+        self._admission.health.request()  # starting or draining
+        if len(self._open) >= self._most:
+            raise Overloaded(f"{self._most} streams are open already")
+        query = QueryParams(scope["query_string"])
+        fingerprint = query.get("fingerprint", "")
+        if not fingerprint:
+            raise MalformedPayload("fingerprint: name the weights that made the latents")
+        labels = wanted_labels(query.get("labels", ""))
+        return caller, Asked(fingerprint, query.get("tail", ""), labels)
+
+    def _is_known_origin(self, headers: Headers) -> bool:
+        """Browsers ask nobody before a page opens a WebSocket to anywhere."""
+        origin = headers.get("origin")
+        if origin is None or "*" in self._origins or origin in self._origins:
+            return True
+        return urlsplit(origin).netloc == headers.get("host", "").lower() != ""
+
+
+def _of_subprotocol(words: list[str]) -> str | None:
+    """The ``Authorization`` that a subprotocol stands for."""
+    for word in words:
+        if word.startswith(TOKEN_PREFIX):
+            packed = word.removeprefix(TOKEN_PREFIX)
+            try:
+                token = base64.b64decode(packed + "=" * (-len(packed) % 4), b"-_", validate=True)
+                return f"Bearer {token.decode()}"
+            except (binascii.Error, UnicodeDecodeError):
+                return "Bearer "  # refused as any other word that is no token
+    return None
+
+
+async def _refuse(error: SplitFerError, scope: Scope, receive: Receive, send: Send) -> None:
+    """In the shape of every other error, before a WebSocket is one."""
+    body = json_body(error.code, str(error), error.retryable)
+    response = JSONResponse(body, codes_of(error).http, http_headers(error))
+    response.raw_headers.extend(SAFE)
+    await response(scope, receive, send)

@@ -1,0 +1,154 @@
+"""WebSockets from peers that may be hostile: every message is bounded, and so is every wait."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import logging
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame, Opcode
+
+# Of one message: nobody has to send it in more. And between two messages: pings and pongs.
+FRAGMENTS_MAX, CONTROL_FRAMES_MAX = 64, 64
+_POLICY_VIOLATION = 1008
+# The peer has this long to say that it has heard of the end.
+_CLOSE_S = 2.0
+# Less than websockets takes, which refuses in words of its own.
+_HEADERS_MAX, _LINE_BYTES = 100, 8000
+_KEY_BYTES = 16
+# Each request has its line by the observer; uvicorn's hold a peer's words.
+_log = logging.getLogger("splitfer.cloud_server.websocket")
+_log.setLevel(logging.WARNING)
+
+
+class BoundedWebSocket(WebSocketsSansIOProtocol):
+    """One connection, from its handshake on. uvicorn's ``ws_max_size`` bounds a message, whole or
+    in fragments, before it is read.
+
+    A message that has begun must be whole within ``receive_s``, and what is sent must be taken
+    within ``wait_s``. Until it is, nothing more is read, pings neither.
+    """
+
+    receive_s: ClassVar[float]
+    wait_s: ClassVar[float]
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.logger, self.close_timeout = _log, _CLOSE_S
+        self._whole: asyncio.TimerHandle | None = None
+        self._taken: asyncio.TimerHandle | None = None
+        self._control = 0
+        self._begun_bytes = 0  # of a frame that is not all there
+
+    def data_received(self, data: bytes) -> None:
+        """Perhaps what was waited for."""
+        self._begun_bytes += len(data)
+        super().data_received(data)
+        if self.transport.is_closing() or not (self.frames or self._begun_bytes):
+            _stop(self._whole)
+            self._whole = None
+        elif self._whole is None:
+            self._whole = self.loop.call_later(self.receive_s, self.transport.abort)
+
+    def handle_events(self) -> None:
+        """What came, up to what is too much."""
+        events = self.conn.events_received()
+        fragments = len(self.frames)
+        for place, event in enumerate(events):
+            if not isinstance(event, Frame):
+                self._begun_bytes = 0  # the handshake, which comes alone
+                continue
+            self._begun_bytes -= _bytes_of(event)
+            if event.opcode in (Opcode.PING, Opcode.PONG):
+                self._control += 1
+            else:
+                fragments = 0 if event.fin else fragments + 1
+                self._control = 0 if event.fin else self._control
+            if fragments > FRAGMENTS_MAX or self._control > CONTROL_FRAMES_MAX:
+                self.conn.data_to_send()  # pongs that nobody waits for any more
+                self.conn.fail(_POLICY_VIOLATION, "too many small frames")
+                self.frames, events = [], events[:place]
+                self.conn.events = events
+                super().handle_events()
+                return self.handle_parser_exception()
+        self.conn.events = events
+        super().handle_events()
+
+    def handle_parser_exception(self) -> None:
+        """It is over, by a fault of the peer's."""
+        if self.conn.close_sent is not None:
+            return super().handle_parser_exception()
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": 1006, "reason": ""})
+        self.transport.abort()  # it did not wait for the handshake to end
+
+    async def receive(self) -> Any:
+        """The next message. That there is room for it does not mean that the peer takes answers."""
+        message = await super().receive()
+        if not self.writable.is_set():
+            self.transport.pause_reading()
+        return message
+
+    def pause_writing(self) -> None:
+        """The peer does not take what is sent: it is not read from."""
+        super().pause_writing()
+        self.transport.pause_reading()
+        self._taken = self._taken or self.loop.call_later(self.wait_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        super().resume_writing()
+        _stop(self._taken)
+        self._taken = None
+        if not self.read_paused:
+            self.transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+        _stop(self._whole)
+        _stop(self._taken)
+        super().connection_lost(exc)
+
+    async def run_asgi(self) -> None:
+        """The application. That the server stops is no failure of it."""
+        try:
+            await super().run_asgi()
+        except asyncio.CancelledError:
+            self.transport.close()
+
+
+def bounded_websocket(receive_s: float, wait_s: float) -> type[BoundedWebSocket]:
+    """The protocol with these bounds; uvicorn makes one for each connection."""
+    bounds: dict[str, Any] = {"receive_s": receive_s, "wait_s": wait_s}
+    return type("BoundedWebSocket", (BoundedWebSocket,), bounds)
+
+
+def is_handshake(method: bytes, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Whether a request with these headers, their names in small letters, is one of WebSocket's
+    version 13, and of usual size."""
+    given = dict(headers)
+    try:
+        key = base64.b64decode(given.get(b"sec-websocket-key", b""), validate=True)
+    except binascii.Error:
+        return False
+    return (
+        method == b"GET"
+        and len(key) == _KEY_BYTES
+        and given.get(b"sec-websocket-version") == b"13"
+        and len(headers) <= _HEADERS_MAX
+        and max(len(target), *(len(name) + len(value) for name, value in headers)) <= _LINE_BYTES
+    )
+
+
+def _bytes_of(frame: Frame) -> int:
+    """What it took to send it: a header, a mask, and what is in it."""
+    size = len(frame.data)
+    return 6 + (0 if size < 126 else 2 if size < 65536 else 8) + size
+
+
+def _stop(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()

@@ -1,0 +1,46 @@
+"""Flags that set settings are described by the settings themselves."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from pydantic import Field
+
+from splitfer.shared.arguments import add_setting
+from splitfer.shared.settings import Settings
+
+
+class Kettle(Settings):
+    boils_at_c: int = Field(100, description="degrees at 100 % of sea level")
+    whistles: bool = Field(False, description="whether it whistles")
+    colour: Literal["red", "blue"] | None = Field(None, description="of the lid")
+    shelf: Path | None = None
+
+
+def help_of(flag: str, **options: object) -> str:
+    parser = argparse.ArgumentParser(prog="kettle")
+    add_setting(parser, Kettle, flag, **options)
+    return " ".join(parser.format_help().split())
+
+
+@pytest.mark.parametrize(
+    ("flag", "options", "words"),
+    [
+        ("--boils-at-c", {"type": int}, "degrees at 100 % of sea level (100)"),
+        ("--boils", {"type": int, "dest": "boils_at_c"}, "degrees at 100 % of sea level (100)"),
+        ("--whistles", {"action": "store_true"}, "whether it whistles (no)"),
+        ("--colour", {}, "of the lid"),
+    ],
+)
+def test_the_help_is_the_settings_description_with_its_default(
+    flag: str, options: dict[str, object], words: str
+) -> None:
+    assert help_of(flag, **options).endswith(words)
+
+
+def test_a_flag_of_no_setting_is_a_mistake_of_ours() -> None:
+    with pytest.raises(KeyError):
+        help_of("--handle")
