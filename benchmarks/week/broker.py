@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
 
 from benchmarks.net.forwarder import Forwarder
 
@@ -59,7 +60,7 @@ class Broker:
             stderr=subprocess.DEVNULL,
         )
         ready = threading.Event()
-        listener = self._listener = paho.Client(paho.CallbackAPIVersion.VERSION2)
+        listener = self._listener = paho.Client(CallbackAPIVersion.VERSION2)
         listener.on_connect = lambda client, *_: client.subscribe("splitfer/#", 1)
         listener.on_subscribe = lambda *_: ready.set()
         listener.on_message = lambda _, __, message: self._hear(message)

@@ -38,14 +38,14 @@ LOST_S, SMOOTH_S = 25.0, 60.0
 
 def scenes() -> list[NDArray[np.uint8]]:
     """Frames of the bundled clip, every other time a room with nobody in it."""
-    found = []
+    found: list[NDArray[np.uint8]] = []
     with (
         as_file(files("splitfer.edge_client.assets") / "demo.mp4") as clip,
         av.open(str(clip)) as container,
     ):
         for index, picture in enumerate(container.decode(video=0)):
             if index % 20 == 10 and len(found) < SCENES:
-                found.append(np.ascontiguousarray(picture.to_ndarray(format="rgb24")))
+                found.append(np.asarray(picture.to_ndarray(format="rgb24"), np.uint8))
     nobody = np.full_like(found[0], 90)
     return [one for picture in found for one in (picture, nobody)]
 

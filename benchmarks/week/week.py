@@ -27,7 +27,7 @@ from benchmarks.week.broker import MOSQUITTO, Broker, wait_until
 from benchmarks.week.device import Device
 from benchmarks.week.faults import Fault, Settings, faults
 from benchmarks.week.played_time import HOUR_S
-from splitfer.edge_client.config import EdgeConfig
+from splitfer.edge_client.config import EdgeConfig, load_config
 from splitfer.edge_client.sinks.run_status import NO_PICTURE_S
 from splitfer.shared.errors import ConfigError
 
@@ -64,11 +64,14 @@ class Week:
         self._settings.reads += 1
         if self._settings.corrupt:
             raise ConfigError("camera.yaml, line 3: expected a key")
-        return EdgeConfig(
-            source="camera", purpose="a simulated week", device_id="week",
-            mqtt=f"127.0.0.1:{self._broker.port}", mqtt_answers=True, mqtt_discovery=None,
-            outbox=self._folder / "outbox.db", audit=self._folder / "audit.jsonl",
-            output_max_mb=1, heartbeat_s=60 + self._settings.reads,
+        return load_config(
+            None,
+            {
+                "source": "camera", "purpose": "a simulated week", "device_id": "week",
+                "mqtt": f"127.0.0.1:{self._broker.port}", "mqtt_answers": True,
+                "outbox": self._folder / "outbox.db", "audit": self._folder / "audit.jsonl",
+                "output_max_mb": 1, "heartbeat_s": 60 + self._settings.reads,
+            },
         )  # fmt: skip
 
     def _each(self) -> None:
