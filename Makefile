@@ -7,6 +7,8 @@
 # make model-card DATA=fer2013.zip VOTES=ferplus.csv   measure the default weights, write
 #             docs/model/model-card.md; weights of FER2013's label alone need no VOTES
 # make figures  README, docs/figures/figures.md and their pictures from benchmarks/results; measures nothing
+# make tables   the same of docs/figures/models.md alone, measured: networks and runtimes compared; needs
+#             the extra comparators, and the data (DATA, VOTES, or SPLITFER_DATA, SPLITFER_VOTES)
 # make settings docs/device/settings.md and docs/server/settings.md from the settings themselves
 # make web      the edge for browsers, served at /edge: needs node, npm, clang and wasm-ld
 # make images   the container images of both sides
@@ -22,7 +24,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PROTOS := splitfer/v1/splitfer.proto inference/grpc_inference.proto onnx_subset/external_data.proto
 
-.PHONY: demo test chaos check stubs lock format model-card figures settings web images clean
+.PHONY: demo test chaos check stubs lock format model-card figures tables settings web images clean
 
 demo: .venv/.run
 	$(BIN)/python -m benchmarks demo --out demo-out
@@ -57,6 +59,9 @@ model-card: .venv/.dev
 
 figures: .venv/.dev
 	$(BIN)/python -m benchmarks readme --kept
+
+tables: .venv/.dev
+	$(BIN)/python -m benchmarks readme table-001.4 table-000.6 table-004.4 ten-windows $(if $(DATA),--data "$(DATA)") $(if $(VOTES),--votes "$(VOTES)")
 
 settings: .venv/.dev
 	$(BIN)/python -m benchmarks.readme.settings

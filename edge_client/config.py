@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,7 +12,8 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from splitfer.edge_client.address import parse_address
 from splitfer.edge_client.choices import Objective, Policy
 from splitfer.edge_client.settings.appliance import ApplianceSettings
-from splitfer.edge_client.source_name import names_a_path
+from splitfer.edge_client.settings.source import SourceSettings
+from splitfer.edge_client.source_name import names_a_path, slug
 from splitfer.shared.bearer_token import token_fault
 from splitfer.shared.contracts import Limits
 from splitfer.shared.detectors import DetectorName
@@ -37,7 +39,7 @@ _OF_COMMANDS = ("source", "output", "output_max_mb", "log_level")
 _NAME = r"^[^\x00-\x1f\x7f]{1,100}$"
 
 
-class EdgeConfig(ApplianceSettings):
+class EdgeConfig(SourceSettings, ApplianceSettings):
     """Settings of ``edge-client run`` and ``classify`` and of ``Recognizer``."""
 
     source: Annotated[str | None, PathWhere(names_a_path)] = Field(
@@ -258,6 +260,27 @@ class EdgeConfig(ApplianceSettings):
             raise ValueError("crops are not sent as pictures: choose another policy than image")
         return self
 
+    @model_validator(mode="after")
+    def _cameras_are_whole(self) -> EdgeConfig:
+        if not self.cameras:
+            return self
+        if self.source is not None or self.source_name is not None:
+            raise ValueError("cameras stand in place of source and source_name: set the one or the "
+                             "other")  # fmt: skip
+        if self.view:
+            raise ValueError("view shows one camera: leave it out where there are several")
+        if self.outbox is not None:
+            raise ValueError("outbox: each of several cameras has its own; leave it out")
+        names = set()
+        for number, config in enumerate(self.each_camera(), 1):
+            if config.source is None or config.source_name is None:
+                raise ValueError(f"camera {number}: name its source and its source_name")
+            name = slug(config.source_name)
+            if name in names:
+                raise ValueError(f"camera {number}: another one is called {config.source_name} too")
+            names.add(name)
+        return self
+
     def _token_is_safe(self) -> None:
         if self.token is None or self.server is None or self.server_ca is not None:
             return
@@ -287,7 +310,18 @@ def load_config(
         ConfigError: names the key.
     """
     defaults = PICTURE_SETTINGS if single_pictures else {}
-    return load_settings(EdgeConfig, PREFIX, config_file, flags, defaults)
+    config = load_settings(EdgeConfig, PREFIX, config_file, flags, defaults)
+    if config.cameras and config_file is not None:
+        folder = Path(os.path.abspath(config_file)).parent
+        cameras = [_from_folder(camera, folder) for camera in config.cameras]
+        config = EdgeConfig(**{**dict(config), "cameras": cameras})
+    return config
+
+
+def _from_folder(camera: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    source = camera["source"]
+    a_path = isinstance(source, str) and names_a_path(source)
+    return {**camera, "source": str(folder / source)} if a_path else dict(camera)
 
 
 def program_config(settings: Mapping[str, Any]) -> EdgeConfig:

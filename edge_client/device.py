@@ -86,21 +86,21 @@ class Device:
         self.codecs = weights.payload_codec.names
         self._weights = weights
         self._cropping = weights.manifest.crop
-        self._detector = CarriedDetector(
-            open_detector(
-                config.detector,
-                SearchLimits(
-                    config.search_side_px, config.smallest_face_px, config.faces_per_frame,
-                    config.search_enlarged,
-                ),
-            ),
-            config.search_every,
-        )  # fmt: skip
+        self._detector = _detector(config)
+        self._detectors: dict[str | None, CarriedDetector] = {None: self._detector}
         self._ready_crops = config.crops
         self._head = weights.head(config.threads)
         self._tail = weights.tail(local_tail, config.threads)
         self._head_runs = config.server is not None or not self._tail.takes_crops
         self._warm_up(weights.golden.crops)
+
+    def add_camera(self, name: str, config: EdgeConfig) -> None:
+        """A detector for the frames of the camera of this name."""
+        self._detectors[name] = _detector(config)
+
+    def turn_to(self, camera: str | None) -> None:
+        """The next frames are of the camera of this name; None where there is but one."""
+        self._detector = self._detectors[camera]
 
     def find(self, rgb: NDArray[np.uint8]) -> FoundFaces | NoFaces:
         """Faces of a frame uint8 ``(H, W, 3)``, with their features and ``z``."""
@@ -175,6 +175,19 @@ class Device:
             head_ms.append(since_ms(start) / len(crops))
             tail_ms.append(self.local_answers(tail_input)[1] / len(crops))
         self.head_ms_per_face, self.tail_ms_per_face = median(head_ms), median(tail_ms)
+
+
+def _detector(config: EdgeConfig) -> CarriedDetector:
+    return CarriedDetector(
+        open_detector(
+            config.detector,
+            SearchLimits(
+                config.search_side_px, config.smallest_face_px, config.faces_per_frame,
+                config.search_enlarged,
+            ),
+        ),
+        config.search_every,
+    )  # fmt: skip
 
 
 def since_ms(start_s: float) -> float:

@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from splitfer.edge_client.ledger import Ledger
 from splitfer.edge_client.offload.offload import FrameLost
-from splitfer.edge_client.recognizer import Recognizer
 from splitfer.edge_client.sinks.sink import EventSink, Sink
 from splitfer.edge_client.sources.feed import Feed
 from splitfer.edge_client.sources.frame import Frame
@@ -26,17 +30,31 @@ _LOOK_AGAIN_S = 0.2
 _log = logging.getLogger(__name__)
 
 
+class Answers(Protocol):
+    """What the pipeline needs of a ``Recognizer``."""
+
+    def answer(self, rgb: NDArray[np.uint8], decoded_s: float) -> list[FaceAnswer]:
+        """The faces of RGB uint8 ``(H, W, 3)`` decoded at the monotonic instant ``decoded_s``."""
+        ...
+
+    def learn(self) -> None:
+        """Learn from the last frame, once its answers are given on."""
+        ...
+
+
 def run(
     feed: Feed,
-    recognizer: Recognizer,
+    recognizer: Answers,
     sinks: Sequence[Sink],
     ledger: Ledger,
     on_frame: Callable[[Frame, Sequence[FaceAnswer]], None],
     paused: Callable[[], bool] = lambda: False,
     tracks: TrackedFaces | None = None,
+    turn: AbstractContextManager[None] | None = None,
 ) -> None:
     """Answer every frame of ``feed``. Returns when it ends or is closed. While it is ``paused``, a
-    live source's frames are dropped, and a file waits. With ``tracks`` faces are followed.
+    live source's frames are dropped, and a file waits. With ``tracks`` faces are followed. Where
+    several feeds have one recognizer, each frame waits for its ``turn``.
 
     Raises:
         SourceError: the source broke for good; what was answered until then is in the ledger.
@@ -46,22 +64,38 @@ def run(
         if _skipped(feed, paused):
             feed.shed()
             continue
-        try:
-            faces = recognizer.answer(frame.rgb, frame.decoded_s)
-        except FrameLost as error:
-            ledger.frame_failed(error.faces)
-            _log.exception("frame %d of %s is lost", frame.index, frame.source)
+        if turn is None:
+            _one(frame, recognizer, sinks, ledger, on_frame, tracks)
             continue
-        ledger.frame_answered(faces)
-        if tracks is not None:
-            faces, events = tracks.follow(frame.time_s, faces)
-            for sink in sinks:
-                if isinstance(sink, EventSink):
-                    sink.happened(frame, events)
+        with turn:
+            # Others had theirs meanwhile.
+            _one(feed.newest(frame), recognizer, sinks, ledger, on_frame, tracks)
+
+
+def _one(
+    frame: Frame,
+    recognizer: Answers,
+    sinks: Sequence[Sink],
+    ledger: Ledger,
+    on_frame: Callable[[Frame, Sequence[FaceAnswer]], None],
+    tracks: TrackedFaces | None,
+) -> None:
+    try:
+        faces = recognizer.answer(frame.rgb, frame.decoded_s)
+    except FrameLost as error:
+        ledger.frame_failed(error.faces)
+        _log.exception("frame %d of %s is lost", frame.index, frame.source)
+        return
+    ledger.frame_answered(faces)
+    if tracks is not None:
+        faces, events = tracks.follow(frame.time_s, faces)
         for sink in sinks:
-            sink.write(frame, faces)
-        on_frame(frame, faces)
-        recognizer.learn()
+            if isinstance(sink, EventSink):
+                sink.happened(frame, events)
+    for sink in sinks:
+        sink.write(frame, faces)
+    on_frame(frame, faces)
+    recognizer.learn()
 
 
 def _skipped(feed: Feed, paused: Callable[[], bool]) -> bool:

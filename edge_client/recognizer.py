@@ -21,8 +21,9 @@ from splitfer.edge_client.address import parse_address
 from splitfer.edge_client.config import EdgeConfig, Policy, program_config
 from splitfer.edge_client.device import Device
 from splitfer.edge_client.link.channel import open_channel
+from splitfer.edge_client.link.counts import LinkCounts
 from splitfer.edge_client.link.diagnosis import diagnose
-from splitfer.edge_client.link.link import HANDSHAKE_TIMEOUT_S, Link, LinkCounts
+from splitfer.edge_client.link.link import HANDSHAKE_TIMEOUT_S, Link
 from splitfer.edge_client.offload.offload import Offload
 from splitfer.edge_client.policy.decision import Decision
 from splitfer.edge_client.policy.router import make_chooser
@@ -141,9 +142,17 @@ class Recognizer:
         for time_s, rgb in frames:
             yield tracks.follow(time_s, self.answer(rgb, time.monotonic()))
 
-    def answer(self, rgb: NDArray[np.uint8], decoded_s: float) -> list[FaceAnswer]:
-        """The faces of RGB uint8 ``(H, W, 3)`` decoded at the monotonic instant ``decoded_s``."""
+    def add_camera(self, name: str, config: EdgeConfig) -> None:
+        """One more camera, in which faces are searched for as its settings say."""
+        self._device.add_camera(name, config)
+
+    def answer(
+        self, rgb: NDArray[np.uint8], decoded_s: float, camera: str | None = None
+    ) -> list[FaceAnswer]:
+        """The faces of RGB uint8 ``(H, W, 3)`` decoded at the monotonic instant ``decoded_s``, of
+        the ``camera`` of this name where several were added."""
         with self._one_frame, self._tracing.frame() as frame:
+            self._device.turn_to(camera)
             faces = self._offload.answer(rgb, decoded_s)
             frame.answered(faces)
             return faces

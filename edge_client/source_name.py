@@ -6,9 +6,13 @@ import re
 
 DEMO = re.compile(r"demo(?:\*([1-9]\d?))?")
 KINDS = (
-    "a picture, a folder of pictures, a video file, a camera's number, "
+    "a picture, a folder of pictures, a video file, a camera's number, picamera:0, "
     "an rtsp:// or http(s):// address, or demo"
 )
+
+
+PICAMERA = re.compile(r"picamera:([0-9])")
+"""The Pi's own camera, by its number."""
 
 
 def is_camera_number(spec: str) -> bool:
@@ -17,5 +21,11 @@ def is_camera_number(spec: str) -> bool:
 
 
 def names_a_path(spec: str) -> bool:
-    """Whether it is neither the demo, a camera's number nor an address."""
-    return not (DEMO.fullmatch(spec) or is_camera_number(spec) or "://" in spec)
+    """Whether it is neither the demo, a camera nor an address."""
+    known = DEMO.fullmatch(spec) or PICAMERA.fullmatch(spec) or is_camera_number(spec)
+    return not (known or "://" in spec)
+
+
+def slug(text: str) -> str:
+    """A name as a level of a topic, a part of an id, or of a file's name."""
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:60] or "device"

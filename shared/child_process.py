@@ -9,6 +9,7 @@ closes, also where the parent was killed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -21,6 +22,8 @@ import time
 _ENVIRONMENT = (
     "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "TZ",
 )  # fmt: skip
+
+_OOM_SCORE = 500
 
 
 def start_child(module: str, *arguments: str) -> tuple[subprocess.Popen[bytes], socket.socket]:
@@ -84,13 +87,17 @@ def address_space_bytes() -> int:
         return int(file.read().split()[0]) * resource.getpagesize()
 
 
-def bound_child(memory_bytes: int, open_files: int) -> None:
+def bound_child(memory_bytes: int, open_files: int, writes: bool = False) -> None:
     """Bound this process for good: ``memory_bytes`` beyond what it has reserved now, ``open_files``
-    at once, no file written, no core left on a disk."""
+    at once, unless it ``writes`` no file written, no core left on a disk. Where a machine has no
+    memory left it goes before its parent."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write(str(_OOM_SCORE))
     most_bytes = address_space_bytes() + memory_bytes
     resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))
     resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    if not writes:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

@@ -140,7 +140,7 @@ def printable(settings: Settings) -> str:
     or an address that may hold a secret, is left out; a comment names it."""
     shown, secret = {}, []
     for key, value in settings.model_dump().items():
-        if isinstance(value, SecretStr) or (isinstance(value, str) and _may_hold_a_secret(value)):
+        if _may_hold_a_secret(value):
             secret.append(key)
         else:
             shown[key] = _plain(value)
@@ -156,8 +156,14 @@ def printable(settings: Settings) -> str:
     return comment + yaml.safe_dump(shown, sort_keys=False).rstrip()
 
 
-def _may_hold_a_secret(text: str) -> bool:
-    return "://" in text and any(sign in text for sign in "@?#")
+def _may_hold_a_secret(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_may_hold_a_secret, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_may_hold_a_secret, value))
+    if isinstance(value, str):
+        return "://" in value and any(sign in value for sign in "@?#")
+    return isinstance(value, SecretStr)
 
 
 def _plain(value: Any) -> Any:

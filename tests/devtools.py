@@ -5,6 +5,7 @@ ChromeDriver's own commands reach the page alone: it hears nothing of what a wor
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import threading
@@ -73,6 +74,28 @@ class DevTools:
         """Those that came so far, the oldest first."""
         with self._news:
             return [one["params"] for one in self._events if one["method"] == method]
+
+    def forget(self) -> None:
+        """The events so far."""
+        with self._news:
+            self._events.clear()
+
+    def calls_ms(self) -> list[float]:
+        """What calls with latents took that were answered, by POST and by WebSocket."""
+        begun: dict[tuple[str, int], float] = {}
+        ended: dict[tuple[str, int], float] = {}
+        for one in self.events("Network.requestWillBeSent"):
+            if one["request"]["url"].endswith("/v1/latents"):
+                begun[one["requestId"], 0] = one["timestamp"]
+        for one in self.events("Network.loadingFinished"):
+            ended[one["requestId"], 0] = one["timestamp"]
+        for one in self.events("Network.webSocketFrameSent"):
+            data = base64.b64decode(one["response"]["payloadData"])
+            begun[one["requestId"], int.from_bytes(data[:4], "big")] = one["timestamp"]
+        for one in self.events("Network.webSocketFrameReceived"):
+            number = json.loads(one["response"]["payloadData"])["id"]
+            ended[one["requestId"], number] = one["timestamp"]
+        return [1000 * (ended[call] - begun[call]) for call in begun.keys() & ended.keys()]
 
     def wait_for_worker(self) -> None:
         """Until there is one, and it can be asked."""

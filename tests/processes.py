@@ -118,7 +118,7 @@ class Edge:
     """An ``edge-client run`` over the demo clip, and what it wrote.
 
     ``inside`` is put before the command; ``variables`` are added to its environment. With
-    ``session`` no terminal is its own, as of a service.
+    ``session`` no terminal is its own, as of a service. Without a ``source`` the flags name one.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Edge:
         folder: Path,
         weights: Path,
         *flags: str,
-        source: str = "demo",
+        source: str | None = "demo",
         inside: Sequence[str] = (),
         variables: Mapping[str, str] | None = None,
         session: bool = False,
@@ -137,7 +137,8 @@ class Edge:
         self.answers_file.unlink(missing_ok=True)
         self.summary_file.unlink(missing_ok=True)
         command = [
-            *inside, sys.executable, "-m", "splitfer.edge_client.cli", "run", "--source", source,
+            *inside, sys.executable, "-m", "splitfer.edge_client.cli", "run",
+            *(["--source", source] if source is not None else []),
             "--weights", str(weights), "--output", str(self.answers_file),
             "--summary", str(self.summary_file), "--log-level", "info", *flags,
         ]  # fmt: skip

@@ -1,4 +1,6 @@
-"""``python -m training run PIPELINE`` trains, exports and verifies what a file of steps says."""
+"""``python -m training run PIPELINE`` trains, exports and verifies what a file of steps says;
+``python -m training compress --model NAME`` prunes and quantises a model of a device.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import sys
 from importlib import import_module
 
 # The module whose ``main`` reads the rest of the command line.
-COMMANDS = {"run": "training.pipeline"}
+COMMANDS = {"run": "training.pipeline", "compress": "training.export.compress"}
 
 
 def main() -> int:

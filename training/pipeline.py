@@ -20,12 +20,13 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from splitfer.shared.whole_file import write_whole
+from training.data.ckplus import is_ckplus, load_ckplus
 from training.data.datasets import DATA_VARIABLE, DataError, data_path
 from training.data.votes import VOTES_VARIABLE, votes_or_none
 from training.fit.device import DEVICE_VARIABLE, training_device
@@ -85,9 +86,11 @@ def read_pipeline(path: Path) -> list[Step]:
 def run_pipeline(
     steps: list[Step], state: Path, run: Callable[[list[str]], dict[str, Any]],
     say: Callable[[str], None] = print, budget_s: float | None = None,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = time.monotonic, given: Mapping[str, str] | None = None,
 ) -> None:  # fmt: skip
     """Run what is not finished; ``state`` is the file that remembers what is.
+
+    ``given`` are values that arguments may name before any step has run.
 
     ``run`` takes a command's words and gives the JSON object that it printed. ``budget_s`` is for
     the whole pipeline, with what finished steps took.
@@ -96,7 +99,7 @@ def run_pipeline(
         ValueError: an argument names what no earlier step gave.
     """
     done: list[dict[str, Any]] = json.loads(state.read_text()) if state.exists() else []
-    values: dict[str, str] = {}
+    values: dict[str, str] = dict(given or {})
     digest = hashlib.sha256(b"" if budget_s is None else str(budget_s).encode())
     left_s = budget_s
     for place, step in enumerate(steps):
@@ -114,8 +117,8 @@ def run_pipeline(
                 say(f"  in {minutes:.1f} of {left_s / 60:.1f} minutes that are left")
                 words = [*words, "--minutes", f"{minutes:.3f}"]
             started = clock()
-            given = {key: str(value) for key, value in run(words).items()}
-            done = [*done[:place], {"mark": mark, "given": given, "seconds": clock() - started}]
+            found = {key: str(value) for key, value in run(words).items()}
+            done = [*done[:place], {"mark": mark, "given": found, "seconds": clock() - started}]
             state.parent.mkdir(parents=True, exist_ok=True)
             write_whole(state, json.dumps(done).encode())
         values |= done[place]["given"]
@@ -151,6 +154,19 @@ def named_pipelines() -> list[str]:
     return sorted(path.stem for path in PIPELINES.glob("*.toml"))
 
 
+def _data(argument: str | None) -> str:
+    """The data set, known to be there.
+
+    Raises:
+        DataError: it is not, or is not what its name says.
+    """
+    named = argument or os.environ.get(DATA_VARIABLE, "")
+    if is_ckplus(named):
+        load_ckplus(named)
+        return named
+    return str(data_path(argument))
+
+
 def _seconds(text: str) -> float:
     number, unit = text[:-1], text[-1:]
     try:
@@ -168,12 +184,13 @@ def main() -> int:
     parser.add_argument(
         "pipeline", help=f"a file, or one of {PIPELINES}: {', '.join(named_pipelines())}"
     )
-    parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
+    parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder; ckplus:PATH of CK+")
     parser.add_argument("--votes", help="ferplus.csv or fer2013new.csv, for the label set crowd")
     parser.add_argument("--device", help="cpu or cuda (an accelerator where there is one)")
     parser.add_argument(
         "--budget", type=_seconds, metavar="TIME", help="such as 25m: fewer epochs, to end in it"
     )
+    parser.add_argument("--folds", type=int, default=10, help="of a pipeline that has folds")
     arguments = parser.parse_args()
     path = Path(arguments.pipeline)
     if arguments.pipeline in named_pipelines():
@@ -182,11 +199,14 @@ def main() -> int:
         if arguments.device:
             os.environ[DEVICE_VARIABLE] = arguments.device
         training_device()
-        os.environ[DATA_VARIABLE] = str(data_path(arguments.data))
+        os.environ[DATA_VARIABLE] = _data(arguments.data)
         if (votes := votes_or_none(arguments.votes)) is not None:
             os.environ[VOTES_VARIABLE] = str(votes)
         steps = read_pipeline(path)
-        run_pipeline(steps, STATE / f"{path.stem}.json", run_module, budget_s=arguments.budget)
+        run_pipeline(
+            steps, STATE / f"{path.stem}.json", run_module, budget_s=arguments.budget,
+            given={"folds": str(arguments.folds)},
+        )  # fmt: skip
     except DataError as error:
         print(f"pipeline: {error}", file=sys.stderr)
         return 3

@@ -21,24 +21,13 @@ from splitfer.shared.labels import LabelSet
 from splitfer.shared.weights import Weights
 from splitfer.shared.weights.runtime import softmax
 from training.data.datasets import Faces
+from training.data.ten_windows import ten_windows
 from training.data.votes import Votes
 
-SHIFT_PX = 2
-_EDGES = (0, 2 * SHIFT_PX)
-PLACES = ((SHIFT_PX, SHIFT_PX), *((top, left) for top in _EDGES for left in _EDGES))
 # How many of the ten, from the first, each answer is the mean of.
 VIEWS = {"single": 1, "mirrored": 2, "ten": 10}
 # Float32 ``(N, 7)`` by label set.
 Probabilities = dict[LabelSet, NDArray[np.float32]]
-
-
-def ten_windows(pictures: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """Pictures ``(N, H, H)`` as ten views of that shape: as they are, moved by 2 px towards each
-    corner, and all five mirrored. The first is the single view."""
-    side = pictures.shape[-1]
-    wide = np.pad(pictures, ((0, 0), (SHIFT_PX, SHIFT_PX), (SHIFT_PX, SHIFT_PX)), mode="edge")
-    moved = [wide[:, top : top + side, left : left + side] for top, left in PLACES]
-    return [np.ascontiguousarray(one) for view in moved for one in (view, view[:, :, ::-1])]
 
 
 def measure(

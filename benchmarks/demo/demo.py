@@ -23,8 +23,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+from benchmarks.demo.answers import Answers
 from benchmarks.demo.table import table
 from benchmarks.demo.verdict import failed_conditions
 from splitfer.edge_client.sources.open import open_source
@@ -100,32 +101,6 @@ class Server:
     def _last_words(self) -> str:
         lines = self._log.read_text(errors="replace").strip().splitlines()
         return f"{lines[-1] if lines else 'it said nothing'} (see {self._log})"
-
-
-class Answers:
-    """The edge's answers as they are written, and the clip's time that they tell."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._start_s: float | None = None
-
-    def read(self) -> list[dict[str, Any]]:
-        """Every whole line of a face so far."""
-        if not self._path.exists():
-            return []
-        whole = self._path.read_text().rpartition("\n")[0]
-        records = [json.loads(line) for line in whole.splitlines()]
-        return [one for one in records if one["record"] == "face"]
-
-    def clip_time_s(self) -> float:
-        """Where the clip is now; 0 until its first face was answered."""
-        if self._start_s is None:
-            first = next(iter(self.read()), None)
-            if first is None:
-                return 0.0
-            late_s = (first["latency_ms"]["total"] or 0.0) / 1000
-            self._start_s = time.monotonic() - late_s - first["time_s"]
-        return time.monotonic() - self._start_s
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Measure again what the README and docs/figures/figures.md say:
+"""Measure again what the README, docs/figures/figures.md and docs/figures/models.md say:
 ``python -m benchmarks readme --data PATH --votes FILE``.
 
 Runs the benchmarks and the demo and writes their figures between the markers of the page that has
@@ -27,12 +27,13 @@ from benchmarks.common.machine import machine_line
 from benchmarks.common.markdown import paragraphs, run, table
 from benchmarks.readme import accuracy as readme_accuracy
 from benchmarks.readme import link as readme_link
+from benchmarks.readme import models as readme_models
 from benchmarks.readme import serving as readme_serving
 from benchmarks.readme.results import keep, kept, kept_alone, measuring, run_json
 from splitfer.shared.whole_file import write_whole
 from training.data.votes import VOTES_VARIABLE
 
-PAGES = (Path("README.md"), Path("docs/figures/figures.md"))
+PAGES = (Path("README.md"), Path("docs/figures/figures.md"), Path("docs/figures/models.md"))
 DEMO_PICTURE = Path("docs/figures/demo.png")
 PICTURE_PX = 1000
 
@@ -157,6 +158,8 @@ PARTS: dict[str, Callable[[str | None], str]] = {
     "detector": readme_accuracy.detector, "calibration": readme_accuracy.calibration,
     "cascade": readme_link.cascade, "link": readme_link.link,
     "serving": readme_serving.serving, "size": size, "edge": edge, "demo": demo,
+    "table-001.4": readme_models.table_001_4, "table-000.6": readme_models.table_000_6,
+    "table-004.4": readme_models.table_004_4, "ten-windows": readme_models.ten_windows,
 }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from splitfer.edge_client.address import Address
 from splitfer.edge_client.appliance.audit import AuditLog, settings_mark
 from splitfer.edge_client.appliance.books import Books
 from splitfer.edge_client.appliance.clocks import Clocks
+from splitfer.edge_client.appliance.house import House
 from splitfer.edge_client.appliance.systemd import SystemdNotice, WatchdogThread
 from splitfer.edge_client.choices import Policy
 from splitfer.edge_client.config import EdgeConfig
@@ -27,27 +28,28 @@ from splitfer.edge_client.settings.control import Control
 from splitfer.edge_client.settings.state_folder import state_folder
 from splitfer.edge_client.sinks.aggregate import Aggregate
 from splitfer.edge_client.sinks.blur import Blurred
-from splitfer.edge_client.sinks.mqtt_messages import slug, state_message
+from splitfer.edge_client.sinks.health_note import HealthNote
+from splitfer.edge_client.sinks.mqtt_messages import state_message
 from splitfer.edge_client.sinks.outbox import MB, Outbox
 from splitfer.edge_client.sinks.outgoing import Outgoing
 from splitfer.edge_client.sinks.outputs import Outputs
 from splitfer.edge_client.sinks.records import Origin, rfc3339
-from splitfer.edge_client.sinks.run_status import Health, Newest, RunStatus
+from splitfer.edge_client.sinks.run_status import STILL_FLOWS_S, Health, Newest, RunStatus
 from splitfer.edge_client.sinks.sink import Sink
+from splitfer.edge_client.source_name import slug
 from splitfer.edge_client.sources.base import Source
 from splitfer.shared.certificates import read_certificates
 from splitfer.shared.extras import needing
 from splitfer.shared.settings import printable
 
-# A camera that is opened again may take so long.
-_STILL_FLOWS_S = 60.0
 _CLOCKS = Clocks()
 
 _log = logging.getLogger(__name__)
 
 
 class Appliance:
-    """The parts of one run that ``config`` asks for. A context manager: they work inside.
+    """The parts of one run, or of one camera of a ``house``, that ``config`` asks for. A context
+    manager: they work inside.
 
     Raises:
         ConfigError: a certificate, the outbox or a library is not as it must be.
@@ -62,9 +64,10 @@ class Appliance:
         purpose: str | None = None,
         exports: Sequence[str] = (),
         pictures_fault: Callable[[], str | None] = lambda: None,
+        house: House | None = None,
         clocks: Clocks = _CLOCKS,
     ) -> None:
-        self._clocks = clocks
+        self._house, self._clocks = house, clocks
         self._purpose, self._exports = purpose, exports
         self._pictures_fault = pictures_fault
         self._config, self._outputs = config, outputs
@@ -73,7 +76,10 @@ class Appliance:
         self._version = version("splitfer")
         self._stack = ExitStack()
         self.control = Control(
-            config.wanted, _policies(config), recognizer.choose_policy, self._control_changed
+            config.wanted,
+            _policies(config),
+            house.choose if house else recognizer.choose_policy,
+            self._control_changed,
         )
         self._audit: AuditLog | None = None
         self._audit_fault: str | None = None
@@ -81,6 +87,7 @@ class Appliance:
         self.status.paused = lambda: self.control.paused
         self.status.server_away = lambda: recognizer.server_away
         self.status.failing = self._failing
+        self.status.source_fault = lambda: source.fault
         self.status.facts["books"] = lambda: self._books.report()
         self._settings: dict[str, str | None] = {"since": rfc3339(clocks.wall()), "refused": None}
         self.status.facts["settings"] = lambda: dict(self._settings)
@@ -88,6 +95,9 @@ class Appliance:
         self._books = Books()
         self._outbox: Outbox | None = None
         outputs.add("status", self.status)
+        if house is None:
+            note = HealthNote(self.status)
+            outputs.add("health", note, note.idle)
         if source.live and source.self_paced:
             self._audit = AuditLog(
                 config.audit or state_folder() / "audit.jsonl", self._unaudited, clocks.wall
@@ -95,7 +105,7 @@ class Appliance:
         with ExitStack() as stack:
             self._start(stack, source)
             self._audit_start(stack, source)
-            self._watchdog = stack.enter_context(closing(self._notice()))
+            self._watchdog = stack.enter_context(closing(self._notice())) if house is None else None
             self._stack = stack.pop_all()
 
     def watch(self, books: Books) -> None:
@@ -124,7 +134,8 @@ class Appliance:
     def close(self, goes_on: bool = False) -> None:
         """Say goodbye everywhere; a second time does nothing. Where the run ``goes_on`` with other
         settings, systemd is told so."""
-        self._watchdog.close(goes_on)
+        if self._watchdog is not None:
+            self._watchdog.close(goes_on)
         self._stack.close()
 
     def __enter__(self) -> Self:
@@ -164,7 +175,13 @@ class Appliance:
             stack.callback(self._outputs.attempt, "outbox", self._outbox.close)
         self._start_webhook(stack)
         self._start_mqtt(stack, source)
-        self._start_server(stack, source)
+        if self._house is None:
+            self._start_server(stack, source)
+            return
+        name = config.source_name or source.name
+        self._house.add(name, self.status, self.control)
+        if (metrics := self._house.metrics_of(name)) is not None:
+            self._outputs.add("metrics", metrics)
 
     def _start_webhook(self, stack: ExitStack) -> None:
         address, config = self._config.webhook_address, self._config
@@ -249,7 +266,7 @@ class Appliance:
         if audit is None:
             return
         _log.warning("%s is watched; purpose: %s", source.name, self._purpose)
-        mark = settings_mark(printable(config))
+        mark = settings_mark(self._house.settings if self._house else printable(config))
         before = audit.last("start")
         if before is not None and before.get("settings") != mark:
             audit.add("settings_changed", before=before.get("settings"), settings=mark)
@@ -278,7 +295,7 @@ class Appliance:
         """systemd's watchdog is fed while frames flow, or are meant not to."""
         return WatchdogThread(
             SystemdNotice(
-                lambda: self.control.paused or self.status.quiet_s() < _STILL_FLOWS_S,
+                lambda: self.control.paused or self.status.quiet_s() < STILL_FLOWS_S,
                 lambda: self.status.health().value.replace("_", " "),
             )
         )

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 from types import FrameType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from splitfer.edge_client.config import EdgeConfig
-from splitfer.edge_client.sources.feed import Feed
+from splitfer.edge_client.sources.base import Source
 from splitfer.shared.errors import SplitFerError
 
 # A thread that reads settings ends with the process.
@@ -28,6 +28,16 @@ _JOIN_S = 5.0
 _TERMINAL = 4
 
 _log = logging.getLogger(__name__)
+
+
+class Endable(Protocol):
+    """A feed, or several."""
+
+    source: Source
+
+    def close(self) -> None:
+        """End it."""
+        ...
 
 
 class Course:
@@ -41,7 +51,7 @@ class Course:
         self.came: list[int] = []
         self.begun = False
         self._load = load
-        self._feed: Feed | None = None
+        self._feed: Endable | None = None
         self._next: EdgeConfig | None = None
         self._fault = ""
         self._refused: Callable[[str], None] = lambda why: None
@@ -50,7 +60,7 @@ class Course:
         self._reader = threading.Thread(target=self._read, name="settings", daemon=True)
         self._handlers: dict[int, Any] = {}
 
-    def begin(self, feed: Feed, refused: Callable[[str], None]) -> None:
+    def begin(self, feed: Endable, refused: Callable[[str], None]) -> None:
         """``feed`` is what ends from now on; ``refused`` is told why settings are not used."""
         self._refused, self.begun = refused, True
         if self._fault:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from splitfer.edge_client.settings.state_folder import state_folder
-from splitfer.edge_client.source_name import is_camera_number
+from splitfer.edge_client.source_name import PICAMERA, is_camera_number
 from splitfer.edge_client.sources.address import shown
 from splitfer.shared.errors import ConfigError
 from splitfer.shared.whole_file import write_whole
@@ -21,7 +21,8 @@ _FILE = "purposes.json"
 def is_live(spec: str) -> bool:
     """Whether the source is a camera or a stream as far as its name says; what an http address
     is shows when it is opened."""
-    return is_camera_number(spec) or spec.startswith(("/dev/video", "rtsp://", "rtsps://"))
+    own = PICAMERA.fullmatch(spec) is not None
+    return own or is_camera_number(spec) or spec.startswith(("/dev/video", "rtsp://", "rtsps://"))
 
 
 def stated_purpose(

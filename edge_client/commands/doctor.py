@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -61,12 +61,20 @@ def findings(config: EdgeConfig) -> Iterator[Finding]:
         "broker": _broker, "webhook": _webhook, "clock": _clock, "disk": _disk,
     }  # fmt: skip
     for name, look in looks.items():
-        try:
-            yield look(config)
-        except SplitFerError as error:
-            yield Finding(name, Verdict.BAD, str(error))
-        except Exception as error:  # whatever it meets, the others are looked at
-            yield Finding(name, Verdict.BAD, f"unexpected: {type(error).__name__}: {error}")
+        if name in ("purpose", "camera") and config.cameras:
+            for one in config.each_camera():
+                yield _found(f"{name} {one.source_name}", look, one)
+        else:
+            yield _found(name, look, config)
+
+
+def _found(name: str, look: Look, config: EdgeConfig) -> Finding:
+    try:
+        return replace(look(config), name=name)
+    except SplitFerError as error:
+        return Finding(name, Verdict.BAD, str(error))
+    except Exception as error:  # whatever it meets, the others are looked at
+        return Finding(name, Verdict.BAD, f"unexpected: {type(error).__name__}: {error}")
 
 
 def _purpose(config: EdgeConfig) -> Finding:

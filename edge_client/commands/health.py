@@ -17,6 +17,8 @@ from splitfer.edge_client.config import EdgeConfig
 from splitfer.edge_client.link.call_cause import VAGUE, cause_of_call, plain_words
 from splitfer.edge_client.link.channel import open_channel
 from splitfer.edge_client.link.diagnosis import diagnose
+from splitfer.edge_client.sinks.health_note import Noted, read_note
+from splitfer.edge_client.sinks.run_status import Health
 from splitfer.shared.cause import Names, came_back, what_to_do
 from splitfer.shared.certificates import read_certificates
 from splitfer.shared.errors import ConfigError, LinkError, SourceError
@@ -28,6 +30,15 @@ from splitfer.shared.wire import AUTHORIZATION, CODE_KEY
 _PROCESSES = Path("/proc")
 _NAMES = ("edge-client", "splitfer.edge_client.cli", "edge_client/cli.py")
 _LOOK_EVERY_S = 0.25
+_WORDS = {
+    Health.STARTING: "starting",
+    Health.PAUSED: "paused",
+    Health.NO_PICTURE: "no picture comes",
+    Health.WAITING: "waiting for the camera",
+    Health.OUTPUT_FAILING: "an output cannot be written",
+    Health.SERVER_AWAY: "working; the server cannot be used",
+    Health.OK: "working",
+}
 # What listens on every address is asked on this machine's own.
 _THIS_MACHINE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _LONGEST_REPORT_BYTES = 1 << 20
@@ -36,27 +47,41 @@ _TICKS = slice(11, 13)
 
 
 def run_works(pid: int, within_s: float) -> str:
-    """A line about the run that is process ``pid``: frames keep its processor busy.
+    """A line about the run that is process ``pid``, as it notes how it is; where it notes nothing,
+    whether frames keep its processor busy.
 
     Raises:
         ConfigError: there is no such process, or it is no run.
-        SourceError: it used no processor for ``within_s``.
+        SourceError: something needs to be mended, or it said nothing and used no processor for
+            ``within_s``.
     """
     process = _PROCESSES / str(pid)
     try:
         words = [os.fsdecode(word) for word in (process / "cmdline").read_bytes().split(b"\0")]
         if not any(word.endswith(_NAMES) for word in words):
             raise ConfigError(f"--pid: process {pid} is no 'edge-client run'")
-        before, end_s = _ticks(process), time.monotonic() + within_s
+        before, begun_s = _ticks(process), time.monotonic()
         tick = threading.Event()
-        while time.monotonic() < end_s:
-            tick.wait(_LOOK_EVERY_S)
-            if _ticks(process) != before:
+        while time.monotonic() < begun_s + within_s:
+            note = read_note(process)
+            if note is not None and note.at_s > begun_s:
+                return _noted(pid, note)
+            if note is None and _ticks(process) != before:
                 return "working"
+            tick.wait(_LOOK_EVERY_S)
+        if _ticks(process) != before:
+            return "working on one frame for long"
     except OSError as error:
         raise ConfigError(f"--pid: there is no process {pid} ({error.strerror})") from error
     raise SourceError(f"process {pid} used no processor for {within_s:g} s: it hangs, or no "
                       "picture comes")  # fmt: skip
+
+
+def _noted(pid: int, note: Noted) -> str:
+    why = f": {note.words}" if note.words else ""
+    if not note.health.serves:
+        raise SourceError(f"process {pid} runs, but {_WORDS[note.health]}{why}")
+    return _WORDS[note.health] + why
 
 
 def run_says(config: EdgeConfig, timeout_s: float) -> str:
@@ -85,7 +110,7 @@ def run_says(config: EdgeConfig, timeout_s: float) -> str:
         raise SourceError(f"{address}: what answers there is no run of this program") from error
     finally:
         caller.close()
-    why = report.get("failing")
+    why = report.get("waiting_for" if health == Health.WAITING.value else "failing")
     words = peer_words(f"{health}: {why}" if why else health, token)
     if reply.status != http.client.OK:
         raise SourceError(f"the run on {address} says {words}")

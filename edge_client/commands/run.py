@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from splitfer.edge_client.arguments import given_flags
+from splitfer.edge_client.commands.run_summary import one_line, summary_of, write_summary
 from splitfer.edge_client.commands.telling import INTERRUPTED, LOST, OK, no_face, tell
 from splitfer.edge_client.source_name import KINDS
 from splitfer.shared.errors import ConfigError, SplitFerError, WeightsError
@@ -18,10 +18,9 @@ from splitfer.shared.log_lines import plain_line
 if TYPE_CHECKING:
     from splitfer.edge_client.appliance.books import Books
     from splitfer.edge_client.appliance.course import Course
+    from splitfer.edge_client.commands.run_cameras import CamerasRun
     from splitfer.edge_client.config import EdgeConfig
     from splitfer.edge_client.ledger import Ledger
-    from splitfer.edge_client.recognizer import Recognizer
-    from splitfer.edge_client.sinks.outputs import Outputs
     from splitfer.edge_client.sources.frame import Frame
     from splitfer.edge_client.sources.open import Source
     from splitfer.edge_client.updates.fetched_weights import FetchedWeights
@@ -41,7 +40,14 @@ def run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
     from splitfer.edge_client.updates.fetched_weights import FetchedWeights
 
     weights = FetchedWeights(state_folder() / "weights")
-    one = _Run(arguments, weights)
+    several = bool(config.cameras)
+    one: _Run | CamerasRun
+    if several:
+        from splitfer.edge_client.commands.run_cameras import CamerasRun
+
+        one = CamerasRun(arguments, weights)
+    else:
+        one = _Run(arguments, weights)
     before: EdgeConfig | None = None
     with Course(lambda: load_config(arguments.config, given_flags(arguments))) as course:
         while True:
@@ -60,6 +66,9 @@ def run(arguments: argparse.Namespace, config: EdgeConfig) -> int:
                 continue
             if settings is None:
                 return one.code(bool(course.came))
+            if bool(settings.cameras) is not several:
+                course.cannot("several cameras in place of one, or the reverse, want a new start")
+                continue
             config, before = settings, config
 
 
@@ -86,6 +95,7 @@ class _Run:
         from splitfer.edge_client.sinks import output_flags
         from splitfer.edge_client.sinks.kept_pictures import KeptPictures, PurgeThread
         from splitfer.edge_client.sources.feed import Feed
+        from splitfer.edge_client.sources.masks import Masks
         from splitfer.edge_client.sources.open import open_source
         from splitfer.edge_client.tracking.faces import TrackedFaces
 
@@ -103,6 +113,8 @@ class _Run:
                     config.picture_pixels,
                     config.wait_source,
                     config.rtsp_transport,
+                    config.max_fps,
+                    config.frozen_s,
                 )
             )
             if purpose is None and source.live and source.self_paced:
@@ -126,7 +138,9 @@ class _Run:
             if self._paused:  # other settings are no reason to watch again
                 appliance.control.pause(True, "the settings before")
             live = source.live or arguments.realtime
-            feed = stack.enter_context(Feed(source, live, idle=outputs.idle))
+            feed = stack.enter_context(
+                Feed(source, live, idle=outputs.idle, prepare=Masks(config.masks).put_on)
+            )
             tracks = TrackedFaces(config.smooth_s, config.lost_s) if source.moving else None
             books.watched(feed)
             appliance.watch(books)
@@ -153,27 +167,18 @@ class _Run:
                 books.closed(recognizer.link_counts.wire_bytes)
                 self._left_out += source.skipped
                 if settings is None:
-                    summary = self._summary(config, source, recognizer, outputs)
+                    failures = self._failures + outputs.failures
+                    summary = summary_of(
+                        books, config, source, recognizer, failures, self._left_out
+                    )
                     summary |= appliance.report()
                     if arguments.summary:
-                        outputs.attempt("summary", lambda: _write_summary(arguments, summary))
-                    tell(_one_line(summary))
+                        outputs.attempt("summary", lambda: write_summary(arguments, summary))
+                    tell(one_line(summary))
                     if books.ledger.frames and not books.ledger.faces and not config.crops:
                         tell(f"edge-client: {no_face(config)}")
                 self._failures.update(outputs.failures)
         return settings
-
-    def _summary(
-        self, config: EdgeConfig, source: Source, recognizer: Recognizer, outputs: Outputs
-    ) -> dict[str, Any]:
-        summary = self._books.summary()
-        summary["link"] = recognizer.link_report()
-        summary["policy"] = {"name": config.wanted.value, **recognizer.policy_report()}
-        summary["output_failures"] = dict(self._failures + outputs.failures)
-        summary["source"] = {
-            "name": source.name, "left_out": self._left_out, "reopened": source.reopened,
-        }  # fmt: skip
-        return summary
 
     def code(self, stopped: bool) -> int:
         """The exit code."""
@@ -187,13 +192,6 @@ class _Run:
         if ledger.lost_frames or self._failures or self._left_out:
             return LOST
         return INTERRUPTED if stopped else OK
-
-
-def _write_summary(arguments: argparse.Namespace, summary: dict[str, Any]) -> None:
-    from splitfer.shared.whole_file import write_whole
-
-    data = json.dumps(summary, indent=2).encode() + b"\n"
-    write_whole(arguments.summary, data, arguments.overwrite)
 
 
 @contextmanager
@@ -211,13 +209,3 @@ def _progress(
 
     with bar:
         yield show
-
-
-def _one_line(summary: dict[str, Any]) -> str:
-    paths = ", ".join(f"{path} {n}" for path, n in summary["by_path"].items() if n)
-    return (
-        f"{summary['frames']} frames ({summary['dropped_frames']} dropped), {summary['faces']} "
-        f"faces, {summary['answered']} answered ({paths or 'none'}), {summary['failed']} failed, "
-        f"{summary['seconds']:.1f} s"
-        + (f", {left_out} pictures left out" if (left_out := summary["source"]["left_out"]) else "")
-    )

@@ -14,22 +14,23 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import grpc
 from google.protobuf.message import Message
 
 from splitfer.edge_client.link import breaker as machine
+from splitfer.edge_client.link.agreement import difference
 from splitfer.edge_client.link.breaker import Breaker, LinkState
 from splitfer.edge_client.link.call import FRAMING_BYTES, Call, CallFailed
+from splitfer.edge_client.link.counts import LinkCounts
 from splitfer.edge_client.link.report import LinkReport
 from splitfer.edge_client.link.stream_pool import Streams
 from splitfer.edge_client.tracing import NoTracing
 from splitfer.shared.cause import Cause
-from splitfer.shared.contracts import SCHEMA_VERSION, Reason
+from splitfer.shared.contracts import Reason
 from splitfer.shared.deadline import Deadline
-from splitfer.shared.labels import LABELS, LabelSet
+from splitfer.shared.labels import LabelSet
 from splitfer.shared.prior import Prior
 from splitfer.shared.reply_checksum import classify_checksum, infer_checksum
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
@@ -40,18 +41,6 @@ HANDSHAKE_TIMEOUT_S = 1.0
 Metadata = tuple[tuple[str, str], ...]
 StreamUse = Literal["auto", "on", "off"]
 _log = logging.getLogger(__name__)
-
-
-@dataclass
-class LinkCounts:
-    """What crossed the link. ``wire_bytes``: messages both ways with gRPC's framing;
-    ``streamed_calls``: those of ``calls`` that went on a stream."""
-
-    calls: int = 0
-    streamed_calls: int = 0
-    failed_calls: int = 0
-    late_answers: int = 0
-    wire_bytes: int = 0
 
 
 class Link:
@@ -286,8 +275,8 @@ class Link:
             return CallFailed(Reason.LINK_DOWN, str(error))
         if model is None:  # gRPC takes a damaged stream for a reply without a message
             return CallFailed(Reason.SERVER_ERROR, "a reply without a message")
-        if difference := _difference(model, self._fingerprint, self._codecs, self._labels):
-            return CallFailed(Reason.MODEL_MISMATCH, difference)
+        if apart := difference(model, self._fingerprint, self._codecs, self._labels):
+            return CallFailed(Reason.MODEL_MISMATCH, apart)
         with self._changed:
             self._stub = stub
             if self._stream_use != "off":
@@ -304,27 +293,3 @@ class Link:
             streams.close()
         if channel is not None:
             channel.close()
-
-
-def _difference(
-    model: pb.Model, fingerprint: str, codecs: frozenset[str], labels: LabelSet
-) -> str:  # fmt: skip
-    """What keeps this edge from using the server's model; empty where nothing does."""
-    if model.schema_version != SCHEMA_VERSION:
-        return f"this device speaks schema {SCHEMA_VERSION}, the server {model.schema_version}"
-    if model.fingerprint != fingerprint:
-        return (
-            f"this device has weights {fingerprint}, "
-            f"the server {', '.join(model.served) or model.fingerprint}"
-        )
-    if tuple(model.labels) != LABELS:
-        return f"this device's labels are {list(LABELS)}, the server's {list(model.labels)}"
-    if not codecs <= set(model.codecs):
-        return f"this device writes codecs {sorted(codecs)}, the server reads {list(model.codecs)}"
-    # A server from before there were two says none, and answers FER2013's.
-    offered = list(model.label_sets) or [LabelSet.FER2013.value]
-    if labels not in offered:
-        return (
-            f"this device asks for labels {labels.value}, the server answers {', '.join(offered)}"
-        )
-    return ""

@@ -58,6 +58,10 @@ class Control:
                 self._policy = chosen
                 self._tell(f"policy {policy}", by)
 
+    def follow(self, policy: Policy) -> None:
+        """Another one chose the policy, which is common."""
+        self._policy = policy
+
     def pause(self, paused: bool, by: str) -> None:
         """Answer no more frames, or answer them again."""
         with self._lock:

@@ -26,7 +26,7 @@ class AnswersAndHeartbeats(JsonLines):
 
     def __init__(
         self,
-        target: str,
+        target: str | JsonLines,
         source: str,
         every_s: float,
         max_mb: float | None = None,

@@ -40,7 +40,8 @@ _log = logging.getLogger(__name__)
 
 class JsonLines:
     """Adds one line per face to ``target``, a path or ``-``; each frame's lines are out before the
-    next frame, whole or not at all. ``flag`` is the one that named the target.
+    next frame, whole or not at all. ``flag`` is the one that named the target. Where that is lines
+    of another origin, these go among them, and the file stays open with those.
 
     What earlier runs wrote stays. A file that would grow beyond ``max_mb`` is renamed to the same
     name with ``.1`` first, in place of the last one so named. Each line says its ``origin``.
@@ -52,12 +53,15 @@ class JsonLines:
 
     def __init__(
         self,
-        target: str,
+        target: str | JsonLines,
         flag: str = "--output",
         max_mb: float | None = None,
         origin: Origin = UNNAMED,
     ) -> None:
         self._origin = origin
+        self._among = target if isinstance(target, JsonLines) else None
+        if isinstance(target, JsonLines):
+            return
         self._own = target != "-"
         self._path = real_file(Path(target)) if self._own else None
         self._max_bytes = max_mb * MB if max_mb is not None and self._own else None
@@ -89,10 +93,13 @@ class JsonLines:
 
     def close(self) -> None:
         """Close the file; standard output stays open."""
-        if self._out is not None:
+        if self._among is None and self._out is not None:
             self._out.close()
 
     def _write(self, records: Sequence[dict[str, Any]]) -> None:
+        if self._among is not None:
+            self._among._write(records)
+            return
         if not records:
             return
         data = "".join(json.dumps(record) + "\n" for record in records).encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 
 from splitfer.edge_client.sinks.records import rfc3339
 from splitfer.edge_client.sinks.run_status import Health, Newest
+from splitfer.edge_client.source_name import slug
 from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.labels import LABELS
 
@@ -63,11 +63,6 @@ class Topics:
     def set(self, what: str) -> str:
         """What ``policy`` or ``pause`` shall be."""
         return f"{self.root}/{what}/set"
-
-
-def slug(text: str) -> str:
-    """``text`` as a level of a topic and a part of an id."""
-    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:60] or "device"
 
 
 def state_message(newest: Newest | None, health: Health) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from splitfer.edge_client.sinks.output_files import Input, Output, check_outputs
 from splitfer.edge_client.sinks.outputs import Outputs
 from splitfer.edge_client.sinks.records import Origin
 from splitfer.edge_client.sinks.sink import Sink
+from splitfer.edge_client.source_name import slug
 from splitfer.edge_client.sources.open import Source, source_files
 from splitfer.shared.errors import ConfigError
 from splitfer.shared.weights import default_folder
@@ -55,25 +56,40 @@ def check(arguments: argparse.Namespace, config: EdgeConfig, sources: Sequence[s
     check_outputs(outputs, _inputs(arguments, config, sources), overwrite)
 
 
+def of_camera(arguments: argparse.Namespace, name: str) -> argparse.Namespace:
+    """The flags of one of several cameras, whose files have its name at the end of theirs; lines
+    and summary are common."""
+    own = argparse.Namespace(**vars(arguments))
+    for flag in ("explain", "csv", "annotate", "contact_sheet"):
+        target = getattr(own, flag, None)
+        if target is not None and str(target) != "-":
+            path = Path(target)
+            setattr(own, flag, type(target)(path.with_stem(f"{path.stem}-{slug(name)}")))
+    return own
+
+
 def opened(
     arguments: argparse.Namespace,
     config: EdgeConfig,
     source: Source | None = None,
     decision: Callable[[], Decision | None] = lambda: None,
     kept: KeptPictures | None = None,
+    among: JsonLines | None = None,
 ) -> Outputs:
     """The outputs that are written frame by frame. Of a ``source`` there are heartbeats too;
-    ``decision`` is the last frame's. A camera's pictures go by ``kept``.
+    ``decision`` is the last frame's. A camera's pictures go by ``kept``. ``among`` is where several
+    cameras' lines go.
 
     Raises:
         ConfigError: a file cannot be opened, or a camera's pictures would be kept for ever.
     """
     most_mb = config.output_max_mb
+    target = among or config.output
     origin = Origin(config.device_id or socket.gethostname() or None, config.source_name)
     beat: Callable[[], None] | None = None
     lines: JsonLines | Aggregate
     if config.privacy == "aggregate":
-        counted = JsonLines(config.output, max_mb=most_mb, origin=origin)
+        counted = JsonLines(target, max_mb=most_mb, origin=origin)
         name = source.name if source else ""
         lines = totals = Aggregate(
             counted.add, name, config.aggregate_every_s, origin, counted.close
@@ -81,11 +97,11 @@ def opened(
         beat = totals.idle
     elif source is not None and config.heartbeat_s:
         lines = answers = AnswersAndHeartbeats(
-            config.output, source.name, config.heartbeat_s, most_mb, origin
+            target, source.name, config.heartbeat_s, most_mb, origin
         )
         beat = answers.idle
     else:
-        lines = JsonLines(config.output, max_mb=most_mb, origin=origin)
+        lines = JsonLines(target, max_mb=most_mb, origin=origin)
     sinks: dict[str, Sink] = {"output": lines}
     if getattr(arguments, "explain", None):
         sinks["explain"] = Explanations(arguments.explain, decision, most_mb, origin)

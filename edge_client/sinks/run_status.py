@@ -17,6 +17,9 @@ from splitfer.shared.deadline import Clock
 NO_PICTURE_S = 10.0
 """After so long without a frame the camera is away."""
 
+STILL_FLOWS_S = 60.0
+"""So long without a frame may a camera be that is opened again, before systemd is told nothing."""
+
 _NO_PIXELS = np.zeros((0, 0, 3), np.uint8)
 
 
@@ -25,7 +28,8 @@ class Health(StrEnum):
 
     STARTING = "starting"  # no picture yet
     PAUSED = "paused"
-    NO_PICTURE = "no_picture"  # the camera is away, or hangs
+    NO_PICTURE = "no_picture"  # none was answered for long, and nobody knows why
+    WAITING = "waiting_for_camera"  # it is away, and tried again
     OUTPUT_FAILING = "output_failing"  # answers cannot be written where they should be
     SERVER_AWAY = "server_away"  # the device answers itself
     OK = "ok"
@@ -37,8 +41,9 @@ class Health(StrEnum):
 
     @property
     def serves(self) -> bool:
-        """Whether nothing needs to be mended: also while it is paused or begins."""
-        return self.works or self in (Health.PAUSED, Health.STARTING)
+        """Whether the run does what it can: also while it is paused, begins, or waits for its
+        camera."""
+        return self.works or self in (Health.PAUSED, Health.STARTING, Health.WAITING)
 
 
 @dataclass(frozen=True)
@@ -54,14 +59,15 @@ class Newest:
 class RunStatus:
     """A sink that remembers the newest frame. Safe to use from several threads.
 
-    ``failing`` says which output
-    lacks something now, ``server_away`` whether a server is set and cannot be used.
+    ``failing`` says which output lacks something now, ``server_away`` whether a server is set and
+    cannot be used, ``source_fault`` why the camera is waited for.
     """
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self.failing: Callable[[], str | None] = lambda: None
         self.server_away: Callable[[], bool] = lambda: False
         self.paused: Callable[[], bool] = lambda: False
+        self.source_fault: Callable[[], str | None] = lambda: None
         self.facts: dict[str, Callable[[], Any]] = {}
         self._clock = clock
         self._started_s = clock()
@@ -93,10 +99,11 @@ class RunStatus:
         """How the run is now."""
         if self.paused():
             return Health.PAUSED
+        away = self.source_fault() is not None
         if self.quiet_s() > NO_PICTURE_S:
-            return Health.NO_PICTURE
+            return Health.WAITING if away else Health.NO_PICTURE
         if self._newest is None:
-            return Health.STARTING
+            return Health.WAITING if away else Health.STARTING
         if self.failing() is not None:
             return Health.OUTPUT_FAILING
         return Health.SERVER_AWAY if self.server_away() else Health.OK
@@ -107,6 +114,7 @@ class RunStatus:
         return {
             "health": self.health().value,
             "failing": self.failing(),
+            "waiting_for": self.source_fault(),
             "frames": newest.number if newest else 0,
             "quiet_s": round(self.quiet_s(), 1),
             "up_s": round(self._clock() - self._started_s, 1),

@@ -47,6 +47,11 @@ class Source(ABC):
             SourceError: it can be read no further.
         """
 
+    @property
+    def fault(self) -> str | None:
+        """Why no picture comes, where it is waited for."""
+        return None
+
     def close(self) -> None:
         """End the iteration. From any thread; a second time does nothing."""
         self._closed.set()

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -40,12 +40,13 @@ _log = logging.getLogger(__name__)
 class DecoderProcess:
     """The process of one camera or address, started when it is first needed.
 
-    ``settings`` are those of ``VideoDecoder``. One reader at a time; ``close`` may come from any
-    thread.
+    ``settings`` are those of ``VideoDecoder``, or of what ``module`` opens. One reader at a time;
+    ``close`` may come from any thread.
     """
 
-    def __init__(self, address: str, name: str, **settings: Any) -> None:
+    def __init__(self, address: str, name: str, module: str = _MODULE, **settings: Any) -> None:
         self.name = name
+        self._module = module
         self._request = {"address": address, "name": name, **settings}
         self._process: subprocess.Popen[bytes] | None = None
         self._link: socket.socket | None = None
@@ -162,7 +163,7 @@ class DecoderProcess:
         if self._process is not None:
             return
         try:
-            self._process, self._link = start_child(_MODULE)
+            self._process, self._link = start_child(self._module)
             if self._closed:
                 self._process.kill()
             receive(self._link, len(messages.READY), time.monotonic() + START_S)
@@ -191,7 +192,7 @@ class BoundedDecoder:
         """
         return self._process.open()
 
-    def pictures(self, stop: threading.Event) -> Iterator[Picture]:
+    def pictures(self, stop: threading.Event) -> Generator[Picture]:
         """The pictures, until the end or until ``stop`` is set. Once per decoder.
 
         Raises:

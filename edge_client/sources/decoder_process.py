@@ -13,9 +13,11 @@ import resource
 import socket
 import sys
 import threading
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 from splitfer.edge_client.sources import decoder_messages as messages
+from splitfer.edge_client.sources.decoder import Picture
 from splitfer.edge_client.sources.video_decoder import VideoDecoder
 from splitfer.shared.child_process import (
     address_space_bytes,
@@ -30,23 +32,48 @@ from splitfer.shared.errors import SourceError, SourceRefused
 OPENING_BYTES = 256 * 2**20
 LEAST_BYTES = 96 * 2**20
 A_PIXEL_BYTES = 64
-MOST_BYTES = 512 * 2**20
+MOST_BYTES = 384 * 2**20
 _OPEN_FILES = 64
+
+
+class Opened(Protocol):
+    """What is told of an opened video, and its pictures."""
+
+    fps: float | None
+    duration_s: float | None
+    frames_total: int | None
+
+    def pictures(self, stop: threading.Event) -> Iterator[Picture]:
+        """See ``Decoder``."""
+        ...
 
 
 def main() -> None:
     """Decode what is asked for over the socket at stdin until it closes."""
-    leave_signals_to_parent()
     own_bytes = address_space_bytes()
+    bound_child(MOST_BYTES, _OPEN_FILES)
+
+    def opened(request: dict[str, Any]) -> VideoDecoder:
+        _allow(own_bytes + OPENING_BYTES)
+        decoder = VideoDecoder(**request)
+        needed_bytes = max(LEAST_BYTES, decoder.pixels * A_PIXEL_BYTES)
+        _allow(own_bytes + min(MOST_BYTES, needed_bytes))
+        return decoder
+
+    serve(opened)
+
+
+def serve(opened: Callable[[dict[str, Any]], Opened]) -> None:
+    """Open what is asked for over the socket at stdin, and send its pictures, until it closes."""
+    leave_signals_to_parent()
     with socket.socket(fileno=0) as link, contextlib.suppress(ConnectionError):
-        bound_child(MOST_BYTES, _OPEN_FILES)
         logging.getLogger("splitfer").addHandler(_ToParent(link))
         link.sendall(messages.READY)
         while True:
             (size,) = messages.REQUEST.unpack(receive_patiently(link, messages.REQUEST.size))
             request = json.loads(receive_patiently(link, size))
             try:
-                _serve(link, request, own_bytes)
+                _send_all(link, opened(request))
             except SourceError as error:
                 refused = isinstance(error, SourceRefused)
                 _send(link, messages.REFUSED if refused else messages.ERROR, str(error))
@@ -56,11 +83,7 @@ def main() -> None:
                 sys.exit(0)  # what is left of it lies in pieces
 
 
-def _serve(link: socket.socket, request: dict[str, Any], own_bytes: int) -> None:
-    _allow(own_bytes + OPENING_BYTES)
-    decoder = VideoDecoder(**request)
-    needed_bytes = max(LEAST_BYTES, decoder.pixels * A_PIXEL_BYTES)
-    _allow(own_bytes + min(MOST_BYTES, needed_bytes))
+def _send_all(link: socket.socket, decoder: Opened) -> None:
     claims = {
         "fps": decoder.fps, "duration_s": decoder.duration_s, "frames_total": decoder.frames_total,
     }  # fmt: skip

@@ -30,8 +30,9 @@ class Feed:
     ``captured`` counts the frames that came, ``dropped`` those that were never handed out, or given
     back by ``shed``: ``captured - dropped`` is what the consumer worked on. ``decoded_s`` of a
     frame is the instant it was decoded, or became due where a file is read as live. Reading starts
-    with the first frame asked for. ``idle`` is called about twice a second while the consumer waits
-    for a live source, in its thread. ``wait(event, seconds)`` is ``Event.wait``, for tests.
+    with the first frame asked for. ``prepare`` makes of each frame what is handed out. ``idle`` is
+    called about twice a second in the consumer's thread, of a live source. ``wait(event, seconds)``
+    is ``Event.wait``, for tests.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Feed:
         clock: Clock = time.monotonic,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
         idle: Callable[[], None] = lambda: None,
+        prepare: Callable[[Frame], Frame] = lambda frame: frame,
     ) -> None:
         self.source = source
         self.live = live
@@ -48,7 +50,8 @@ class Feed:
         self.dropped = 0
         self._clock = clock
         self._wait = wait
-        self._idle = idle
+        self._idle, self._idle_at_s = idle, clock()
+        self._prepare = prepare
         self._closed = threading.Event()
         self._frames: Iterator[Frame] | None = None
         self._changed = threading.Condition()
@@ -67,12 +70,22 @@ class Feed:
             SourceError: the source can be read no further. Whatever else its reading raised is
                 raised here too.
         """
-        return self._next_live() if self.live else self._next_plain()
+        return self._prepare(self._next_live() if self.live else self._next_plain())
 
     @property
     def closed(self) -> bool:
         """Whether it was closed."""
         return self._closed.is_set()
+
+    def newest(self, frame: Frame) -> Frame:
+        """The frame that waits, where one does: then nobody works on ``frame``, which was handed
+        out last."""
+        with self._changed:
+            if self._newest is None or self._closed.is_set():
+                return frame
+            frame, self._newest = self._newest, None
+            self.dropped += 1
+        return self._prepare(frame)
 
     def shed(self) -> None:
         """Nobody works on the frame that was handed out last."""
@@ -116,14 +129,15 @@ class Feed:
         return frame
 
     def _next_live(self) -> Frame:
+        if self._clock() - self._idle_at_s >= _LOOK_AGAIN_S:
+            self._rest()  # also where frames come in time
         with self._changed:
             if self._reader is None and not self._closed.is_set():
                 self._reader = threading.Thread(target=self._read, name="feed", daemon=True)
                 self._reader.start()
             while self._newest is None and not self._ended and not self._closed.is_set():
-                self._changed.wait(_LOOK_AGAIN_S)
-                if self._newest is None:
-                    self._idle()
+                if not self._changed.wait(_LOOK_AGAIN_S):
+                    self._rest()
             if self._newest is not None:
                 frame, self._newest = self._newest, None
                 return frame
@@ -131,6 +145,10 @@ class Feed:
                 error, self._error = self._error, None
                 raise error
             raise StopIteration
+
+    def _rest(self) -> None:
+        self._idle_at_s = self._clock()
+        self._idle()
 
     def _read(self) -> None:
         try:

@@ -6,7 +6,8 @@ import logging
 import math
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from functools import partial
 
@@ -22,6 +23,7 @@ from splitfer.edge_client.sources.decoder import (
     READ_TIMEOUT_S,
     Picture,
 )
+from splitfer.edge_client.sources.pace import Pace
 from splitfer.edge_client.sources.timeline import Timeline
 from splitfer.shared.errors import SourceError, SourceRefused
 
@@ -42,8 +44,9 @@ class VideoDecoder:
 
     ``name`` and ``hint`` (what to look at) are for the error. ``format`` and ``options`` are
     FFmpeg's (``v4l2``, ``rtsp_transport``). A network or a device that keeps silent for ``open_s``
-    as it is opened, or for ``read_s`` later, counts as broken. ``pixels`` is what its header says
-    of a picture.
+    as it is opened, or for ``read_s`` later, counts as broken. Of more than ``most_fps`` pictures a
+    second the others are left out, by their own times or with ``by_clock`` as they come. ``pixels``
+    is what its header says of a picture.
 
     Raises:
         SourceError: it cannot be opened, or has no picture stream.
@@ -60,11 +63,14 @@ class VideoDecoder:
         options: dict[str, str] | None = None,
         open_s: float = OPEN_TIMEOUT_S,
         read_s: float = READ_TIMEOUT_S,
+        most_fps: float | None = None,
+        by_clock: bool = False,
     ) -> None:
         self.name = name
         self._again = partial(
             VideoDecoder, address, name,
             hint=hint, format=format, options=options, open_s=open_s, read_s=read_s,
+            most_fps=most_fps, by_clock=by_clock,
         )  # fmt: skip
         self._read_s = read_s
         self._lock = threading.Lock()
@@ -104,6 +110,13 @@ class VideoDecoder:
         self.frames_total: int | None = self._stream.frames or None
         if self.frames_total is None and self.duration_s and self.fps:
             self.frames_total = round(self.duration_s * self.fps)
+        # The time stamps of a stream without an end are often made up.
+        self._by_clock = by_clock and self.duration_s is None
+        self._pace = Pace(most_fps)
+        if most_fps and self.fps and most_fps < self.fps:
+            if self.frames_total is not None:
+                self.frames_total = max(1, round(self.frames_total * most_fps / self.fps))
+            self.fps = most_fps
 
     def again(self) -> VideoDecoder:
         """The same opened anew.
@@ -113,7 +126,7 @@ class VideoDecoder:
         """
         return self._again()
 
-    def pictures(self, stop: threading.Event) -> Iterator[Picture]:
+    def pictures(self, stop: threading.Event) -> Generator[Picture]:
         """Decode until the end or until ``stop`` is set, then close. Once per decoder.
 
         Packets that cannot be decoded are left out.
@@ -129,8 +142,11 @@ class VideoDecoder:
                     frame = None if stop.is_set() else next(frames, None)
                     if frame is None:
                         return
+                    time_s = timeline.at(frame.time)
+                    if not self._pace.takes(time.monotonic() if self._by_clock else time_s):
+                        continue
                     rgb = as_shown(frame, self._aspect())
-                yield Picture(rgb, timeline.at(frame.time))
+                yield Picture(rgb, time_s)
         finally:
             self.close()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
@@ -26,16 +26,16 @@ class EdgeMetrics(Collector):
 
     def __init__(self, report: Callable[[], Mapping[str, Any]]) -> None:
         self._report = report
-        self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self._latency = Histogram(
             "splitfer_edge_latency_seconds", "From the decoded frame to the answer", ["path"],
-            buckets=_BUCKETS_S, registry=self._registry,
+            buckets=_BUCKETS_S, registry=self.registry,
         )  # fmt: skip
         for path in AnswerPath:
             self._latency.labels(path.value)
         self._sent_bytes = 0
-        self._registry.register(self)
+        self.registry.register(self)
 
     def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> None:
         """Count one frame."""
@@ -49,7 +49,7 @@ class EdgeMetrics(Collector):
 
     def page(self) -> bytes:
         """In Prometheus's text format."""
-        return generate_latest(self._registry)
+        return generate_latest(self.registry)
 
     def collect(self) -> Iterator[Metric]:
         """What is asked for when it is scraped."""
@@ -95,3 +95,30 @@ def _outbox_metrics(outbox: Mapping[str, Any]) -> Iterator[Metric]:
     yield waiting
     yield gone
     yield GaugeMetricFamily("splitfer_edge_outbox_bytes", "What waits", outbox["bytes"])
+
+
+def page_of(cameras: Mapping[str, EdgeMetrics]) -> bytes:
+    """Several cameras' counts as one page, each with the label ``camera``; the process's once."""
+    families: dict[str, Metric] = {}
+    for camera, metrics in list(cameras.items()):
+        for family in metrics.registry.collect():
+            common = family.name.startswith("process_")
+            if common and family.name in families:
+                continue
+            merged = families.setdefault(
+                family.name, Metric(family.name, family.documentation, family.type)
+            )
+            for sample in family.samples:
+                labels = sample.labels if common else {**sample.labels, "camera": camera}
+                merged.samples.append(sample._replace(labels=labels))
+    registry = CollectorRegistry()
+    registry.register(_Given(families.values()))
+    return generate_latest(registry)
+
+
+class _Given(Collector):
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families

@@ -55,6 +55,86 @@ const RUN = {
     );
   },
 
+  async widened({ files }) {
+    const { widened } = await load("weights.js");
+    return files.map((file) => text(widened(bytes(file))));
+  },
+
+  async messages({ messages, tokens }) {
+    const { message, packed } = await load("stream.js");
+    return {
+      messages: messages.map(([id, remainingMs, sentMs, body]) => text(message(id, remainingMs, sentMs, bytes(body)))),
+      tokens: tokens.map(packed),
+    };
+  },
+
+  // What calls come to on a socket that does as `script` says.
+  async stream() {
+    const { LatentStream } = await load("stream.js");
+    const sockets = [];
+    class Socket extends EventTarget {
+      readyState = 0;
+      bufferedAmount = 0;
+      sent = [];
+      constructor(address, words) {
+        super();
+        Object.assign(this, { address, words });
+        sockets.push(this);
+      }
+      send(data) {
+        this.sent.push(text(data));
+      }
+      close() {
+        this.readyState = 3;
+        this.dispatchEvent(new Event("close"));
+      }
+      say(data) {
+        this.dispatchEvent(Object.assign(new Event("message"), { data }));
+      }
+    }
+    const stream = new LatentStream("http://server/", "f00", Socket);
+    const end = (call) => call.catch((error) => error.reason);
+    const body = new Uint8Array([1, 2, 3]);
+    const found = { before: await end((async () => stream.call(body, 100, 0))()) };
+    stream.open("a token");
+    stream.open("a token");
+    found.opened = [stream.isOpen, sockets.length, sockets[0].address, sockets[0].words];
+    sockets[0].readyState = 1;
+    const [first, second, late] = [1000, 1000, 5].map((ms) => end(stream.call(body, ms, 7)));
+    const reply = (id, more) => JSON.stringify({ id, ...more });
+    sockets[0].say(reply(2, { faces: [] }));
+    sockets[0].say(reply(1, { error: {} }));
+    found.replies = [await first, await second, await late];
+    sockets[0].say(reply(3));
+    sockets[0].say(reply(99));
+    sockets[0].bufferedAmount = 100_000;
+    found.backlog = await end((async () => stream.call(body, 100, 0))());
+    sockets[0].bufferedAmount = 0;
+    const broken = end(stream.call(body, 1000, 0));
+    sockets[0].close();
+    found.broken = [await broken, stream.isOpen];
+    stream.open();
+    found.again = sockets[1].words;
+    sockets[1].readyState = 1;
+    const strange = end(stream.call(body, 1000, 0));
+    sockets[1].say("no JSON");
+    found.strange = [await strange, sockets[1].readyState];
+    return found;
+  },
+
+  async ways({ cases }) {
+    const { Ways } = await load("ways.js");
+    return cases.map(({ post, stream, calls, open }) => {
+      const ways = new Ways();
+      const ms = { post, stream };
+      return Array.from({ length: calls }, () => {
+        const way = ways.next(open);
+        ways.took(way, ms[way]);
+        return way;
+      });
+    });
+  },
+
   async smoothed({ numbers }) {
     const { Smoothed } = await load("policy.js");
     return numbers.map((row) => {

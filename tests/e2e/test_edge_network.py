@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 
@@ -71,8 +71,13 @@ def paths_from_now(page: Page, frames: int) -> set[str]:
 
 
 def test_flight_mode(page: Page, devtools: DevTools) -> None:
+    check_flight_mode(page, lambda on: devtools.network(offline=on))
+
+
+def check_flight_mode(page: Page, offline: Callable[[bool], None]) -> None:
+    """Of a page that its server answers; ``offline`` takes its network, and gives it back."""
     frame = last_frame(page)
-    devtools.network(offline=True)
+    offline(True)
     wait_for_path(page, "local", "an answer of the device", frame)
     wait_until(lambda: page.find("#link-word").text == "no server", "the page to say so")
     assert paths_from_now(page, 5) == {"local"}
@@ -81,7 +86,7 @@ def test_flight_mode(page: Page, devtools: DevTools) -> None:
 
     frame = last_frame(page)
     back_ms = page.driver.execute_script("return performance.now()")
-    devtools.network()
+    offline(False)
     wait_for_path(page, "cloud", "an answer of the server", frame)
     assert page.driver.execute_script("return performance.now()") - back_ms < 5000
     assert_each_face_has_one_answer(page)
@@ -90,26 +95,14 @@ def test_flight_mode(page: Page, devtools: DevTools) -> None:
 def test_auto_chooses_on_a_slow_link_as_a_python_edge_does(page: Page, devtools: DevTools) -> None:
     page.find("#wanted").send_keys("whichever")
     devtools.network(latency_ms=200, bytes_per_s=20_000)
-    asked = len(devtools.events("Network.requestWillBeSent"))
-
-    def calls_ms() -> list[float]:
-        sent = {
-            one["requestId"]: one["timestamp"]
-            for one in devtools.events("Network.requestWillBeSent")[asked:]
-            if one["request"]["url"].endswith("/v1/latents")
-        }
-        done = {
-            one["requestId"]: one["timestamp"] for one in devtools.events("Network.loadingFinished")
-        }
-        return [1000 * (done[one] - sent[one]) for one in sent.keys() & done.keys()]
-
-    wait_until(lambda: len(calls_ms()) >= 2, "calls on the slow link")
+    devtools.forget()
+    wait_until(lambda: len(devtools.calls_ms()) >= 2, "calls on the slow link")
     frame = last_frame(page)
     wait_until(lambda: len(faces_since(page, frame)) >= 4 * SETTLED_FACES, "the page to settle")
     faces = faces_since(page, frame)
     local = [face["latency_ms"] for face in faces if face["path"] == "local"]
     one = case(
-        call_ms=median(calls_ms()),
+        call_ms=median(devtools.calls_ms()),
         elapsed_ms=median(times["total"] - times["tail"] for times in local),
         tail_ms=median(times["tail"] for times in local),
     )

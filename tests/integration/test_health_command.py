@@ -126,6 +126,16 @@ def test_a_run_that_hangs(old_weights_folder: Path, tmp_path: Path) -> None:
     assert health("edge_client")[0] == 2
 
 
+def test_a_run_that_waits_for_its_camera_is_healthy(
+    old_weights_folder: Path, tmp_path: Path
+) -> None:
+    source = f"http://127.0.0.1:{free_port()}/stream"
+    with Edge(tmp_path, old_weights_folder, "--policy", "local", source=source) as edge:
+        wait_until(lambda: "it is tried again" in edge.log(), "the camera to be missed")
+        code, said = health("edge_client", "--pid", str(edge.pid))
+        assert (code, said.startswith("waiting for the camera: http://127.0.0.1")) == (0, True)
+
+
 def test_a_run_says_how_it_is_over_http(tmp_path: Path) -> None:
     port = free_port()
     config = tmp_path / "camera.yaml"
@@ -143,8 +153,11 @@ def test_a_run_says_how_it_is_over_http(tmp_path: Path) -> None:
             alone = ("--listen", f"127.0.0.1:{port}", "--timeout-s", "20")
             assert health("edge_client", *alone) == (0, "server_away\n")
             camera.freeze()
-            wait_until(lambda: health("edge_client", *asked)[0] == 1, "the camera to be missed")
-            assert "no_picture" in health("edge_client", *asked)[1]
+            wait_until(
+                lambda: health("edge_client", *asked)[1] != "server_away\n", "it to be missed"
+            )
+            code, said = health("edge_client", *asked)
+            assert (code, said.startswith("waiting_for_camera: http://127.0.0.1")) == (0, True)
 
 
 def test_what_is_no_run_is_not_taken_for_one() -> None:

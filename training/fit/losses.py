@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from splitfer.shared.labels import LABELS
+from splitfer.shared.labels import LABELS, LabelSet
+from training.data.judged import Judged
 
 
 def by_label_set(flat: Tensor) -> Tensor:
@@ -40,3 +42,16 @@ def divergence(logits: Sequence[Tensor]) -> Tensor:
     mean = torch.stack([one.softmax(dim=2) for one in answers]).mean(dim=0).detach()
     parts = [F.kl_div(one.log_softmax(dim=2), mean, reduction="batchmean") for one in answers]
     return torch.stack(parts).sum()
+
+
+def targets_of(faces: Judged, label_sets: Sequence[str]) -> Tensor:
+    """What the label sets say of each face, one after the other: ``(N, 7 L)``.
+
+    Raises:
+        ValueError: one of them has not judged the faces.
+    """
+    for name in label_sets:
+        if name not in faces.targets:
+            raise ValueError(f"the network answers {name!r}, and no such labels were given")
+    found = [faces.targets[LabelSet(name)] for name in label_sets]
+    return torch.from_numpy(np.concatenate(found, axis=1))

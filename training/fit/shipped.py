@@ -137,6 +137,9 @@ def load_shipped(module: nn.Module, file: Path, prefix: str, example: Tensor) ->
         values = arrays.get(f"{prefix}{name}")
         if name in swallowed:
             continue
+        if name.removesuffix(".bias") in norms.values():
+            parameter.zero_()  # the norm is given all that is added
+            continue
         if values is not None and _of_one_label_set(name, values, parameter):
             values = np.concatenate([values] * (len(parameter) // len(LABELS)))
         if values is None or values.shape != tuple(parameter.shape):

@@ -50,10 +50,12 @@ class MeanTeacher(nn.Module):
         return answers.mean(dim=0).clamp(min=1e-12).log()
 
 
-def mean_teacher(checkpoints: Sequence[Path]) -> nn.Module:
-    """The teachers of several checkpoints as one; see ``teacher_of``."""
+def mean_teacher(checkpoints: Sequence[Path], device: torch.device) -> nn.Module:
+    """The teachers of several checkpoints as one, on ``device``; see ``teacher_of``."""
     teachers = [teacher_of(one) for one in checkpoints]
-    return teachers[0] if len(teachers) == 1 else MeanTeacher(teachers)
+    teacher = (teachers[0] if len(teachers) == 1 else MeanTeacher(teachers)).to(device)
+    # torch's stub of Module.to knows no memory_format.
+    return teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def teacher_of(checkpoint: Path) -> nn.Module:

@@ -11,19 +11,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from splitfer.shared.labels import LabelSet
 from training.data.augment import degraded, enlarge, mixed, random_views, recropped
 from training.data.judged import Judged
 from training.fit.average import Average
 from training.fit.budget import scaled_epochs, step_seconds
 from training.fit.checkpoint import CHECKPOINT, load_weights
 from training.fit.decay import decay_groups
-from training.fit.losses import by_label_set, cross_entropy, divergence, mean_answer
+from training.fit.draws import Draws
+from training.fit.losses import by_label_set, cross_entropy, divergence, mean_answer, targets_of
 from training.fit.rate_control import RateControl
 from training.fit.stage_run import accuracy, autocast, draw_rate, freeze, learning_rate, run_tails
 from training.fit.start_cloud import start_cloud
@@ -47,6 +46,7 @@ class Trainer:
     ) -> None:  # fmt: skip
         torch.manual_seed(recipe.seed)
         self.recipe, self.device = recipe, device
+        self._draws = Draws(recipe.seed)
         model = kind(recipe.model)
         # torch's stub of Module.to knows no memory_format.
         model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -57,10 +57,8 @@ class Trainer:
         self.teacher = None
         if recipe.teacher:
             runs = recipe.teacher.split("+")
-            teacher = mean_teacher([checkpoints.parent / run / CHECKPOINT for run in runs]).to(
-                device
-            )
-            self.teacher = teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            taught_by = [checkpoints.parent / run / CHECKPOINT for run in runs]
+            self.teacher = mean_teacher(taught_by, device)
         self.average = Average(model, recipe.average)
         self.optimiser = torch.optim.AdamW(
             decay_groups(self.model, recipe.weight_decay), lr=0.0, fused=True
@@ -119,7 +117,7 @@ class Trainer:
             ValueError: a label set that the network answers has not judged the faces.
         """
         pictures = torch.from_numpy(train.faces.pictures).to(self.device)
-        targets = self._targets(train).to(self.device)
+        targets = targets_of(train, self.recipe.model.label_sets).to(self.device)
         while self.stage < len(self.recipe.stages):
             stage = self.recipe.stages[self.stage]
             if self.epoch == 0 and self.step == 0:
@@ -140,7 +138,7 @@ class Trainer:
             ValueError: a label set that the network answers has not judged the faces.
         """
         model, optimiser, average, rates = self.model, self.optimiser, self.average, self.rates
-        targets = self._targets(train).to(self.device)
+        targets = targets_of(train, self.recipe.model.label_sets).to(self.device)
         epoch_s = []
         for stage in self.recipe.stages:
             self.model, self.rates = copy.deepcopy(model), copy.deepcopy(rates)
@@ -162,14 +160,6 @@ class Trainer:
         ]
         self.recipe = replace(self.recipe, stages=tuple(stages))
 
-    def _targets(self, train: Judged) -> Tensor:
-        """What the label sets say of each face, one after the other: ``(N, 7 L)``."""
-        for name in self.recipe.model.label_sets:
-            if name not in train.targets:
-                raise ValueError(f"the network answers {name!r}, and no such labels were given")
-        found = [train.targets[LabelSet(name)] for name in self.recipe.model.label_sets]
-        return torch.from_numpy(np.concatenate(found, axis=1))
-
     @torch.no_grad()
     def _taught(self, views: Tensor, targets: Tensor) -> Tensor:
         """Each target together with what the teacher says of the very view."""
@@ -184,7 +174,7 @@ class Trainer:
     def _enter(self, stage: Stage, pictures: Tensor) -> None:
         if self.recipe.average:
             self.model.load_state_dict(self.average.weights)
-        order = self._order(len(pictures), "enter")
+        order = self._draws.order(len(pictures), "enter").to(self.device)
         if stage.refit_statistics:
             self._refit_statistics(stage, pictures, order)
         if stage.start_cloud:
@@ -216,7 +206,7 @@ class Trainer:
         self.model.train()
         batches = torch.split(order[: STATISTICS_BATCHES * stage.batch], stage.batch)
         for index, chosen in enumerate(tqdm(batches, desc="statistics", unit="batch")):
-            generator = self._generator("enter", index)
+            generator = self._draws.at("enter", index)
             views = random_views(pictures[chosen], stage.size, generator, stage.augment)
             with self._autocast():
                 self.model(views.to(memory_format=torch.channels_last))
@@ -225,7 +215,7 @@ class Trainer:
 
     def _one_epoch(self, stage: Stage, pictures: Tensor, targets: Tensor) -> None:
         freeze(self.model, stage)
-        order = self._order(len(pictures), self.stage, self.epoch)
+        order = self._draws.order(len(pictures), self.stage, self.epoch).to(self.device)
         batches = torch.split(order, stage.batch)
         if len(batches[-1]) < stage.batch:
             batches = batches[:-1]
@@ -249,10 +239,10 @@ class Trainer:
 
     def _learn(self, stage: Stage, pictures: Tensor, targets: Tensor) -> float:
         """One step on a view of each picture; gives the loss."""
-        generator = self._generator(self.stage, self.epoch, self.step)
+        generator = self._draws.at(self.stage, self.epoch, self.step)
         views = random_views(pictures, stage.size, generator, stage.augment)
         # Dropout draws from the global generator, which a resumed run has to find as it was.
-        torch.manual_seed(self._generator(self.stage, self.epoch, self.step, 1).initial_seed())
+        torch.manual_seed(self._draws.at(self.stage, self.epoch, self.step, 1).initial_seed())
         rate = draw_rate(generator)
         views, targets = mixed(views, targets, self.recipe.mixup, generator)
         targets = self._taught(views, targets)
@@ -305,13 +295,3 @@ class Trainer:
 
     def _autocast(self) -> torch.autocast:
         return autocast(self.recipe.stages[self.stage], self.device)
-
-    def _generator(self, *place: int | str) -> torch.Generator:
-        """Draws that depend on the seed and the place in the run alone."""
-        words = [self.recipe.seed, *(p if isinstance(p, int) else 10**6 for p in place)]
-        seed = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
-        return torch.Generator().manual_seed(seed)
-
-    def _order(self, n: int, *place: int | str) -> Tensor:
-        order = torch.randperm(n, generator=self._generator(*place, 10**6 + 1))
-        return order.to(self.device)

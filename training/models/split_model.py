@@ -93,6 +93,15 @@ def attention(config: SplitConfig, channels: int = STAGE2_CHANNELS) -> nn.Sequen
     return nn.Sequential(*modules)
 
 
+def stem_features(stem: Stem | SmallStem, crop: Tensor) -> Tensor:
+    """``(N, 1, H, W)`` grey 0..255, float -> what the stem makes of it."""
+    if isinstance(stem, SmallStem):
+        features: Tensor = stem(crop)
+    else:
+        features = stem(((crop - PIXEL_MEAN) / PIXEL_STD).expand(-1, 3, -1, -1))
+    return features
+
+
 class Head(nn.Module):
     """What the edge runs first: crop -> (features, z).
 
@@ -110,12 +119,7 @@ class Head(nn.Module):
     def features(self, crop: Tensor) -> Tensor:
         """``(N, 1, H, W)`` grey 0..255 -> ``(N, 116, H/8, W/8)``; by a ``SmallStem`` always
         ``(N, 116, 28, 28)``."""
-        crop = crop.to(self.encoder.conv.weight.dtype)
-        if isinstance(self.stem, SmallStem):
-            features: Tensor = self.stem(crop)
-        else:
-            features = self.stem(((crop - PIXEL_MEAN) / PIXEL_STD).expand(-1, 3, -1, -1))
-        return features
+        return stem_features(self.stem, crop.to(self.encoder.conv.weight.dtype))
 
     def forward(self, crop: Tensor) -> tuple[Tensor, Tensor]:
         """``(features, z)`` of the crop."""

@@ -69,6 +69,9 @@ const HEAR = {
   answer(data) {
     waiting?.(data);
   },
+  note({ sentence: words }) {
+    showProblem("This browser rounds otherwise than others.", words);
+  },
   problem({ sentence: words, code, faces }) {
     counts.found += faces;
     counts.failed += faces;
@@ -305,7 +308,9 @@ at("save").addEventListener("click", () => {
   Object.assign(document.createElement("a"), { href: url, download: "answers.jsonl" }).click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 });
-addEventListener("online", () => worker?.postMessage({ type: "network" }));
+for (const name of ["online", "offline"]) {
+  addEventListener(name, () => worker?.postMessage({ type: "network", lost: name === "offline" }));
+}
 
 if (!available) {
   at("start").disabled = true;

@@ -1,20 +1,16 @@
-// The link to the server: handshakes beside the frames, and one call a frame.
+// The link to the server: handshakes beside the frames, and one call a frame, by a WebSocket or by
+// POST, whichever is quicker.
 
 import * as states from "./breaker.js";
 import { crc32 } from "./payload.js";
-import { reasonOfCode, reasonOfReply } from "./reasons.js";
+import { CallFailed, reasonOfCode, reasonOfReply } from "./reasons.js";
+import { LatentStream } from "./stream.js";
+import { Ways } from "./ways.js";
 
 const SCHEMA_VERSION = 2; // of the messages between edge and server
 const HANDSHAKE_MS = 2000;
 const KEEP_MS = 50;
-
-// A call that brought no answer; `reason` is one of the edge's.
-export class CallFailed extends Error {
-  constructor(reason, message = reason) {
-    super(message);
-    this.reason = reason;
-  }
-}
+const STREAM_AGAIN_S = 30; // after one that ended, such as for silence
 
 export class Link {
   #root;
@@ -23,6 +19,9 @@ export class Link {
   #changed;
   #timer = null;
   #breaker = states.newBreaker();
+  #stream;
+  #streamAtS = 0;
+  #ways = new Ways();
   token = "";
 
   // `root`: the server's address; `now` gives seconds; `changed` is told of every new state.
@@ -31,6 +30,7 @@ export class Link {
     this.#fingerprint = fingerprint;
     this.#changed = changed;
     this.#now = now;
+    this.#stream = new LatentStream(root, fingerprint);
   }
 
   get refusal() {
@@ -53,6 +53,12 @@ export class Link {
   close() {
     clearInterval(this.#timer);
     this.#timer = null;
+    this.#stream.close();
+  }
+
+  // The device has no network: what is on its way does not come any more.
+  networkLost() {
+    this.#stream.close();
   }
 
   // What may have changed meanwhile, such as the token or the network, is tried at once.
@@ -77,20 +83,9 @@ export class Link {
 
   async #infer(payloads, remainingMs) {
     const body = framed(payloads);
-    const response = await fetch(`${this.#root}v1/latents`, {
-      method: "POST",
-      body,
-      cache: "no-store",
-      signal: AbortSignal.timeout(remainingMs),
-      headers: {
-        ...this.#headers(),
-        "Content-Type": "application/octet-stream",
-        "X-SplitFER-Fingerprint": this.#fingerprint,
-        "X-SplitFER-Deadline-Ms": String(Math.max(1, Math.round(remainingMs))),
-      },
-    });
-    const text = await response.text();
-    const reply = await readReply(response, text);
+    const text = await this.#asked(body, remainingMs);
+    const reply = JSON.parse(text);
+    if (reply.error) throw new CallFailed(reasonOfCode(reply.error.code), reply.error.message);
     if (reply.faces?.length !== payloads.length || replyChecksum(payloads, reply.faces) !== reply.checksum) {
       throw new CallFailed("server_error", "the reply was damaged, or is that of another request");
     }
@@ -99,7 +94,44 @@ export class Link {
     return { faces, tailMs, serverMs, sentBytes: body.length, receivedBytes: text.length };
   }
 
+  // The text of a reply, by the quicker way; where a stream breaks, by the other.
+  async #asked(body, remainingMs) {
+    const start = this.#now();
+    const elapsedMs = () => (this.#now() - start) * 1000;
+    const way = this.#ways.next(this.#stream.isOpen);
+    try {
+      if (way === "post") return await this.#post(body, remainingMs);
+      try {
+        return await this.#stream.call(body, remainingMs, start * 1000);
+      } catch (error) {
+        if (error.reason !== "link_down" || elapsedMs() >= remainingMs) throw error;
+        return await this.#post(body, remainingMs - elapsedMs());
+      }
+    } finally {
+      this.#ways.took(way, elapsedMs());
+    }
+  }
+
+  async #post(body, remainingMs) {
+    const response = await fetch(`${this.#root}v1/latents`, {
+      method: "POST",
+      body,
+      cache: "no-store",
+      signal: AbortSignal.timeout(Math.ceil(remainingMs)),
+      headers: {
+        ...this.#headers(),
+        "Content-Type": "application/octet-stream",
+        "X-SplitFER-Fingerprint": this.#fingerprint,
+        "X-SplitFER-Deadline-Ms": String(Math.max(1, Math.round(remainingMs))),
+      },
+    });
+    const text = await response.text();
+    await readReply(response, text);
+    return text;
+  }
+
   async #probe() {
+    if (this.state === "ready" && this.#now() >= this.#streamAtS) this.#openStream();
     if (!states.probeDue(this.#breaker, this.#now()) || this.#probing) return;
     this.#probing = true;
     this.#set(states.probeStarted(this.#breaker));
@@ -128,6 +160,12 @@ export class Link {
     }
   }
 
+  // It carries calls once it is open; where it does not come, POST does.
+  #openStream() {
+    this.#streamAtS = this.#now() + STREAM_AGAIN_S;
+    this.#stream.open(this.token);
+  }
+
   #headers() {
     return this.token ? { Authorization: `Bearer ${this.token}` } : {};
   }
@@ -135,6 +173,8 @@ export class Link {
   #set(breaker) {
     const before = this.#breaker;
     this.#breaker = breaker;
+    if (breaker.state !== "ready") this.#stream.close();
+    else if (before.state !== "ready") this.#openStream();
     if (before.state !== breaker.state || before.cause !== breaker.cause) this.#changed(this);
   }
 }

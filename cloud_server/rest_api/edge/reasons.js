@@ -11,6 +11,14 @@ const BY_CODE = {
 // Without a code of ours, something between the server and us spoke.
 const BY_STATUS = { 401: "unauthorised", 403: "unauthorised", 502: "link_down", 503: "link_down", 504: "deadline" };
 
+// A call that brought no answer; `reason` is one of the edge's.
+export class CallFailed extends Error {
+  constructor(reason, message = reason) {
+    super(message);
+    this.reason = reason;
+  }
+}
+
 export const reasonOfCode = (code) => BY_CODE[code] ?? "server_error";
 
 export function reasonOfReply(status, code) {

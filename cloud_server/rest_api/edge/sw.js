@@ -56,9 +56,9 @@ async function weightsManifest(event) {
 async function renew(cache, request) {
   const response = await fetch(request);
   if (!response.ok) return;
-  const { fingerprint, head, tails, golden, entropy } = await response.clone().json();
+  const { fingerprint, head, tails, half, golden, entropy } = await response.clone().json();
   const folder = new URL(`weights/${fingerprint}/`, HERE).href;
-  const urls = [head, tails.local, golden, entropy].filter(Boolean).map(({ file }) => folder + file);
+  const urls = [head, half ?? tails.local, golden, entropy].filter(Boolean).map(({ file }) => folder + file);
   for (const url of urls) {
     const kept = await weights(new Request(url, { headers: request.headers }));
     if (!kept.ok) return;

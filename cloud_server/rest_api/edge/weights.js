@@ -1,6 +1,7 @@
 // The weights that the server has, each file checked against the hash in their manifest.
 
 const LOCAL_TAIL = "local";
+const MAGIC_BYTES = 5;
 
 // A sentence for people; `code` for the page.
 export class WeightsProblem extends Error {
@@ -10,9 +11,10 @@ export class WeightsProblem extends Error {
   }
 }
 
-// `root`: the address of the weights; `ask` fetches; `told(bytes)` is told of what came.
-// -> { manifest, head, tail, tables, golden }
-export async function loadWeights(root, ask, told = () => {}) {
+// `root`: the address of the weights; `ask` fetches; `told(bytes)` is told of what came. `half`: the
+// smaller file of the local tail, where there is one.
+// -> { manifest, head, tail, tables, golden, logits }
+export async function loadWeights(root, ask, told = () => {}, half = true) {
   const manifest = JSON.parse(new TextDecoder().decode(await read(`${root}manifest.json`, ask)));
   const folder = `${root}${manifest.fingerprint}/`;
   const file = async (entry) => {
@@ -23,13 +25,16 @@ export async function loadWeights(root, ask, told = () => {}) {
     }
     return bytes;
   };
-  const [head, tail, tables, golden] = await Promise.all([
+  const rounded = half && Boolean(manifest.half);
+  const [head, sent, tables, goldenFile] = await Promise.all([
     file(manifest.head),
-    file(manifest.tails[LOCAL_TAIL]),
+    rounded ? file(manifest.half) : file(manifest.tails[LOCAL_TAIL]),
     manifest.entropy ? file(manifest.entropy) : null,
     file(manifest.golden),
   ]);
-  return { manifest, head, tail, tables, golden: await readArrays(golden) };
+  const tail = rounded ? widened(await inflated(sent, "gzip")) : sent;
+  const golden = await readArrays(goldenFile);
+  return { manifest, head, tail, tables, golden, logits: rounded ? manifest.half.logits : logitsOf(manifest, golden) };
 }
 
 async function read(url, ask) {
@@ -67,8 +72,53 @@ export async function readArrays(bytes) {
   return arrays;
 }
 
-async function inflated(bytes) {
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+// What the local tail has to come to, by label set.
+function logitsOf({ tails }, golden) {
+  const names = Object.keys(tails[LOCAL_TAIL].answers);
+  const key = (name) => (names.length > 1 ? `logits_local_${name}` : "logits_local");
+  return Object.fromEntries(names.map((name) => [name, golden[key(name)].data]));
+}
+
+// A file whose large parameters are float16 -> the same with float32, as
+// splitfer/cloud_server/weights/half.py has it.
+export function widened(packed) {
+  const view = new DataView(packed.buffer, packed.byteOffset, packed.length);
+  const parts = [];
+  for (let at = MAGIC_BYTES; at < packed.length; ) {
+    const length = view.getUint32(at, true);
+    parts.push(packed.subarray(at + 4, at + 4 + length));
+    at += 4 + length;
+    const count = view.getUint32(at, true);
+    at += 4;
+    const bits = new Uint32Array(count);
+    for (let i = 0; i < count; i++) bits[i] = widenedBits(view.getUint16(at + 2 * i, true));
+    parts.push(new Uint8Array(bits.buffer));
+    at += 2 * count;
+  }
+  const file = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    file.set(part, at);
+    at += part.length;
+  }
+  return file;
+}
+
+const asFloat = new Float32Array(1);
+const asBits = new Uint32Array(asFloat.buffer);
+
+// The bits of a finite float16 -> those of the same number as float32.
+function widenedBits(half) {
+  const sign = (half & 0x8000) << 16;
+  const exponent = (half >> 10) & 31;
+  const fraction = half & 0x3ff;
+  if (exponent) return sign | ((exponent + 112) << 23) | (fraction << 13);
+  asFloat[0] = fraction * 2 ** -24;
+  return sign | asBits[0];
+}
+
+async function inflated(bytes, kind = "deflate-raw") {
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream(kind));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 

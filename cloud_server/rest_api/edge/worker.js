@@ -25,18 +25,31 @@ async function bytesOf(name) {
 async function open() {
   const told = (bytes) => postMessage({ type: "loaded", bytes });
   const names = ["codec.wasm", "frontal.wasm", "frontal.bin", "ort.wasm"];
-  const weights = await loadWeights(new URL("weights/", here).href, ask, told);
+  const load = (half) => loadWeights(new URL("weights/", here).href, ask, told, half);
+  const weights = await load(true);
   const [codec, frontal, classifiers, runtime] = await Promise.all(names.map(bytesOf));
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmBinary = runtime;
   const start = performance.now();
-  const device = await Device.open(ort, { codec, frontal, classifiers }, weights);
+  const device = await opened({ codec, frontal, classifiers }, weights, load);
   const { fingerprint } = weights.manifest;
   link = new Link(root, fingerprint, ({ state, cause }) => postMessage({ type: "link", state, cause }));
   link.token = token;
   link.keep();
   offload = new Offload(device, link);
   postMessage({ type: "ready", fingerprint, startMs: performance.now() - start });
+}
+
+// With the smaller file of the local tail where it comes out right here, else with the whole one.
+async function opened(files, weights, load) {
+  try {
+    return await Device.open(ort, files, weights);
+  } catch (error) {
+    if (error.code !== "weights" || !weights.manifest.half) throw error;
+    const device = await Device.open(ort, files, await load(false));
+    postMessage({ type: "note", sentence: `The larger file was loaded. ${error.message}` });
+    return device;
+  }
 }
 
 async function answer({ id, rgba, width, height, takenMs }) {
@@ -58,7 +71,7 @@ const DO = {
     if (given !== undefined) link.token = token = given;
     link.tryNow();
   },
-  network: () => link?.tryNow(),
+  network: ({ lost }) => (lost ? link?.networkLost() : link?.tryNow()),
 };
 
 addEventListener("message", async ({ data }) => {

@@ -5,7 +5,7 @@ const find = (id) => document.getElementById(id);
 const PATHS = ["cloud", "local", "image"];
 const HEALTH = {
   ok: "working", server_away: "working, server away", starting: "starting", paused: "paused",
-  no_picture: "no picture", output_failing: "output failing",
+  no_picture: "no picture", waiting_for_camera: "waiting for the camera", output_failing: "output failing",
 };
 // A laptop that was closed must not be caught up with.
 const RETRY_MS = [500, 1000, 2000, 5000];

@@ -13,7 +13,7 @@ from benchmarks.__main__ import BENCHMARKS, main, question
 STARTED_BY_OTHERS = {
     "benchmarks.readme.settings",  # by make settings
     "benchmarks.link.edge", "benchmarks.link.two_way", "benchmarks.serving.load",
-    "benchmarks.serving.raw", "benchmarks.week.killed",
+    "benchmarks.serving.raw", "benchmarks.models.probe", "benchmarks.week.killed",
 }  # fmt: skip
 
 

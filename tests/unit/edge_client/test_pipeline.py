@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from splitfer.edge_client import pipeline
 from splitfer.edge_client.ledger import Ledger
 from splitfer.edge_client.offload.offload import FrameLost
+from splitfer.edge_client.settings.turns import Turns
 from splitfer.edge_client.sources.base import Source
 from splitfer.edge_client.sources.feed import Feed
 from splitfer.edge_client.sources.frame import Frame
@@ -66,3 +68,34 @@ def test_a_paused_file_ends_when_it_is_closed() -> None:
     ledger = Ledger()
     pipeline.run(feed, Answering(), [], ledger, lambda *_: None, lambda: True)  # type: ignore[arg-type]
     assert (feed.captured, feed.dropped, ledger.frames) == (1, 1, 0)
+
+
+def test_several_feeds_have_their_turns_and_each_its_books() -> None:
+    turns, feeds, ledgers = Turns(), [], []
+    answering = Answering()
+
+    def one(feed: Feed, ledger: Ledger) -> None:
+        pipeline.run(
+            feed,
+            answering,
+            [],
+            ledger,
+            lambda *_: None,
+            turn=turns,  # type: ignore[arg-type]
+        )
+
+    for live in (True, False, True):
+        feeds.append(Feed(Film(60, live), live))
+        ledgers.append(Ledger())
+    threads = [threading.Thread(target=one, args=pair) for pair in zip(feeds, ledgers, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert [feed.captured for feed in feeds] == [60] * 3
+    assert [
+        ledger.balanced(feed.captured, feed.dropped)
+        for feed, ledger in zip(feeds, ledgers, strict=True)
+    ] == [True] * 3
+    assert feeds[1].dropped == 0
+    assert answering.count == sum(ledger.frames for ledger in ledgers)

@@ -11,12 +11,13 @@ import torch
 
 from benchmarks.accuracy import accuracy
 from benchmarks.accuracy.paths import crops_of
-from benchmarks.accuracy.ten_windows import PLACES, answers, ten_windows
+from benchmarks.accuracy.ten_windows import answers
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.weights import Weights
 from splitfer.shared.weights.runtime import softmax
 from tests.unit.benchmarks.votes_file import write_votes
 from tests.unit.training.faces import made_faces, members, write_zip
+from training.data.ten_windows import PLACES, ten_windows
 from training.export.local_model import add_local_model
 from training.models.crop_classifier import SIZE_PX, reduction
 from training.models.edgecnn import EdgeCNN

@@ -155,6 +155,7 @@ def test_the_process_knows_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
         process.open()
         environment = Path(f"/proc/{process.pid}/environ").read_text()
         words = Path(f"/proc/{process.pid}/cmdline").read_text()
+        assert int(Path(f"/proc/{process.pid}/oom_score_adj").read_text()) >= 500
         process.close()
     assert "secret" not in environment
     assert camera.address not in words

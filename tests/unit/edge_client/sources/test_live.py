@@ -15,6 +15,8 @@ from splitfer.edge_client.sources.live import Stream
 from splitfer.edge_client.sources.open import open_source
 from splitfer.edge_client.sources.video_decoder import VideoDecoder
 from splitfer.shared.errors import SourceError, SourceRefused
+from tests.camera import Camera, Connection, jpeg
+from tests.processes import wait_until
 from tests.unit.edge_client.sources.test_open import write_video
 
 PATIENCE_S = 20.0
@@ -167,3 +169,46 @@ def test_a_stream_that_falls_silent_is_told_in_words(monkeypatch: pytest.MonkeyP
     assert "nothing came within" in message
     assert message.count("door") == 1
     assert "exit" not in message.lower()
+
+
+def test_a_camera_that_freezes_is_lost_and_found_once_its_picture_changes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def freezes(connection: Connection) -> None:
+        connection.pictures(20)
+        while not connection.closed.wait(0.01):
+            connection.part(jpeg(19))
+
+    def frozen(connection: Connection) -> None:
+        connection.begin()
+        while not connection.closed.wait(0.01):
+            connection.part(jpeg(19))
+
+    indices, faults, came = [], set(), 0
+    with (
+        Camera([freezes, frozen, lambda connection: connection.pictures()]) as camera,
+        open_source(camera.address, wait=True, frozen_s=0.5) as source,
+    ):
+        for frame in source:
+            indices.append(frame.index)
+            faults.add(source.fault)
+            came += source.reopened >= 2
+            if came > 3:
+                break
+    assert [one.getMessage().partition("stream: ")[2] for one in caplog.records] == [
+        "the picture has not changed for 0.5 s; it is tried again until pictures come",
+        f"pictures come, after {caplog.records[1].args[1]:.0f} s",  # type: ignore[index]
+    ]
+    assert faults == {None}
+    assert indices == list(range(len(indices)))
+
+
+def test_what_a_camera_is_waited_for_is_said() -> None:
+    with open_source("http://127.0.0.1:1/none", wait=True) as source:
+        thread = threading.Thread(target=lambda: list(source))
+        thread.start()
+        fault = wait_until(lambda: source.fault, "the source to say what is wrong")
+        assert "connection refused" in fault
+        source.close()
+        thread.join(PATIENCE_S)
+    assert not thread.is_alive()

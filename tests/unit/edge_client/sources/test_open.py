@@ -246,7 +246,7 @@ def test_a_stream_that_stays_away_is_asked_less_and_less_and_can_be_closed(tmp_p
         waits.append(seconds)
         return len(waits) > 8
 
-    source = Stream("door", opened, wait=wait)
+    source = Stream("door", opened, wait=wait, jitter=lambda: 0.5)
     assert len(list(source)) == 4
     assert waits[:8] == [FIRST_WAIT_S * 2**i for i in range(5)] + [LONGEST_WAIT_S] * 3
     assert waits[8] == FIRST_WAIT_S

@@ -15,6 +15,7 @@ from training.data import judged
 from training.data.judged import Judged
 from training.fit import train
 from training.fit import trainer as trainer_module
+from training.fit.losses import targets_of
 from training.fit.rate_control import RateControl
 from training.fit.trainer import Trainer
 from training.models.split_model import SplitConfig
@@ -112,7 +113,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The checkpoints of which teachers were loaded."""
     paths: list[Path] = []
 
-    def load(checkpoints: Sequence[Path]) -> torch.nn.Module:
+    def load(checkpoints: Sequence[Path], device: torch.device) -> torch.nn.Module:
         paths.extend(checkpoints)
         return ByBrightness()
 
@@ -155,7 +156,7 @@ def test_a_target_is_the_smoothed_label_and_the_teachers_answer_to_the_view(tmp_
     def targets(share: float) -> torch.Tensor:
         recipe = replace(RECIPE, teacher="larger", teacher_share=share)
         one = Trainer(recipe, tmp_path / "r", tmp_path / f"c{share}", torch.device("cpu"))
-        return one._taught(views, one._targets(learnt))
+        return one._taught(views, targets_of(learnt, recipe.model.label_sets))
 
     alone, taught, both = targets(0.0), targets(1.0), targets(0.5)
     assert alone.gather(1, labels[:, None]) == pytest.approx(0.94)

@@ -1,0 +1,157 @@
+"""The weights that the edge in a browser runs: the files of a device, and a smaller one beside.
+
+Of the local tail's file a browser may take one with rounded parameters (``weights.half``), about
+half as large. What it has to come to there is told beside it: the golden logits of ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import json
+import logging
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from splitfer.cloud_server.error_map import codes_of, http_headers, json_body
+from splitfer.cloud_server.request import failed
+from splitfer.cloud_server.rest_api.files import HEADERS, TYPES, tag_of
+from splitfer.cloud_server.weights.half import halved, widened
+from splitfer.cloud_server.weights.registry import Registry
+from splitfer.shared.errors import ModelMismatch, SplitFerError, UnknownModel
+from splitfer.shared.weights import Weights
+from splitfer.shared.weights.manifest import LOCAL_TAIL, Manifest
+from splitfer.shared.weights.runtime import Tail, read_model
+
+# Packed with gzip, which is no Content-Encoding: the hash is that of what is sent, and stands in
+# the name, since no file changes under its name.
+_SUFFIX = ".half"
+# Of the largest golden logit: what rounding may move one by.
+MOST_CHANGE = 1e-3
+_FOREVER = "private, max-age=31536000, immutable"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Half:
+    """The smaller file, and what the manifest says of it to browsers."""
+
+    packed: bytes
+    entry: dict[str, Any]
+
+
+class Halves:
+    """The smaller files, made when they are first asked for. Any thread may ask."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Half | None] = {}
+        self._lock = threading.Lock()
+
+    def of(self, weights: Weights) -> Half | None:
+        """None where rounding changes too much."""
+        key = weights.manifest.tails[LOCAL_TAIL].sha256
+        with self._lock:
+            if key not in self._made:
+                self._made[key] = _half(weights)
+            return self._made[key]
+
+
+def _half(weights: Weights) -> Half | None:
+    entry, golden = weights.manifest.tails[LOCAL_TAIL], weights.golden
+    features, _ = weights.head(1).run(golden.crops)
+    try:
+        plain = halved(read_model(weights.folder / entry.file))
+    except ValueError as error:
+        log.info("browsers get the whole local tail of %s: %s", weights.folder, error)
+        return None
+    logits = Tail(widened(plain), 1).all_logits(features)
+    for label_set, found in logits.items():
+        expected = golden.logits[LOCAL_TAIL][label_set]
+        moved = float(np.abs(found - expected).max() / np.abs(expected).max())
+        if not moved <= MOST_CHANGE:
+            log.info("browsers get the whole local tail of %s: a logit moves by %.2g",
+                     weights.folder, moved)  # fmt: skip
+            return None
+    packed = gzip.compress(plain, 9, mtime=0)
+    sha256 = hashlib.sha256(packed).hexdigest()
+    return Half(
+        packed,
+        {
+            "file": f"local-{sha256[:16]}{_SUFFIX}",
+            "sha256": sha256,
+            "logits": {one.value: found.ravel().tolist() for one, found in logits.items()},
+        },
+    )
+
+
+def weights_routes(registry: Registry, weights: str) -> list[BaseRoute]:
+    """Below the path ``weights`` the default weights' manifest, and of every served fingerprint
+    what a device runs. Where the server has tokens, any of them."""
+    halves = Halves()
+
+    async def manifest(request: Request) -> Response:
+        return await _answered(registry, halves, request, "", "manifest.json")
+
+    async def file(request: Request) -> Response:
+        words = request.path_params
+        return await _answered(registry, halves, request, words["fingerprint"], words["name"])
+
+    return [
+        Route(f"{weights}/manifest.json", manifest, include_in_schema=False),
+        Route(f"{weights}/{{fingerprint}}/{{name}}", file, include_in_schema=False),
+    ]
+
+
+async def _answered(
+    registry: Registry, halves: Halves, request: Request, fingerprint: str, name: str
+) -> Response:
+    try:
+        content = await asyncio.to_thread(_file, registry, halves, fingerprint, name)
+    except SplitFerError as error:
+        failed(error.code)
+        body = json_body(error.code, str(error), error.retryable)
+        return JSONResponse(body, codes_of(error).http, http_headers(error))
+    tag = f'"{tag_of(content)}"'
+    # The files of a fingerprint never change; which one is the default may.
+    headers = {**HEADERS, "ETag": tag, "Cache-Control": _FOREVER if fingerprint else "no-cache"}
+    if tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    kind = "application/json" if name.endswith(".json") else TYPES[".bin"]
+    return Response(content, media_type=kind, headers=headers)
+
+
+def _file(registry: Registry, halves: Halves, fingerprint: str, name: str) -> bytes:
+    """A file of the weights; ``fingerprint`` empty means the default.
+
+    Raises:
+        UnknownModel: they are not served, or it is none that a device runs.
+    """
+    try:
+        served = registry.weights(fingerprint) if fingerprint else registry.default
+    except ModelMismatch as error:
+        raise UnknownModel(str(error)) from None
+    manifest = served.weights.manifest
+    if name == "manifest.json":  # of today's schema, whatever the file's is
+        described = manifest.model_dump(mode="json")
+        if (half := halves.of(served.weights)) is not None:
+            described["half"] = half.entry
+        return json.dumps(described).encode()
+    if name.endswith(_SUFFIX):
+        half = halves.of(served.weights)
+        if half is not None and half.entry["file"] == name:
+            return half.packed
+    if name not in _names(manifest):
+        raise UnknownModel("the weights have no such file for a device")
+    return read_model(served.weights.folder / name)
+
+
+def _names(manifest: Manifest) -> set[str]:
+    entries = [manifest.head, manifest.tails[LOCAL_TAIL], manifest.golden]
+    return {one.file for one in (*entries, manifest.entropy) if one is not None}
