@@ -37,6 +37,7 @@ class PlayedCamera:
 
     def __post_init__(self) -> None:
         self._taken = threading.Event()
+        self._count = 0
 
     def opened(self) -> Stream:
         """A source of its frames, as ``run`` opens it."""
@@ -74,8 +75,15 @@ class PlayedCamera:
                 if stop.is_set():
                     return
             self._taken.clear()
-            scene = int(self.time.now_s // SCENE_S) % len(self.scenes)
-            yield Picture(self.scenes[scene], self.time.now_s)
+            yield Picture(self._seen(), self.time.now_s)
+
+    def _seen(self) -> NDArray[np.uint8]:
+        """A scene as a sensor sees it, never the same to the bit. The first pixel says which."""
+        scene = int(self.time.now_s // SCENE_S) % len(self.scenes)
+        picture = self.scenes[scene].copy()
+        self._count += 1
+        picture[0, 0] = self._count % 256, self._count // 256 % 256, scene
+        return picture
 
 
 class _Opened:

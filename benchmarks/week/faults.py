@@ -118,7 +118,7 @@ def faults(device: Device, broker: Broker, settings: Settings, disk: Path | None
 
     found = [
         Fault("camera_away", 2.2, 0.5, silently(switch("away", True)),
-              silently(switch("away", False)), health(Health.NO_PICTURE)),
+              silently(switch("away", False)), health(Health.WAITING)),
         Fault("camera_frozen", 4.2, 0.5, silently(switch("frozen", True)),
               silently(switch("frozen", False)), health(Health.NO_PICTURE)),
         Fault("camera_too_fast", 5.2, 0.5, silently(switch("hurried", True)),
