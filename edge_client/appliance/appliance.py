@@ -267,18 +267,9 @@ class Appliance:
             return
         _log.warning("%s is watched; purpose: %s", source.name, self._purpose)
         mark = settings_mark(self._house.settings if self._house else printable(config))
-        before = audit.last("start")
-        if before is not None and before.get("settings") != mark:
-            audit.add("settings_changed", before=before.get("settings"), settings=mark)
-        webhook = config.webhook_address
-        places = {"server": config.server, "mqtt": config.mqtt,
-                  "webhook": str(webhook) if webhook else None}  # fmt: skip
-        audit.add(
-            "start", source=source.name, purpose=self._purpose, version=self._version,
-            settings=mark, privacy=config.privacy, blur_faces=config.blur_faces,
-            sent_to={name: place for name, place in places.items() if place},
-            kept_in=list(self._exports), keep_pictures_h=config.keep_pictures_h,
-            shown_on=str(config.listen_address or "") or None,
+        audit.add_start(
+            mark, config, self._exports, source=source.name, purpose=self._purpose,
+            version=self._version,
         )  # fmt: skip
         stack.callback(lambda: audit.add("stop", source=source.name, **self._books.report()))
 
