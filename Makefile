@@ -1,6 +1,7 @@
 # make demo   the whole path on a bundled clip, with the server stopped and started on the way
 # make test   every test
 # make chaos  the tests that break link, server and clock, in their long form (CHAOS_MINUTES=30)
+# make attack every known attack on the server, beside an honest caller; writes docs/security/attacks.md
 # make check  formatting, types, import arrows, generated stubs, known vulnerabilities
 # make stubs  write shared/stubs/ from protos/
 # make lock   write requirements/*.txt from pyproject.toml
@@ -24,7 +25,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PROTOS := splitfer/v1/splitfer.proto inference/grpc_inference.proto onnx_subset/external_data.proto
 
-.PHONY: demo test chaos check stubs lock format model-card figures tables settings web images clean
+.PHONY: demo test chaos attack check stubs lock format model-card figures tables settings web images clean
 
 demo: .venv/.run
 	$(BIN)/python -m benchmarks demo --out demo-out
@@ -34,6 +35,9 @@ test: .venv/.dev
 
 chaos: .venv/.dev
 	CHAOS_MINUTES=$(or $(CHAOS_MINUTES),2) $(BIN)/python -m pytest -m chaos --durations=10 tests/chaos
+
+attack: .venv/.dev
+	$(BIN)/python -m benchmarks readme attack
 
 check: .venv/.dev
 	$(BIN)/ruff check .

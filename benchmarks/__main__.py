@@ -14,10 +14,12 @@ from benchmarks.readme.results import longest_s
 # The module whose ``main`` reads the rest of the command line; its docstring says what it answers.
 BENCHMARKS = {
     "accuracy": "benchmarks.accuracy.accuracy",
+    "attack": "benchmarks.attack.attack",
     "bottleneck_cost": "benchmarks.accuracy.bottleneck_cost",
     "browser": "benchmarks.device.browser",
     "capacity": "benchmarks.serving.capacity",
     "cascade": "benchmarks.accuracy.cascade",
+    "cascade_clips": "benchmarks.accuracy.cascade_clips",
     "codec": "benchmarks.device.codec",
     "degraded": "benchmarks.degraded.degraded",
     "demo": "benchmarks.demo.demo",

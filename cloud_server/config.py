@@ -71,6 +71,9 @@ class CallerLimits(BaseModel):
     """Bounds on one caller; None bounds nothing.
 
     ``burst`` requests may come at once after a silence: those of one second where it is None.
+    ``faces_per_s`` counts the faces of all its requests, and ``busy_share`` the seconds a second
+    that networks, decoders and searches are busy for it: both are charged when they are known, and
+    who owes anything waits.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -78,6 +81,8 @@ class CallerLimits(BaseModel):
     requests_per_s: Annotated[float | None, Field(gt=0, le=1e6)] = None
     burst: Annotated[int | None, Field(ge=1, le=_MANY)] = None
     concurrent: Annotated[int | None, Field(ge=1, le=_MANY)] = None
+    faces_per_s: Annotated[float | None, Field(gt=0, le=1e6)] = None
+    busy_share: Annotated[float | None, Field(gt=0, le=1e6)] = None
 
     @property
     def most_at_once(self) -> float:
@@ -167,6 +172,14 @@ class CloudConfig(Settings):
     )
     limits: Limits = Limits()
 
+    in_flight_bytes: int = Field(
+        0,
+        ge=0,
+        le=2**40,
+        description="memory for all bodies, messages and pictures that callers have under way; 0: "
+        "what the cgroup or the machine has beyond 640 MiB, at most 512 MiB, and at least what the "
+        "largest picture takes",
+    )
     reflection: bool | None = Field(
         None,
         description="whether gRPC's reflection describes the services; where none only on a "
@@ -195,10 +208,10 @@ class CloudConfig(Settings):
     connections_max: int = Field(1000, ge=1, le=_MANY, description="open HTTP connections")
     grpc_connections_max: int = Field(4000, ge=1, le=_MANY, description="open gRPC connections")
     grpc_streams_max: int = Field(
-        1000, ge=1, le=_MANY, description="calls at once on one gRPC connection"
+        100, ge=1, le=_MANY, description="calls at once on one gRPC connection"
     )
     grpc_backlog: int = Field(
-        14, ge=2, le=_MANY, description="gRPC calls that wait to be looked at; more are cancelled"
+        256, ge=2, le=_MANY, description="gRPC calls that wait to be looked at; more are cancelled"
     )
     grpc_connection_age_s: float | None = Field(
         None, ge=1, le=1e6, description="after which a gRPC connection is told to come anew"
@@ -222,7 +235,7 @@ class CloudConfig(Settings):
     )
     health_key: Path | None = Field(None, description="PEM private key of health_cert")
     token: SecretStr | None = Field(
-        None, description="one bearer token that callers must send; it may do everything"
+        None, description="one bearer token that callers must send; for everything but admin"
     )
     tokens: Path | None = Field(None, description="file of tokens, YAML or TOML")
     caller_limits: CallerLimits = CallerLimits()

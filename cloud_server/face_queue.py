@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from splitfer.cloud_server.admission.account import current_account
 from splitfer.cloud_server.inference.face import Face
 from splitfer.cloud_server.inference.pending_faces import PendingFaces, gather_faces, submitted
 from splitfer.cloud_server.inference.tail import ServedTail, TailAnswer
@@ -66,6 +67,8 @@ class FaceQueue:
             else:
                 self._metrics.latents[tail.rates.names[face.rate]] += 1
                 waiting.append(submitted(face, tail.submit, deadline))
+        queued = sum(not isinstance(one, SplitFerError) for one in waiting)
+        current_account().charge_faces(queued)
         return waiting
 
     def _counted(self, settled: Sequence[TailAnswer | SplitFerError], labels: LabelSet) -> Answered:

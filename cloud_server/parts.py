@@ -7,11 +7,14 @@ import threading
 
 from splitfer.cloud_server.admission.access import Access
 from splitfer.cloud_server.admission.admission import Admission
+from splitfer.cloud_server.admission.bounds import bounds_of
+from splitfer.cloud_server.admission.byte_budget import ByteBudget
 from splitfer.cloud_server.admission.health import Health
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.face_queue import FaceQueue
 from splitfer.cloud_server.inference.head import ServedHead
 from splitfer.cloud_server.pictures.reader import PictureReader
+from splitfer.cloud_server.process import memory_bytes, raise_open_files
 from splitfer.cloud_server.service import Service
 from splitfer.cloud_server.telemetry.live_metrics import LiveMetrics
 from splitfer.cloud_server.telemetry.metrics import Metrics
@@ -40,8 +43,10 @@ class Parts:
         self.metrics.registry.register(TlsMetrics(self.tls))
         self._tracing = open_tracing(config.otlp_endpoint, server_version())
         self.observer = Observer(self.metrics, self._tracing)
+        self.bounds = bounds_of(config, raise_open_files(), memory_bytes())
+        self.budget = ByteBudget(self.bounds.in_flight_bytes)
+        self._pictures = PictureReader(config, self.budget)
         self.handed_out = HandedOutWeights(registry) if config.hand_out_weights else None
-        self._pictures = PictureReader(config)
         self._head = ServedHead(config)
         faces = FaceQueue(self.metrics, self._tracing)
         self.service = Service(config, registry, self._pictures, self._head, faces, self.metrics)
@@ -53,6 +58,7 @@ class Parts:
 
     async def close(self) -> None:
         """Stop now; what has no answer yet raises ``NotReady``."""
+        self.budget.close()
         self._pictures.close()
         await self._head.close()
         await self.registry.close()

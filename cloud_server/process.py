@@ -9,6 +9,8 @@ import os
 import platform
 import struct
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 # sched_setattr(2); glibc has a name for it only since 2.41.
 _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
@@ -16,6 +18,11 @@ _ATTR = struct.Struct("=IIQiIQQQ")
 _MOST_NICE = 19
 # How many new objects there are before the collector looks through the youngest.
 _YOUNG = 5_000
+_FILES, _MOST_FILES = 1024, 1_000_000
+# Of mallopt(3).
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_LARGE_BYTES, _ARENAS = 2**20, 4
+_FOR_GRANTED_BYTES = 4 * 2**30
 
 
 def run_as_batch() -> None:
@@ -53,3 +60,67 @@ def take_turns(slice_ms: float, nice: int = 0) -> None:
             _ATTR.size, os.sched_getscheduler(0), 0, nice, 0, round(slice_ms * 1e6), 0, 0
         )
         ctypes.CDLL(None).syscall(number, 0, ctypes.create_string_buffer(attributes, _ATTR.size), 0)
+
+
+def give_memory_back() -> None:
+    """Call it before threads are started. What was large is given back to the machine when it is
+    freed: glibc would learn from it to keep the next one, in each thread's own store."""
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError, AttributeError):  # another C library has no such call
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+        library.mallopt(_M_TRIM_THRESHOLD, _LARGE_BYTES)
+        library.mallopt(_M_ARENA_MAX, _ARENAS)
+
+
+def raise_open_files() -> int:
+    """Let this process open as many descriptors as it may; gives their number."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return _FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or hard > _MOST_FILES:
+        hard = max(soft, _MOST_FILES)  # a table of all that could be is no use
+    with contextlib.suppress(OSError, ValueError):  # a sandbox may forbid it
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (hard, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+        )
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def memory_bytes() -> int:
+    """What this process may take: its cgroup's limit, or the machine's memory where that is less.
+    Linux; elsewhere 4 GiB are taken for granted."""
+    found = [_FOR_GRANTED_BYTES]
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for file in _memory_limit_files():
+        with contextlib.suppress(OSError, ValueError):  # "max", or not there
+            found.append(int(file.read_text()))
+    return min(found)
+
+
+def _memory_limit_files(
+    groups: Path = Path("/proc/self/cgroup"), mounted: Path = Path("/sys/fs/cgroup")
+) -> Iterator[Path]:
+    """Of the process's cgroups and all above them, of both versions."""
+    try:
+        lines = groups.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, name = line.split(":", 2)
+        if controllers == "":
+            root, file = mounted, "memory.max"
+        elif "memory" in controllers.split(","):
+            root, file = mounted / "memory", "memory.limit_in_bytes"
+        else:
+            continue
+        group = root / name.lstrip("/")
+        # In a container its own group may stand at the root, under the name that it has outside.
+        for folder in (group, *group.parents):
+            yield folder / file
+            if folder == root:
+                break

@@ -19,9 +19,10 @@ from splitfer.cloud_server.admission.health import Phase
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.grpc_api.server import GrpcServer
 from splitfer.cloud_server.parts import Parts
-from splitfer.cloud_server.process import keep_what_is_loaded, run_as_batch
+from splitfer.cloud_server.process import give_memory_back, keep_what_is_loaded, run_as_batch
 from splitfer.cloud_server.reload import reload
 from splitfer.cloud_server.rest_api.app import http_app
+from splitfer.cloud_server.rest_api.doorway import Doorway
 from splitfer.cloud_server.rest_api.latent_streams import LatentStreams
 from splitfer.cloud_server.rest_api.protocol import HEADER_BYTES, bounded_http
 from splitfer.cloud_server.rest_api.stream_message import most_message_bytes
@@ -42,13 +43,14 @@ class _HttpServer(uvicorn.Server):
 
     def __init__(self, parts: Parts, listener: socket.socket) -> None:
         config = parts.config
-        self._listener = listener
+        self._listener, self._bounds, self._wait_s = listener, parts.bounds, config.wait_s
         host = f"[{config.host}]" if ":" in config.host else config.host
         self.address = f"{host}:{listener.getsockname()[1]}"
         self.listening = asyncio.Event()
         app = http_app(
-            config, parts.service, parts.admission, parts.observer, parts.metrics, parts.registry
-        )
+            config, parts.service, parts.admission, parts.observer, parts.metrics, parts.registry,
+            parts.budget,
+        )  # fmt: skip
         self._streams = LatentStreams(app, parts.service, parts.admission, parts.observer, config)
         super().__init__(_http_config(parts, self._streams))
 
@@ -57,9 +59,21 @@ class _HttpServer(uvicorn.Server):
         await self.serve(sockets=[self._listener])
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen."""
-        await super().startup(sockets)
+        """Listen, by a door of ours: uvicorn's does not know of connections before TLS."""
+        await super().startup([])
+        doorway = Doorway(
+            self._listener, self._protocol, self._bounds.http_connections, self._wait_s,
+            self.config.ssl,
+        )  # fmt: skip
+        doorway.open(self.config.backlog)
+        self.servers.append(doorway)  # type: ignore[arg-type]  # which are closed
         self.listening.set()
+
+    def _protocol(self) -> asyncio.Protocol:
+        protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
 
     def drain(self) -> None:
         """Streams end once what they have read is answered."""
@@ -85,6 +99,7 @@ async def serve(config: CloudConfig, read: Callable[[], CloudConfig]) -> None:
             the weights.
         WeightsError: the weights cannot be used.
     """
+    give_memory_back()
     run_as_batch()
     config.certificates()  # what is wrong with them is said before weights take their seconds
     stop, hurry = asyncio.Event(), asyncio.Event()
@@ -112,8 +127,9 @@ async def _serve(
     config = parts.config
     http = _HttpServer(parts, listener)
     grpc_server = GrpcServer(
-        config, parts.service, parts.admission, parts.observer, parts.tls, parts.handed_out
-    )
+        config, parts.service, parts.admission, parts.observer, parts.tls, parts.bounds,
+        parts.budget, parts.handed_out,
+    )  # fmt: skip
     parts.start()
     await grpc_server.start()
     http_task = asyncio.create_task(http.run_here(), name="http")
@@ -210,7 +226,7 @@ def _http_config(parts: Parts, app: LatentStreams) -> uvicorn.Config:
     config = parts.config
     http = uvicorn.Config(
         app,
-        http=bounded_http(config.wait_s, config.connections_max),
+        http=bounded_http(config.wait_s, parts.bounds.http_connections),
         timeout_keep_alive=config.keep_alive_s,  # type: ignore[arg-type]  # any number of seconds
         h11_max_incomplete_event_size=HEADER_BYTES,
         log_config=None,

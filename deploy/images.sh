@@ -2,6 +2,8 @@
 # Build both images: make images
 #
 #   BASE          image to build on (debian:bookworm-slim)
+#   BASE_DIGEST   sha256:..., that image of the name and no other; where none, the digest of what the
+#                 name means now, which is printed
 #   EXTRAS        of the cloud image (cloud)
 #   DOCKER_BUILD  further words for docker build
 #
@@ -13,7 +15,13 @@ cd "$(dirname "$0")/.."
 base=${BASE:-debian:bookworm-slim}
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-if ! docker image inspect "$base" > /dev/null 2>&1 && ! docker pull --quiet "$base"; then
+digest=${BASE_DIGEST:-}
+pinned=$base${digest:+@$digest}
+if ! docker image inspect "$pinned" > /dev/null 2>&1 && ! docker pull --quiet "$pinned"; then
+    if [ -n "$digest" ]; then
+        echo "no registry has $pinned" >&2
+        exit 1
+    fi
     echo "no registry: $base is made with debootstrap" >&2
     root=$(mktemp -d)
     trap 'rm -rf "$root"' EXIT
@@ -22,13 +30,19 @@ if ! docker image inspect "$base" > /dev/null 2>&1 && ! docker pull --quiet "$ba
     tar -C "$root" -c . | docker import - "$base"
 fi
 
+if [ -z "$digest" ]; then
+    digest=$(docker image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' "$base" \
+        | sed -n 's/.*@//p' | head -n 1)
+    echo "BASE_DIGEST=${digest:-none: $base was made here}" >&2
+fi
+
 if command -v npm > /dev/null && command -v wasm-ld > /dev/null; then
     make web
 else
     echo "no npm or no wasm-ld: the cloud image is without the edge for browsers" >&2
 fi
 
-set -- --network host --build-arg "BASE=$base"
+set -- --network host --build-arg "BASE=$base" --build-arg "BASE_DIGEST=$digest"
 [ -z "${PIP_CERT:-}" ] || set -- "$@" --secret "id=ca,src=$PIP_CERT"
 [ -z "${PIP_CONFIG_FILE:-}" ] || set -- "$@" --secret "id=pip,src=$PIP_CONFIG_FILE"
 export DOCKER_BUILDKIT=1

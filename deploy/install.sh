@@ -12,8 +12,10 @@ set -eu
 case $1 in
 dependencies)
     python3 -m venv /venv
-    # The first pip that takes hashes from a constraints file.
-    /venv/bin/pip install --quiet --no-cache-dir 'pip>=26'
+    # A pip that takes hashes from a constraints file, which the one that comes with Python does not.
+    sed -n '/^pip==/,/[^\\]$/p' requirements/dev.txt > /tmp/pip.txt
+    /venv/bin/pip install --quiet --no-cache-dir --require-hashes --only-binary :all: \
+        --requirement /tmp/pip.txt
     lock=requirements/run.txt
     case $2 in *ray* | *tracing*) lock=requirements/dev.txt ;; esac
     /venv/bin/python3 - "$2" > /tmp/needed.txt <<'PYTHON'

@@ -33,8 +33,11 @@ _log = logging.getLogger(__name__)
 class Answers(Protocol):
     """What the pipeline needs of a ``Recognizer``."""
 
-    def answer(self, rgb: NDArray[np.uint8], decoded_s: float) -> list[FaceAnswer]:
-        """The faces of RGB uint8 ``(H, W, 3)`` decoded at the monotonic instant ``decoded_s``."""
+    def answer(
+        self, rgb: NDArray[np.uint8], decoded_s: float, *, time_s: float | None = None
+    ) -> list[FaceAnswer]:
+        """The faces of RGB uint8 ``(H, W, 3)`` decoded at the monotonic instant ``decoded_s``. Of a
+        video whose faces are followed, ``time_s`` is when it is shown."""
         ...
 
     def learn(self) -> None:
@@ -81,7 +84,8 @@ def _one(
     tracks: TrackedFaces | None,
 ) -> None:
     try:
-        faces = recognizer.answer(frame.rgb, frame.decoded_s)
+        followed_s = frame.time_s if tracks is not None else None
+        faces = recognizer.answer(frame.rgb, frame.decoded_s, time_s=followed_s)
     except FrameLost as error:
         ledger.frame_failed(error.faces)
         _log.exception("frame %d of %s is lost", frame.index, frame.source)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -24,7 +25,9 @@ from splitfer.edge_client.link.channel import open_channel
 from splitfer.edge_client.link.counts import LinkCounts
 from splitfer.edge_client.link.diagnosis import diagnose
 from splitfer.edge_client.link.link import HANDSHAKE_TIMEOUT_S, Link
+from splitfer.edge_client.offload.asked_tracks import AskedTracks
 from splitfer.edge_client.offload.offload import Offload
+from splitfer.edge_client.offload.open_frame import Video
 from splitfer.edge_client.policy.decision import Decision
 from splitfer.edge_client.policy.router import make_chooser
 from splitfer.edge_client.sources.picture import PictureLike, picture_of
@@ -107,6 +110,13 @@ class Recognizer:
         device = self._device
         self._chooser = make_chooser(config, device.manifest, device.rate, device.label_set)
         cascade = config.cascade_threshold if config.wanted is Policy.CASCADE else None
+        # By camera: each has faces of its own.
+        self._asked: dict[str | None, AskedTracks] = defaultdict(
+            partial(
+                AskedTracks, config.cascade_threshold, config.cascade_again_s, config.smooth_s,
+                config.lost_s,
+            )
+        )  # fmt: skip
         self._offload = Offload(
             device, self._link, self._chooser, config.deadline_ms, config.jpeg_quality, cascade,
             config.uncertain_below, config.faces_per_frame,
@@ -140,20 +150,27 @@ class Recognizer:
         """
         tracks = TrackedFaces(self._config.smooth_s, self._config.lost_s)
         for time_s, rgb in frames:
-            yield tracks.follow(time_s, self.answer(rgb, time.monotonic()))
+            yield tracks.follow(time_s, self.answer(rgb, time.monotonic(), time_s=time_s))
 
     def add_camera(self, name: str, config: EdgeConfig) -> None:
         """One more camera, in which faces are searched for as its settings say."""
         self._device.add_camera(name, config)
 
     def answer(
-        self, rgb: NDArray[np.uint8], decoded_s: float, camera: str | None = None
+        self,
+        rgb: NDArray[np.uint8],
+        decoded_s: float,
+        camera: str | None = None,
+        *,
+        time_s: float | None = None,
     ) -> list[FaceAnswer]:
         """The faces of RGB uint8 ``(H, W, 3)`` decoded at the monotonic instant ``decoded_s``, of
-        the ``camera`` of this name where several were added."""
+        the ``camera`` of this name where several were added. Of a video whose faces are followed,
+        ``time_s`` is when it is shown."""
         with self._one_frame, self._tracing.frame() as frame:
             self._device.turn_to(camera)
-            faces = self._offload.answer(rgb, decoded_s)
+            video = None if time_s is None else Video(time_s, self._asked[camera])
+            faces = self._offload.answer(rgb, decoded_s, video)
             frame.answered(faces)
             return faces
 

@@ -174,7 +174,8 @@ class FaceAnswer:
     where none was sent. ``quality`` is the score of the face's picture (0 to 1, see
     ``vision.quality``) and ``trust`` what it leaves of the answer; None where nobody looked.
     ``track`` is the number of the face over time and ``smoothed`` what it showed lately; None where
-    no face is followed.
+    no face is followed. ``standing`` is what counts for ``smoothed`` in place of ``answer``: where
+    the server was asked about the face a moment ago, this with what it said then.
     """
 
     box: Box
@@ -188,6 +189,7 @@ class FaceAnswer:
     trust: Trust | None = None
     track: int | None = None
     smoothed: SmoothedAnswer | None = None
+    standing: Answer | None = None
 
     @property
     def label(self) -> str:

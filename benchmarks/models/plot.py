@@ -36,6 +36,7 @@ def draw(rows: Sequence[dict[str, Any]], label_set: str, target: Path) -> None:
     matplotlib.use("Agg")  # no screen is needed
     from matplotlib import pyplot as plt
     from matplotlib.lines import Line2D
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     models = list(dict.fromkeys(row["model"] for row in rows))
     figure, panels = plt.subplots(1, 3, figsize=(13, 4.6), sharey=True, layout="constrained")
@@ -49,6 +50,9 @@ def draw(rows: Sequence[dict[str, Any]], label_set: str, target: Path) -> None:
         axes.plot(*zip(*chosen, strict=True), "o", mfc="none", mec="black", markersize=14, zorder=0)
         axes.set_xlabel(name)
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.3, which="both")
     panels[0].set_ylabel(f"accuracy on PublicTest ({label_set}), %")
     handles = [
@@ -61,6 +65,6 @@ def draw(rows: Sequence[dict[str, Any]], label_set: str, target: Path) -> None:
     ]
     handles.append(Line2D([], [], ls="--", marker="o", mfc="none", mec="black", color="0.3",
                               markersize=12, label="Pareto front"))  # fmt: skip
-    panels[-1].legend(handles=handles, fontsize="small", loc="lower right")
+    figure.legend(handles=handles, fontsize="small", loc="outside lower center", ncols=len(handles))
     save_figure(figure, target, dpi=110, reproducible=True)
     plt.close(figure)

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from benchmarks.attack.bounds import table as attack_table
 from benchmarks.common.machine import machine_line
 from benchmarks.common.markdown import paragraphs, run, table
 from benchmarks.readme import accuracy as readme_accuracy
@@ -33,7 +34,10 @@ from benchmarks.readme.results import keep, kept, kept_alone, measuring, run_jso
 from splitfer.shared.whole_file import write_whole
 from training.data.votes import VOTES_VARIABLE
 
-PAGES = (Path("README.md"), Path("docs/figures/figures.md"), Path("docs/figures/models.md"))
+PAGES = (
+    Path("README.md"), Path("docs/figures/figures.md"), Path("docs/figures/models.md"),
+    Path("docs/security/attacks.md"),
+)  # fmt: skip
 DEMO_PICTURE = Path("docs/figures/demo.png")
 PICTURE_PX = 1000
 
@@ -111,6 +115,12 @@ def demo(_: str | None) -> str:
     )  # fmt: skip
 
 
+def attack(_: str | None) -> str:
+    """What each known attack costs the server and who asks beside it."""
+    found = run_json("benchmarks.attack.attack")
+    return paragraphs("`make attack`", attack_table(found))
+
+
 def _shrink(source: Path, target: Path) -> None:
     """A picture for a page: narrower, and with a palette, a tenth of the bytes."""
     with Image.open(source) as sheet:
@@ -158,6 +168,7 @@ PARTS: dict[str, Callable[[str | None], str]] = {
     "detector": readme_accuracy.detector, "calibration": readme_accuracy.calibration,
     "cascade": readme_link.cascade, "link": readme_link.link,
     "serving": readme_serving.serving, "size": size, "edge": edge, "demo": demo,
+    "attack": attack,
     "table-001.4": readme_models.table_001_4, "table-000.6": readme_models.table_000_6,
     "table-004.4": readme_models.table_004_4, "ten-windows": readme_models.ten_windows,
 }  # fmt: skip

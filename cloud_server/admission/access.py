@@ -9,7 +9,9 @@ import math
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 
+from splitfer.cloud_server.admission.account import Account
 from splitfer.cloud_server.admission.rate_limit import RateLimiter
 from splitfer.cloud_server.admission.tokens import Scope, read_tokens, token_digest
 from splitfer.cloud_server.config import CallerLimits, CloudConfig
@@ -24,17 +26,20 @@ _KEY_BYTES = 8
 _PEERS_MAX = 10_000
 # A server without tokens answers pictures and latents, and is governed by nobody.
 _ANONYMOUS_SCOPES = frozenset((Scope.INFER, Scope.IMAGE, Scope.METRICS))
+# Who runs devices has that one, too: what the server serves is for tokens of the file.
+_SHARED_SCOPES = frozenset(Scope) - {Scope.ADMIN}
 # Between two lines of the log about tokens that were refused.
 _REFUSED_EVERY_S = 10.0
 
 
 @dataclass(frozen=True)
 class Identity:
-    """A caller: its name, what it may ask for, and how much of it."""
+    """A caller: its name, what it may ask for, how much of it, and what its work is charged to."""
 
     name: str
     scopes: frozenset[Scope]
     allowance: RateLimiter
+    account: Account
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ class Access:
         ]
         if config.token is not None:
             digest = token_digest(config.token.get_secret_value().strip())
-            named.append(("token", digest, frozenset(Scope), config.caller_limits))
+            named.append(("token", digest, _SHARED_SCOPES, config.caller_limits))
         names = [name for name, *_ in named]
         if len({digest[:_KEY_BYTES] for _, digest, *_ in named}) < len(names):
             raise ConfigError(f"{config.tokens}: two names have the same token")
@@ -91,7 +96,7 @@ class Access:
         for allowance in self._peers.values():
             allowance.change(config.caller_limits)
         self._tokens = {
-            digest[:_KEY_BYTES]: _Token(digest, Identity(name, scopes, self._allowances[name]))
+            digest[:_KEY_BYTES]: _Token(digest, self._identity(name, scopes))
             for name, digest, scopes, _ in named
         }
         self._caller_limits = config.caller_limits
@@ -153,11 +158,16 @@ class Access:
             raise AuthError("the token is not one that this server knows")
         return token.identity
 
+    def _identity(self, name: str, scopes: frozenset[Scope]) -> Identity:
+        allowance = self._allowances[name]
+        return Identity(name, scopes, allowance, Account(name, allowance))
+
     def _anonymous(self, peer: str | None) -> Identity:
-        allowance = self._nobody_in_particular
+        # Strangers are limited where that is wanted; they take turns by address in any case.
+        address, allowance = _address(peer) if peer else "", self._nobody_in_particular
         if self._limit_by_address and peer:
-            allowance = self._peer_allowance(_address(peer))
-        return Identity("anonymous", _ANONYMOUS_SCOPES, allowance)
+            allowance = self._peer_allowance(address)
+        return Identity("anonymous", _ANONYMOUS_SCOPES, allowance, Account(address, allowance))
 
     def _peer_allowance(self, address: str) -> RateLimiter:
         allowance = self._peers.get(address)
@@ -169,6 +179,7 @@ class Access:
         return allowance
 
 
+@lru_cache(_PEERS_MAX)
 def _address(peer: str) -> str:
     """The address alone; of IPv6 the first half, since a subscriber has all of the second."""
     if peer.startswith(("ipv4:", "ipv6:")):

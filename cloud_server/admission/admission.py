@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Self
 
 from splitfer.cloud_server.admission.access import Access, Identity
+from splitfer.cloud_server.admission.account import work_for
 from splitfer.cloud_server.admission.health import Health
 from splitfer.cloud_server.admission.in_flight import InFlight
 from splitfer.cloud_server.admission.rate_limit import RateLimiter
@@ -49,13 +50,15 @@ class Caller:
         return self._identity.name
 
     def judge_anew(self) -> None:
-        """Where tokens or scopes have changed, ask again whether it may ask. It is cheap.
+        """Where tokens or scopes have changed, ask again whether it may ask. It is cheap. What the
+        running task does from now on is its work.
 
         Raises:
             AuthError, Forbidden: its token or its scope was taken away.
         """
         if self._version != self._admission.access.version:
             self._judge()
+        work_for(self._identity.account)
 
     def request(self) -> Admitted:
         """Let one request in; it counts until ``Admitted.leave``.

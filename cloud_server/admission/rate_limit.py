@@ -10,9 +10,48 @@ from splitfer.shared.deadline import Clock
 from splitfer.shared.errors import AuthError, OverQuota
 
 
+class _Debts:
+    """What was used may be more than was there; time pays for ``per_s`` of it a second. There is
+    never more to spend than what a second pays for. None bounds nothing."""
+
+    def __init__(self, what: str, per_s: float | None, now_s: float) -> None:
+        self._what, self._per_s = what, per_s
+        self._level, self._filled_s = per_s or 0.0, now_s
+
+    def change(self, per_s: float | None, now_s: float) -> None:
+        """Other bounds from now on; a debt stays."""
+        self._fill(now_s)
+        self._level = min(self._level, per_s or 0.0) if self._per_s else per_s or 0.0
+        self._per_s = per_s
+
+    def check(self, now_s: float) -> None:
+        """Return where something is left.
+
+        Raises:
+            OverQuota: there is a debt; says when it is paid.
+        """
+        if self._per_s is None:
+            return
+        self._fill(now_s)
+        if self._level <= 0:
+            wait_s = max(1e-3, -self._level / self._per_s)
+            raise OverQuota(f"more than {self._per_s:g} {self._what} of this caller", wait_s)
+
+    def charge(self, much: float) -> None:
+        """So much was used."""
+        if self._per_s is not None:
+            self._level -= much
+
+    def _fill(self, now_s: float) -> None:
+        if self._per_s is not None:
+            paid = (now_s - self._filled_s) * self._per_s
+            self._level = min(self._per_s, self._level + paid)
+        self._filled_s = now_s
+
+
 class RateLimiter:
-    """What one caller may still ask: a bucket of requests that time refills, and places for those
-    that are in flight. Belongs to one thread.
+    """What one caller may still ask: a bucket of requests that time refills, places for those that
+    are in flight, and what it owes for faces and for work. Belongs to one thread.
 
     A refused request costs the caller nothing.
     """
@@ -22,6 +61,8 @@ class RateLimiter:
         self._limits = limits
         self._level = limits.most_at_once
         self._filled_s = clock()
+        self._faces = _Debts("faces a second", limits.faces_per_s, self._filled_s)
+        self._busy = _Debts("seconds of work a second", limits.busy_share, self._filled_s)
         self._in_flight = 0
         self._revoked = False
 
@@ -32,6 +73,8 @@ class RateLimiter:
             self._level = limits.most_at_once  # nothing was counted so far
         self._limits = limits
         self._level = min(self._level, limits.most_at_once)
+        self._faces.change(limits.faces_per_s, self._filled_s)
+        self._busy.change(limits.busy_share, self._filled_s)
 
     def revoke(self) -> None:
         """Let no further request in. Those in flight stay."""
@@ -49,6 +92,10 @@ class RateLimiter:
         most = self._limits.concurrent
         if most is not None and self._in_flight >= most:
             raise OverQuota(f"{most} requests of this caller are in flight already")
+        if self._limits.faces_per_s is not None or self._limits.busy_share is not None:
+            now_s = self._clock()
+            self._faces.check(now_s)
+            self._busy.check(now_s)
         rate = self._limits.requests_per_s
         if rate is not None:
             self._fill()
@@ -61,6 +108,14 @@ class RateLimiter:
     def leave(self) -> None:
         """A request that was let in has ended."""
         self._in_flight -= 1
+
+    def charge_faces(self, count: int) -> None:
+        """So many faces were asked for."""
+        self._faces.charge(count)
+
+    def charge_busy(self, seconds: float) -> None:
+        """Networks or workers were busy for so long."""
+        self._busy.charge(seconds)
 
     def request(self) -> AbstractContextManager[None]:
         """One request, from ``enter`` to ``leave``."""

@@ -6,6 +6,8 @@ from __future__ import annotations
 import grpc
 
 from splitfer.cloud_server.admission.admission import Admission
+from splitfer.cloud_server.admission.bounds import Bounds
+from splitfer.cloud_server.admission.byte_budget import ByteBudget
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.grpc_api import health, reflection
 from splitfer.cloud_server.grpc_api.health import HealthServicer
@@ -45,12 +47,13 @@ class GrpcServer:
 
     def __init__(
         self, config: CloudConfig, service: Service, admission: Admission, observer: Observer,
-        tls: ServerTls, handed_out: HandedOutWeights | None = None,
+        tls: ServerTls, bounds: Bounds, budget: ByteBudget,
+        handed_out: HandedOutWeights | None = None,
     ) -> None:  # fmt: skip
         reader = Reader(config.receive_s)
-        methods = Methods(Wrap(admission, observer, reader))
+        methods = Methods(Wrap(admission, observer, reader, budget))
         self._streams = InferStreams(
-            service, admission, observer, config.deadline_ms, config.stream_in_flight
+            service, admission, observer, budget, config.deadline_ms, config.stream_in_flight
         )
         streamed = config.limits.infer_message_bytes + SLACK_BYTES
         methods.take(
@@ -68,7 +71,7 @@ class GrpcServer:
         if config.reflects:
             described = (SERVICE, OIP_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
             methods.add_reflection(ReflectionServicer(described, admission))
-        self._server = grpc.aio.server(handlers=[methods], options=_options(config))
+        self._server = grpc.aio.server(handlers=[methods], options=_options(config, bounds))
         host = f"[{config.host}]" if ":" in config.host else config.host
         self.address = f"{host}:{config.grpc_port}"
         try:
@@ -100,7 +103,7 @@ class GrpcServer:
         await self._server.stop(grace_s)
 
 
-def _options(config: CloudConfig) -> list[tuple[str, int]]:
+def _options(config: CloudConfig, bounds: Bounds) -> list[tuple[str, int]]:
     limits = config.limits
     most = max(limits.body_bytes, limits.infer_message_bytes) + SLACK_BYTES
     age_s = config.grpc_connection_age_s
@@ -116,7 +119,7 @@ def _options(config: CloudConfig) -> list[tuple[str, int]]:
         *age,
         ("grpc.max_metadata_size", _METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", _METADATA_BYTES),
-        ("grpc.max_allowed_incoming_connections", config.grpc_connections_max),
+        ("grpc.max_allowed_incoming_connections", bounds.grpc_connections),
         ("grpc.max_concurrent_streams", config.grpc_streams_max),
         # A refusal in Python takes a tenth of what an answer does: calls that come faster than they
         # can be refused end here, cheaply (CANCELLED), instead of all growing old in a queue. gRPC

@@ -21,7 +21,9 @@ from typing import Any
 
 import grpc
 
+from splitfer.cloud_server.admission.account import current_account
 from splitfer.cloud_server.admission.admission import Admission, Admitted, Caller
+from splitfer.cloud_server.admission.byte_budget import ByteBudget
 from splitfer.cloud_server.admission.caller import grpc_caller
 from splitfer.cloud_server.admission.in_flight import InFlight
 from splitfer.cloud_server.admission.standing_queue import StreamOverloadGuard
@@ -55,7 +57,7 @@ class _Message:
     asked: pb.InferRequest
     request: Request
     answer: pb.InferStreamResponse
-    counts: tuple[Admitted | InFlight, ...]
+    counts: tuple[Admitted | InFlight | _Bytes, ...]
 
     def leave(self) -> None:
         """It is answered, or nobody waits for it."""
@@ -63,15 +65,29 @@ class _Message:
             count.leave()
 
 
+@dataclass(slots=True, eq=False)
+class _Bytes:
+    """What one takes of the budget of its caller."""
+
+    budget: ByteBudget
+    owner: str
+    size: int
+
+    def leave(self) -> None:
+        """It takes it no more."""
+        self.budget.give_back(self.owner, self.size)
+
+
 class InferStreams:
     """The streams that are open. ``in_flight_max`` messages of each may be in flight; 0: no stream
     is offered."""
 
     def __init__(
-        self, service: Service, admission: Admission, observer: Observer, deadline_ms: float,
-        in_flight_max: int,
+        self, service: Service, admission: Admission, observer: Observer, budget: ByteBudget,
+        deadline_ms: float, in_flight_max: int,
     ) -> None:  # fmt: skip
         self._service, self._admission, self._observer = service, admission, observer
+        self._budget = budget
         self._deadline_ms, self.in_flight_max = deadline_ms, in_flight_max
         self._open: set[InferStream] = set()
 
@@ -86,8 +102,9 @@ class InferStreams:
         caller = grpc_caller(self._admission, context, Scope.INFER)
         self._admission.health.request()  # starting or draining
         stream = InferStream(
-            self._service, caller, self._observer, self._deadline_ms, context, self.in_flight_max
-        )
+            self._service, caller, self._observer, self._budget, self._deadline_ms, context,
+            self.in_flight_max,
+        )  # fmt: skip
         self._open.add(stream)
         try:
             await stream.run()
@@ -104,10 +121,11 @@ class InferStream:
     """One open stream, of a caller that was let in already. ``most`` messages may be in flight."""
 
     def __init__(
-        self, service: Service, caller: Caller, observer: Observer, deadline_ms: float,
-        context: Context, most: int,
+        self, service: Service, caller: Caller, observer: Observer, budget: ByteBudget,
+        deadline_ms: float, context: Context, most: int,
     ) -> None:  # fmt: skip
         self._service, self._caller, self._observer = service, caller, observer
+        self._budget = budget
         self._deadline_ms, self._context, self._most = deadline_ms, context, most
         self._under_way: dict[_Message, PendingFaces[TailAnswer]] = {}
         self._answers: deque[pb.InferStreamResponse] = deque()
@@ -191,9 +209,15 @@ class InferStream:
         request: Request,
         answer: pb.InferStreamResponse,
     ) -> _Message:
-        admitted, of_weights = self._caller.request(), place.weights.request()
+        held = _Bytes(self._budget, current_account().key, request.received_bytes)
+        self._budget.take(held.owner, held.size)
+        try:
+            admitted, of_weights = self._caller.request(), place.weights.request()
+        except BaseException:
+            held.leave()
+            raise
         of_weights.enter()
-        return _Message(asked, request, answer, (admitted, of_weights))
+        return _Message(asked, request, answer, (admitted, of_weights, held))
 
     def _answered(self, message: _Message, inferred: Inferred) -> None:
         del self._under_way[message]

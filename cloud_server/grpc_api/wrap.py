@@ -15,7 +15,9 @@ from typing import Any, NoReturn, TypeAlias
 
 import grpc
 
+from splitfer.cloud_server.admission.account import current_account
 from splitfer.cloud_server.admission.admission import Admission
+from splitfer.cloud_server.admission.byte_budget import ByteBudget
 from splitfer.cloud_server.admission.caller import grpc_caller
 from splitfer.cloud_server.admission.tokens import Scope
 from splitfer.cloud_server.error_map import codes_of, trailing_metadata, unexpected
@@ -50,8 +52,11 @@ class Method:
 class Wrap:
     """Makes a method's handler the one that the server runs."""
 
-    def __init__(self, admission: Admission, observer: Observer, reader: Reader) -> None:
-        self._admission, self._observer, self._reader = admission, observer, reader
+    def __init__(
+        self, admission: Admission, observer: Observer, reader: Reader, budget: ByteBudget
+    ) -> None:
+        self._admission, self._observer = admission, observer
+        self._reader, self._budget = reader, budget
 
     def unary(self, name: str, handler: Handler, method: Method) -> Handler:
         """The handler of the unary method ``service/method`` called ``name``. To gRPC it is one of
@@ -94,7 +99,8 @@ class Wrap:
                 reply: bytes = write(await inner(message, context))
                 return reply
             caller = grpc_caller(self._admission, context, method.scope)
-            with caller.request():
+            # Before it is read as much as it may have: gRPC keeps what has come of it.
+            with caller.request(), self._budget.held(current_account().key, method.most_bytes):
                 message = await self._message(read, method, messages, context, request)
                 if request is not None:
                     context.set_trailing_metadata(((REQUEST_ID, request.id),))

@@ -1,6 +1,10 @@
 """A dynamic batcher: faces of many requests go through the network together.
 
-    submit -> queue, earliest deadline first -> batch -> run -> one result per future
+    submit -> queue, callers by turns -> batch -> run -> one result per future
+
+Callers take turns (``FairQueue``); among the faces of a turn, and those of one caller, the earliest
+deadline is first. A deadline that is far away counts as if it were near, so that faces which can
+wait are not overtaken for ever by those which cannot.
 
 Every submitted future resolves exactly once: a result, an error, or cancelled by its owner.
 It takes what is queued and, unless told otherwise, waits for nothing: on a processor a batch gains
@@ -15,16 +19,16 @@ is dropped before its run.
 from __future__ import annotations
 
 import asyncio
-import bisect
-import itertools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextvars import Context, copy_context
-from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from splitfer.cloud_server.admission.account import current_account
+from splitfer.cloud_server.admission.fair_queue import FairQueue
 from splitfer.cloud_server.inference.batch_time import BatchTime
+from splitfer.cloud_server.inference.next_batch import next_batch
+from splitfer.cloud_server.inference.queued_item import QueuedItem
 from splitfer.shared.deadline import Clock, Deadline
 from splitfer.shared.errors import (
     DeadlineExceeded,
@@ -43,20 +47,8 @@ MOST_ADAPTIVE = 128
 # A queue behaves worse than predicted, and the answer still has its way back to go, past a network
 # that is at work on the next batch. A shorter queue keeps a processor as busy.
 _MARGIN = 1.5
-
-
-@dataclass(eq=False)
-class _Entry(Generic[Item, Result]):
-    deadline: Deadline
-    item: Item
-    submitted_s: float
-    future: asyncio.Future[Result]
-    context: Context = field(default_factory=copy_context)  # so that the log names its request
-
-    def fail(self, error: SplitFerError) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
-            self.future.exception()  # marks it as seen: its owner may have gone, and need not ask
+# A face is as urgent as if it had no longer than this.
+AGEING_S = 0.5
 
 
 class Batcher(Generic[Item, Result]):
@@ -66,7 +58,8 @@ class Batcher(Generic[Item, Result]):
     device runs in ``goal_ms``. A result may be an error of its item's own. Where it raises, each
     item of that batch is run again alone, so that one poisoned item fails alone. ``on_batch`` is
     told of the items that leave the queue together, and how many milliseconds each one waited.
-    ``times`` is what is known of runs already.
+    ``times`` is what is known of runs already. Each caller's account is charged for its share of a
+    run.
     """
 
     def __init__(
@@ -79,6 +72,7 @@ class Batcher(Generic[Item, Result]):
         goal_ms: float = 25,
         times: BatchTime | None = None,
         clock: Clock = time.monotonic,
+        ageing_s: float = AGEING_S,
         on_batch: Callable[[list[Item], list[float]], None] | None = None,
     ) -> None:
         self._run = run
@@ -89,11 +83,10 @@ class Batcher(Generic[Item, Result]):
         self._goal_s = goal_ms / 1000
         self._times = times or BatchTime(clock)
         self._clock = clock
-        # Sorted by deadline; first come, first served among equal ones.
-        self._queue: list[tuple[float, int, _Entry[Item, Result]]] = []
-        self._taken: list[_Entry[Item, Result]] = []
+        self._ageing_s = ageing_s
+        self._queue: FairQueue[QueuedItem[Item, Result]] = FairQueue()
+        self._taken: list[QueuedItem[Item, Result]] = []
         self._ends_s: float | None = None  # when the run under way should end
-        self._numbers = itertools.count()
         self._wake = asyncio.Event()
         self._full = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
@@ -114,8 +107,11 @@ class Batcher(Generic[Item, Result]):
         """
         self.admit(deadline)
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        entry = _Entry(deadline, item, self._clock(), future)
-        bisect.insort(self._queue, (deadline.at_s, next(self._numbers), entry))
+        entry = QueuedItem(deadline, item, self._clock(), future)
+        owner = entry.account.key
+        if len(self._queue) >= self._queue_max:
+            self._queue.give_way(owner).fail(Overloaded(self._full_words()))
+        self._queue.add(owner, self._urgency(deadline), entry)
         self._wake.set()
         if len(self._queue) >= self.batch_max:
             self._full.set()
@@ -126,8 +122,8 @@ class Batcher(Generic[Item, Result]):
 
         Raises:
             NotReady: closed.
-            Overloaded: as many items as may wait are waiting, or those that come first would take
-                longer than this one has.
+            Overloaded: as many items as may wait are waiting, and no other caller has more of them
+                than this one; or those that come first would take longer than this one has.
         """
         if self._closed:
             raise NotReady("the server is stopping")
@@ -151,7 +147,7 @@ class Batcher(Generic[Item, Result]):
     @property
     def oldest_ms(self) -> float:
         """How long the oldest queued item has waited; 0 where none is queued."""
-        first_s = min((entry.submitted_s for _, _, entry in self._queue), default=None)
+        first_s = min((entry.submitted_s for entry in self._queue), default=None)
         return 0.0 if first_s is None else (self._clock() - first_s) * 1000
 
     async def close(self) -> None:
@@ -164,9 +160,10 @@ class Batcher(Generic[Item, Result]):
         self._settle_all()
 
     def _refusal(self, deadline: Deadline) -> str | None:
-        if len(self._queue) >= self._queue_max:
-            return f"{self._queue_max} faces are waiting already"
-        ahead = bisect.bisect(self._queue, (deadline.at_s, float("inf")))
+        owner = current_account().key
+        if len(self._queue) >= self._queue_max and not self._queue.gives_way(owner):
+            return self._full_words()
+        ahead = self._queue.ahead(owner, self._urgency(deadline))
         if not ahead and self._ends_s is None:
             return None  # nobody is in its way; whether it has the time is seen when it is taken
         now_s, most = self._clock(), self.batch_max
@@ -176,6 +173,12 @@ class Batcher(Generic[Item, Result]):
         if now_s + _MARGIN * (under_way_s + runs_s) > deadline.at_s:
             return f"{ahead} faces come first, and would take longer than this one has"
         return None
+
+    def _urgency(self, deadline: Deadline) -> float:
+        return min(deadline.at_s, self._clock() + self._ageing_s)
+
+    def _full_words(self) -> str:
+        return f"{self._queue_max} faces are waiting already"
 
     async def _loop(self) -> None:
         try:
@@ -194,7 +197,7 @@ class Batcher(Generic[Item, Result]):
             self._closed = True
             self._settle_all()
 
-    def _tell(self, batch: list[_Entry[Item, Result]]) -> None:
+    def _tell(self, batch: list[QueuedItem[Item, Result]]) -> None:
         if self._on_batch is not None:
             now_s = self._clock()
             ages_ms = [(now_s - entry.submitted_s) * 1000 for entry in batch]
@@ -206,7 +209,7 @@ class Batcher(Generic[Item, Result]):
         if len(self._queue) >= most:
             return
         # Never so long that the most urgent item has no time left for its run.
-        _, _, first = self._queue[0]
+        first = next(self._queue.order()).item
         spare_ms = first.deadline.remaining_ms(self._clock) - 1000 * self._times.of(most)
         try:
             async with asyncio.timeout(max(0.0, min(self._wait_ms, spare_ms / 2)) / 1000):
@@ -214,22 +217,17 @@ class Batcher(Generic[Item, Result]):
         except TimeoutError:
             pass
 
-    def _take(self) -> list[_Entry[Item, Result]]:
-        """The next batch: so small, where it must be, that the most urgent item is in time."""
-        batch: list[_Entry[Item, Result]] = []
-        taken, most = 0, self.batch_max
-        for at_s, _, entry in self._queue:
-            if len(batch) >= most:
-                break
-            taken += 1
-            if self._wanted(entry):
-                if not batch:
-                    most = max(1, self._times.within(at_s - self._clock(), most))
-                batch.append(entry)
-        del self._queue[:taken]
+    def _take(self) -> list[QueuedItem[Item, Result]]:
+        def left_s(entry: QueuedItem[Item, Result]) -> float:
+            return entry.deadline.at_s - self._clock()
+
+        batch, passed = next_batch(
+            self._queue.order(), self._wanted, left_s, self._times, self.batch_max
+        )
+        self._queue.served(passed)
         return batch
 
-    def _wanted(self, entry: _Entry[Item, Result]) -> bool:
+    def _wanted(self, entry: QueuedItem[Item, Result]) -> bool:
         if entry.future.done():
             return False
         left_s = entry.deadline.at_s - self._clock()
@@ -239,7 +237,7 @@ class Batcher(Generic[Item, Result]):
             entry.fail(DeadlineExceeded("what is left of the deadline is less than the run takes"))
         return not entry.future.done()
 
-    async def _answer(self, batch: list[_Entry[Item, Result]]) -> None:
+    async def _answer(self, batch: list[QueuedItem[Item, Result]]) -> None:
         try:
             results = await self._attempt(batch)
         except Exception as error:
@@ -258,7 +256,9 @@ class Batcher(Generic[Item, Result]):
             elif not entry.future.done():
                 entry.future.set_result(result)
 
-    async def _attempt(self, batch: list[_Entry[Item, Result]]) -> Sequence[Result | SplitFerError]:
+    async def _attempt(
+        self, batch: list[QueuedItem[Item, Result]]
+    ) -> Sequence[Result | SplitFerError]:
         start_s = self._clock()
         self._ends_s = start_s + self._times.of(len(batch))
         try:
@@ -275,20 +275,23 @@ class Batcher(Generic[Item, Result]):
             raise RuntimeError(f"{len(results)} results for {len(batch)} items")
         # What could not be read costs next to nothing, and says nothing of a run.
         if ran := sum(not isinstance(result, SplitFerError) for result in results):
-            self._times.learn(ran, self._clock() - start_s)
+            took_s = self._clock() - start_s
+            self._times.learn(ran, took_s)
+            for entry in batch:
+                entry.account.charge_busy(took_s / len(batch))
         return results
 
     def _forget_settled(self) -> bool:
         """Whether anything was forgotten. It is asked at each refusal, and so must be cheap."""
-        before, too_late = len(self._queue), 0
-        while too_late < before and not self._wanted(self._queue[too_late][2]):
-            too_late += 1
-        del self._queue[:too_late]
-        if any(entry.future.done() for _, _, entry in self._queue):
-            self._queue = [one for one in self._queue if not one[2].future.done()]
-        return len(self._queue) < before
+        too_late = []
+        for place in self._queue.order():
+            if self._wanted(place.item):
+                break
+            too_late.append(place)
+        self._queue.served(too_late)
+        return self._queue.forget(lambda entry: entry.future.done()) or bool(too_late)
 
     def _settle_all(self) -> None:
-        for entry in (*self._taken, *(entry for _, _, entry in self._queue)):
+        for entry in (*self._taken, *self._queue.clear()):
             entry.fail(NotReady("the server is stopping"))
-        self._taken, self._queue = [], []
+        self._taken = []

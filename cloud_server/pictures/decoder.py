@@ -1,6 +1,7 @@
 """Pictures are decoded in a process of their own, so that a hostile one hurts nobody else.
 
-    PictureDecoder.decode(bytes) ==socket==> python -m (this module) ==> pixels
+    PictureDecoder.decode(bytes) ==socket==> python -m (this module) ==> its size
+                      is there memory? =====> yes ===================> pixels
 
 The process has bounds on its memory and time, cannot write or open files, and does not have the
 server's environment. It ends when its socket closes, also where the server was killed.
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +54,9 @@ _SIZE = struct.Struct("!I")
 # What the answer is, then height and width of the pixels, or the length of a message and 0.
 _ANSWER = struct.Struct("!BII")
 _PIXELS = 0
+# In an answer's place: the picture's size, and whether it may be decoded. Then one of two bytes,
+# and after a no an answer that is empty.
+_MAY_I, _GO, _NO = 255, b"\x01", b"\x00"
 _ERRORS: tuple[type[SplitFerError], ...] = (ImageError, UnsupportedPicture, PayloadTooLarge)
 _MESSAGE_BYTES = 1000
 _MODULE = "splitfer.cloud_server.pictures.decoder"
@@ -82,8 +87,11 @@ class PictureDecoder:
         """Whether no picture is being decoded."""
         return not self._turn.locked()
 
-    def decode(self, data: bytes) -> NDArray[np.uint8]:
-        """As ``splitfer.shared.vision.picture.decode_picture``.
+    def decode(
+        self, data: bytes, make_room: Callable[[int], None] = lambda _: None
+    ) -> NDArray[np.uint8]:
+        """As ``splitfer.shared.vision.picture.decode_picture``. Before it is decoded ``make_room``
+        is told its number of pixels, and may raise an error of ours.
 
         Raises:
             ImageError: as there; or the picture broke its decoder, or took too long.
@@ -94,7 +102,7 @@ class PictureDecoder:
         with self._turn:
             link = self._alive()
             try:
-                return self._ask(link, data, time.monotonic() + self._decode_s + PATIENCE_S)
+                return self._ask(link, data, make_room)
             except (OSError, ValueError) as error:
                 raise self._broken(isinstance(error, TimeoutError)) from None
 
@@ -130,11 +138,24 @@ class PictureDecoder:
             raise InferenceFailed("the server cannot decode pictures now") from error
         return link
 
-    def _ask(self, link: socket.socket, data: bytes, end_s: float) -> NDArray[np.uint8]:
+    def _ask(
+        self, link: socket.socket, data: bytes, make_room: Callable[[int], None]
+    ) -> NDArray[np.uint8]:
+        end_s = time.monotonic() + self._decode_s + PATIENCE_S
         link.settimeout(max(0.001, end_s - time.monotonic()))
         link.sendall(_SIZE.pack(len(data)))
         link.sendall(data)
         kind, first, second = _ANSWER.unpack(receive(link, _ANSWER.size, end_s))
+        if kind == _MAY_I and 0 < first * second <= self._most_pixels:
+            try:
+                make_room(first * second)
+            except SplitFerError:
+                link.sendall(_NO)
+                receive(link, _ANSWER.size, end_s)
+                raise
+            link.sendall(_GO)
+            end_s = time.monotonic() + self._decode_s + PATIENCE_S
+            kind, first, second = _ANSWER.unpack(receive(link, _ANSWER.size, end_s))
         # The process is believed nothing: what it sends is bounded like what a caller sends.
         if kind == _PIXELS and 0 < first * second <= self._most_pixels:
             pixels = np.frombuffer(receive(link, first * second * 3, end_s), np.uint8)
@@ -187,9 +208,20 @@ def main() -> None:
             signal.setitimer(signal.ITIMER_PROF, 0)
 
 
+class _Forbidden(Exception):
+    """There is no memory for it."""
+
+
 def _answer(link: socket.socket, data: bytes, most_pixels: int) -> None:
+    def ask(width: int, height: int) -> None:
+        link.sendall(_ANSWER.pack(_MAY_I, height, width))
+        if receive_patiently(link, 1) != _GO:
+            raise _Forbidden
+
     try:
-        rgb = np.ascontiguousarray(decode_picture(data, most_pixels))
+        rgb = np.ascontiguousarray(decode_picture(data, most_pixels, ask))
+    except _Forbidden:
+        link.sendall(_ANSWER.pack(1, 0, 0))
     except SplitFerError as error:
         kind = 1 + (_ERRORS.index(type(error)) if type(error) in _ERRORS else 0)
         message = str(error)

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import logging
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from splitfer.cloud_server.admission.account import current_account
+from splitfer.cloud_server.admission.bounds import PICTURE_BYTES_A_PIXEL
+from splitfer.cloud_server.admission.byte_budget import ByteBudget
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.pictures.decoder import PictureDecoder
+from splitfer.cloud_server.pictures.fair_workers import FairWorkers
 from splitfer.shared.contracts import CROP_SIDE, Box
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import (
     DeadlineExceeded,
     InferenceFailed,
-    NotReady,
-    Overloaded,
     SplitFerError,
 )
 from splitfer.shared.vision.crop import Cropping, crop_face, to_grey
@@ -45,24 +46,23 @@ class ReadPicture:
 
 
 class PictureReader:
-    """A bounded number of pictures at once. dlib and ONNX Runtime release the GIL.
+    """A bounded number of pictures at once, callers by turns. dlib and ONNX Runtime free the GIL.
 
     A detector belongs to one thread, so each worker has its own; there are as many decoders.
     """
 
-    def __init__(self, config: CloudConfig) -> None:
-        self._limits = config.limits
+    def __init__(self, config: CloudConfig, budget: ByteBudget) -> None:
+        self._limits, self._budget = config.limits, budget
         self._name, self._search_side_px = config.detector, config.search_side_px
-        self._workers = ThreadPoolExecutor(config.picture_threads, thread_name_prefix="picture")
+        self._workers: FairWorkers[ReadPicture] = FairWorkers(
+            "picture", config.picture_threads, config.pictures_max
+        )
         self._own = threading.local()
-        self._pictures_max = config.pictures_max
-        self._places = threading.BoundedSemaphore(config.pictures_max)
         self._decoders = tuple(
             PictureDecoder(config.limits.picture_pixels, config.picture_decode_s)
             for _ in range(config.picture_threads)
         )
         self._idle_decoders = list(self._decoders)
-        self._closed = False
         self._warm_up(config.picture_threads)
 
     async def read(self, data: bytes, cropping: Cropping, deadline: Deadline) -> ReadPicture:
@@ -70,51 +70,45 @@ class PictureReader:
 
         Raises:
             ImageError: damaged, a kind that is not read, or its decoder broke or took too long.
-            PayloadTooLarge: too many pixels.
-            Overloaded: as many pictures as may wait are waiting.
+            PayloadTooLarge: too many pixels, or more than there is memory for.
+            Overloaded: as many pictures as may wait are waiting, and no other caller has more.
             DeadlineExceeded: no time was left when its turn came.
             InferenceFailed: the detector failed, or no decoder could be started.
             NotReady: closed, before or meanwhile.
         """
-        if self._closed:
-            raise NotReady("the server is stopping")
-        if not self._places.acquire(blocking=False):
-            raise Overloaded(f"{self._pictures_max} pictures are waiting already")
-        # In the caller's context, so that what is logged there names the request.
-        context = contextvars.copy_context()
-        job = self._workers.submit(context.run, self._read, data, cropping, deadline)
-        job.add_done_callback(self._leave)
-        try:
-            return await asyncio.wrap_future(job)
-        except asyncio.CancelledError:
-            caller = asyncio.current_task()
-            if self._closed and caller is not None and not caller.cancelling():
-                raise NotReady("the server is stopping") from None
-            raise
+        return await self._workers.run(partial(self._read, data, cropping, deadline))
 
     def close(self) -> None:
         """Stop; pictures that wait or are being decoded raise ``NotReady``."""
-        self._closed = True
-        self._workers.shutdown(wait=False, cancel_futures=True)
+        self._workers.close()
         for decoder in self._decoders:
             decoder.close()
 
-    def _leave(self, _: Future[ReadPicture]) -> None:
-        # Not when the caller gives up: a worker that has begun still holds its picture.
-        self._places.release()
-
     def _read(self, data: bytes, cropping: Cropping, deadline: Deadline) -> ReadPicture:
+        owner, taken = current_account().key, 0
+
+        def make_room(pixels: int) -> None:
+            nonlocal taken
+            size = PICTURE_BYTES_A_PIXEL * pixels
+            self._budget.wait_for(owner, size, deadline)
+            taken += size
+
         try:
-            return self._stages(data, cropping, deadline)
+            return self._stages(data, cropping, deadline, make_room)
         except SplitFerError:
             raise
         except Exception as error:
             log.exception("a picture failed in the detector")
             raise InferenceFailed("the server failed on this picture") from error
+        finally:
+            if taken:
+                self._budget.give_back(owner, taken)
 
-    def _stages(self, data: bytes, cropping: Cropping, deadline: Deadline) -> ReadPicture:
+    def _stages(
+        self, data: bytes, cropping: Cropping, deadline: Deadline, make_room: Callable[[int], None]
+    ) -> ReadPicture:
         _in_time(deadline)
-        rgb = self._decoded(data)
+        rgb = self._decoded(data, make_room)
         _in_time(deadline)
         start = time.perf_counter()
         grey = to_grey(rgb)
@@ -130,10 +124,10 @@ class PictureReader:
         detect_ms = (detected - start) * 1000
         return ReadPicture(width, height, boxes, crops, qualities, detect_ms)
 
-    def _decoded(self, data: bytes) -> NDArray[np.uint8]:
+    def _decoded(self, data: bytes, make_room: Callable[[int], None]) -> NDArray[np.uint8]:
         decoder = self._idle_decoders.pop()
         try:
-            return decoder.decode(data)
+            return decoder.decode(data, make_room)
         finally:
             self._idle_decoders.append(decoder)
 
@@ -146,8 +140,7 @@ class PictureReader:
             together.wait()
             self._detector()
 
-        for job in [self._workers.submit(begin) for _ in range(threads)]:
-            job.result()
+        self._workers.warm_up(begin)
 
     def _detector(self) -> FaceDetector:
         if not hasattr(self._own, "detector"):

@@ -69,7 +69,7 @@ class Ingress:
         self._parts = parts = Parts(config, _with_remote_tails(config, tails))
         parts.start()
         parts.health.phase = Phase.SERVING
-        self._calls = RayCalls(config, parts.service, parts.admission, parts.observer)
+        self._calls = RayCalls(config, parts.service, parts.admission, parts.observer, parts.budget)
 
     def __serve_build_asgi_app__(self) -> HttpObserver:
         """REST; Ray asks for it."""
@@ -77,7 +77,7 @@ class Ingress:
         parts = self._parts
         return http_app(
             parts.config, parts.service, parts.admission, parts.observer, parts.metrics,
-            parts.registry, alone=False,
+            parts.registry, parts.budget, alone=False,
         )  # fmt: skip
 
     async def answer(self, method: str, message: bytes, context: Any) -> Reply:

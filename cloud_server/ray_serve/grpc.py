@@ -18,6 +18,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from splitfer.cloud_server.admission.admission import Admission
+from splitfer.cloud_server.admission.byte_budget import ByteBudget
 from splitfer.cloud_server.admission.health import Health
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.error_map import trailing_metadata
@@ -153,8 +154,9 @@ class RayCalls:
     """Our servicers, called by a method's name with a message's bytes and Ray's context."""
 
     def __init__(
-        self, config: CloudConfig, service: Service, admission: Admission, observer: Observer
-    ) -> None:
+        self, config: CloudConfig, service: Service, admission: Admission, observer: Observer,
+        budget: ByteBudget,
+    ) -> None:  # fmt: skip
         limits = config.limits
         collected = _collected(
             SplitFerServicer(service, config.deadline_ms),
@@ -167,7 +169,7 @@ class RayCalls:
             HEALTH_SERVICE: {"Check": CHECK},
         }
         reader = Reader(config.receive_s)
-        wrap = Wrap(admission, observer, reader)
+        wrap = Wrap(admission, observer, reader, budget)
         self._answers = {
             f"/{of}/{name}": wrap.answering(f"{of}/{name}", collected[of][name], method)
             for of, methods_of in takes.items()

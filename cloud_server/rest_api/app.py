@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from splitfer.cloud_server.admission.admission import Admission
+from splitfer.cloud_server.admission.byte_budget import ByteBudget
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.error_map import codes_of, http_headers, json_body
 from splitfer.cloud_server.request import REQUEST_ID, failed
@@ -34,11 +35,11 @@ _KEPT_S = 600
 
 def http_app(
     config: CloudConfig, service: Service, admission: Admission, observer: Observer,
-    metrics: Metrics, registry: Registry, alone: bool = True,
+    metrics: Metrics, registry: Registry, budget: ByteBudget, alone: bool = True,
 ) -> HttpObserver:  # fmt: skip
     """What an HTTP server runs; ``service`` must be started on the same event loop. ``alone``: it
     is our own server, with no other one around it that puts ids in replies and ends requests."""
-    app: ASGIApp = build_app(config, service, admission, metrics, registry)
+    app: ASGIApp = build_app(config, service, admission, metrics, registry, budget)
     if origins := config.cors_origins:
         app = _Cors(
             app,

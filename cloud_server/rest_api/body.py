@@ -10,6 +10,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from splitfer.cloud_server.admission.account import current_account
+from splitfer.cloud_server.admission.byte_budget import ByteBudget
 from splitfer.cloud_server.service import too_large
 from splitfer.shared.errors import (
     DeadlineExceeded,
@@ -20,6 +22,8 @@ from splitfer.shared.errors import (
 
 FIELD = "picture"
 MULTIPART = "multipart/form-data"
+# Parts, and the whole that is made of them.
+_COPIES = 2
 # Of a multipart body, around the picture.
 _ENVELOPE_BYTES = 64 * 2**10
 # Where an operator asks for other weights, and of what they ask.
@@ -37,10 +41,11 @@ _HOW = (
 class BodyLimit:
     """ASGI middleware: a body over the limit is refused by its Content-Length before a byte is
     read, a chunked one as soon as it passes the limit, and one that is not all there after
-    ``receive_s``. What is packed with gzip or deflate is unpacked, and held to the same limit."""
+    ``receive_s``. What is packed with gzip or deflate is unpacked, and held to the same limit. What
+    has come is taken from ``budget`` until the request has ended."""
 
-    def __init__(self, app: ASGIApp, body_bytes: int, receive_s: float) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, body_bytes: int, receive_s: float, budget: ByteBudget) -> None:
+        self._app, self._budget = app, budget
         self._receive_s = receive_s
         self._picture_bytes = body_bytes
 
@@ -57,12 +62,13 @@ class BodyLimit:
         announced = headers.get("content-length", "")
         encoding = headers.get("content-encoding", "").strip().lower()
         encoding = "" if encoding == "identity" else encoding
-        seen, whole = 0, False
+        seen, taken, whole = 0, 0, False
+        owner = current_account().key
         packed: _Packed | None = None
         end_s = asyncio.get_running_loop().time() + self._receive_s
 
         async def counted() -> Message:
-            nonlocal seen, whole, packed
+            nonlocal seen, taken, whole, packed
             # The announcement is judged here, where an endpoint asks for the body, so that the
             # refusal goes the way of every other error.
             if announced.isdecimal() and int(announced) > most:
@@ -82,10 +88,19 @@ class BodyLimit:
                 raise too_large(named)
             if encoding and message["type"] == "http.request":
                 packed = packed or _Packed(encoding, most, named)
-                return {**message, "body": packed.opened(body, whole)}
+                body = packed.opened(body, whole)
+                message = {**message, "body": body}
+            if body:
+                size = _COPIES * len(body)
+                self._budget.take(owner, size)
+                taken += size
             return message
 
-        await self._app(scope, counted, send)
+        try:
+            await self._app(scope, counted, send)
+        finally:
+            if taken:
+                self._budget.give_back(owner, taken)
 
 
 class _Packed:

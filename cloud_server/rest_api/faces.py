@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from splitfer.cloud_server.admission.admission import Admission
+from splitfer.cloud_server.admission.byte_budget import ByteBudget
 from splitfer.cloud_server.admission.caller import http_caller
 from splitfer.cloud_server.admission.tokens import Scope
 from splitfer.cloud_server.config import CloudConfig
@@ -92,7 +93,7 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def build_app(
     config: CloudConfig, service: Service, admission: Admission, metrics: Metrics,
-    registry: Registry,
+    registry: Registry, budget: ByteBudget,
 ) -> FastAPI:  # fmt: skip
     """The application; ``service`` must be started on the same event loop."""
     app = DescribedApi(
@@ -106,7 +107,9 @@ def build_app(
         # Else FastAPI traces too, errors with their messages, for whoever set OpenTelemetry up.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    app.add_middleware(BodyLimit, body_bytes=config.limits.body_bytes, receive_s=config.receive_s)
+    app.add_middleware(
+        BodyLimit, body_bytes=config.limits.body_bytes, receive_s=config.receive_s, budget=budget
+    )
     app.add_middleware(Doorkeeper, admission=admission, refusal=_answer_errors(app))
 
     @app.post(

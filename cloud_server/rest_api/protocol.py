@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from splitfer.cloud_server.error_map import json_body
+from splitfer.cloud_server.rest_api.doorway import Guest
 from splitfer.cloud_server.rest_api.safe_headers import SAFE
 from splitfer.cloud_server.rest_api.websocket import is_handshake
 
@@ -25,6 +26,8 @@ HEADER_BYTES = 16 * 2**10
 _LINGER_BYTES, _LINGER_S = 2**20, 2.0
 # Each costs as much to read as thousands of bytes in one.
 _SMALL_CHUNK_BYTES, _SMALL_CHUNKS_MAX = 256, 1024
+# Of a body, in one go: then others have their turn, and a refusal may stop it.
+_PARTS_A_TURN = 32
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _HEADER_END = b"\r\n\r\n"
 # The same where the server stops.
@@ -45,10 +48,12 @@ class BoundedHttp(H11Protocol):
 
     wait_s: ClassVar[float]
     connections_max: ClassVar[int]
+    guest: Guest | None = None  # where a ``Doorway`` let it in
     _header: asyncio.TimerHandle | None = None
     _deaf = False  # a refusal was sent: what comes still is dropped unread
     _dropped_bytes = 0
     _chunks = 0
+    _parts = 0  # of a body, in this turn
     _upgraded = False
     _reply: asyncio.TimerHandle | None = None
 
@@ -66,6 +71,8 @@ class BoundedHttp(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own
         """One more, where there is room; one that is idle makes room."""
         super().connection_made(transport)
+        if self.guest is not None:
+            self.guest.http = self
         if len(self.connections) > self.connections_max and not self._make_room():
             self._refuse(503, "overloaded", "too many connections", {"Retry-After": "1"})
         self._expect()
@@ -80,8 +87,21 @@ class BoundedHttp(H11Protocol):
         super().data_received(data)
         self._expect()
 
+    def handle_events(self) -> None:
+        """What has come, a bounded part of it in a turn."""
+        self._parts = 0
+        super().handle_events()
+
+    def _go_on(self) -> None:
+        if not self._deaf and not self.transport.is_closing():
+            self.handle_events()
+            self._expect()
+
     def _next_event(self) -> Any:
         """h11's next event, but for what it lets pass."""
+        if self._parts >= _PARTS_A_TURN:
+            self.loop.call_soon(self._go_on)
+            return h11.NEED_DATA
         # Asked here, not where data comes in: a header may follow a body in one piece.
         if self.conn.their_state is h11.IDLE and _has_bare_line_feed(self.conn.trailing_data[0]):
             raise h11.RemoteProtocolError("lines end with CR LF", 400)
@@ -91,8 +111,9 @@ class BoundedHttp(H11Protocol):
             names = {name for name, _ in event.headers}
             if {b"content-length", b"transfer-encoding"} <= names:
                 raise h11.RemoteProtocolError("Content-Length beside Transfer-Encoding", 400)
-        elif isinstance(event, h11.Data) and event.chunk_end:
-            self._chunks += len(event.data) < _SMALL_CHUNK_BYTES
+        elif isinstance(event, h11.Data):
+            self._parts += 1
+            self._chunks += event.chunk_end and len(event.data) < _SMALL_CHUNK_BYTES
             if self._chunks > _SMALL_CHUNKS_MAX:
                 raise h11.RemoteProtocolError("too many small chunks", 400)
         return event
@@ -109,10 +130,15 @@ class BoundedHttp(H11Protocol):
             return self._refuse(400, "bad_request", "this is no handshake of a WebSocket")
         self._upgraded = True
         super().handle_websocket_upgrade(event)
+        if self.guest is not None:
+            self.guest.asks()
+            self.transport.get_protocol().guest = self.guest  # type: ignore[attr-defined]
 
     def on_response_complete(self) -> None:
         """The next request may come; a part of it may be there."""
         super().on_response_complete()
+        if self.guest is not None:
+            self.guest.is_quiet()
         if self.conn.trailing_data[0]:
             self._expect()
 
@@ -131,6 +157,8 @@ class BoundedHttp(H11Protocol):
         """It is over."""
         _stop(self._header)
         _stop(self._reply)
+        if self.guest is not None:
+            self.guest.left()
         self._gone.set()
         super().connection_lost(exc)
 
@@ -206,6 +234,13 @@ class BoundedHttp(H11Protocol):
         except TimeoutError:
             pass
 
+    def make_room(self) -> None:
+        """End it for others; who was answered last is told that politely."""
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_handler()
+        else:
+            self.transport.abort()
+
     def _make_room(self) -> bool:
         """Close a connection that waits for its next request, if there is one."""
         for other in self.connections:
@@ -219,6 +254,8 @@ class BoundedHttp(H11Protocol):
     def _expect(self) -> None:
         answering = self.cycle is not None and not self.cycle.response_complete
         answering = answering or self._upgraded
+        if answering and self.guest is not None:
+            self.guest.asks()
         if answering or self.transport.is_closing() or self.timeout_keep_alive_task is not None:
             _stop(self._header)
             self._header = None

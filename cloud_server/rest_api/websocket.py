@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
 
+from splitfer.cloud_server.rest_api.doorway import Guest
+
 # Of one message: nobody has to send it in more. And between two messages: pings and pongs.
 FRAGMENTS_MAX, CONTROL_FRAMES_MAX = 64, 64
 _POLICY_VIOLATION = 1008
@@ -33,6 +35,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
     within ``wait_s``. Until it is, nothing more is read, pings neither.
     """
 
+    guest: Guest | None = None  # where a ``Doorway`` let it in
     receive_s: ClassVar[float]
     wait_s: ClassVar[float]
 
@@ -43,6 +46,16 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         self._taken: asyncio.TimerHandle | None = None
         self._control = 0
         self._begun_bytes = 0  # of a frame that is not all there
+        inner: Any = self.app
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                await inner(scope, receive, send)
+            except asyncio.CancelledError:
+                # The server stops: that is no failure of the application's.
+                self.transport.abort()
+
+        self.app = app
 
     def data_received(self, data: bytes) -> None:
         """Perhaps what was waited for."""
@@ -110,14 +123,9 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         """It is over."""
         _stop(self._whole)
         _stop(self._taken)
+        if self.guest is not None:
+            self.guest.left()
         super().connection_lost(exc)
-
-    async def run_asgi(self) -> None:
-        """The application. That the server stops is no failure of it."""
-        try:
-            await super().run_asgi()
-        except asyncio.CancelledError:
-            self.transport.close()
 
 
 def bounded_websocket(receive_s: float, wait_s: float) -> type[BoundedWebSocket]:

@@ -170,8 +170,10 @@ class _Seen:
     def __init__(self, recognizer: Recognizer, camera: str) -> None:
         self._recognizer, self._camera = recognizer, camera
 
-    def answer(self, rgb: NDArray[np.uint8], decoded_s: float) -> list[FaceAnswer]:
-        return self._recognizer.answer(rgb, decoded_s, self._camera)
+    def answer(
+        self, rgb: NDArray[np.uint8], decoded_s: float, *, time_s: float | None = None
+    ) -> list[FaceAnswer]:
+        return self._recognizer.answer(rgb, decoded_s, self._camera, time_s=time_s)
 
     def learn(self) -> None:
         self._recognizer.learn()

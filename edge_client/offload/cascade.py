@@ -18,11 +18,15 @@ from splitfer.shared.contracts import Answer, AnswerPath, Reason
 class Cascade:
     """The device answers first, and the server is asked about the faces whose confidence lies below
     ``threshold``: its answer is given in place of the device's or, if that is better, together with
-    it, as far as it comes in time."""
+    it, as far as it comes in time. A face of a video is not asked about in each frame."""
 
     def __init__(
-        self, own: OwnAnswers, sender: Sender, router: Router, threshold: float
-    ) -> None:  # fmt: skip
+        self,
+        own: OwnAnswers,
+        sender: Sender,
+        router: Router,
+        threshold: float,
+    ) -> None:
         self._own, self._sender, self._router = own, sender, router
         self._threshold = threshold
 
@@ -31,7 +35,11 @@ class Cascade:
         found = frame.found
         assert found is not None
         faces = self._own.faces(frame, found, None)
-        unsure = unsure_faces([face.own for face in faces if face.own], self._threshold)
+        video = frame.video
+        if video is None:
+            unsure = unsure_faces([face.own for face in faces if face.own], self._threshold)
+        else:
+            unsure = video.tracks.worth_asking(video.time_s, faces)
         if not unsure:
             return faces
         decision = self._router.choose(
@@ -61,6 +69,8 @@ class Cascade:
         else:
             give(some, reply, frame, asked, route.together)
         attempt.mark(some)
+        if video is not None:
+            video.tracks.asked(faces, unsure, route.together)
         return faces
 
 

@@ -14,7 +14,7 @@ from splitfer.edge_client.device import Device
 from splitfer.edge_client.link.link import Link
 from splitfer.edge_client.offload.attempt import Sender
 from splitfer.edge_client.offload.cascade import Cascade
-from splitfer.edge_client.offload.open_frame import OpenFrame
+from splitfer.edge_client.offload.open_frame import OpenFrame, Video
 from splitfer.edge_client.offload.own_answers import OwnAnswers
 from splitfer.edge_client.offload.pending_face import PendingFace
 from splitfer.edge_client.offload.strategies import Cloud, Image, Local, Strategy
@@ -66,13 +66,17 @@ class Offload:
                 AnswerPath.IMAGE: Image(self._own, self._sender, router),
             }
 
-    def answer(self, rgb: NDArray[np.uint8], decoded_s: float) -> list[FaceAnswer]:
-        """One answer for each face of a frame uint8 ``(H, W, 3)`` decoded at ``decoded_s``.
+    def answer(
+        self, rgb: NDArray[np.uint8], decoded_s: float, video: Video | None = None
+    ) -> list[FaceAnswer]:
+        """One answer for each face of a frame uint8 ``(H, W, 3)`` decoded at ``decoded_s``, of a
+        ``video`` where its faces are followed: then the cascade does not ask about a face in each
+        frame.
 
         Raises:
             FrameLost: the device failed.
         """
-        frame = OpenFrame(rgb, decoded_s, self._deadline_ms)
+        frame = OpenFrame(rgb, decoded_s, self._deadline_ms, video)
         try:
             self._router.next_frame()
             faces = self._answered(frame)

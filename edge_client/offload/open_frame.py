@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from splitfer.edge_client.device import FoundFaces, since_ms
+from splitfer.edge_client.offload.asked_tracks import AskedTracks
 from splitfer.edge_client.policy.prediction import local_start_ms, too_late_to_send
 from splitfer.shared.contracts import Reason
 from splitfer.shared.deadline import Deadline
 
 
+@dataclass(frozen=True)
+class Video:
+    """When a frame is shown in its video, in seconds, and what was asked about its faces."""
+
+    time_s: float
+    tracks: AskedTracks
+
+
 class OpenFrame:
     """A frame uint8 ``(H, W, 3)``, decoded at the monotonic instant ``decoded_s``, whose faces are
-    answered within ``deadline_ms`` of it. ``found`` are its faces, once they were looked for."""
+    answered within ``deadline_ms`` of it. ``found`` are its faces, once they were looked for.
+    ``video`` is the one that it is of, where its faces are followed."""
 
-    def __init__(self, rgb: NDArray[np.uint8], decoded_s: float, deadline_ms: float) -> None:
+    def __init__(
+        self,
+        rgb: NDArray[np.uint8],
+        decoded_s: float,
+        deadline_ms: float,
+        video: Video | None = None,
+    ) -> None:
         self.rgb, self.decoded_s, self._deadline_ms = rgb, decoded_s, deadline_ms
+        self.video = video
         self.pixels: int = rgb.shape[0] * rgb.shape[1]
         self.found: FoundFaces | None = None
 

@@ -17,12 +17,16 @@ from splitfer.shared.contracts import (
 
 @dataclass
 class PendingFace:
-    """A face whose answer may still change. ``own`` is the device's answer, where it gave one."""
+    """A face whose answer may still change. ``own`` is the device's answer and ``said`` the
+    server's, where they gave one; ``standing`` is the device's with what the server said of the
+    face in an earlier frame."""
 
     box: Box
     quality: float | None = None
     answer: Answer | None = None
     own: Answer | None = None
+    said: Answer | None = None
+    standing: Answer | None = None
     path: AnswerPath = AnswerPath.LOCAL
     reason: Reason | None = None
     times: LatencyMs = field(default_factory=LatencyMs)
@@ -47,11 +51,16 @@ class PendingFace:
     ) -> None:
         """The server answered. ``together``: the mean of its and the device's probabilities is
         given, which is there when the later of both is."""
+        self.said, self.standing = answer, None
         if together and self.own is not None:
             totals = (one.total for one in (times, self.times) if one.total is not None)
             times = replace(times, total=max(totals))
             answer = _mean(answer, self.own)
         self.answer, self.path, self.times, self.reason = answer, path, times, None
+
+    def remember(self, said: Answer, together: bool) -> None:
+        """What the server said of it before stands, with the device's answer or in its place."""
+        self.standing = _mean(said, self.own) if together and self.own is not None else said
 
     def sent(self, sent_bytes: int, rate: str | None, encode_ms: float | None = None) -> None:
         """What was sent of it, whoever answers."""
@@ -70,11 +79,12 @@ class PendingFace:
         how common the answers take each class to be; one with less confidence than
         ``uncertain_below`` is uncertain.
         """
-        answer, quality = self.answer, self.quality
+        answer, standing, quality = self.answer, self.standing, self.quality
         assert answer is not None
         assert quality is not None
         if balance is not None:
             answer = answer.balanced(balance)
+            standing = standing.balanced(balance) if standing else None
         return FaceAnswer(
             self.box,
             answer,
@@ -85,6 +95,7 @@ class PendingFace:
             self.rate,
             quality,
             trust_in(answer, quality, shares, uncertain_below),
+            standing=standing,
         )
 
 

@@ -61,7 +61,8 @@ class TrackedFaces:
         followed = []
         for number, answer in zip(numbers, faces, strict=True):
             face = self._faces.setdefault(number, _Face(self._smooth_s))
-            smoothed = face.smoothing.add(time_s, answer.answer.probabilities, answer.uncertain)
+            counted = answer.standing or answer.answer
+            smoothed = face.smoothing.add(time_s, counted.probabilities, answer.uncertain)
             face.found += 1
             if face.found >= _FOUND_TIMES and smoothed.label != face.label:
                 happening = Happening.CHANGED if face.label else Happening.APPEARED

@@ -221,6 +221,28 @@ def test_a_phone_has_nothing_to_scroll_sideways(browser: Page, server: CloudProc
     assert page.driver.execute_script(script) == []
 
 
+def test_answers_push_nothing_about(browser: Page, server: CloudProcess) -> None:
+    page = browser
+    open_edge(page, server)
+    start(page)
+    wait_for_path(page, "cloud", "an answer of the server")
+    page.driver.execute_script("""
+        window.shifts = [];
+        new PerformanceObserver((list) => shifts.push(...list.getEntries().map((one) => one.value)))
+          .observe({ type: "layout-shift" });
+    """)
+    frame = last_frame(page)
+    page.find("#wanted").send_keys("this device alone")
+    wait_for_path(page, "local", "an answer of the device", frame)
+    stop(server)
+    choose = "wanted.value = 'cloud'; wanted.dispatchEvent(new Event('change'))"
+    page.driver.execute_script(choose)
+    frame = last_frame(page)
+    wait_until(lambda: any(face["reason"] for face in faces_since(page, frame)), "a reason")
+    # Above a tenth a page is called unstable; a card that jumps by a line adds a thousandth.
+    assert sum(page.driver.execute_script("return shifts")) < 0.02
+
+
 def test_the_files(server: CloudProcess) -> None:
     with httpx.Client(base_url=f"http://{server.http}", trust_env=False) as client:
         policy = client.get("/edge").headers["content-security-policy"]

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from splitfer.cloud_server.admission.byte_budget import ByteBudget
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.pictures.reader import PictureReader
 from splitfer.edge_client import cli
@@ -53,7 +54,9 @@ def test_from_python(turned: Path, weights_folder: Path) -> None:
 
 @pytest.mark.parametrize(("detector", "faces"), [("dlib", 0), ("yunet", 1)])
 def test_on_the_server(turned: Path, weights_folder: Path, detector: str, faces: int) -> None:
-    reader = PictureReader(CloudConfig(detector=detector, picture_threads=1, _env_file=None))
+    reader = PictureReader(
+        CloudConfig(detector=detector, picture_threads=1, _env_file=None), ByteBudget(2**30)
+    )
     crop = Weights(weights_folder).manifest.crop
     try:
         read = asyncio.run(reader.read(turned.read_bytes(), crop, Deadline.after_ms(60_000)))

@@ -15,6 +15,7 @@ import httpx
 import numpy as np
 import pytest
 
+from splitfer.cloud_server.admission.tokens import Scope, token_line
 from splitfer.cloud_server.cli import run
 from splitfer.cloud_server.weights.served import cloud_tails
 from splitfer.shared.codec.latent import Latent
@@ -45,7 +46,9 @@ def root(tmp_path: Path) -> Path:
 @contextmanager
 def serving(weights: Path, folder: Path, *flags: str, **settings: Any) -> Iterator[CloudProcess]:
     file = folder / "cloud.yaml"
-    file.write_text(json.dumps({"token": TOKEN, **settings}))
+    tokens = folder / "tokens.yaml"
+    tokens.write_text(token_line("operator", TOKEN, list(Scope)))
+    file.write_text(json.dumps({"tokens": str(tokens), **settings}))
     with CloudProcess(weights, "--config", str(file), *flags) as server:
         yield server
 

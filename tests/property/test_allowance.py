@@ -127,3 +127,33 @@ def test_a_request_gives_its_place_back_when_it_fails() -> None:
             raise ZeroDivisionError
     with allowance.request(), pytest.raises(Overloaded, match="in flight already"):
         allowance.enter()
+
+
+@given(
+    st.floats(0.5, 100),
+    st.lists(st.tuples(st.floats(0, 2), st.integers(0, 64)), min_size=1, max_size=40),
+)
+def test_faces_are_paid_for_by_time(faces_per_s: float, steps: list[tuple[float, int]]) -> None:
+    """Silences, each before a frame of some faces: what was let in is what time has paid for, and
+    one second's worth, and one frame that is still owed for."""
+    caller = Caller(CallerLimits(faces_per_s=faces_per_s))
+    taken = largest = 0
+    for silence_s, faces in steps:
+        caller.now_s += silence_s
+        wait_s = caller.ask()
+        if wait_s is None:
+            caller.allowance.charge_faces(faces)
+            taken, largest = taken + faces, max(largest, faces)
+        else:
+            caller.now_s += wait_s * (1 + 1e-6) + 1e-9  # as it was told
+            assert caller.ask() is None
+        assert taken <= faces_per_s * (caller.now_s + 1) * (1 + 1e-6) + largest
+
+
+def test_what_keeps_workers_busy_is_bounded_too() -> None:
+    caller = Caller(CallerLimits(busy_share=0.5))
+    assert caller.ask() is None
+    caller.allowance.charge_busy(2.5)
+    assert caller.ask() == pytest.approx(4.0)  # 0.5 s were there
+    caller.allowance.change(CallerLimits())
+    assert caller.ask() is None

@@ -52,7 +52,7 @@ class Batching(RuleBasedStateMachine):
         self.gate = asyncio.Semaphore(0)
         self.batcher: Batcher[int, int] = Batcher(
             self.run_network, batch_max=batch_max, queue_max=QUEUE_MAX, wait_ms=wait_ms,
-            goal_ms=3000, clock=lambda: self.now, on_batch=self.taken,
+            goal_ms=3000, clock=lambda: self.now, ageing_s=1e9, on_batch=self.taken,
         )  # fmt: skip
         self.do(self.started())
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import signal
 import socket
 import time
@@ -17,6 +15,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from benchmarks.attack import messages as of
+from benchmarks.attack.memory import cpu_s, status_mib
 from splitfer.cloud_server.admission.tokens import Scope, token_line
 from splitfer.cloud_server.grpc_api.health import WATCHES_MAX
 from splitfer.shared.stubs.inference import grpc_inference_pb2 as oip_pb
@@ -24,20 +24,15 @@ from splitfer.shared.weights import default_folder
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess
 from tests.integration.test_infer_stream import Stream
 
-MIB = 2**20
 TOKEN = "a-word-for-all-who-may"
-INFER, MODEL_INFER = "/splitfer.v1.SplitFer/Infer", "/inference.GRPCInferenceService/ModelInfer"
 DRAIN_S = 2
-_CHUNKED = b"POST /v1/faces HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 # What honest work beside the attack may add.
 SLACK_MIB = 120
 
 
 def peak_mib(server: CloudProcess) -> float:
     """Of its resident memory, since it started."""
-    status = Path(f"/proc/{server.pid}/status").read_text()
-    (line,) = [one for one in status.splitlines() if one.startswith("VmHWM")]
-    return int(line.split()[1]) / 1024
+    return status_mib(server.pid, "VmHWM")
 
 
 @pytest.fixture
@@ -67,17 +62,21 @@ def code_of(channel: grpc.Channel, method: str, message: bytes, **more: object) 
 
 def test_a_strangers_message_is_not_read(closed: CloudProcess) -> None:
     before = peak_mib(closed)
-    empty_inputs = b"\x2a\x00" * (4 * MIB)
+    empty_inputs = of.EMPTY_INPUT * of.MANY_FIELDS
     with closed.channel() as channel:
         for _ in range(14):
-            code = code_of(channel, MODEL_INFER, empty_inputs)
+            code = code_of(channel, of.MODEL_INFER, empty_inputs)
             assert code is grpc.StatusCode.UNAUTHENTICATED
     assert peak_mib(closed) - before < SLACK_MIB
 
 
 @pytest.mark.parametrize(
     ("method", "fields"),
-    [(MODEL_INFER, b"\x2a\x00"), (MODEL_INFER, b"\x32\x00"), (INFER, b"\x1a\x00")],
+    [
+        (of.MODEL_INFER, of.EMPTY_INPUT),
+        (of.MODEL_INFER, of.EMPTY_OUTPUT),
+        (of.INFER, of.EMPTY_PAYLOAD),
+    ],
 )
 def test_many_small_fields_are_refused_before_they_are_objects(
     open_to_all: CloudProcess, method: str, fields: bytes
@@ -85,7 +84,7 @@ def test_many_small_fields_are_refused_before_they_are_objects(
     before = peak_mib(open_to_all)
     with open_to_all.channel() as channel:
         started = time.monotonic()
-        code = code_of(channel, method, fields * (3 * MIB))
+        code = code_of(channel, method, fields * (3 * 2**20))
     assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert time.monotonic() - started < 5
     assert peak_mib(open_to_all) - before < SLACK_MIB
@@ -96,30 +95,22 @@ def test_fields_inside_fields_count_too(open_to_all: CloudProcess) -> None:
     tensor.contents.bytes_contents.extend([b""] * 100_000)
     request = oip_pb.ModelInferRequest(model_name="tail-cloud", inputs=[tensor])
     with open_to_all.channel() as channel:
-        code = code_of(channel, MODEL_INFER, request.SerializeToString())
+        code = code_of(channel, of.MODEL_INFER, request.SerializeToString())
     assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 def test_packed_messages_are_not_unpacked(open_to_all: CloudProcess) -> None:
     with open_to_all.channel() as channel:
-        code = code_of(channel, INFER, bytes(100_000), compression=grpc.Compression.Gzip)
+        code = code_of(channel, of.INFER, bytes(100_000), compression=grpc.Compression.Gzip)
     assert code is grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_many_tensors_in_json_are_refused_at_once(open_to_all: CloudProcess) -> None:
     before = peak_mib(open_to_all)
     with httpx.Client(base_url=f"http://{open_to_all.http}", timeout=PATIENCE_S) as client:
-        for body in (
-            b'{"inputs":[' + b",".join([b"{}"] * 600_000) + b"]}",
-            b'{"inputs":[],"outputs":[' + b",".join([b"1"] * 900_000) + b"]}",
-            b'{"inputs":[{"name":"latent","datatype":"UINT8","shape":['
-            + b",".join([b"1"] * 900_000) + b"]}]}",
-        ):  # fmt: skip
+        for body in (of.many_tensors(), of.many_outputs(), of.long_shape()):
             started = time.monotonic()
-            answer = client.post(
-                "/v2/models/tail-cloud/infer",
-                content=gzip.compress(body), headers={"Content-Encoding": "gzip"},
-            )  # fmt: skip
+            answer = client.post(of.TENSOR_ROUTE, content=body, headers=of.GZIPPED)
             assert answer.status_code == 400, answer.text
             assert len(answer.content) < 1000
             assert time.monotonic() - started < 3
@@ -137,7 +128,7 @@ def test_a_strangers_body_is_not_waited_for(closed: CloudProcess, path: str) -> 
 
 
 def test_an_operators_wish_is_small(open_to_all: CloudProcess, closed: CloudProcess) -> None:
-    body = json.dumps({"folder": "x" * 100_000})
+    body = of.operators_wish(100_000)
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
     answer = httpx.post(f"http://{closed.http}/v1/admin/models", content=body, headers=headers)
     assert answer.status_code == 403  # the scope comes first
@@ -197,7 +188,6 @@ def test_a_token_that_is_taken_away_is_refused_on_an_open_stream(
 def raw(server: CloudProcess, data: bytes) -> bytes:
     with socket.create_connection(server.http.split(":"), timeout=PATIENCE_S) as connection:
         connection.sendall(data)
-        connection.shutdown(socket.SHUT_WR)
         answer = b""
         while part := connection.recv(65536):
             answer += part
@@ -209,8 +199,8 @@ def raw(server: CloudProcess, data: bytes) -> bytes:
     [
         b"GET /healthz HTTP/1.1\nHost: x\n\n",
         b"GET /healthz HTTP/1.1\r\nHost: x\nX: y\r\n\r\n",
-        _CHUNKED.replace(b"\r\n\r\n", b"\r\nContent-Length: 3\r\n\r\n") + b"0\r\n\r\n",
-        _CHUNKED + b"1\r\na\r\n" * 3000,
+        of.CHUNKED.replace(b"\r\n\r\n", b"\r\nContent-Length: 3\r\n\r\n") + b"0\r\n\r\n",
+        of.CHUNKED + of.SMALL_CHUNK * 3000,
     ],
     ids=["line feeds", "one line feed", "two lengths", "small chunks"],
 )
@@ -237,16 +227,11 @@ def test_every_reply_says_what_browsers_shall_not_do(open_to_all: CloudProcess, 
 
 def test_small_chunks_after_a_refusal_are_not_read(closed: CloudProcess) -> None:
     with socket.create_connection(closed.http.split(":"), timeout=PATIENCE_S) as connection:
-        connection.sendall(_CHUNKED)
+        connection.sendall(of.CHUNKED)
         assert connection.recv(65536).startswith(b"HTTP/1.1 401 ")
-        used = cpu_s(closed)
-        chunks = b"1\r\na\r\n" * 10_000
+        used = cpu_s(closed.pid)
+        chunks = of.SMALL_CHUNK * 10_000
         with suppress(OSError):
             while True:
                 connection.sendall(chunks)
-        assert cpu_s(closed) - used < 0.5
-
-
-def cpu_s(server: CloudProcess) -> float:
-    fields = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
+        assert cpu_s(closed.pid) - used < 0.5

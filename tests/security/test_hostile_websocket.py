@@ -197,6 +197,21 @@ def test_who_reads_no_replies_is_held_up_and_then_let_go(server: CloudProcess) -
     assert peak_mib(server) - before < SLACK_MIB
 
 
+def test_who_reads_no_replies_holds_up_no_stop(tmp_path: Path) -> None:
+    write_tokens(tmp_path, TOKEN)
+    config = tmp_path / "cloud.yaml"
+    config.write_text(f"tokens: {tmp_path}/tokens.yaml\nwait_s: 60\ndrain_s: {WAIT_S}\n")
+    with CloudProcess(default_folder(), "--config", str(config)) as server:
+        with opened(server) as caller:
+            caller.settimeout(WAIT_S)
+            small = frame(Opcode.BINARY, message(1, *[b""] * 32))
+            with pytest.raises(TimeoutError):
+                caller.sendall(small * 100_000)
+            server.signal(signal.SIGTERM)
+            assert server.exit_code() == 0
+        assert "Traceback" not in server.log
+
+
 @pytest.mark.parametrize(
     "more",
     [

@@ -1,6 +1,7 @@
 """What is deployed says the same everywhere, and is of the shape that its tools read."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from splitfer.cloud_server.admission.bounds import IDLE_BYTES, memory_wanted_bytes
 from splitfer.cloud_server.cli import _parser
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.ray_serve.engine import SERVICES
@@ -194,3 +196,43 @@ def test_images_hold_wheels_alone() -> None:
     for line in re.findall(r"pip install[^\n]*(?:\\\n[^\n]*)*", install):
         assert "--only-binary :all:" in line or line.endswith((" .", "'pip>=26'"))
     assert "torch" not in install
+
+
+def test_memory_limits_are_what_the_settings_want() -> None:
+    settings = yaml.safe_load(manifest("ConfigMap")["data"]["cloud.yaml"])
+    wanted = memory_wanted_bytes(CloudConfig(**settings))
+    resources = CONTAINER["resources"]
+    assert wanted <= int(resources["limits"]["memory"].removesuffix("Mi")) * 2**20
+    assert int(resources["requests"]["memory"].removesuffix("Mi")) * 2**20 >= IDLE_BYTES
+    for service in (COMPOSE["services"]["cloud"], SECURE["services"]["cloud"]):
+        assert wanted <= int(service["mem_limit"].removesuffix("m")) * 2**20
+
+
+def test_what_an_image_is_built_of_is_pinned() -> None:
+    for side in ("cloud", "edge"):
+        image = (DEPLOY / f"Dockerfile.{side}").read_text()
+        assert "\nARG BASE_DIGEST=\n" in image
+        assert re.findall(r"^FROM (\S+) AS base$", image, re.MULTILINE) == [
+            "${BASE}${BASE_DIGEST:+@$BASE_DIGEST}"
+        ]
+        # Every stage is made of that one.
+        assert re.findall(r"^FROM (?!\$)(\S+)", image, re.MULTILINE) == ["base", "base"]
+    assert 'BASE_DIGEST=$digest"' in (DEPLOY / "images.sh").read_text()
+    script = (DEPLOY / "install.sh").read_text()
+    installs = re.findall(r"pip install ((?:[^\n]*\\\n)*[^\n]*)", script)
+    fetched = [one for one in installs if "--no-deps" not in one]  # what is left is this project
+    assert len(fetched) == len(installs) - 1 == 3
+    assert all("--require-hashes" in one for one in fetched)
+
+
+def test_the_pip_of_an_image_comes_with_its_hashes() -> None:
+    (command,) = re.findall(
+        r"sed -n '[^']+' requirements/dev.txt", (DEPLOY / "install.sh").read_text()
+    )
+    found = subprocess.run(
+        ["sh", "-c", command], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
+    first, *hashes = found.splitlines()
+    assert re.fullmatch(r"pip==\d+\S* \\", first)
+    assert hashes
+    assert all(re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}( \\)?", line) for line in hashes)

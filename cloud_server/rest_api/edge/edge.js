@@ -90,6 +90,8 @@ async function start() {
   hideProblem();
   at("start").disabled = true;
   document.body.dataset.state = "loading";
+  at("answer").hidden = false; // now, where a tap is the cause: later it would push things about
+  showCost([], null);
   at("progress").hidden = false;
   at("progress").removeAttribute("value");
   try {
@@ -109,6 +111,7 @@ async function start() {
   } catch (error) {
     camera.stop();
     document.body.dataset.state = "empty";
+    at("answer").hidden = !lines.length;
     at("loading").textContent = "Ready when you are";
     if (error.code === "unauthorised") at("ask-token").hidden = false;
     return showProblem(error.message, error.detail ?? "");
@@ -117,7 +120,7 @@ async function start() {
     at("progress").hidden = true;
   }
   document.body.dataset.state = "running";
-  for (const id of ["frame", "answer", "turn"]) at(id).hidden = false;
+  for (const id of ["frame", "turn"]) at(id).hidden = false;
   at("start").textContent = "Stop";
   running = true;
   run();

@@ -33,7 +33,9 @@ class Answering:
     def __init__(self) -> None:
         self.count = 0
 
-    def answer(self, rgb: np.ndarray[Any, Any], decoded_s: float) -> Sequence[FaceAnswer]:
+    def answer(
+        self, rgb: np.ndarray[Any, Any], decoded_s: float, *, time_s: float | None = None
+    ) -> Sequence[FaceAnswer]:
         self.count += 1
         if self.count % 3 == 0:
             raise FrameLost(2)

@@ -12,6 +12,7 @@ import pytest
 
 from splitfer.cloud_server.admission.access import Access
 from splitfer.cloud_server.admission.admission import Admission
+from splitfer.cloud_server.admission.byte_budget import ByteBudget
 from splitfer.cloud_server.admission.health import Health, Phase
 from splitfer.cloud_server.admission.in_flight import InFlight
 from splitfer.cloud_server.admission.tokens import Scope
@@ -87,7 +88,7 @@ def stream(service: PlayedService, call: PlayedCall, most: int) -> InferStream:
     played: Any = service
     context: Any = call
     caller = Admission(Access(CloudConfig()), service.health).caller(None, Scope.INFER, None)
-    return InferStream(played, caller, service.observer, 150, context, most)
+    return InferStream(played, caller, service.observer, ByteBudget(2**30), 150, context, most)
 
 
 def test_a_message_that_has_no_time_is_refused_before_anything_is_done_for_it() -> None:

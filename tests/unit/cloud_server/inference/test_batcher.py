@@ -42,7 +42,9 @@ class Network:
 
 @asynccontextmanager
 async def batching(run: Any, **options: Any) -> AsyncIterator[Batcher[int, int]]:
-    batcher: Batcher[int, int] = Batcher(run, **{"batch_max": 4, "queue_max": 100, **options})
+    batcher: Batcher[int, int] = Batcher(
+        run, **{"batch_max": 4, "queue_max": 100, "ageing_s": 1e9, **options}
+    )
     batcher.start()
     try:
         yield batcher

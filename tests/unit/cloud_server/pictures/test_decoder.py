@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import resource
 import signal
@@ -39,13 +38,8 @@ def assert_fine(decoder: PictureDecoder) -> None:
     np.testing.assert_array_equal(decoder.decode(GOOD), decode_picture(GOOD, MOST_PIXELS))
 
 
-def progressive(side: int, scans: int) -> bytes:
-    """A JPEG whose last scan comes again and again: a small file that takes long."""
-    out = io.BytesIO()
-    Image.fromarray(grey(side)).save(out, "JPEG", progressive=True)
-    data = out.getvalue()
-    last = data.rfind(b"\xff\xda")
-    return data[:last] + data[last:-2] * scans + data[-2:]
+# The largest that is read, gone through as often as it may be: it takes long.
+LONG = encoded(grey(4000), progressive=True)
 
 
 def ended(pid: int) -> bool:
@@ -120,11 +114,11 @@ def test_one_that_needs_too_much_memory() -> None:
 
 
 def test_one_that_overruns_fails_alone() -> None:
-    hurried, calm = PictureDecoder(MOST_PIXELS, 0.2), PictureDecoder(MOST_PIXELS, 60)
+    hurried, calm = PictureDecoder(MOST_PIXELS, 0.03), PictureDecoder(MOST_PIXELS, 60)
     with ThreadPoolExecutor(1) as thread:
         neighbour = thread.submit(lambda: [calm.decode(GOOD) for _ in range(20)])
         with pytest.raises(ImageError, match="takes too long"):
-            hurried.decode(progressive(3000, 500))
+            hurried.decode(LONG)
         assert len(neighbour.result()) == 20
     assert_fine(hurried)  # its next caller gets a new process
     hurried.close()
@@ -212,7 +206,7 @@ def test_a_process_that_cannot_start_is_the_servers_fault(monkeypatch: pytest.Mo
     decoder.close()
 
 
-@pytest.mark.parametrize("picture", [b"", progressive(3000, 500)], ids=["idle", "busy"])
+@pytest.mark.parametrize("picture", [b"", LONG], ids=["idle", "busy"])
 def test_nothing_is_left_behind_by_a_server_that_is_killed(picture: bytes, tmp_path: Path) -> None:
     file = tmp_path / "picture"
     file.write_bytes(picture)

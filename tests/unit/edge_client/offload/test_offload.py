@@ -11,7 +11,9 @@ import pytest
 
 from splitfer.edge_client.device import FoundFaces, NoFaces
 from splitfer.edge_client.link.call import CallFailed
+from splitfer.edge_client.offload.asked_tracks import AskedTracks
 from splitfer.edge_client.offload.offload import FrameLost, Offload
+from splitfer.edge_client.offload.open_frame import Video
 from splitfer.edge_client.policy.policy import PolicySettings
 from splitfer.edge_client.policy.prediction import Route
 from splitfer.edge_client.policy.router import Router
@@ -580,6 +582,25 @@ def test_a_cascade_gives_the_mean_where_that_is_better() -> None:
     faces = cascade(link, 0.8, device, both())
     assert [(f.path, f.answer.probabilities) for f in faces] == [(AnswerPath.CLOUD, MEAN)] * 2
     assert device.local_runs == 1
+
+
+def test_a_cascade_asks_about_a_face_of_a_video_once_a_while() -> None:
+    device, link = PlayedDevice(1), PlayedLink(PlayedCall(infer_reply(result())))
+    tracks = AskedTracks(0.8, again_s=1.0, smooth_s=2.0, lost_s=1.0)
+    offload = Offload(device, link, both(), DEADLINE_MS, 85, cascade_threshold=0.8)
+    faces = [
+        offload.answer(FRAME, time.monotonic(), Video(step / 8, tracks))[0] for step in range(12)
+    ]
+    paths = [face.path for face in faces]
+    assert [step for step, path in enumerate(paths) if path is AnswerPath.CLOUD] == [0, 1, 3, 7]
+    assert len(link.sent) == 4
+    for face in faces[4:7]:  # the device's answer is told, and counts with what the server said
+        assert (face.answer, face.reason, face.sent_bytes) == (LOCAL, None, 0)
+        assert face.standing is not None
+        assert face.standing.probabilities == pytest.approx(MEAN)
+    # A single picture is no frame of a video.
+    offload.answer(FRAME, time.monotonic())
+    assert len(link.sent) == 5
 
 
 def test_a_cascade_that_is_sure_sends_nothing() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -110,3 +111,13 @@ def test_pictures_that_show_little_count_less() -> None:
     smoothing = Smoothing(10.0)
     smoothing.add(0.0, between(1.0), uncertain=False)
     assert smoothing.add(0.1, between(0.0), uncertain=True).label == "happy"
+
+
+def test_what_the_server_said_a_moment_ago_counts_for_what_is_smoothed() -> None:
+    tracks = TrackedFaces(smooth_s=2.0, lost_s=1.0)
+    standing = Answer(between(0.1), "1234/cloud+local", LabelSet.CROWD)
+    asked = replace(face(between(0.9)), standing=standing)
+    (followed,), _ = tracks.follow(0.0, [asked])
+    assert followed.label == "happy"
+    assert followed.smoothed is not None
+    assert followed.smoothed.label == "neutral"

@@ -9,8 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.attack.messages import many_scans
 from splitfer.shared.errors import ImageError, PayloadTooLarge, UnsupportedPicture
-from splitfer.shared.vision.picture import decode_picture, encode_jpeg
+from splitfer.shared.vision.picture import SCANS_MAX, count_scans, decode_picture, encode_jpeg
 
 MOST = 16_000_000
 
@@ -161,3 +162,27 @@ def test_not_a_picture(data: bytes) -> None:
 def test_other_formats_are_refused(small: Image.Image, kind: str) -> None:
     with pytest.raises(UnsupportedPicture, match="JPEG, PNG or WebP"):
         decode_picture(encoded(small, kind), MOST)
+
+
+def test_a_usual_progressive_jpeg_is_read(small: Image.Image) -> None:
+    data = encoded(small, "JPEG", progressive=True)
+    assert 1 < count_scans(data, SCANS_MAX) < 20
+    assert decode_picture(data, MOST).shape == (small.height, small.width, 3)
+
+
+def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded() -> None:
+    with pytest.raises(ImageError, match="more than 100 scans"):
+        decode_picture(many_scans(1100, 64), MOST)
+    # A large one takes longer for each of them.
+    large = many_scans(40, 1000)
+    assert decode_picture(large, 10 * 1000 * 1000).shape == (1000, 1000, 3)
+    with pytest.raises(ImageError, match="more than 16 scans"):
+        decode_picture(large, 1000 * 1000)
+
+
+def test_scans_of_pictures_inside_and_behind_do_not_count(small: Image.Image) -> None:
+    thumbnail = encoded(small, "JPEG", progressive=True)
+    plain = encoded(small, "JPEG")
+    inside = b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
+    data = plain[:2] + inside + plain[2:] + thumbnail
+    assert count_scans(data, SCANS_MAX) == count_scans(plain, SCANS_MAX) == 1

@@ -1,0 +1,72 @@
+"""Every attack by its name: who attacks, and what it is called on the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import grpc
+
+from benchmarks.attack import attackers as by
+from benchmarks.attack import messages as of
+from benchmarks.attack.attackers import Attacker
+
+
+@dataclass(frozen=True)
+class Attack:
+    """``tls``: the server speaks TLS."""
+
+    title: str
+    attacker: Attacker
+    tls: bool = False
+
+
+ATTACKS = {
+    "strangers_messages": Attack(
+        "messages of 4 million fields, by a stranger",
+        by.calls(of.MODEL_INFER, of.EMPTY_INPUT * of.MANY_FIELDS, known=False),
+    ),
+    "packed_messages": Attack(
+        "the same packed with gzip: 7 KiB",
+        by.calls(
+            of.MODEL_INFER, of.EMPTY_INPUT * of.MANY_FIELDS, known=False,
+            compression=grpc.Compression.Gzip,
+        ),
+    ),
+    "many_fields": Attack(
+        "messages of 3 million fields, with a token",
+        by.calls(of.MODEL_INFER, of.EMPTY_OUTPUT * (3 * 2**20), known=True),
+    ),
+    "many_tensors": Attack(
+        "gzip of JSON of 600,000 inputs, with a token",
+        by.posts(of.TENSOR_ROUTE, of.many_tensors, of.GZIPPED, known=True),
+    ),
+    "operators_wish": Attack(
+        "8 MB of JSON to the admin route, by a stranger",
+        by.posts(
+            "/v1/admin/models", of.operators_wish, {"Content-Type": "application/json"}, known=False
+        ),
+    ),
+    "small_chunks": Attack("chunks of one byte after a refusal", by.small_chunks),
+    "watches": Attack("health watches of 8 MB names, and unread ones", by.watches),
+    "reflection": Attack("40 silent reflection streams, with a token", by.reflections),
+    "many_scans": Attack(
+        "a progressive JPEG of 1,100 scans, 16 at once, with a token",
+        by.posts("/v1/faces", of.many_scans, {}, known=True, at_once=16),
+    ),
+    "large_pictures": Attack(
+        "JPEGs of 4000x4000 px, 16 at once, with a token",
+        by.posts("/v1/faces", of.large_picture, {}, known=True, at_once=16),
+    ),
+    "short_deadlines": Attack(
+        "calls of 32 faces within 500 ms, 16 at once, with a token", by.faces(32, 500, 16)
+    ),
+    "long_deadlines": Attack(
+        "calls of 32 faces within 20 s, 16 at once, with a token", by.faces(32, 20_000, 16)
+    ),
+    "stalled_bodies": Attack("300 bodies of 8 MiB without their last byte", by.stalled_bodies),
+    "idle_connections": Attack("4,500 idle gRPC connections", by.idle_connections),
+    "silent_connections": Attack(
+        "2,500 silent connections to a port of TLS", by.silent_connections, tls=True
+    ),
+    "strangers_calls": Attack("1,800 strangers' calls a second, one connection", by.strangers()),
+}  # fmt: skip

@@ -1,0 +1,97 @@
+"""One budget of memory for all that callers send: bodies, messages, and pictures as they unpack."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from splitfer.shared.deadline import Deadline
+from splitfer.shared.errors import DeadlineExceeded, NotReady, Overloaded, PayloadTooLarge
+
+
+class ByteBudget:
+    """``most_bytes`` that callers share. For any thread.
+
+    A caller may hold as much as is left beside it (dynamic thresholds, Choudhury and Hahne, 1998):
+    one alone gets half, or the whole for a single thing, and the next one finds room in any case.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self.most_bytes = most_bytes
+        self._held: Counter[str] = Counter()
+        self._held_bytes = 0
+        self._closed = False
+        self._given_back = threading.Condition()
+
+    @property
+    def held_bytes(self) -> int:
+        """All that is taken."""
+        return self._held_bytes
+
+    def take(self, owner: str, size: int) -> None:
+        """So much of it, until ``give_back``.
+
+        Raises:
+            Overloaded: it is not there for this caller now.
+        """
+        with self._given_back:
+            if not self._fits(owner, size):
+                raise Overloaded("what is being received and read takes all memory that it may")
+            self._take(owner, size)
+
+    @contextmanager
+    def held(self, owner: str, size: int) -> Iterator[None]:
+        """``take``, and ``give_back`` at the end."""
+        self.take(owner, size)
+        try:
+            yield
+        finally:
+            self.give_back(owner, size)
+
+    def wait_for(self, owner: str, size: int, deadline: Deadline) -> None:
+        """The same, once it is there. It blocks its thread.
+
+        Raises:
+            PayloadTooLarge: it never will be.
+            DeadlineExceeded: it was not, in time.
+            NotReady: closed, before or meanwhile.
+        """
+        if size > self.most_bytes:
+            raise PayloadTooLarge(
+                f"this takes {size} bytes of memory; at most {self.most_bytes} (in_flight_bytes)"
+            )
+        with self._given_back:
+            left_s = max(0.0, deadline.remaining_ms() / 1000)
+            if not self._given_back.wait_for(
+                lambda: self._closed or self._fits(owner, size), left_s
+            ):
+                raise DeadlineExceeded("the deadline passed before there was memory for it")
+            if self._closed:
+                raise NotReady("the server is stopping")
+            self._take(owner, size)
+
+    def close(self) -> None:
+        """Nobody waits for it any more."""
+        with self._given_back:
+            self._closed = True
+            self._given_back.notify_all()
+
+    def give_back(self, owner: str, size: int) -> None:
+        """What was taken."""
+        with self._given_back:
+            self._held_bytes -= size
+            self._held[owner] -= size
+            if self._held[owner] <= 0:
+                del self._held[owner]
+            self._given_back.notify_all()
+
+    def _fits(self, owner: str, size: int) -> bool:
+        left = self.most_bytes - self._held_bytes
+        held = self._held[owner]
+        return size <= left and (not held or held + size <= left)
+
+    def _take(self, owner: str, size: int) -> None:
+        self._held_bytes += size
+        self._held[owner] += size
