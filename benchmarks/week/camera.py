@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,7 +63,7 @@ class PlayedCamera:
         if self.away:
             raise SourceError("camera: it was unplugged")
 
-    def frames(self, stop: threading.Event) -> Iterator[Picture]:
+    def frames(self, stop: threading.Event) -> Generator[Picture, None, None]:
         """Until it is stopped or unplugged."""
         while not stop.is_set():
             self.time.pass_s(self.frame_s)
@@ -101,7 +101,7 @@ class _Opened:
     def again(self) -> _Opened:
         return _Opened(self._camera)
 
-    def pictures(self, stop: threading.Event) -> Iterator[Picture]:
+    def pictures(self, stop: threading.Event) -> Generator[Picture, None, None]:
         return self._camera.frames(stop)
 
     def close(self) -> None:
