@@ -183,6 +183,7 @@ def _bench(arguments: argparse.Namespace, config: EdgeConfig) -> int:
     for one in bench.measurements(
         config,
         lambda of, threads, side_px: bench.measure(of, threads, side_px, frames, time.monotonic),
+        bench.models_as_good(config),
     ):
         print(bench.as_line(one), flush=True)
         found.append(one)
