@@ -38,6 +38,7 @@ BENCHMARKS = {
     "scaling": "benchmarks.serving.scaling",
     "serving": "benchmarks.serving.serving",
     "tracking": "benchmarks.device.tracking",
+    "week": "benchmarks.week.week",
 }
 
 

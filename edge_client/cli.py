@@ -39,6 +39,8 @@ from splitfer.shared.standard_streams import open_standard_streams
 if TYPE_CHECKING:
     from splitfer.edge_client.config import EdgeConfig
 
+_MEMORY = "end other programs, or lower search_side_px and threads"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code (see ``edge-client --help``)."""
@@ -68,6 +70,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             show(traceback_lines(error))
         tell(f"edge-client: {error}")
         return _exit_code(error)
+    except MemoryError as error:
+        if arguments.debug:
+            show(traceback_lines(error))
+        tell(f"edge-client: out of memory; {_MEMORY}")
+        return LOST
     except BrokenPipeError:
         # The reader of our output left; Python would complain once more while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -176,6 +183,7 @@ def _bench(arguments: argparse.Namespace, config: EdgeConfig) -> int:
     for one in bench.measurements(
         config,
         lambda of, threads, side_px: bench.measure(of, threads, side_px, frames, time.monotonic),
+        bench.models_as_good(config),
     ):
         print(bench.as_line(one), flush=True)
         found.append(one)

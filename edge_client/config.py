@@ -68,7 +68,7 @@ class EdgeConfig(SourceSettings, ApplianceSettings):
         description="policy `cascade` asks about faces with less confidence than this",
     )
     cascade_again_s: float = Field(
-        2.0,
+        0.5,
         ge=0,
         le=3600,
         description="in a video policy `cascade` asks about a face that stays below that again "

@@ -6,9 +6,10 @@ import argparse
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from splitfer.shared.settings import Settings
+if TYPE_CHECKING:
+    from splitfer.shared.settings import Settings
 
 
 class Once(argparse.Action):

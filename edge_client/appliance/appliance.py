@@ -10,16 +10,15 @@ import logging
 import secrets
 import socket
 import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from importlib.metadata import version
-from types import TracebackType
 from typing import Any, Self
 
 from splitfer.edge_client.address import Address
 from splitfer.edge_client.appliance.audit import AuditLog, settings_mark
 from splitfer.edge_client.appliance.books import Books
+from splitfer.edge_client.appliance.clocks import Clocks
 from splitfer.edge_client.appliance.house import House
 from splitfer.edge_client.appliance.systemd import SystemdNotice, WatchdogThread
 from splitfer.edge_client.choices import Policy
@@ -43,6 +42,8 @@ from splitfer.shared.certificates import read_certificates
 from splitfer.shared.extras import needing
 from splitfer.shared.settings import printable
 
+_CLOCKS = Clocks()
+
 _log = logging.getLogger(__name__)
 
 
@@ -64,8 +65,9 @@ class Appliance:
         exports: Sequence[str] = (),
         pictures_fault: Callable[[], str | None] = lambda: None,
         house: House | None = None,
+        clocks: Clocks = _CLOCKS,
     ) -> None:
-        self._house = house
+        self._house, self._clocks = house, clocks
         self._purpose, self._exports = purpose, exports
         self._pictures_fault = pictures_fault
         self._config, self._outputs = config, outputs
@@ -81,13 +83,13 @@ class Appliance:
         )
         self._audit: AuditLog | None = None
         self._audit_fault: str | None = None
-        self.status = RunStatus()
+        self.status = RunStatus(clocks.monotonic)
         self.status.paused = lambda: self.control.paused
         self.status.server_away = lambda: recognizer.server_away
         self.status.failing = self._failing
         self.status.source_fault = lambda: source.fault
         self.status.facts["books"] = lambda: self._books.report()
-        self._settings: dict[str, str | None] = {"since": rfc3339(time.time()), "refused": None}
+        self._settings: dict[str, str | None] = {"since": rfc3339(clocks.wall()), "refused": None}
         self.status.facts["settings"] = lambda: dict(self._settings)
         self._recognizer = recognizer
         self._books = Books()
@@ -97,7 +99,9 @@ class Appliance:
             note = HealthNote(self.status)
             outputs.add("health", note, note.idle)
         if source.live and source.self_paced:
-            self._audit = AuditLog(config.audit or state_folder() / "audit.jsonl", self._unaudited)
+            self._audit = AuditLog(
+                config.audit or state_folder() / "audit.jsonl", self._unaudited, clocks.wall
+            )
         with ExitStack() as stack:
             self._start(stack, source)
             self._audit_start(stack, source)
@@ -137,12 +141,7 @@ class Appliance:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _start(self, stack: ExitStack, source: Source) -> None:
@@ -159,9 +158,13 @@ class Appliance:
                 readers,
                 int(config.outbox_max_mb * MB),
                 config.outbox_max_age_h * 3600,
+                self._clocks.since_boot,
+                self._clocks.wall,
             )
             self.status.facts["outbox"] = self._outbox.report
-            outgoing = Outgoing(self._outbox, self._origin, config.answers == "changes")
+            outgoing = Outgoing(
+                self._outbox, self._origin, config.answers == "changes", self._clocks.monotonic
+            )
             if config.privacy == "aggregate":
                 totals = Aggregate(
                     outgoing.add, source.name, config.aggregate_every_s, self._origin
@@ -264,18 +267,9 @@ class Appliance:
             return
         _log.warning("%s is watched; purpose: %s", source.name, self._purpose)
         mark = settings_mark(self._house.settings if self._house else printable(config))
-        before = audit.last("start")
-        if before is not None and before.get("settings") != mark:
-            audit.add("settings_changed", before=before.get("settings"), settings=mark)
-        webhook = config.webhook_address
-        places = {"server": config.server, "mqtt": config.mqtt,
-                  "webhook": str(webhook) if webhook else None}  # fmt: skip
-        audit.add(
-            "start", source=source.name, purpose=self._purpose, version=self._version,
-            settings=mark, privacy=config.privacy, blur_faces=config.blur_faces,
-            sent_to={name: place for name, place in places.items() if place},
-            kept_in=list(self._exports), keep_pictures_h=config.keep_pictures_h,
-            shown_on=str(config.listen_address or "") or None,
+        audit.add_start(
+            mark, config, self._exports, source=source.name, purpose=self._purpose,
+            version=self._version,
         )  # fmt: skip
         stack.callback(lambda: audit.add("stop", source=source.name, **self._books.report()))
 

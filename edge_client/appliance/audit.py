@@ -7,11 +7,12 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from splitfer.edge_client.config import EdgeConfig
 from splitfer.edge_client.sinks.records import rfc3339
 from splitfer.shared.deadline import Clock
 
@@ -46,6 +47,24 @@ class AuditLog:
                 os.fsync(file.fileno())
         except OSError as error:
             self._failed(f"audit log {self._path}: {error.strerror or error}")
+
+    def add_start(
+        self, mark: str, config: EdgeConfig, kept_in: Sequence[str], **facts: Any
+    ) -> None:
+        """A run begins, by settings with this ``mark``: first that they are others than at the last
+        start, where they are."""
+        before = self.last("start")
+        if before is not None and before.get("settings") != mark:
+            self.add("settings_changed", before=before.get("settings"), settings=mark)
+        webhook = config.webhook_address
+        places = {"server": config.server, "mqtt": config.mqtt,
+                  "webhook": str(webhook) if webhook else None}  # fmt: skip
+        self.add(
+            "start", **facts, settings=mark, privacy=config.privacy, blur_faces=config.blur_faces,
+            sent_to={name: place for name, place in places.items() if place},
+            kept_in=list(kept_in), keep_pictures_h=config.keep_pictures_h,
+            shown_on=str(config.listen_address or "") or None,
+        )  # fmt: skip
 
     def last(self, event: str) -> dict[str, Any] | None:
         """The newest of such events, as far as the end of the file tells."""

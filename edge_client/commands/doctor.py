@@ -122,9 +122,10 @@ def _camera(config: EdgeConfig) -> Finding:
 
 def _models(config: EdgeConfig) -> Finding:
     from splitfer.edge_client.device import Device
+    from splitfer.edge_client.updates.fetched_weights import FetchedWeights
 
     # Reads every file against its hash, and runs head and tail on the golden input.
-    device = Device(config)
+    device = Device(FetchedWeights(state_folder() / "weights").looked_at_in(config))
     head, tail = device.head_ms_per_face, device.tail_ms_per_face
     words = f"{device.fingerprint}: hashes and golden answers agree; {head + tail:.0f} ms a face"
     if head + tail > config.deadline_ms:

@@ -9,7 +9,6 @@ from splitfer.edge_client.config import EdgeConfig
 from splitfer.edge_client.updates.server_weights import ServerWeights
 from splitfer.edge_client.updates.updater import Updater
 from splitfer.edge_client.updates.weights_store import WeightsStore
-from splitfer.shared.errors import ConfigError
 from splitfer.shared.extras import needing
 from splitfer.shared.weights import default_folder
 
@@ -22,17 +21,15 @@ class FetchedWeights:
         self._store = WeightsStore(root)
 
     def used_in(self, config: EdgeConfig) -> EdgeConfig:
-        """The settings with the weights that are to be loaded now.
+        """The settings with the weights that are to be loaded now."""
+        if config.weights_key is not None:
+            self._store.load()
+        return self.looked_at_in(config)
 
-        Raises:
-            ConfigError: what was fetched cannot be noted.
-        """
+    def looked_at_in(self, config: EdgeConfig) -> EdgeConfig:
+        """The same for who only looks: nothing is noted."""
         if config.weights_key is None:
             return config
-        try:
-            self._store.load()
-        except OSError as error:
-            raise ConfigError(f"{self._store.root}: {error.strerror or error}") from error
         return EdgeConfig(**{**dict(config), "weights": self._store.folder(_base(config))})
 
     def given_up(self, config: EdgeConfig, why: str) -> bool:

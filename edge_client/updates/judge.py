@@ -6,6 +6,7 @@ eats the memory there does not touch the run.
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -20,7 +21,18 @@ PATIENCE_S = 180.0
 """A small device that answers meanwhile takes some seconds."""
 
 _LOOK_EVERY_S = 0.1
-_WRONG, _OTHER_SETTINGS = 1, 2
+# Python itself ends with 1 and 2.
+_WRONG, _OTHER_SETTINGS = 3, 4
+# Signals that a program gets for what it does. What else ends it is no verdict: KILL and ABRT come
+# where no memory is left.
+_CRASHES = {-number for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)}
+
+
+class NotJudged(SplitFerError):
+    """There is no verdict: the device lacked memory or time, say. Another time there may be."""
+
+    code = "weights"
+    retryable = True
 
 
 def judge(
@@ -32,7 +44,8 @@ def judge(
     """Return where hashes and golden answers agree, or once ``stopped`` says that nobody waits.
 
     Raises:
-        WeightsError: they do not, or it ended otherwise; says how.
+        WeightsError: they do not, or what they do ends the process that looks.
+        NotJudged: it could not be found out.
         ConfigError: they are right, and have not what ``config`` names (a rate, a local model).
     """
     wanted = (config.local_model, config.rate, config.labels or "", config.prior or "")
@@ -43,7 +56,7 @@ def judge(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
     except OSError as error:
-        raise WeightsError(f"they could not be judged: {error.strerror}") from error
+        raise NotJudged(f"they could not be judged: {error.strerror}") from error
     with process:
         end_s = time.monotonic() + patience_s
         while True:
@@ -56,18 +69,23 @@ def judge(
                     return
                 if time.monotonic() > end_s:
                     process.kill()
-                    raise WeightsError(
+                    raise NotJudged(
                         f"their golden answers took longer than {patience_s:g} s"
                     ) from None
+    code = process.returncode
     last = peer_words(said.decode(errors="replace").strip().rpartition("\n")[2])
-    if process.returncode == _OTHER_SETTINGS:
+    if code == _OTHER_SETTINGS:
         raise ConfigError(last)
-    if process.returncode:
-        raise WeightsError(last or f"judging them ended with code {process.returncode}")
+    if code == _WRONG:
+        raise WeightsError(last)
+    if code in _CRASHES:
+        raise WeightsError(f"judging them ended by signal {-code}")
+    if code:
+        raise NotJudged(f"they could not be judged (code {code}): {last}")
 
 
 def main(folder: str, local_model: str, rate: str, labels: str, prior: str) -> int:
-    """0 where they are right, else 1 or 2 (other settings) and a line that says what is wrong."""
+    """0 where they are right, else 3, or 4 (other settings), and a line that says what is wrong."""
     from splitfer.shared.labels import LabelSet
     from splitfer.shared.prior import Prior
     from splitfer.shared.weights import Weights

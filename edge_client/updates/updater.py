@@ -133,7 +133,7 @@ class Updater:
     # -- the thread ----------------------------------------------------------------------------
 
     def _run(self) -> None:
-        left_s = min(_FIRST_S, self._every_s)
+        left_s = min(_FIRST_S * random.uniform(0.5, 1.5), self._every_s)
         while not self._closed.wait(_LOOK_EVERY_S if self._store.on_trial else left_s):
             try:
                 if self._store.on_trial:

@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -46,9 +47,8 @@ class Chosen:
 
 class WeightsStore:
     """The folder ``root``. One process, one thread at a time. Every change is on disk, whole,
-    before the method returns.
-
-    Methods that change something raise OSError where it cannot be written.
+    before the method returns. Where the disk takes nothing it holds until the process ends, and the
+    log says so: what is then done again is what was done before.
     """
 
     def __init__(self, root: Path) -> None:
@@ -122,9 +122,13 @@ class WeightsStore:
         return (*others, mark)[-_MOST_REFUSED:] if mark else others
 
     def _save(self, chosen: Chosen) -> None:
-        self.root.mkdir(parents=True, exist_ok=True)
-        write_whole(self.root / CHOSEN, json.dumps(asdict(chosen), indent=1).encode() + b"\n")
         self.chosen = chosen
+        file = self.root / CHOSEN
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            write_whole(file, json.dumps(asdict(chosen), indent=1).encode() + b"\n")
+        except OSError as error:
+            _log.error("%s cannot be written: %s", file, error.strerror or error)
 
     def _read(self) -> Chosen:
         try:
@@ -147,9 +151,10 @@ class WeightsStore:
 
     def _clean(self) -> None:
         kept = {self.chosen.name, self.chosen.before}
-        for folder in self.root.iterdir():
-            if folder.is_dir() and folder.name not in kept:
-                shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            for folder in self.root.iterdir():
+                if folder.is_dir() and folder.name not in kept:
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def mark_of(manifest_sha256: str) -> str:

@@ -19,6 +19,7 @@ from splitfer.shared.stubs.onnx_subset.external_data_pb2 import ModelProto, Tens
 
 _CUDA = "CUDAExecutionProvider"
 _EXTERNAL = 1
+_NO_ROOM = ("bad_alloc", "Failed to allocate memory", "Available memory of")
 _LARGEST_MODEL_BYTES = 512 * MIB
 # Names of a model's inputs and of its outputs.
 Form = tuple[tuple[str, ...], tuple[str, ...]]
@@ -165,6 +166,7 @@ def session(model: bytes, threads: int, device: Device = "cpu") -> onnxruntime.I
     Raises:
         WeightsError: not an ONNX model, or one that keeps data outside its file.
         ConfigError: the device cannot be used here.
+        MemoryError: there is no room for it.
     """
     providers = _providers(device)
     refuse_external_data(model)
@@ -176,6 +178,8 @@ def session(model: bytes, threads: int, device: Device = "cpu") -> onnxruntime.I
     try:
         made = onnxruntime.InferenceSession(model, options, providers=providers)
     except Exception as error:  # ONNX Runtime's classes share no base but Exception
+        if any(words in str(error) for words in _NO_ROOM):
+            raise MemoryError(str(error)) from error
         raise WeightsError(f"ONNX Runtime cannot load the model: {error}") from error
     # Without a driver it takes the processor and goes on.
     if device == "cuda" and _CUDA not in made.get_providers():

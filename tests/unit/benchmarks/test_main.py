@@ -14,7 +14,7 @@ STARTED_BY_OTHERS = {
     "benchmarks.readme.settings",  # by make settings
     "benchmarks.attack.attacker",
     "benchmarks.link.edge", "benchmarks.link.two_way", "benchmarks.serving.load",
-    "benchmarks.serving.raw", "benchmarks.models.probe",
+    "benchmarks.serving.raw", "benchmarks.models.probe", "benchmarks.week.killed",
 }  # fmt: skip
 
 

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from splitfer.edge_client.appliance.books import Books
-from splitfer.edge_client.appliance.course import Course
+from splitfer.edge_client.appliance.course import Course, has_terminal
 from splitfer.edge_client.config import EdgeConfig
 from splitfer.edge_client.sources.base import Source
 from splitfer.edge_client.sources.feed import Feed
@@ -31,9 +35,29 @@ class Camera(Source):
         self._closed.wait()
 
 
+terminal_of = has_terminal
+
+
 @pytest.fixture(autouse=True)
 def _without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("splitfer.edge_client.appliance.course.has_terminal", lambda: False)
+
+
+def test_a_process_knows_whether_a_terminal_is_its_own(tmp_path: Path) -> None:
+    asks = (
+        "import sys; from splitfer.edge_client.appliance.course import has_terminal; "
+        "sys.exit(has_terminal())"
+    )
+    command = [sys.executable, "-c", asks]
+    assert subprocess.run(command, start_new_session=True, timeout=60).returncode == 0
+    terminal, its_end = pty.openpty()
+    with subprocess.Popen(
+        ["setsid", "--ctty", *command], stdin=its_end, stdout=its_end, stderr=its_end
+    ) as running:
+        os.close(its_end)
+        assert running.wait(60) == 1
+    os.close(terminal)
+    assert terminal_of(tmp_path / "no such file")
 
 
 def course_of(load: Callable[[], EdgeConfig]) -> tuple[Course, list[str]]:

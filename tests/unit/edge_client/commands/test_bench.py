@@ -1,19 +1,25 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from splitfer.edge_client import cli
+from splitfer.edge_client.commands import bench
 from splitfer.edge_client.commands.bench import (
     Measured,
     as_yaml,
     best_threads,
     measurements,
+    quicker_model,
     recommended,
 )
 from splitfer.edge_client.config import EdgeConfig, load_config
+from splitfer.shared.errors import WeightsError
+from splitfer.shared.weights import Weights, default_folder
+from splitfer.shared.weights.manifest import LOCAL_TAIL, TailEntry
 
 
 def measured(threads: int, side_px: int, total_ms: float, face_ms: float = 10.0) -> Measured:
@@ -47,6 +53,61 @@ def test_every_size_is_tried_with_the_best_threads(monkeypatch: pytest.MonkeyPat
 
     list(measurements(load_config(None, {}), one))
     assert tried == [(1, 480), (2, 480), (4, 480), (4, 320), (4, 640), (4, 960)]
+
+
+def model(name: str, face_ms: float) -> Measured:
+    return replace(measured(1, 480, 50, face_ms), local_model=name)
+
+
+@pytest.mark.parametrize(
+    ("others", "chosen"),
+    [
+        ([("int8", 6.0), ("small", 7.0)], "int8"),
+        ([("int8", 9.5)], None),  # not worth it
+        ([("int8", 14.0)], None),  # slower here
+        ([], None),
+    ],
+)
+def test_another_model_is_chosen_where_it_is_quicker(
+    others: list[tuple[str, float]], chosen: str | None
+) -> None:
+    found = [measured(1, 480, 50, 10.0), measured(1, 960, 200, 10.0)]
+    found += [model(name, face_ms) for name, face_ms in others]
+    assert quicker_model(found) == chosen
+    assert recommended(found, 100).get("local_model") == chosen
+
+
+def test_another_model_is_left_out_where_it_gives_other_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+
+    def one(config: EdgeConfig, threads: int, side_px: int) -> Measured:
+        if config.local_model == "broken":
+            raise WeightsError("wrong logits here")
+        return model(config.local_model, 10.0)
+
+    found = list(measurements(load_config(None, {}), one, ["broken", "int8"]))
+    assert [one.local_model for one in found][-2:] == ["backbone", "int8"]
+
+
+def test_only_models_that_are_right_as_often_are_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    weights = Weights(default_folder())
+    own = weights.manifest.tails[LOCAL_TAIL]
+    (label_set,) = {weights.label_set(None)}
+    share = own.answers[label_set].accuracy["PublicTest"]
+
+    def tail(less: float) -> TailEntry:
+        found = own.answers[label_set].model_copy(update={"accuracy": {"PublicTest": share - less}})
+        return own.model_copy(update={"answers": {label_set: found}})
+
+    tails = {LOCAL_TAIL: own, "int8": tail(0.004), "small": tail(0.006)}
+    changed = weights.manifest.model_copy(update={"tails": tails})
+    monkeypatch.setattr(weights, "manifest", changed)
+    monkeypatch.setattr(bench, "Weights", lambda folder: weights)
+    assert bench.models_as_good(load_config(None, {})) == ("int8",)
 
 
 def test_it_writes_a_config_file_and_replaces_none(

@@ -106,6 +106,28 @@ def test_a_damaged_file_means_the_weights_of_the_settings(text: str, tmp_path: P
     assert json.loads((tmp_path / CHOSEN).read_text())["name"]
 
 
+def test_a_disk_that_takes_nothing_stops_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = WeightsStore(tmp_path)
+    name = fetched(tmp_path, 1)
+    store.take(name, 1)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("splitfer.edge_client.updates.weights_store.write_whole", full)
+    store.load()
+    store.begun()
+    store.give_up("a test")
+    assert store.folder(BASE) == BASE
+    assert "No space left" in caplog.text
+    monkeypatch.undo()
+    again = WeightsStore(tmp_path)  # and what is on disk is still one of the two
+    again.load()
+    assert again.folder(BASE) in (BASE, tmp_path / name)
+
+
 class Life(RuleBasedStateMachine):
     """Whatever happens, what is used is there; and the release never falls."""
 

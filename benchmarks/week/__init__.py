@@ -1,0 +1,1 @@
+"""A device that is left alone for a week, with everything that goes wrong meanwhile."""

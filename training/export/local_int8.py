@@ -1,0 +1,108 @@
+"""Put the backbone in 8-bit integers into weights that exist, as a model that answers on a device:
+``python -m training.export.local_int8 --data PATH --votes PATH --weights FOLDER``.
+
+It is `--local-model backbone-int8` then: head and local tail as one network from the crop, weights
+rounded by channel, ranges from faces of Training. It answers only. The latent that is sent comes
+from the head as it is, since one in 8 bits would give other symbols than the server's tables were
+made for. Golden logits, temperatures and figures are its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitfer.shared.contracts import AnswerPath
+from splitfer.shared.errors import WeightsError
+from splitfer.shared.local_models import BACKBONE
+from splitfer.shared.vision.crop import enlarge_crop
+from splitfer.shared.weights import Weights
+from splitfer.shared.weights.manifest import (
+    LOCAL_TAIL,
+    FileEntry,
+    Manifest,
+    Measured,
+    TailEntry,
+)
+from splitfer.shared.weights.runtime import Tail
+from splitfer.shared.weights.store import golden_names
+from splitfer.shared.whole_file import write_whole
+from training.data.datasets import DataError, data_path
+from training.data.judged import judged_part
+from training.data.votes import votes_or_none
+from training.export.calibrate import unseen
+from training.export.local_model import measure_local_model
+from training.export.quantise import static_int8
+from training.export.whole_model import whole_model
+
+NAME = f"{BACKBONE}-int8"
+RANGES_FROM = 512
+
+
+def add_int8(folder: Path, pictures: NDArray[np.uint8]) -> None:
+    """Put it into ``folder``, its ranges from ``pictures`` uint8 ``(N, H, W)``; nothing is
+    measured.
+
+    Raises:
+        WeightsError: the folder is not to be used.
+    """
+    weights = Weights(folder)
+    manifest = weights.manifest
+    crops = np.stack([enlarge_crop(one) for one in pictures])[:, None]
+    data = static_int8(whole_model(weights, BACKBONE), crops)
+    entry = TailEntry(
+        file=f"{NAME}.onnx", sha256=hashlib.sha256(data).hexdigest(), path=AnswerPath.LOCAL,
+        answers={one: Measured(temperature=1.0) for one in manifest.tails[LOCAL_TAIL].answers},
+    )  # fmt: skip
+    with np.load(io.BytesIO((folder / manifest.golden.file).read_bytes())) as file:
+        arrays = {key: file[key] for key in file.files}
+    found = Tail(data, 1).all_logits(weights.golden.crops[:, None])
+    arrays |= {key: found[one] for one, key in golden_names(NAME, entry).items()}
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **arrays)
+    sha256 = hashlib.sha256(packed.getvalue()).hexdigest()
+    origin = f"head and {LOCAL_TAIL} in int8, ranges from {len(pictures)} faces of Training"
+    changed = Manifest.model_validate(manifest.model_copy(update={
+        "tails": {**manifest.tails, NAME: entry},
+        "golden": FileEntry(file=manifest.golden.file, sha256=sha256),
+        "origin": {**manifest.origin, NAME: origin},
+    }).model_dump())  # fmt: skip
+    write_whole(folder / entry.file, data)
+    write_whole(folder / manifest.golden.file, packed.getvalue())
+    write_whole(folder / "manifest.json", f"{changed.model_dump_json(indent=2)}\n".encode())
+
+
+def main() -> int:
+    """Command line; gives the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
+    parser.add_argument("--votes", help="ferplus.csv or fer2013new.csv, for the label set crowd")
+    parser.add_argument("--weights", type=Path, required=True, help="a folder of weights")
+    arguments = parser.parse_args()
+    try:
+        data, votes = data_path(arguments.data), votes_or_none(arguments.votes)
+        learnt, held_out = unseen(judged_part(data, votes, "Training"))
+        chosen = np.random.default_rng(0).permutation(len(learnt.faces))[:RANGES_FROM]
+        add_int8(arguments.weights, learnt.faces.pictures[chosen])
+        tests = {"PublicTest": judged_part(data, votes, "PublicTest")}
+        entry = measure_local_model(arguments.weights, NAME, held_out, tests)
+    except DataError as error:
+        print(f"local_int8: {error}", file=sys.stderr)
+        return 3
+    except WeightsError as error:
+        print(f"local_int8: {error}", file=sys.stderr)
+        return 4
+    accuracy = {str(one): found.accuracy for one, found in entry.answers.items()}
+    print(json.dumps({"folder": str(arguments.weights), "name": NAME, "accuracy": accuracy}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
