@@ -68,11 +68,11 @@ class EdgeConfig(SourceSettings, ApplianceSettings):
         description="policy `cascade` asks about faces with less confidence than this",
     )
     cascade_again_s: float = Field(
-        0.5,
+        1.0,
         ge=0,
         le=3600,
         description="in a video policy `cascade` asks about a face that stays below that again "
-        "after so many seconds (an eighth, a quarter and half of it at first), or where the device "
+        "after so many seconds (at first sooner, from a sixteenth of it on), or where the device "
         "sees something else; 0 asks in each frame",
     )
     shadow_share: float = Field(

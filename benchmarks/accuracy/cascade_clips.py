@@ -42,7 +42,7 @@ SIDE_PX, SCENE_PX = 90, 240
 _TREMBLE, _WANDER = 0.03, 0.6
 _NOISE = 6.0
 _BLUR = 0.3  # of the frames, moved by up to 2 px
-AGAIN_S = (0.0, 0.5, 1.0, 2.0, 5.0)
+AGAIN_S = (0.0, 0.5, 1.0, 2.0, 4.0)
 THRESHOLDS = (0.6, 0.8, 0.9, 1.01)
 
 

@@ -86,5 +86,5 @@ def ten_windows(data: str | None) -> str:
     return paragraphs(
         "`python -m benchmarks accuracy --ten-windows --data fer2013.zip --votes ferplus.csv`",
         table(head, rows),
-        f"Weights `{found['fingerprint']}`.",
+        f"{found['n']:,} pictures of {found['usage']}, weights `{found['fingerprint']}`.",
     )

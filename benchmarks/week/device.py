@@ -59,13 +59,13 @@ class SparseRecognizer:
         self._count = 0
         self.looked_at = 0
 
-    def answer(self, rgb: NDArray[np.uint8], decoded_s: float) -> list[FaceAnswer]:
+    def answer(self, rgb: NDArray[np.uint8], decoded_s: float, **more: Any) -> list[FaceAnswer]:
         """The faces of one frame."""
         scene = int(rgb[0, 0, 2])
         self._count += 1
         if self._count % REAL_EVERY == 0:
             self.looked_at += 1
-            self._known[scene] = self._recognizer.answer(rgb, decoded_s)
+            self._known[scene] = self._recognizer.answer(rgb, decoded_s, **more)
         return self._known[scene]
 
     def __getattr__(self, name: str) -> Any:

@@ -17,7 +17,8 @@ from splitfer.edge_client.sinks.run_status import Health
 
 _KILLS = 2
 _SAID = 40
-_BALLAST_BYTES = 1 << 16
+# The last are a page.
+_BALLAST_BYTES = (1 << 16, 1 << 12)
 
 
 @dataclass
@@ -66,9 +67,11 @@ def faults(device: Device, broker: Broker, settings: Settings, disk: Path | None
 
     def fill() -> None:
         assert disk is not None
-        with (disk / "ballast").open("wb", buffering=0) as ballast, suppress(OSError):
-            while ballast.write(bytes(_BALLAST_BYTES)):
-                pass
+        with (disk / "ballast").open("wb", buffering=0) as ballast:
+            for size in _BALLAST_BYTES:
+                with suppress(OSError):
+                    while ballast.write(bytes(size)):
+                        pass
 
     def empty() -> None:
         assert disk is not None
@@ -77,7 +80,7 @@ def faults(device: Device, broker: Broker, settings: Settings, disk: Path | None
     def fails_or_has_room() -> str | None:
         """A file of answers that is turned over makes room by itself."""
         assert disk is not None
-        room = shutil.disk_usage(disk).free > _BALLAST_BYTES
+        room = shutil.disk_usage(disk).free >= _BALLAST_BYTES[-1]
         return None if room else health(Health.OUTPUT_FAILING)()
 
     def set_clock(by_s: float) -> Callable[[], None]:

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import signal
+import ssl
 import struct
 import zlib
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from websockets.sync.client import ClientConnection, connect
 from splitfer.cloud_server.admission.tokens import Scope, new_token, token_line
 from splitfer.shared.codec.latent import Latent
 from splitfer.shared.weights import Weights, default_folder
+from tests.certificates import authority, certificate
 from tests.integration.cloud_process import CloudProcess
 from tests.integration.test_latents_route import framed
 from tests.processes import wait_until
@@ -60,13 +62,17 @@ def message(number: int, *payloads: bytes, deadline_ms: int = 20_000, sent_ms: i
 
 @contextlib.contextmanager
 def stream(
-    server: CloudProcess, token: str | None = INFER, query: str | None = None, **more: Any
+    server: CloudProcess,
+    token: str | None = INFER,
+    query: str | None = None,
+    scheme: str = "ws",
+    **more: Any,
 ) -> Iterator[ClientConnection]:
     """An open one."""
     query = f"fingerprint={server.fingerprint}" if query is None else query
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     with connect(
-        f"ws://{server.http}/v1/latents/stream?{query}", proxy=None, compression=None,
+        f"{scheme}://{server.http}/v1/latents/stream?{query}", proxy=None, compression=None,
         open_timeout=TIMEOUT_S,
         **{"additional_headers": headers, **more},
     ) as opened:  # fmt: skip
@@ -234,6 +240,18 @@ def test_it_can_be_off_and_silence_ends_it(tmp_path: Path) -> None:
             opened.recv(TIMEOUT_S)
         assert ended.value.rcvd is not None
         assert (ended.value.rcvd.code, ended.value.rcvd.reason) == (1000, "idle")
+
+
+def test_with_tls(tmp_path: Path, payloads: list[bytes]) -> None:
+    authority(tmp_path, "ca")
+    certificate(tmp_path, "server", "ca")
+    file = config(tmp_path, tls_cert=tmp_path / "server.pem", tls_key=tmp_path / "server.key")
+    trusted = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+    with CloudProcess(default_folder(), "--config", str(file)) as server:
+        how: dict[str, Any] = {"ssl": trusted, "origin": f"https://{server.http}"}
+        with stream(server, None, scheme="wss", **how) as opened:
+            opened.send(message(1, payloads[0]))
+            assert "faces" in replies(opened, 1)[1]
 
 
 def test_it_is_described(server: CloudProcess) -> None:
