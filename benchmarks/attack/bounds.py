@@ -54,8 +54,8 @@ def table(found: dict[str, Any]) -> str:
         f"{held} of {len(rows)} attacks keep within all of them."
     )
     how = (
-        f"Asked for {found['quiet_s']:g} s alone and for {found['attack_s']:g} s under each attack; "
-        f"memory after it was waited for {found['after_s']:g} s at the most."
+        f"Asked for {found['quiet_s']:g} s alone and for {found['attack_s']:g} s under each "
+        f"attack; memory after it was waited for {found['after_s']:g} s at the most."
     )
     machine = f"Measured on {machine_line(found['machine'])}."
     return paragraphs(markdown(head, rows), bounds, how, machine)
