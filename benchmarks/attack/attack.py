@@ -79,6 +79,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     share = _QUICK if arguments.quick else 1.0
     return {
         "drain_s": DRAIN_S, "quiet_s": share * QUIET_S, "attack_s": share * ATTACK_S,
+        "after_s": share * AFTER_S,
         "attacks": rows, "machine": machine,
     }  # fmt: skip
 

@@ -42,7 +42,7 @@ def success(row: Row) -> float:
 def table(found: dict[str, Any]) -> str:
     """The page's table, in Markdown, with what it was measured on."""
     head = [
-        "attack", "peak over idle, MiB", "a minute after / idle", "honest calls answered",
+        "attack", "peak over idle, MiB", "after / idle", "honest calls answered",
         "faces, p95 ms: quiet, attacked", "pictures", "probes", "stop, s", "misses",
     ]  # fmt: skip
     rows = [_line(row) for row in found["attacks"].values()]
@@ -54,7 +54,8 @@ def table(found: dict[str, Any]) -> str:
         f"{held} of {len(rows)} attacks keep within all of them."
     )
     how = (
-        f"Asked for {found['quiet_s']:g} s alone and for {found['attack_s']:g} s under each attack."
+        f"Asked for {found['quiet_s']:g} s alone and for {found['attack_s']:g} s under each attack; "
+        f"memory after it was waited for {found['after_s']:g} s at the most."
     )
     machine = f"Measured on {machine_line(found['machine'])}."
     return paragraphs(markdown(head, rows), bounds, how, machine)

@@ -48,7 +48,14 @@ def test_the_table_says_what_was_missed_and_where_it_was_measured() -> None:
     rows = {"good": ROW | {"misses": []}, "bad": row | {"misses": misses(row)}}
     machine = describe_machine()
     told = table(
-        {"drain_s": 2, "quiet_s": 3.0, "attack_s": 4.5, "attacks": rows, "machine": machine}
+        {
+            "drain_s": 2,
+            "quiet_s": 3.0,
+            "attack_s": 4.5,
+            "after_s": 18.0,
+            "attacks": rows,
+            "machine": machine,
+        }
     )
     assert success(row) == pytest.approx(0.9)
     assert "90.0%" in told
