@@ -95,6 +95,7 @@ class Device:
         self.output_failures = 0
         self.reopened = 0
         self.appliance: Appliance
+        self.outputs: Outputs
         self.begun = 0
         self.outboxes: list[dict[str, Any]] = []
         self._config = config
@@ -117,7 +118,7 @@ class Device:
             str(self.lines), "camera", config.heartbeat_s, config.output_max_mb,
             Origin("week", config.source_name), time.monotonic,
         )  # fmt: skip
-        outputs = Outputs({"output": lines}, lines.idle)
+        outputs = self.outputs = Outputs({"output": lines}, lines.idle)
         with ExitStack() as stack:
             source = stack.enter_context(self.camera.opened())
             self.appliance = stack.enter_context(
