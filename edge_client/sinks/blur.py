@@ -25,11 +25,11 @@ class Blurred:
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
 
-    def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> None:
+    def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> bool | None:
         """Give one frame on."""
         if faces and frame.rgb.size:
             frame = replace(frame, rgb=blurred(frame.rgb, [face.box for face in faces]))
-        self._sink.write(frame, faces)
+        return self._sink.write(frame, faces)
 
     def close(self) -> None:
         """Close the other."""

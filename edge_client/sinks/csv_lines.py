@@ -44,7 +44,7 @@ class CsvLines:
         except OSError as error:
             raise ConfigError(f"--csv {path}: {error.strerror}") from error
 
-    def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> None:
+    def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> bool:
         """The rows of one frame."""
         rows = []
         for index, face in enumerate(faces):
@@ -55,6 +55,7 @@ class CsvLines:
             rows.append(_row([*values, *record["probabilities"].values()]))
         if rows:
             self._put(b"".join(rows))
+        return bool(rows)
 
     def close(self) -> None:
         """Close the file."""

@@ -41,29 +41,30 @@ class AnswersAndHeartbeats(JsonLines):
         self._frames = 0
         self._last: Frame | None = None
 
-    def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> None:
+    def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> bool:
         """The lines of one frame, or a heartbeat where it is time for one."""
         self._last = replace(frame, rgb=_NO_PIXELS)
         if not faces:
             self._frames += 1
-            self.idle()
-            return
+            return self.idle()
         super().write(frame, faces)
         self._begin_anew()
+        return True
 
-    def idle(self) -> None:
-        """A heartbeat, where it is time for one.
+    def idle(self) -> bool:
+        """A heartbeat, where it is time for one; whether it was.
 
         Raises:
             OSError: it cannot be written; the next is due an interval later.
         """
         if self._clock() - self._written_s < self._every_s:
-            return
+            return False
         record = heartbeat_record(
             self._source, self._origin, time.time(), self._frames, self._last
         )  # fmt: skip
         self._begin_anew()
         self._write([record])
+        return True
 
     def _begin_anew(self) -> None:
         self._written_s = self._clock()

@@ -77,11 +77,12 @@ class JsonLines:
         except OSError as error:
             raise ConfigError(f"{flag} {target}: {error.strerror}") from error
 
-    def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> None:
+    def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> bool:
         """The lines of one frame."""
         self._write([
             face_record(frame, index, face, self._origin) for index, face in enumerate(faces)
         ])  # fmt: skip
+        return bool(faces)
 
     def happened(self, frame: Frame, events: Sequence[FaceEvent]) -> None:
         """The lines of what happened to faces."""
@@ -161,10 +162,11 @@ class Explanations(JsonLines):
     def happened(self, frame: Frame, events: Sequence[FaceEvent]) -> None:
         """Stands in the output's lines."""
 
-    def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> None:
+    def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> bool:
         """The line of one frame."""
         if decision := self._decision():
             self._write([decision_record(frame, decision, self._origin)])
+        return decision is not None
 
 
 def older(path: Path) -> Path:

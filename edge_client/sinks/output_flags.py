@@ -17,7 +17,7 @@ from splitfer.edge_client.sinks.heartbeat import AnswersAndHeartbeats
 from splitfer.edge_client.sinks.json_lines import Explanations, JsonLines
 from splitfer.edge_client.sinks.kept_pictures import KeptPictures, Segments
 from splitfer.edge_client.sinks.output_files import Input, Output, check_outputs
-from splitfer.edge_client.sinks.outputs import Outputs
+from splitfer.edge_client.sinks.outputs import Act, Outputs
 from splitfer.edge_client.sinks.records import Origin
 from splitfer.edge_client.sinks.sink import Sink
 from splitfer.edge_client.source_name import slug
@@ -86,7 +86,7 @@ def opened(
     most_mb = config.output_max_mb
     target = among or config.output
     origin = Origin(config.device_id or socket.gethostname() or None, config.source_name)
-    beat: Callable[[], None] | None = None
+    beat: Act | None = None
     lines: JsonLines | Aggregate
     if config.privacy == "aggregate":
         counted = JsonLines(target, max_mb=most_mb, origin=origin)

@@ -11,6 +11,8 @@ from splitfer.edge_client.sources.frame import Frame
 from splitfer.edge_client.tracking.faces import FaceEvent
 from splitfer.shared.contracts import FaceAnswer
 
+# False where there was nothing to write.
+Act = Callable[[], bool | None]
 _log = logging.getLogger(__name__)
 
 
@@ -24,13 +26,13 @@ class Outputs:
     ``beat`` writes a sign of life to the one called ``output``.
     """
 
-    def __init__(self, sinks: Mapping[str, Sink], beat: Callable[[], None] | None = None) -> None:
+    def __init__(self, sinks: Mapping[str, Sink], beat: Act | None = None) -> None:
         self.failures: Counter[str] = Counter()
         self.failing: dict[str, str] = {}
         self._sinks = dict(sinks)
         self._beats = {"output": beat} if beat is not None else {}
 
-    def add(self, name: str, sink: Sink, idle: Callable[[], None] | None = None) -> None:
+    def add(self, name: str, sink: Sink, idle: Act | None = None) -> None:
         """One more, from the next frame on; ``idle`` is for the time in which none comes."""
         self._sinks[name] = sink
         if idle is not None:
@@ -69,11 +71,12 @@ class Outputs:
         for name, sink in self._sinks.items():
             self.attempt(name, sink.close)
 
-    def attempt(self, name: str, act: Callable[[], None]) -> None:
-        """Write something of the output called ``name``; a failure counts as one of it."""
+    def attempt(self, name: str, act: Act) -> None:
+        """Write something of the output called ``name``; a failure counts as one of it, and it is
+        whole again once something was written."""
         try:
-            act()
-            self.failing.pop(name, None)
+            if act() is not False:
+                self.failing.pop(name, None)
         except ReaderLeft:
             raise
         except OSError as error:

@@ -17,8 +17,9 @@ class ReaderLeft(BrokenPipeError):
 class Sink(Protocol):
     """Takes every frame that was worked on, in order, with the answers of its faces."""
 
-    def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> None:
-        """Take one frame; ``faces`` is empty where nobody was found.
+    def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> bool | None:
+        """Take one frame; ``faces`` is empty where nobody was found. False where that gave nothing
+        to write, which does not show that it could have been.
 
         Raises:
             OSError: this frame could not be written; a later one may be.

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from splitfer.edge_client.sinks.heartbeat import AnswersAndHeartbeats
 from splitfer.edge_client.sinks.outputs import Outputs
 from splitfer.edge_client.sinks.sink import ReaderLeft
 from splitfer.edge_client.sources.frame import Frame
@@ -52,3 +55,25 @@ def test_a_pipe_that_is_not_standard_output_may_break() -> None:
     outputs = Outputs({"output": Kept(OSError(errno.EPIPE, "Broken pipe"))})
     outputs.write(frame(0), [face()])
     assert outputs.failures == {"output": 1}
+
+
+def test_a_frame_with_nothing_to_write_does_not_mend_an_output(tmp_path: Path) -> None:
+    class Full(AnswersAndHeartbeats):
+        full = True
+
+        def _write(self, records: Sequence[dict[str, Any]]) -> None:
+            if self.full and records:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            super()._write(records)
+
+    lines = Full(str(tmp_path / "answers.jsonl"), "camera", every_s=1e9)
+    outputs = Outputs({"output": lines}, lines.idle)
+    outputs.write(frame(0), [face()])
+    assert outputs.failing == {"output": "No space left on device"}
+    lines.full = False
+    outputs.write(frame(1), [])
+    outputs.idle()
+    assert outputs.failing == {"output": "No space left on device"}
+    outputs.write(frame(2), [face()])
+    assert outputs.failing == {}
+    outputs.close()
