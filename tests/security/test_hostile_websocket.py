@@ -148,7 +148,12 @@ def test_a_message_in_some_fragments_is_one(server: CloudProcess) -> None:
     assert len(parts) < FRAGMENTS_MAX
 
 
-@pytest.mark.parametrize("begun", [b"\x82", b"\x82\xfe\x10\x00", frame(Opcode.BINARY, b"a", False)])
+# Named: each frame's mask is drawn, and the processes that share the tests must agree on names.
+@pytest.mark.parametrize(
+    "begun",
+    [b"\x82", b"\x82\xfe\x10\x00", frame(Opcode.BINARY, b"a", False)],
+    ids=["half a head", "a head alone", "a fragment"],
+)
 def test_a_message_that_has_begun_must_be_whole_soon(server: CloudProcess, begun: bytes) -> None:
     with opened(server) as caller:
         caller.sendall(begun)
