@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import os
 
+__all__ = ["grpc"]  # for who would else load it first
+
 _VARIABLE = "GRPC_VERBOSITY"
 
 if _VARIABLE not in os.environ:
     os.environ[_VARIABLE] = "NONE"
     try:
-        import grpc  # noqa: F401  # for its effect
+        import grpc
     finally:
         # Processes that this one starts are no business of ours.
         del os.environ[_VARIABLE]
+else:
+    import grpc

@@ -10,13 +10,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import grpc
-
 from splitfer.edge_client.address import parse_address
 from splitfer.edge_client.config import EdgeConfig
 from splitfer.edge_client.link.call_cause import VAGUE, cause_of_call, plain_words
 from splitfer.edge_client.link.channel import open_channel
 from splitfer.edge_client.link.diagnosis import diagnose
+from splitfer.edge_client.quiet_grpc import grpc
 from splitfer.edge_client.sinks.health_note import Noted, read_note
 from splitfer.edge_client.sinks.run_status import Health
 from splitfer.shared.cause import Names, came_back, what_to_do

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import grpc
-
 from splitfer.edge_client.address import parse_address
 from splitfer.edge_client.config import EdgeConfig
 from splitfer.edge_client.link.call_cause import plain_words
 from splitfer.edge_client.link.channel import open_channel
+from splitfer.edge_client.quiet_grpc import grpc
 from splitfer.shared.certificates import read_certificates
 from splitfer.shared.errors import LinkError
 from splitfer.shared.peer_words import peer_words

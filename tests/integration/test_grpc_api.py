@@ -182,6 +182,7 @@ def test_reflection_describes_the_service(channel: grpc.Channel) -> None:
         "Infer",
         "InferStream",
         "Classify",
+        "GetWeights",
     ]
 
 

@@ -3,6 +3,7 @@ back, restarted, unloaded. No face goes without its one answer, and each is its 
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import signal
 import threading
@@ -33,8 +34,11 @@ class Operator:
         self._ports = free_port(), free_port()
         self.grpc = f"127.0.0.1:{self._ports[0]}"
         self.url = f"http://127.0.0.1:{self._ports[1]}"
+        tokens = folder / "tokens.yaml"
+        digest = hashlib.sha256(TOKEN.encode()).hexdigest()
+        tokens.write_text(f"operator: {{sha256: {digest}, scopes: [infer, image, admin]}}\n")
         self._config = folder / "cloud.yaml"
-        self._config.write_text(f"token: {TOKEN}\n")
+        self._config.write_text("tokens: tokens.yaml\n")
 
     @contextmanager
     def server(self, *more_weights: Path) -> Iterator[None]:

@@ -28,8 +28,11 @@ _DNS_PORT = 53
 # /etc/resolv.conf, which gRPC reads before it knows whether there will be a name.
 _NAMES = "/etc/hosts"
 # Semaphores live in memory, and Python takes their names away at once. nscd is on this machine, and
-# asked about users too, which Python does as it starts.
-_NOWHERE = re.compile(r"/dev/(?:null|shm/sem\.[^/]+)|(?:/var)?/run/nscd/socket")
+# asked about users too, which Python does as it starts. A decoder tells the kernel that it goes
+# before others where memory is short.
+_NOWHERE = re.compile(
+    r"/dev/(?:null|shm/sem\.[^/]+)|(?:/var)?/run/nscd/socket|/proc/\d+/oom_score_adj"
+)
 
 
 def why_not() -> str | None:

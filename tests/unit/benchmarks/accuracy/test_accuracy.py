@@ -248,7 +248,7 @@ def test_calibration_by_either_label_set(
         (["--data", "none.zip"], 3, "no data set at none.zip"),
         (["--picture-codec", "gif"], 2, "none of jpeg"),
         (["--most", "0"], 2, "at least 1"),
-        (["--plot", "a.png", "--through-detector"], 2, "does not go with --through-detector"),
+        (["--plot", "a.png", "--through-detector"], 2, "goes with neither --through-detector"),
         (["--votes", "none.csv"], 3, "no file of votes at none.csv"),
         (["--plot", "a.png"], 3, "no votes: pass --votes FILE"),
         (["--calibration", "--labels", "crowd"], 2, "do not answer crowd"),

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from splitfer.edge_client.config import load_config
-from splitfer.edge_client.device import Device
+from splitfer.edge_client.device import Device, FoundFaces
 from splitfer.edge_client.policy.routes import candidates
 from splitfer.edge_client.recognizer import Recognizer
 from splitfer.shared.contracts import AnswerPath
@@ -70,9 +70,9 @@ def test_the_exported_model_answers_both_label_sets_as_torch_does(folder: Path) 
 def test_a_device_without_a_server_answers_by_it_and_runs_no_head(folder: Path) -> None:
     own = device(folder, local_model="edgecnn")
     found = own.find(np.repeat(PICTURES[0][..., None], 3, axis=2))
-    assert found.z is None
-    assert found.features is not None
-    answers, _ = own.local_answers(found.features)
+    assert isinstance(found, FoundFaces)
+    assert len(found.z) == 0
+    answers, _ = own.local_answers(found.tail_input)
     assert answers[0].model.endswith("/edgecnn")
     assert sum(answers[0].probabilities) == pytest.approx(1, abs=1e-5)
 
@@ -80,12 +80,12 @@ def test_a_device_without_a_server_answers_by_it_and_runs_no_head(folder: Path) 
 def test_with_a_server_the_latent_is_made_too(folder: Path) -> None:
     own = device(folder, local_model="edgecnn", server="localhost:1")
     found = own.find(np.repeat(PICTURES[0][..., None], 3, axis=2))
-    assert found.z is not None
-    assert found.features is not None
-    assert found.features.dtype == np.uint8
+    assert isinstance(found, FoundFaces)
+    assert len(found.z) == 1
+    assert found.tail_input.dtype == np.uint8
     backbone = device(folder).find(np.repeat(PICTURES[0][..., None], 3, axis=2))
-    assert backbone.features is not None
-    assert backbone.features.shape[1:] == (116, 28, 28)
+    assert isinstance(backbone, FoundFaces)
+    assert backbone.tail_input.shape[1:] == (116, 28, 28)
 
 
 def test_a_model_that_is_not_there_is_refused_with_those_that_are(folder: Path) -> None:
