@@ -44,6 +44,8 @@ def _onnxruntime(file: Path) -> tuple[Run, tuple[int, ...], str]:
 
 
 def _openvino(file: Path) -> tuple[Run, tuple[int, ...], str]:
+    # It would load what reports its use to its maker; where that cannot be loaded, it does without.
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     import openvino
 
     core = openvino.Core()
