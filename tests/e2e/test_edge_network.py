@@ -6,12 +6,10 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from statistics import median
 
 import pytest
 
 from splitfer.shared.weights import default_folder
-from tests.browser.test_policy import case, python_paths
 from tests.clips import write_start_of_demo
 from tests.devtools import DevTools
 from tests.e2e.edge_page import (
@@ -92,26 +90,13 @@ def check_flight_mode(page: Page, offline: Callable[[bool], None]) -> None:
     assert_each_face_has_one_answer(page)
 
 
-def test_auto_chooses_on_a_slow_link_as_a_python_edge_does(page: Page, devtools: DevTools) -> None:
+def test_a_slow_link_loses_no_face(page: Page, devtools: DevTools) -> None:
+    """Which way is the better one here depends on how busy the machine is; that the page chooses
+    as Python does from the same times is tested with the times given (tests/browser)."""
     page.find("#wanted").send_keys("whichever")
     devtools.network(latency_ms=200, bytes_per_s=20_000)
     devtools.forget()
     wait_until(lambda: len(devtools.calls_ms()) >= 2, "calls on the slow link")
     frame = last_frame(page)
-    wait_until(lambda: len(faces_since(page, frame)) >= 4 * SETTLED_FACES, "the page to settle")
-    faces = faces_since(page, frame)
-    local = [face["latency_ms"] for face in faces if face["path"] == "local"]
-    call_ms = median(devtools.calls_ms())
-    elapsed_ms = median(times["total"] - times["tail"] for times in local)
-    tail_ms = median(times["tail"] for times in local)
-    # What was measured is not to the bit what the page went by: on a busy machine the two ways
-    # may lie closer together than that.
-    as_python = {
-        path
-        for share in (0.7, 1.0, 1.4)
-        for path in python_paths(
-            case(call_ms=share * call_ms, elapsed_ms=elapsed_ms, tail_ms=tail_ms)
-        )[-10:]
-    }
-    assert {face["path"] for face in faces[-SETTLED_FACES:]} <= as_python
+    wait_until(lambda: len(faces_since(page, frame)) >= 4 * SETTLED_FACES, "answers on it")
     assert_each_face_has_one_answer(page)
