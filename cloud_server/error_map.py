@@ -91,8 +91,3 @@ def http_headers(error: SplitFerError) -> Mapping[str, str]:
     if status == 401:
         return {"WWW-Authenticate": "Bearer"}
     return {}
-
-
-def unexpected() -> SplitFerError:
-    """What a caller is told of an error that was not raised on purpose; the log has the cause."""
-    return SplitFerError("the server failed on this request; its log says why")

@@ -1,4 +1,6 @@
-"""How this process uses its processor. What the platform cannot do is left undone."""
+"""What the server asks of the operating system for its process: scheduling, memory, open files.
+
+What the platform cannot do is left undone."""
 
 from __future__ import annotations
 
@@ -6,16 +8,10 @@ import contextlib
 import ctypes
 import gc
 import os
-import platform
-import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-# sched_setattr(2); glibc has a name for it only since 2.41.
-_SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
-_ATTR = struct.Struct("=IIQiIQQQ")
-_MOST_NICE = 19
 # How many new objects there are before the collector looks through the youngest.
 _YOUNG = 5_000
 _FILES, _MOST_FILES = 1024, 1_000_000
@@ -42,24 +38,6 @@ def keep_what_is_loaded() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
-
-
-def take_turns(slice_ms: float, nice: int = 0) -> None:
-    """Let this thread run for so long, 0.1 to 100 ms, before another one gets its core. With
-    ``nice`` it gives way to the process's other ones, for good.
-
-    Linux has slices since 6.12, for anybody; before, its scheduler ignores them.
-    """
-    number = _SCHED_SETATTR.get(platform.machine())
-    if sys.platform != "linux" or number is None:
-        return
-    # A sandbox may forbid any of it: then the thread goes on as it is.
-    with contextlib.suppress(OSError):
-        nice = min(_MOST_NICE, nice + os.getpriority(os.PRIO_PROCESS, 0))
-        attributes = _ATTR.pack(
-            _ATTR.size, os.sched_getscheduler(0), 0, nice, 0, round(slice_ms * 1e6), 0, 0
-        )
-        ctypes.CDLL(None).syscall(number, 0, ctypes.create_string_buffer(attributes, _ATTR.size), 0)
 
 
 def give_memory_back() -> None:

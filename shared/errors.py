@@ -168,3 +168,9 @@ class InferenceFailed(ServeError):
     """The model failed on this input; the cause is in the server's log."""
 
     code = "inference_failed"
+
+
+def unexpected_error() -> SplitFerError:
+    """In place of an exception that was not raised on purpose: its text may tell too much, and is
+    only logged."""
+    return SplitFerError("the server failed on this request; its log says why")

@@ -29,7 +29,6 @@ from splitfer.cloud_server.admission.in_flight import InFlight
 from splitfer.cloud_server.admission.standing_queue import StreamOverloadGuard
 from splitfer.cloud_server.admission.tokens import Scope
 from splitfer.cloud_server.admission.transit import TransitDelay
-from splitfer.cloud_server.error_map import unexpected
 from splitfer.cloud_server.grpc_api.replies import fill
 from splitfer.cloud_server.inference.pending_faces import PendingFaces
 from splitfer.cloud_server.inference.tail import TailAnswer
@@ -40,7 +39,7 @@ from splitfer.cloud_server.telemetry.observer import Observer
 from splitfer.cloud_server.wanted import wanted_labels
 from splitfer.cloud_server.weights.place import Place
 from splitfer.shared.deadline import Deadline
-from splitfer.shared.errors import MalformedPayload, Overloaded, SplitFerError
+from splitfer.shared.errors import MalformedPayload, Overloaded, SplitFerError, unexpected_error
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from splitfer.shared.wire import DEADLINE_MS_MAX, TRACEPARENT
 
@@ -256,7 +255,7 @@ class InferStream:
     def _refuse(self, answer: pb.InferStreamResponse, error: Exception) -> None:
         if not isinstance(error, SplitFerError):
             log.error("a message of a stream failed", exc_info=error)
-            error = unexpected()
+            error = unexpected_error()
         failed(error.code)
         answer.error.code, answer.error.message = error.code, str(error)
         answer.error.retryable = error.retryable

@@ -20,11 +20,11 @@ from splitfer.cloud_server.admission.admission import Admission
 from splitfer.cloud_server.admission.byte_budget import ByteBudget
 from splitfer.cloud_server.admission.caller import grpc_caller
 from splitfer.cloud_server.admission.tokens import Scope
-from splitfer.cloud_server.error_map import codes_of, trailing_metadata, unexpected
+from splitfer.cloud_server.error_map import codes_of, trailing_metadata
 from splitfer.cloud_server.grpc_api.message import Context, Reader, read_message
 from splitfer.cloud_server.request import REQUEST_ID
 from splitfer.cloud_server.telemetry.observer import Observer
-from splitfer.shared.errors import SplitFerError
+from splitfer.shared.errors import SplitFerError, unexpected_error
 from splitfer.shared.wire import CODE_KEY
 
 log = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ class Wrap:
             if isinstance(raised, grpc.aio.AbortError):
                 raise
             log.exception("a call failed")
-            error = unexpected()
+            error = unexpected_error()
         await abort_call(context, error)
 
     async def _message(

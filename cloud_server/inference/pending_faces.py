@@ -7,9 +7,8 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from splitfer.cloud_server.error_map import unexpected
 from splitfer.shared.deadline import Deadline
-from splitfer.shared.errors import DeadlineExceeded, ServeError, SplitFerError
+from splitfer.shared.errors import DeadlineExceeded, ServeError, SplitFerError, unexpected_error
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -104,4 +103,4 @@ def _result(future: asyncio.Future[T]) -> T | SplitFerError:
     if isinstance(error, SplitFerError):
         return error
     log.error("a face failed", exc_info=error)
-    return unexpected()
+    return unexpected_error()

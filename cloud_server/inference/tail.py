@@ -16,7 +16,7 @@ from splitfer.cloud_server.inference.batch_observer import BatchObserver, NoWatc
 from splitfer.cloud_server.inference.batch_time import BatchTime
 from splitfer.cloud_server.inference.batcher import Batcher
 from splitfer.cloud_server.inference.face import Face
-from splitfer.cloud_server.process import take_turns
+from splitfer.cloud_server.inference.time_slice import take_turns
 from splitfer.shared.codec.latent import Latent
 from splitfer.shared.codec.payload import Payload, PayloadCodec
 from splitfer.shared.codec.quantiser import ZERO_SYMBOL

@@ -20,7 +20,7 @@ from splitfer.cloud_server.admission.byte_budget import ByteBudget
 from splitfer.cloud_server.admission.caller import http_caller
 from splitfer.cloud_server.admission.tokens import Scope
 from splitfer.cloud_server.config import CloudConfig
-from splitfer.cloud_server.error_map import codes_of, http_headers, json_body, unexpected
+from splitfer.cloud_server.error_map import codes_of, http_headers, json_body
 from splitfer.cloud_server.request import failed
 from splitfer.cloud_server.rest_api.admin import admin_routes
 from splitfer.cloud_server.rest_api.body import FIELD, MULTIPART, BodyLimit, read_picture
@@ -43,7 +43,7 @@ from splitfer.cloud_server.service import Service
 from splitfer.cloud_server.telemetry.metrics import Metrics
 from splitfer.cloud_server.weights.registry import Registry
 from splitfer.shared.deadline import Deadline
-from splitfer.shared.errors import DeadlineExceeded, NotReady, SplitFerError
+from splitfer.shared.errors import DeadlineExceeded, NotReady, SplitFerError, unexpected_error
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.prior import Prior
 from splitfer.shared.version import server_version
@@ -246,6 +246,6 @@ def _answer_errors(app: FastAPI) -> Callable[[Request, SplitFerError], Response]
     @app.exception_handler(Exception)
     async def anything(request: Request, error: Exception) -> JSONResponse:
         # Starlette raises it again after this reply, and uvicorn logs it.
-        return reply(request, unexpected())
+        return reply(request, unexpected_error())
 
     return reply

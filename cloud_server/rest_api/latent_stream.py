@@ -23,7 +23,6 @@ from splitfer.cloud_server.admission.admission import Admitted, Caller
 from splitfer.cloud_server.admission.in_flight import InFlight
 from splitfer.cloud_server.admission.standing_queue import StreamOverloadGuard
 from splitfer.cloud_server.admission.transit import TransitDelay
-from splitfer.cloud_server.error_map import unexpected
 from splitfer.cloud_server.inference.pending_faces import PendingFaces
 from splitfer.cloud_server.inference.tail import TailAnswer
 from splitfer.cloud_server.request import Request
@@ -32,7 +31,7 @@ from splitfer.cloud_server.results import Inferred
 from splitfer.cloud_server.service import Service
 from splitfer.cloud_server.telemetry.observer import Observer
 from splitfer.shared.deadline import Deadline
-from splitfer.shared.errors import Overloaded, SplitFerError
+from splitfer.shared.errors import Overloaded, SplitFerError, unexpected_error
 from splitfer.shared.labels import LabelSet
 
 _METHOD = "WS /v1/latents/stream"
@@ -194,7 +193,7 @@ class LatentStream:
     def _refuse(self, number: int, request: Request, error: Exception) -> None:
         if not isinstance(error, SplitFerError):
             log.error("a message of a stream failed", exc_info=error)
-            error = unexpected()
+            error = unexpected_error()
         request.code = error.code
         self._end(request, refusal(number, error))
 

@@ -13,13 +13,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from splitfer.cloud_server.admission import tokens
 from splitfer.cloud_server.admission.admission import Admission, Caller
 from splitfer.cloud_server.config import CloudConfig
-from splitfer.cloud_server.error_map import codes_of, http_headers, json_body, unexpected
+from splitfer.cloud_server.error_map import codes_of, http_headers, json_body
 from splitfer.cloud_server.rest_api.latent_stream import Asked, LatentStream, StreamBounds
 from splitfer.cloud_server.rest_api.safe_headers import SAFE
 from splitfer.cloud_server.service import Service
 from splitfer.cloud_server.telemetry.observer import Observer
 from splitfer.cloud_server.wanted import wanted_labels
-from splitfer.shared.errors import Forbidden, MalformedPayload, Overloaded, SplitFerError
+from splitfer.shared.errors import (
+    Forbidden,
+    MalformedPayload,
+    Overloaded,
+    SplitFerError,
+    unexpected_error,
+)
 from splitfer.shared.wire import AUTHORIZATION
 
 # Browsers send no header of their own with a handshake, but words of subprotocols: the second
@@ -63,7 +69,7 @@ class LatentStreams:
         try:
             caller, asked = self._admitted(scope, headers)
         except Exception as raised:
-            error = raised if isinstance(raised, SplitFerError) else unexpected()
+            error = raised if isinstance(raised, SplitFerError) else unexpected_error()
             request.code = error.code
             return await _refuse(error, scope, receive, send)
         finally:
