@@ -93,8 +93,8 @@ def _serve_with(arguments: argparse.Namespace, handler: logging.Handler) -> None
         ray_engine.serve(config)
         return
     with needing("cloud"):
-        from splitfer.cloud_server.loop import new_event_loop
-        from splitfer.cloud_server.server import serve
+        from splitfer.cloud_server.server.event_loop import new_event_loop
+        from splitfer.cloud_server.server.server import serve
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(serve(config, read))

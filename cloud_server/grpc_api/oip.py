@@ -28,7 +28,7 @@ from splitfer.cloud_server.oip.tensor import (
     OutputTensor,
     TensorSpec,
 )
-from splitfer.cloud_server.service import Service
+from splitfer.cloud_server.service.service import Service
 from splitfer.shared.contracts import Limits
 from splitfer.shared.errors import MalformedPayload, UnknownModel
 from splitfer.shared.stubs.inference import grpc_inference_pb2 as pb

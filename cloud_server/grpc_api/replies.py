@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from splitfer.cloud_server.results import FaceResult, Inferred
+from splitfer.cloud_server.service.results import FaceResult, Inferred
 from splitfer.shared.contracts import LatencyMs
 from splitfer.shared.errors import SplitFerError
 from splitfer.shared.prior import Prior

@@ -8,6 +8,7 @@ import grpc
 from splitfer.cloud_server.admission.admission import Admission
 from splitfer.cloud_server.admission.bounds import Bounds
 from splitfer.cloud_server.admission.byte_budget import ByteBudget
+from splitfer.cloud_server.admission.tls import ServerTls
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.grpc_api import health, reflection
 from splitfer.cloud_server.grpc_api.health import HealthServicer
@@ -23,9 +24,8 @@ from splitfer.cloud_server.grpc_api.splitfer import (
 )
 from splitfer.cloud_server.grpc_api.stream import InferStreams
 from splitfer.cloud_server.grpc_api.wrap import Wrap
-from splitfer.cloud_server.service import Service
+from splitfer.cloud_server.service.service import Service
 from splitfer.cloud_server.telemetry.observer import Observer
-from splitfer.cloud_server.tls import ServerTls
 from splitfer.cloud_server.weights.handed_out import HandedOutWeights
 from splitfer.shared.errors import ConfigError
 from splitfer.shared.stubs.inference import grpc_inference_pb2_grpc as oip_pb_grpc

@@ -10,8 +10,8 @@ from splitfer.cloud_server.grpc_api.message import Context
 from splitfer.cloud_server.grpc_api.replies import fill, fill_result, fill_time
 from splitfer.cloud_server.grpc_api.stream import InferStreams
 from splitfer.cloud_server.grpc_api.wrap import Method, abort_call
-from splitfer.cloud_server.service import Service
-from splitfer.cloud_server.wanted import wanted_labels, wanted_prior
+from splitfer.cloud_server.protocol.choices import wanted_labels, wanted_prior
+from splitfer.cloud_server.service.service import Service
 from splitfer.cloud_server.weights.handed_out import HandedOutWeights
 from splitfer.shared.contracts import Limits
 from splitfer.shared.errors import SplitFerError

@@ -32,11 +32,11 @@ from splitfer.cloud_server.admission.transit import TransitDelay
 from splitfer.cloud_server.grpc_api.replies import fill
 from splitfer.cloud_server.inference.pending_faces import PendingFaces
 from splitfer.cloud_server.inference.tail import TailAnswer
-from splitfer.cloud_server.request import Request, failed
-from splitfer.cloud_server.results import Inferred
-from splitfer.cloud_server.service import Service
+from splitfer.cloud_server.protocol.choices import wanted_labels
+from splitfer.cloud_server.service.results import Inferred
+from splitfer.cloud_server.service.service import Service
 from splitfer.cloud_server.telemetry.observer import Observer
-from splitfer.cloud_server.wanted import wanted_labels
+from splitfer.cloud_server.telemetry.request import Request, failed
 from splitfer.cloud_server.weights.place import Place
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import MalformedPayload, Overloaded, SplitFerError, unexpected_error

@@ -20,10 +20,10 @@ from splitfer.cloud_server.admission.admission import Admission
 from splitfer.cloud_server.admission.byte_budget import ByteBudget
 from splitfer.cloud_server.admission.caller import grpc_caller
 from splitfer.cloud_server.admission.tokens import Scope
-from splitfer.cloud_server.error_map import codes_of, trailing_metadata
 from splitfer.cloud_server.grpc_api.message import Context, Reader, read_message
-from splitfer.cloud_server.request import REQUEST_ID
+from splitfer.cloud_server.protocol.error_map import codes_of, trailing_metadata
 from splitfer.cloud_server.telemetry.observer import Observer
+from splitfer.cloud_server.telemetry.request import REQUEST_ID
 from splitfer.shared.errors import SplitFerError, unexpected_error
 from splitfer.shared.wire import CODE_KEY
 

@@ -28,8 +28,8 @@ from splitfer.cloud_server.oip.tensor import (
     OutputTensor,
     TensorSpec,
 )
-from splitfer.cloud_server.service import Service
-from splitfer.cloud_server.wanted import wanted_labels
+from splitfer.cloud_server.protocol.choices import wanted_labels
+from splitfer.cloud_server.service.service import Service
 from splitfer.shared.contracts import CROP_SIDE, LATENT_SHAPE, Answer
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import MalformedPayload, PayloadTooLarge, SplitFerError, UnknownModel

@@ -26,11 +26,11 @@ from splitfer.cloud_server.admission.health import Phase
 from splitfer.cloud_server.config import PREFIX, CloudConfig
 from splitfer.cloud_server.inference.face import Face
 from splitfer.cloud_server.inference.tail import ServedTail
-from splitfer.cloud_server.parts import Parts
 from splitfer.cloud_server.ray_serve.grpc import RayCalls, Reply, methods
 from splitfer.cloud_server.ray_serve.tail import RemoteTail, Result, Run
 from splitfer.cloud_server.rest_api.app import http_app
 from splitfer.cloud_server.rest_api.observer import HttpObserver
+from splitfer.cloud_server.server.parts import Parts
 from splitfer.cloud_server.weights.registry import Registry
 from splitfer.cloud_server.weights.served import ServedWeights
 from splitfer.shared.deadline import Deadline

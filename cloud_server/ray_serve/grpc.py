@@ -21,14 +21,14 @@ from splitfer.cloud_server.admission.admission import Admission
 from splitfer.cloud_server.admission.byte_budget import ByteBudget
 from splitfer.cloud_server.admission.health import Health
 from splitfer.cloud_server.config import CloudConfig
-from splitfer.cloud_server.error_map import trailing_metadata
 from splitfer.cloud_server.grpc_api.health import SERVICE_NAME as HEALTH_SERVICE
 from splitfer.cloud_server.grpc_api.message import Reader
 from splitfer.cloud_server.grpc_api.methods import CHECK, Collector
 from splitfer.cloud_server.grpc_api.oip import OIP_SERVICE, OipServicer, oip_methods
 from splitfer.cloud_server.grpc_api.splitfer import SERVICE, SplitFerServicer, splitfer_methods
 from splitfer.cloud_server.grpc_api.wrap import Handler, Wrap
-from splitfer.cloud_server.service import Service
+from splitfer.cloud_server.protocol.error_map import trailing_metadata
+from splitfer.cloud_server.service.service import Service
 from splitfer.cloud_server.telemetry.observer import Observer
 from splitfer.shared.errors import DeadlineExceeded, NotReady, Overloaded, SplitFerError
 from splitfer.shared.stubs.inference import grpc_inference_pb2 as oip_pb

@@ -12,15 +12,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from splitfer.cloud_server.admission.admission import Admission
 from splitfer.cloud_server.admission.byte_budget import ByteBudget
 from splitfer.cloud_server.config import CloudConfig
-from splitfer.cloud_server.error_map import codes_of, http_headers, json_body
-from splitfer.cloud_server.request import REQUEST_ID, failed
+from splitfer.cloud_server.protocol.error_map import codes_of, http_headers, json_body
 from splitfer.cloud_server.rest_api.faces import build_app
 from splitfer.cloud_server.rest_api.observer import HttpObserver
 from splitfer.cloud_server.rest_api.oip import HEADER_LENGTH
 from splitfer.cloud_server.rest_api.safe_headers import SafeHeaders
-from splitfer.cloud_server.service import Service
+from splitfer.cloud_server.service.service import Service
 from splitfer.cloud_server.telemetry.metrics import Metrics
 from splitfer.cloud_server.telemetry.observer import Observer
+from splitfer.cloud_server.telemetry.request import REQUEST_ID, failed
 from splitfer.cloud_server.weights.registry import Registry
 from splitfer.shared.errors import NotReady
 from splitfer.shared.wire import DEADLINE_HEADER, FINGERPRINT_HEADER

@@ -20,9 +20,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from splitfer.cloud_server.error_map import codes_of, http_headers, json_body
-from splitfer.cloud_server.request import failed
+from splitfer.cloud_server.protocol.error_map import codes_of, http_headers, json_body
 from splitfer.cloud_server.rest_api.files import HEADERS, TYPES, tag_of
+from splitfer.cloud_server.telemetry.request import failed
 from splitfer.cloud_server.weights.half import halved, widened
 from splitfer.cloud_server.weights.registry import Registry
 from splitfer.shared.errors import ModelMismatch, SplitFerError, UnknownModel

@@ -20,8 +20,7 @@ from splitfer.cloud_server.admission.byte_budget import ByteBudget
 from splitfer.cloud_server.admission.caller import http_caller
 from splitfer.cloud_server.admission.tokens import Scope
 from splitfer.cloud_server.config import CloudConfig
-from splitfer.cloud_server.error_map import codes_of, http_headers, json_body
-from splitfer.cloud_server.request import failed
+from splitfer.cloud_server.protocol.error_map import codes_of, http_headers, json_body
 from splitfer.cloud_server.rest_api.admin import admin_routes
 from splitfer.cloud_server.rest_api.body import FIELD, MULTIPART, BodyLimit, read_picture
 from splitfer.cloud_server.rest_api.described_api import DescribedApi
@@ -39,8 +38,9 @@ from splitfer.cloud_server.rest_api.schema import (
     faces_body,
     model_body,
 )
-from splitfer.cloud_server.service import Service
+from splitfer.cloud_server.service.service import Service
 from splitfer.cloud_server.telemetry.metrics import Metrics
+from splitfer.cloud_server.telemetry.request import failed
 from splitfer.cloud_server.weights.registry import Registry
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import DeadlineExceeded, NotReady, SplitFerError, unexpected_error

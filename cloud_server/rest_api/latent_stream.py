@@ -25,11 +25,11 @@ from splitfer.cloud_server.admission.standing_queue import StreamOverloadGuard
 from splitfer.cloud_server.admission.transit import TransitDelay
 from splitfer.cloud_server.inference.pending_faces import PendingFaces
 from splitfer.cloud_server.inference.tail import TailAnswer
-from splitfer.cloud_server.request import Request
 from splitfer.cloud_server.rest_api.stream_message import StreamMessage, refusal, reply
-from splitfer.cloud_server.results import Inferred
-from splitfer.cloud_server.service import Service
+from splitfer.cloud_server.service.results import Inferred
+from splitfer.cloud_server.service.service import Service
 from splitfer.cloud_server.telemetry.observer import Observer
+from splitfer.cloud_server.telemetry.request import Request
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import Overloaded, SplitFerError, unexpected_error
 from splitfer.shared.labels import LabelSet

@@ -13,12 +13,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from splitfer.cloud_server.admission import tokens
 from splitfer.cloud_server.admission.admission import Admission, Caller
 from splitfer.cloud_server.config import CloudConfig
-from splitfer.cloud_server.error_map import codes_of, http_headers, json_body
+from splitfer.cloud_server.protocol.choices import wanted_labels
+from splitfer.cloud_server.protocol.error_map import codes_of, http_headers, json_body
 from splitfer.cloud_server.rest_api.latent_stream import Asked, LatentStream, StreamBounds
 from splitfer.cloud_server.rest_api.safe_headers import SAFE
-from splitfer.cloud_server.service import Service
+from splitfer.cloud_server.service.service import Service
 from splitfer.cloud_server.telemetry.observer import Observer
-from splitfer.cloud_server.wanted import wanted_labels
 from splitfer.shared.errors import (
     Forbidden,
     MalformedPayload,

@@ -14,8 +14,8 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.rest_api.schema import ErrorBody, ErrorDetail, error_detail
-from splitfer.cloud_server.results import FaceResult, Inferred
-from splitfer.cloud_server.service import Service
+from splitfer.cloud_server.service.results import FaceResult, Inferred
+from splitfer.cloud_server.service.service import Service
 from splitfer.shared.contracts import REPLY_VERSION, Limits
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import (

@@ -6,8 +6,8 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from splitfer.cloud_server.request import OK, REQUEST_ID
 from splitfer.cloud_server.telemetry.observer import Observer
+from splitfer.cloud_server.telemetry.request import OK, REQUEST_ID
 
 # What asks for these is not a caller but the machinery around the server.
 _PROBES = frozenset({"/healthz", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"})

@@ -10,7 +10,6 @@ from fastapi.responses import JSONResponse, Response
 
 from splitfer.cloud_server.admission.admission import Admission
 from splitfer.cloud_server.config import CloudConfig
-from splitfer.cloud_server.error_map import RETRY_AFTER_S
 from splitfer.cloud_server.oip.models import (
     EXTENSIONS,
     OUTPUTS,
@@ -19,6 +18,7 @@ from splitfer.cloud_server.oip.models import (
     OipModels,
 )
 from splitfer.cloud_server.oip.tensor import TensorSpec
+from splitfer.cloud_server.protocol.error_map import RETRY_AFTER_S
 from splitfer.cloud_server.rest_api.oip_binary import read_infer, write_reply
 from splitfer.cloud_server.rest_api.oip_schema import (
     LiveBody,
@@ -30,7 +30,7 @@ from splitfer.cloud_server.rest_api.oip_schema import (
     ServerBody,
     TensorBody,
 )
-from splitfer.cloud_server.service import Service
+from splitfer.cloud_server.service.service import Service
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import DeadlineExceeded
 from splitfer.shared.version import server_version

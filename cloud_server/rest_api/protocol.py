@@ -14,7 +14,7 @@ import h11
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from splitfer.cloud_server.error_map import json_body
+from splitfer.cloud_server.protocol.error_map import json_body
 from splitfer.cloud_server.rest_api.doorway import Guest
 from splitfer.cloud_server.rest_api.safe_headers import SAFE
 from splitfer.cloud_server.rest_api.websocket import is_handshake

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from splitfer.cloud_server.results import Classified, FaceResult, ServedModel
+from splitfer.cloud_server.service.results import Classified, FaceResult, ServedModel
 from splitfer.shared.contracts import REPLY_VERSION, Box, Trust
 from splitfer.shared.errors import SplitFerError
 from splitfer.shared.labels import LABELS, LabelSet

@@ -18,7 +18,7 @@ from splitfer.cloud_server.rest_api.latents import (
     split_payloads,
 )
 from splitfer.cloud_server.rest_api.schema import ErrorDetail, error_detail
-from splitfer.cloud_server.results import Inferred
+from splitfer.cloud_server.service.results import Inferred
 from splitfer.shared.contracts import Limits
 from splitfer.shared.errors import MalformedPayload, SplitFerError
 from splitfer.shared.wire import DEADLINE_MS_MAX

@@ -8,8 +8,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from splitfer.cloud_server.admission.health import Health
-from splitfer.cloud_server.request import short
 from splitfer.cloud_server.telemetry.metrics import Metrics
+from splitfer.cloud_server.telemetry.request import short
 from splitfer.cloud_server.weights.registry import Registry
 from splitfer.shared.contracts import SCHEMA_VERSION
 from splitfer.shared.version import server_version

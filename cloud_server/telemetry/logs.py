@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Literal
 
-from splitfer.cloud_server.request import current
 from splitfer.cloud_server.telemetry.error_output import error_output, lines_of_others
+from splitfer.cloud_server.telemetry.request import current
 from splitfer.shared.log_lines import LONGEST_LINE, PlainLines
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s:%(request)s %(message)s"

@@ -15,8 +15,8 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from splitfer.cloud_server.inference.face import Face
-from splitfer.cloud_server.request import OK, Request, short
 from splitfer.cloud_server.telemetry.histogram import Histogram
+from splitfer.cloud_server.telemetry.request import OK, Request, short
 
 _BUCKETS_S = (
     0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,

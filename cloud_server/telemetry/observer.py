@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from splitfer.cloud_server.inference.batch_observer import BatchObserver
 from splitfer.cloud_server.inference.face import Face
-from splitfer.cloud_server.request import OK, REQUEST_ID, Request, enter, request_id
 from splitfer.cloud_server.telemetry.metrics import Metrics
+from splitfer.cloud_server.telemetry.request import OK, REQUEST_ID, Request, enter, request_id
 from splitfer.cloud_server.telemetry.tracing import NoTracing
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from splitfer.cloud_server.tls import ServerTls
+from splitfer.cloud_server.admission.tls import ServerTls
 
 
 class TlsMetrics(Collector):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from splitfer.cloud_server.inference.face import Face
-from splitfer.cloud_server.request import OK, Request, current
+from splitfer.cloud_server.telemetry.request import OK, Request, current
 from splitfer.shared.errors import ConfigError, SplitFerError
 from splitfer.shared.extras import how_to_install
 

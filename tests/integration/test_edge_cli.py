@@ -309,7 +309,7 @@ def test_help_loads_nothing_that_takes_long() -> None:
     ["splitfer.edge_client.cli", "splitfer.cloud_server.cli", "benchmarks.accuracy.accuracy"],
 )
 def test_torch_is_not_loaded(module: str) -> None:
-    imported = f"{module}, splitfer.cloud_server.server, splitfer.edge_client"
+    imported = f"{module}, splitfer.cloud_server.server.server, splitfer.edge_client"
     code = f"import sys, {imported}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "False", done.stderr

@@ -209,7 +209,7 @@ print(len(seen))
 
 def test_the_server_loads_nothing_of_the_edge(installation: Installation) -> None:
     script = (
-        "import sys, splitfer.cloud_server.server; "
+        "import sys, splitfer.cloud_server.server.server; "
         "assert not [name for name in sys.modules if name.startswith('splitfer.edge_client')]; "
         "from splitfer import Recognizer; print(Recognizer.__module__)"
     )

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from splitfer.cloud_server.config import CloudConfig
-from splitfer.cloud_server.parts import Parts
+from splitfer.cloud_server.server.parts import Parts
 from splitfer.cloud_server.weights.registry import Registry
 from splitfer.shared.codec.latent import Latent
 from splitfer.shared.codec.payload import PayloadCodec

@@ -171,9 +171,11 @@ def test_a_library_that_is_missing_is_one_line_with_the_command(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As after an installation of the edge alone.
-    monkeypatch.delitem(sys.modules, "splitfer.cloud_server.loop", raising=False)
+    monkeypatch.delitem(sys.modules, "splitfer.cloud_server.server.event_loop", raising=False)
     monkeypatch.setattr(
-        sys, "meta_path", [_Without("splitfer.cloud_server.loop", "fastapi"), *sys.meta_path]
+        sys,
+        "meta_path",
+        [_Without("splitfer.cloud_server.server.event_loop", "fastapi"), *sys.meta_path],
     )
     assert run(["serve"]) == 2
     err = capsys.readouterr().err

@@ -19,7 +19,7 @@ from splitfer.cloud_server.admission.tokens import Scope
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.grpc_api import stream as infer_stream
 from splitfer.cloud_server.grpc_api.stream import InferStream
-from splitfer.cloud_server.results import Inferred
+from splitfer.cloud_server.service.results import Inferred
 from splitfer.cloud_server.telemetry.metrics import Metrics
 from splitfer.cloud_server.telemetry.observer import Observer
 from splitfer.cloud_server.telemetry.tracing import NoTracing

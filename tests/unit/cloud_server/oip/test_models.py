@@ -9,7 +9,7 @@ import pytest
 from splitfer.cloud_server.admission.tokens import Scope
 from splitfer.cloud_server.oip.models import OipModels, scope_of
 from splitfer.cloud_server.oip.tensor import InputTensor
-from splitfer.cloud_server.results import Inferred
+from splitfer.cloud_server.service.results import Inferred
 from splitfer.shared.contracts import Answer, LatencyMs, Limits
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import (

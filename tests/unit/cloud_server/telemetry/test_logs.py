@@ -10,8 +10,8 @@ from contextvars import copy_context
 import pytest
 
 from splitfer.cloud_server.inference.batcher import Batcher
-from splitfer.cloud_server.request import Request, enter, request_id
 from splitfer.cloud_server.telemetry.logs import JsonLines, Text
+from splitfer.cloud_server.telemetry.request import Request, enter, request_id
 from splitfer.shared.deadline import Deadline
 
 

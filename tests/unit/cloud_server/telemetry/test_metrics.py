@@ -3,8 +3,8 @@
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from splitfer.cloud_server.request import Request
 from splitfer.cloud_server.telemetry.metrics import Metrics
+from splitfer.cloud_server.telemetry.request import Request
 from splitfer.shared.contracts import AnswerPath
 
 

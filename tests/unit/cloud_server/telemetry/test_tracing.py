@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from splitfer.cloud_server.request import Request, about, enter
+from splitfer.cloud_server.telemetry.request import Request, about, enter
 from splitfer.cloud_server.telemetry.tracing import Tracing, open_tracing
 from splitfer.shared.codec.latent import Latent
 from splitfer.shared.errors import MalformedPayload
@@ -44,7 +44,7 @@ class Traced:
 def traced(monkeypatch: pytest.MonkeyPatch) -> Traced:
     # The current request is the test's own, and gone with it.
     monkeypatch.setattr(
-        "splitfer.cloud_server.request._current", ContextVar("request", default=None)
+        "splitfer.cloud_server.telemetry.request._current", ContextVar("request", default=None)
     )
     return Traced()
 
@@ -114,7 +114,7 @@ def test_nobody_looks_so_nothing_is_told(traced: Traced) -> None:
     ("module", "without"),
     [
         # FastAPI looks for the interface by itself.
-        ("splitfer.cloud_server.server", ("opentelemetry.sdk", "opentelemetry.exporter")),
+        ("splitfer.cloud_server.server.server", ("opentelemetry.sdk", "opentelemetry.exporter")),
         ("splitfer.edge_client.recognizer", ("opentelemetry",)),
     ],
 )

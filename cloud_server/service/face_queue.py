@@ -10,7 +10,7 @@ from splitfer.cloud_server.admission.account import current_account
 from splitfer.cloud_server.inference.face import Face
 from splitfer.cloud_server.inference.pending_faces import PendingFaces, gather_faces, submitted
 from splitfer.cloud_server.inference.tail import ServedTail, TailAnswer
-from splitfer.cloud_server.results import FaceResult
+from splitfer.cloud_server.service.results import FaceResult
 from splitfer.cloud_server.telemetry.metrics import Metrics
 from splitfer.cloud_server.telemetry.tracing import NoTracing
 from splitfer.cloud_server.weights.place import Place

@@ -10,18 +10,18 @@ from splitfer.cloud_server.admission.admission import Admission
 from splitfer.cloud_server.admission.bounds import bounds_of
 from splitfer.cloud_server.admission.byte_budget import ByteBudget
 from splitfer.cloud_server.admission.health import Health
+from splitfer.cloud_server.admission.tls import ServerTls
 from splitfer.cloud_server.config import CloudConfig
-from splitfer.cloud_server.face_queue import FaceQueue
 from splitfer.cloud_server.inference.head import ServedHead
 from splitfer.cloud_server.pictures.reader import PictureReader
-from splitfer.cloud_server.process import memory_bytes, raise_open_files
-from splitfer.cloud_server.service import Service
+from splitfer.cloud_server.server.process import memory_bytes, raise_open_files
+from splitfer.cloud_server.service.face_queue import FaceQueue
+from splitfer.cloud_server.service.service import Service
 from splitfer.cloud_server.telemetry.live_metrics import LiveMetrics
 from splitfer.cloud_server.telemetry.metrics import Metrics
 from splitfer.cloud_server.telemetry.observer import BatchObservers, Observer
 from splitfer.cloud_server.telemetry.tls_metrics import TlsMetrics
 from splitfer.cloud_server.telemetry.tracing import open_tracing
-from splitfer.cloud_server.tls import ServerTls
 from splitfer.cloud_server.weights.handed_out import HandedOutWeights
 from splitfer.cloud_server.weights.registry import Registry
 from splitfer.shared.version import server_version

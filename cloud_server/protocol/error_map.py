@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from splitfer.cloud_server.request import REQUEST_ID, current
+from splitfer.cloud_server.telemetry.request import REQUEST_ID, current
 from splitfer.shared.errors import (
     AuthError,
     DeadlineExceeded,

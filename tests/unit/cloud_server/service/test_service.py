@@ -15,8 +15,8 @@ from PIL import Image, ImageFilter
 
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.inference.tail import RateTable, ServedTail
-from splitfer.cloud_server.parts import Parts
-from splitfer.cloud_server.service import Service
+from splitfer.cloud_server.server.parts import Parts
+from splitfer.cloud_server.service.service import Service
 from splitfer.cloud_server.weights.registry import Registry
 from splitfer.shared.codec.latent import Latent
 from splitfer.shared.codec.payload import PayloadCodec

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable
 
 from splitfer.cloud_server.admission.access import Access
+from splitfer.cloud_server.admission.tls import ServerTls
 from splitfer.cloud_server.config import CloudConfig
-from splitfer.cloud_server.tls import ServerTls
 from splitfer.shared.errors import ConfigError
 
 log = logging.getLogger(__name__)

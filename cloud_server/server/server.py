@@ -18,15 +18,15 @@ import uvicorn
 from splitfer.cloud_server.admission.health import Phase
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.grpc_api.server import GrpcServer
-from splitfer.cloud_server.parts import Parts
-from splitfer.cloud_server.process import give_memory_back, keep_what_is_loaded, run_as_batch
-from splitfer.cloud_server.reload import reload
 from splitfer.cloud_server.rest_api.app import http_app
 from splitfer.cloud_server.rest_api.doorway import Doorway
 from splitfer.cloud_server.rest_api.latent_streams import LatentStreams
 from splitfer.cloud_server.rest_api.protocol import HEADER_BYTES, bounded_http
 from splitfer.cloud_server.rest_api.stream_message import most_message_bytes
 from splitfer.cloud_server.rest_api.websocket import bounded_websocket
+from splitfer.cloud_server.server.parts import Parts
+from splitfer.cloud_server.server.process import give_memory_back, keep_what_is_loaded, run_as_batch
+from splitfer.cloud_server.server.reload import reload
 from splitfer.cloud_server.weights.folder_watcher import watching
 from splitfer.cloud_server.weights.registry import Registry
 from splitfer.shared.errors import ConfigError

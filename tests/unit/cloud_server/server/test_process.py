@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from splitfer.cloud_server.process import _memory_limit_files, keep_what_is_loaded
+from splitfer.cloud_server.server.process import _memory_limit_files, keep_what_is_loaded
 
 
 def test_the_collector_leaves_alone_what_is_loaded() -> None:
@@ -57,7 +57,7 @@ def test_a_process_may_open_what_its_hard_limit_says() -> None:
         import resource
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(64, hard), min(4096, hard)))
-        from splitfer.cloud_server.process import raise_open_files
+        from splitfer.cloud_server.server.process import raise_open_files
         given = raise_open_files()
         assert given == resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(4096, hard), given
     """

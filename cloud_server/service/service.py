@@ -20,14 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitfer.cloud_server.config import CloudConfig
-from splitfer.cloud_server.face_queue import Answered, FaceQueue
 from splitfer.cloud_server.inference.head import ServedHead
 from splitfer.cloud_server.inference.pending_faces import PendingFaces
 from splitfer.cloud_server.inference.tail import TailAnswer
 from splitfer.cloud_server.pictures.reader import PictureReader
-from splitfer.cloud_server.request import about
-from splitfer.cloud_server.results import Classified, FaceResult, Inferred, ServedModel
+from splitfer.cloud_server.service.face_queue import Answered, FaceQueue
+from splitfer.cloud_server.service.results import Classified, FaceResult, Inferred, ServedModel
 from splitfer.cloud_server.telemetry.metrics import Metrics
+from splitfer.cloud_server.telemetry.request import about
 from splitfer.cloud_server.weights.place import Place, place_in
 from splitfer.cloud_server.weights.registry import Registry, ServedWeights
 from splitfer.shared.codec.latent import Latent

@@ -1,6 +1,6 @@
 import pytest
 
-from splitfer.cloud_server.error_map import codes_of, http_headers, trailing_metadata
+from splitfer.cloud_server.protocol.error_map import codes_of, http_headers, trailing_metadata
 from splitfer.shared import errors
 
 

@@ -1,0 +1,1 @@
+"""What every protocol says alike: error codes, and the names of label sets and priors."""

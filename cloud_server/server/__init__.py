@@ -1,0 +1,1 @@
+"""The server's process: its parts wired together, its listeners, and what SIGHUP reloads."""

@@ -1,0 +1,1 @@
+"""What the server does, free of any protocol: values in, values out."""
