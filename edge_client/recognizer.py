@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitfer.edge_client.address import parse_address
-from splitfer.edge_client.config import EdgeConfig, Policy, program_config
+from splitfer.edge_client.choices import Policy
+from splitfer.edge_client.config import EdgeConfig, program_config
 from splitfer.edge_client.device import Device
 from splitfer.edge_client.link.channel import open_channel
 from splitfer.edge_client.link.counts import LinkCounts
@@ -109,7 +110,7 @@ class Recognizer:
     def _answer_by(self, config: EdgeConfig) -> None:
         device = self._device
         self._chooser = make_chooser(config, device.manifest, device.rate, device.label_set)
-        cascade = config.cascade_threshold if config.wanted is Policy.CASCADE else None
+        cascade = config.cascade_threshold if config.effective_policy is Policy.CASCADE else None
         # By camera: each has faces of its own.
         self._asked: dict[str | None, AskedTracks] = defaultdict(
             partial(

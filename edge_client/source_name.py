@@ -11,6 +11,9 @@ KINDS = (
 )
 
 
+PRINTABLE_NAME = r"^[^\x00-\x1f\x7f]{1,100}$"
+"""Names of sources and devices: printable, and short enough for a column."""
+
 PICAMERA = re.compile(r"picamera:([0-9])")
 """The Pi's own camera, by its number."""
 

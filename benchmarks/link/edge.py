@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.link.two_way import METHOD, Parts
-from splitfer.edge_client.config import EdgeConfig, Objective, Policy, load_config
+from splitfer.edge_client.choices import Objective, Policy
+from splitfer.edge_client.config import EdgeConfig, load_config
 from splitfer.edge_client.device import Device, FoundFaces
 from splitfer.edge_client.link.channel import open_channel
 from splitfer.edge_client.link.link import Link

@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.link.simulated_link import GOOD, OUT, LinkNow, Trace
 from benchmarks.link.simulation import FrameLog, SimulatedDevice, Simulation
-from splitfer.edge_client.config import Objective
+from splitfer.edge_client.choices import Objective
 from splitfer.edge_client.policy.policy import PolicySettings
 from splitfer.edge_client.policy.routes import candidates
 from splitfer.shared.contracts import AnswerPath

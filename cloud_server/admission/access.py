@@ -14,7 +14,8 @@ from functools import lru_cache
 from splitfer.cloud_server.admission.account import Account
 from splitfer.cloud_server.admission.rate_limit import RateLimiter
 from splitfer.cloud_server.admission.tokens import Scope, read_tokens, token_digest
-from splitfer.cloud_server.config import CallerLimits, CloudConfig
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.cloud_server.settings.caller_limits import CallerLimits
 from splitfer.shared.deadline import Clock
 from splitfer.shared.errors import AuthError, ConfigError, Forbidden
 

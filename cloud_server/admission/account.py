@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 
 from splitfer.cloud_server.admission.rate_limit import RateLimiter
-from splitfer.cloud_server.config import CallerLimits
+from splitfer.cloud_server.settings.caller_limits import CallerLimits
 
 
 class Account:

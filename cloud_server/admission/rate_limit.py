@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import AbstractContextManager
 
-from splitfer.cloud_server.config import CallerLimits
+from splitfer.cloud_server.settings.caller_limits import CallerLimits
 from splitfer.shared.deadline import Clock
 from splitfer.shared.errors import AuthError, OverQuota
 

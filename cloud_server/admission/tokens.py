@@ -17,7 +17,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from splitfer.cloud_server.config import CallerLimits
+from splitfer.cloud_server.settings.caller_limits import CallerLimits
 from splitfer.shared.config_file import read_mapping
 from splitfer.shared.errors import ConfigError
 

@@ -76,7 +76,7 @@ class Appliance:
         self._version = version("splitfer")
         self._stack = ExitStack()
         self.control = Control(
-            config.wanted,
+            config.effective_policy,
             _policies(config),
             house.choose if house else recognizer.choose_policy,
             self._control_changed,

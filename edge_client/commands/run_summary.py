@@ -25,7 +25,7 @@ def summary_of(
     """The summary of one source."""
     summary = books.summary()
     summary["link"] = recognizer.link_report()
-    summary["policy"] = {"name": config.wanted.value, **recognizer.policy_report()}
+    summary["policy"] = {"name": config.effective_policy.value, **recognizer.policy_report()}
     summary["output_failures"] = dict(failures)
     summary["source"] = {"name": source.name, "left_out": left_out, "reopened": source.reopened}
     return summary

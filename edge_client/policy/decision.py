@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from splitfer.edge_client.config import Objective
+from splitfer.edge_client.choices import Objective
 from splitfer.edge_client.policy.prediction import FrameFacts, Prediction, Route
 from splitfer.shared.cause import Cause
 from splitfer.shared.contracts import AnswerPath, Reason

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from splitfer.edge_client.config import Objective
+from splitfer.edge_client.choices import Objective
 from splitfer.edge_client.policy.decision import Decision, Why
 from splitfer.edge_client.policy.estimates import Costs
 from splitfer.edge_client.policy.link_fit import LinkFit

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from splitfer.edge_client.config import EdgeConfig, Objective, Policy
+from splitfer.edge_client.choices import Objective, Policy
+from splitfer.edge_client.config import EdgeConfig
 from splitfer.edge_client.link.call import Call
 from splitfer.edge_client.policy.decision import Decision, Why
 from splitfer.edge_client.policy.estimates import Estimates
@@ -159,7 +160,7 @@ def make_chooser(
 ) -> Router:
     """The chooser that the settings ask for. ``rate``: the name of the one that `cloud` sends;
     ``label_set``: whose labels are answered, else the weights' default."""
-    wanted = config.wanted
+    wanted = config.effective_policy
     alone = wanted in (Policy.CLOUD, Policy.IMAGE)
     ways = candidates(
         manifest,

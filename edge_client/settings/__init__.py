@@ -1,1 +1,1 @@
-"""What a run is told: at its start, and while it runs."""
+"""Groups of settings that ``EdgeConfig`` is made of, and what may change while a run goes on."""

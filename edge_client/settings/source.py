@@ -1,12 +1,13 @@
-"""Settings of what is looked at: a camera's pictures, and which part of them."""
+"""Settings of the source: a camera's pictures, which part of them, several cameras."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
-from splitfer.shared.settings import Settings
+from splitfer.edge_client.source_name import PRINTABLE_NAME, names_a_path
+from splitfer.shared.settings import PathWhere, Settings
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Point = tuple[_Share, _Share]
@@ -22,8 +23,22 @@ OF_A_CAMERA = (
 
 
 class SourceSettings(Settings):
-    """What ``EdgeConfig`` has of a source beside its name."""
+    """Where pictures come from."""
 
+    source: Annotated[str | None, PathWhere(names_a_path)] = Field(
+        None, description="what `run` reads, as --source names it"
+    )
+    source_name: str | None = Field(
+        None, pattern=PRINTABLE_NAME, description="what records call the source, beside its address"
+    )
+    wait_source: bool = Field(
+        True, description="whether a camera or stream that is not there at the start is waited for"
+    )
+    rtsp_transport: Literal["tcp", "udp"] = Field(
+        "tcp",
+        description="how the pictures of an rtsp:// address come; the other is tried where the "
+        "camera refuses",
+    )
     max_fps: float | None = Field(
         None,
         gt=0,
@@ -49,6 +64,12 @@ class SourceSettings(Settings):
         "`source` and `source_name`, and where they differ "
         + ", ".join(f"`{name}`" for name in OF_A_CAMERA[2:]),
     )
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _may_be_a_camera(cls, source: object) -> object:
+        # 0 is a number in YAML and TOML.
+        return str(source) if isinstance(source, int) and not isinstance(source, bool) else source
 
     def each_camera(self) -> list[Self]:
         """The settings of each of several cameras.

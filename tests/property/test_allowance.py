@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splitfer.cloud_server.admission.rate_limit import RateLimiter
-from splitfer.cloud_server.config import CallerLimits
+from splitfer.cloud_server.settings.caller_limits import CallerLimits
 from splitfer.shared.errors import Overloaded
 
 LIMITS = st.builds(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitfer.edge_client.config import Objective
+from splitfer.edge_client.choices import Objective
 from splitfer.edge_client.policy.decision import Why
 from splitfer.edge_client.policy.estimates import Cost, Costs, Estimates
 from splitfer.edge_client.policy.link_fit import LinkFit, Sample, fit

@@ -25,7 +25,7 @@ from benchmarks.link.simulated_link import (
     step,
 )  # fmt: skip
 from benchmarks.link.simulation import FrameLog, SimulatedDevice, Simulation
-from splitfer.edge_client.config import Objective
+from splitfer.edge_client.choices import Objective
 from splitfer.edge_client.policy.policy import PATIENCE, SWITCH_EVERY_S, SWITCHES, PolicySettings
 from splitfer.edge_client.policy.prediction import Route
 from splitfer.edge_client.policy.routes import candidates

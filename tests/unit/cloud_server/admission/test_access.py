@@ -7,7 +7,8 @@ from pydantic import SecretStr
 
 from splitfer.cloud_server.admission.access import Access, Identity
 from splitfer.cloud_server.admission.tokens import Scope, new_token, token_line
-from splitfer.cloud_server.config import CallerLimits, CloudConfig
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.cloud_server.settings.caller_limits import CallerLimits
 from splitfer.shared.errors import AuthError, ConfigError, Forbidden, Overloaded
 
 ONE = CallerLimits(concurrent=1)

@@ -10,7 +10,8 @@ from splitfer.cloud_server.admission.access import Access
 from splitfer.cloud_server.admission.admission import Admission, Caller
 from splitfer.cloud_server.admission.health import Health, Phase
 from splitfer.cloud_server.admission.tokens import Scope, token_line
-from splitfer.cloud_server.config import CallerLimits, CloudConfig
+from splitfer.cloud_server.config import CloudConfig
+from splitfer.cloud_server.settings.caller_limits import CallerLimits
 from splitfer.shared.errors import AuthError, Forbidden, NotReady, OverQuota, SplitFerError
 
 TOKEN = "a-word-that-is-long-enough"

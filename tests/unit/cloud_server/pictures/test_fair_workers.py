@@ -9,8 +9,8 @@ import pytest
 
 from splitfer.cloud_server.admission.account import Account, work_for
 from splitfer.cloud_server.admission.rate_limit import RateLimiter
-from splitfer.cloud_server.config import CallerLimits
 from splitfer.cloud_server.pictures.fair_workers import FairWorkers
+from splitfer.cloud_server.settings.caller_limits import CallerLimits
 from splitfer.shared.errors import NotReady, Overloaded
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from splitfer.edge_client.config import Objective
+from splitfer.edge_client.choices import Objective
 from splitfer.edge_client.policy.decision import Decision
 from splitfer.edge_client.policy.estimates import Cost, Costs
 from splitfer.edge_client.policy.link_fit import LinkFit

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from splitfer.edge_client.config import Objective
+from splitfer.edge_client.choices import Objective
 from splitfer.edge_client.policy.decision import Why
 from splitfer.edge_client.policy.link_fit import LinkFit
 from splitfer.edge_client.policy.policy import (

@@ -202,7 +202,7 @@ def test_policies_that_need_a_server_say_so() -> None:
     for policy in ("cloud", "image", "cascade"):
         with pytest.raises(ValueError, match="needs a server"):
             EdgeConfig(policy=policy)  # type: ignore[arg-type]
-    assert EdgeConfig(policy="auto").wanted.value == "local"  # type: ignore[arg-type]
+    assert EdgeConfig(policy="auto").effective_policy.value == "local"  # type: ignore[arg-type]
 
 
 def test_what_calls_tell_is_learnt_with_the_next_frame(manifest: Manifest) -> None:
