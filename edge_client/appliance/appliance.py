@@ -1,4 +1,4 @@
-"""What makes a run a device that can be left alone: who is told its answers, and how it is.
+"""What makes a run a device that can be left alone: where its answers go, and its health.
 
 frames -> Outputs -> RunStatus -> MQTT state
                  \\-> Outgoing -> outbox -> MQTT answers, webhook
@@ -7,19 +7,17 @@ frames -> Outputs -> RunStatus -> MQTT state
 from __future__ import annotations
 
 import logging
-import secrets
 import socket
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from importlib.metadata import version
 from typing import Any, Self
 
-from splitfer.edge_client.address import Address
 from splitfer.edge_client.appliance.audit import AuditLog, settings_mark
 from splitfer.edge_client.appliance.books import Books
 from splitfer.edge_client.appliance.clocks import Clocks
 from splitfer.edge_client.appliance.house import House
+from splitfer.edge_client.appliance.http_server import open_http_server
 from splitfer.edge_client.appliance.systemd import SystemdNotice, WatchdogThread
 from splitfer.edge_client.choices import Policy
 from splitfer.edge_client.config import EdgeConfig
@@ -231,35 +229,30 @@ class Appliance:
         with needing("edge"):
             from splitfer.edge_client.view.edge_metrics import EdgeMetrics
             from splitfer.edge_client.view.live_page import LivePage
-            from splitfer.edge_client.view.server import Shown, ViewServer
+            from splitfer.edge_client.view.server import Shown
 
         metrics = EdgeMetrics(self.status.report)
         self._outputs.add("metrics", metrics)
         page: LivePage | None = None
         if config.view:
-            page = LivePage(config, self._name, source.name, self._recognizer, self.control,
-                            self.status, self._purpose)  # fmt: skip
+            page = LivePage(
+                config,
+                self._name,
+                source.name,
+                self._recognizer,
+                self.control,
+                self.status,
+                self._purpose,
+            )
             frames: Sink = page.frames
             self._outputs.add("view", Blurred(frames) if config.blur_faces else frames)
-        token = config.listen_token.get_secret_value() if config.listen_token else None
-        made = token is None and not address.is_this_machine
-        if made:
-            token = secrets.token_urlsafe(16)
-        server = ViewServer(
-            address,
-            Shown(
-                lambda: (self.status.health().serves, dict(self.status.report())),
-                metrics.page,
-                self.control.obey,
-                page.report if page else None,
-            ),
-            token,
+        shown = Shown(
+            lambda: (self.status.health().serves, dict(self.status.report())),
+            metrics.page,
+            self.control.obey,
+            page.report if page else None,
         )
-        stack.callback(server.close)
-        if page is not None:
-            shown = Address(address.host, server.port)
-            fragment = f"#token={token}" if made else ""
-            print(f"edge-client: live page: http://{shown}/{fragment}", file=sys.stderr)
+        stack.callback(open_http_server(config, address, shown).close)
 
     def _audit_start(self, stack: ExitStack, source: Source) -> None:
         audit, config = self._audit, self._config

@@ -5,11 +5,11 @@ A house is as well as the camera that is worst off.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from typing import Any
 
+from splitfer.edge_client.appliance.http_server import open_http_server
 from splitfer.edge_client.appliance.systemd import SystemdNotice, WatchdogThread
 from splitfer.edge_client.choices import Policy
 from splitfer.edge_client.config import EdgeConfig
@@ -105,22 +105,14 @@ class House:
             return
         with needing("edge"):
             from splitfer.edge_client.view.edge_metrics import page_of
-            from splitfer.edge_client.view.server import Shown, ViewServer
+            from splitfer.edge_client.view.server import Shown
 
-        token = self._config.listen_token
-        wanted = token.get_secret_value() if token else None
-        if wanted is None and not address.is_this_machine:
-            wanted = secrets.token_urlsafe(16)
-        server = ViewServer(
-            address,
-            Shown(
-                lambda: (self.health().serves, dict(self.report())),
-                lambda: page_of(self._metrics),
-                self._obey,
-            ),
-            wanted,
+        shown = Shown(
+            lambda: (self.health().serves, dict(self.report())),
+            lambda: page_of(self._metrics),
+            self._obey,
         )
-        self._stack.callback(server.close)
+        self._stack.callback(open_http_server(self._config, address, shown).close)
 
     def close(self, goes_on: bool = False) -> None:
         """Answer nobody any more; a second time does nothing."""

@@ -12,19 +12,18 @@ from __future__ import annotations
 import json
 import logging
 import random
-import ssl
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from splitfer.edge_client.settings.control import Control
+from splitfer.edge_client.sinks.mqtt_broker import CONNECT_S, Broker, new_client
 from splitfer.edge_client.sinks.mqtt_messages import (
     OFF,
     OFFLINE,
@@ -50,23 +49,10 @@ _KEEP_ALIVE_S = 30
 _ANSWERS_IN_FLIGHT = 20
 _LOOP_S = 0.1
 _BIRTH_JITTER_S = 5.0
-_CONNECT_S = 5.0
 _CLOSE_S = 3.0
 _COMMANDS = ("policy", "pause")
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Broker:
-    """Where the broker is and who the device is to it. ``version``: ``auto``, ``5``, ``3.1.1``."""
-
-    host: str
-    port: int
-    user: str | None = None
-    password: str | None = None
-    tls: ssl.SSLContext | None = None
-    version: str = "auto"
 
 
 class Mqtt:
@@ -151,12 +137,17 @@ class Mqtt:
         self._refusal: str | None = None
 
     def _session(self) -> None:
-        client = self._client = self._new_client()
+        client = self._client = new_client(
+            self._broker, self._topics.name, self._newer, self._topics.availability
+        )
+        client.on_connect = self._on_connect
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
         if self._newer:
             client.connect(self._broker.host, self._broker.port, _KEEP_ALIVE_S, clean_start=True)
         else:
             client.connect(self._broker.host, self._broker.port, _KEEP_ALIVE_S)
-        give_up_s = self._clock() + _CONNECT_S
+        give_up_s = self._clock() + CONNECT_S
         while not self._closed.is_set():
             code = client.loop(_LOOP_S)
             if self._refusal is not None:
@@ -180,26 +171,6 @@ class Mqtt:
             client.disconnect()
             while client.loop(_LOOP_S) == MQTTErrorCode.MQTT_ERR_SUCCESS:
                 pass
-
-    def _new_client(self) -> paho.Client:
-        newer, broker = self._newer, self._broker
-        client = paho.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=self._topics.name,
-            clean_session=None if newer else True,
-            protocol=MQTTProtocolVersion.MQTTv5 if newer else MQTTProtocolVersion.MQTTv311,
-            reconnect_on_failure=False,
-        )
-        client.connect_timeout = _CONNECT_S
-        if broker.tls is not None:
-            client.tls_set_context(broker.tls)
-        if broker.user is not None:
-            client.username_pw_set(broker.user, broker.password)
-        client.will_set(self._topics.availability, OFFLINE, qos=1, retain=True)
-        client.on_connect = self._on_connect
-        client.on_message = self._on_message
-        client.on_publish = self._on_publish
-        return client
 
     # -- what the broker says ------------------------------------------------------------------
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from splitfer.edge_client.config import EdgeConfig
 from splitfer.edge_client.settings.control import Control
-from splitfer.edge_client.sinks.mqtt import Broker, Mqtt
+from splitfer.edge_client.sinks.mqtt import Mqtt
+from splitfer.edge_client.sinks.mqtt_broker import Broker
 from splitfer.edge_client.sinks.mqtt_messages import Topics
 from splitfer.edge_client.sinks.outbox import Outbox
 from splitfer.edge_client.sinks.run_status import Health, Newest, RunStatus

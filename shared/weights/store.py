@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from splitfer.shared.codec.entropy import EntropyTables
 from splitfer.shared.codec.payload import PayloadCodec
 from splitfer.shared.codec.quantiser import Quantiser
-from splitfer.shared.contracts import LATENT_SHAPE, Device
+from splitfer.shared.contracts import Device
 from splitfer.shared.errors import ConfigError, WeightsError
 from splitfer.shared.labels import LABELS, LabelSet, names_of
 from splitfer.shared.prior import DEFAULT_PRIOR, Prior
 from splitfer.shared.regular_file import MIB, read_regular
-from splitfer.shared.weights.manifest import LOCAL_TAIL, FileEntry, Manifest, TailEntry
+from splitfer.shared.weights.golden import Golden, read_golden
+from splitfer.shared.weights.manifest import LOCAL_TAIL, FileEntry, Manifest
 from splitfer.shared.weights.meaning import stands_for_its_fingerprint
 from splitfer.shared.weights.runtime import Head, Tail, read_model
 
@@ -32,33 +29,8 @@ from splitfer.shared.weights.runtime import Head, Tail, read_model
 SYMBOL_SHARE = 1e-4
 LOGIT_TOLERANCE = 1e-4
 _LONGEST_MANIFEST_BYTES = MIB
-_LARGEST_GOLDEN_BYTES = 64 * MIB
 _HERE = Path(__file__).parent
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Golden:
-    """Inputs and the outputs that torch gave for them.
-
-    ``crops`` uint8 ``(N, 224, 224)``, ``latents`` uint8 ``(N, 8, 28, 28)`` at the default rate,
-    ``logits`` by tail and label set float32 ``(N, 7)``: of the local tail from the features, of
-    another one on a device from ``crops``, of a cloud tail from ``latents``. ``z`` float32
-    ``(N, 8, 28, 28)`` is None where the head rounds by itself.
-    """
-
-    crops: NDArray[np.uint8]
-    z: NDArray[np.float32] | None
-    latents: NDArray[np.uint8]
-    logits: dict[str, dict[LabelSet, NDArray[np.float32]]]
-
-
-def golden_names(tail: str, entry: TailEntry) -> dict[LabelSet, str]:
-    """What a tail's logits are called in the golden file, by label set: ``logits_<tail>`` where it
-    has one, else ``logits_<tail>_<label set>``."""
-    if len(entry.answers) == 1:
-        return dict.fromkeys(entry.answers, f"logits_{tail}")
-    return {one: f"logits_{tail}_{one.value}" for one in entry.label_sets}
 
 
 class Weights:
@@ -243,30 +215,12 @@ class Weights:
 
     @cached_property
     def golden(self) -> Golden:
-        """The golden input and its outputs."""
-        data = io.BytesIO(self._read(self.manifest.golden))
-        try:
-            with zipfile.ZipFile(data) as parts:
-                if sum(part.file_size for part in parts.infolist()) > _LARGEST_GOLDEN_BYTES:
-                    raise ValueError(f"it unpacks to more than {_LARGEST_GOLDEN_BYTES} bytes")
-            with np.load(data, allow_pickle=False) as arrays:
-                logits = {
-                    name: {one: arrays[key] for one, key in golden_names(name, entry).items()}
-                    for name, entry in self.manifest.tails.items()
-                }
-                z = arrays["z"] if "z" in arrays.files else None
-                golden = Golden(arrays["crops"], z, arrays["latents"], logits)
-        except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
-            raise WeightsError(f"{self.folder}: the golden file cannot be read: {error}") from error
-        n = len(golden.crops)
-        shapes = (
-            {golden.latents.shape} if golden.z is None else {golden.latents.shape, golden.z.shape}
-        )
-        if shapes != {(n, *LATENT_SHAPE)} or any(
-            rows.shape != (n, len(LABELS)) for of in logits.values() for rows in of.values()
-        ):
-            raise WeightsError(f"{self.folder}: the golden arrays have the wrong shapes")
-        return golden
+        """The golden input and its outputs.
+
+        Raises:
+            WeightsError: its file is missing, altered or nonsense.
+        """
+        return self._load(self.manifest.golden, lambda data: read_golden(data, self.manifest))
 
     def _head(self, threads: int) -> Head:
         return self._load(self.manifest.head, lambda data: Head(data, threads, self._device))

@@ -17,7 +17,7 @@ from splitfer.edge_client.choices import Policy
 from splitfer.edge_client.settings.control import Control
 from splitfer.edge_client.sinks import mqtt, reader
 from splitfer.edge_client.sinks.mqtt import READER, Mqtt
-from splitfer.edge_client.sinks.mqtt import Broker as Address
+from splitfer.edge_client.sinks.mqtt_broker import Broker as Address
 from splitfer.edge_client.sinks.mqtt_messages import Topics
 from splitfer.edge_client.sinks.outbox import Outbox
 from splitfer.edge_client.sinks.run_status import RunStatus

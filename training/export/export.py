@@ -26,6 +26,7 @@ from splitfer.shared.codec.quantiser import Quantiser
 from splitfer.shared.contracts import CROP_SIDE, AnswerPath
 from splitfer.shared.labels import LABELS, LabelSet
 from splitfer.shared.vision.crop import Cropping, enlarge_crop
+from splitfer.shared.weights.golden import golden_names
 from splitfer.shared.weights.manifest import (
     LOCAL_TAIL,
     FileEntry,
@@ -37,7 +38,6 @@ from splitfer.shared.weights.manifest import (
 )
 from splitfer.shared.weights.meaning import meaning_of
 from splitfer.shared.weights.runtime import Head
-from splitfer.shared.weights.store import golden_names
 from splitfer.shared.whole_file import write_whole
 from training.data.datasets import (
     HOLDOUT_SHARE,

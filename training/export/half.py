@@ -22,9 +22,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from splitfer.shared.errors import WeightsError
 from splitfer.shared.weights import Weights, default_folder
+from splitfer.shared.weights.golden import golden_names
 from splitfer.shared.weights.manifest import LOCAL_TAIL, FileEntry
 from splitfer.shared.weights.runtime import Tail
-from splitfer.shared.weights.store import golden_names
 from splitfer.shared.whole_file import write_whole
 from training.data.datasets import DataError, data_path
 from training.data.votes import votes_or_none

@@ -22,9 +22,9 @@ from splitfer.shared.errors import WeightsError
 from splitfer.shared.local_models import BACKBONE
 from splitfer.shared.vision.crop import enlarge_crop
 from splitfer.shared.weights import Weights, default_folder
+from splitfer.shared.weights.golden import golden_names
 from splitfer.shared.weights.manifest import LOCAL_TAIL, FileEntry, TailEntry
 from splitfer.shared.weights.runtime import Tail
-from splitfer.shared.weights.store import golden_names
 from splitfer.shared.whole_file import write_whole
 from training.data.datasets import DataError, Faces, data_path
 from training.data.judged import Judged, judged_part

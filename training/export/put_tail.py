@@ -25,6 +25,7 @@ from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.errors import WeightsError
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.weights import Weights, default_folder
+from splitfer.shared.weights.golden import golden_names
 from splitfer.shared.weights.manifest import (
     LOCAL_TAIL,
     FileEntry,
@@ -33,7 +34,6 @@ from splitfer.shared.weights.manifest import (
     RateEntry,
     TailEntry,
 )
-from splitfer.shared.weights.store import golden_names
 from splitfer.shared.whole_file import write_whole
 from training.data.datasets import DataError, data_path
 from training.data.votes import votes_or_none
