@@ -59,7 +59,7 @@ def run(argv: Sequence[str] | None = None) -> int:
 
 def _serve(arguments: argparse.Namespace) -> int:
     flags = _given(arguments)
-    # Looked up before the rest is read, since what is wrong there is to be told in this form too.
+    # Looked up before the rest is read, since errors in the rest are printed in this form too.
     json_lines = peek(PREFIX, arguments.config, flags, "log_format") == "json"
     with log_handler("json" if json_lines else "text") as handler:
         try:

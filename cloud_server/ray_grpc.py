@@ -1,4 +1,4 @@
-"""What ``grpc_servicer_functions: [splitfer.cloud_server.ray_grpc.add_services]`` names."""
+"""The import path of the gRPC services in Ray's ``grpc_options``: ``ray_grpc.add_services``."""
 
 from splitfer.cloud_server.ray_serve.grpc import add_services
 

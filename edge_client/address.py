@@ -82,7 +82,7 @@ def _host(host: str, shown: str) -> str:
 
 
 def _instead(url: str) -> str:
-    """What to write in place of a URL; empty where that cannot be told."""
+    """What to write in place of a URL; empty where that is not clear."""
     try:
         parts = urlsplit(url if "://" in url else f"//{url}")
         host, port = parts.hostname, parts.port

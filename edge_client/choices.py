@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Objective(StrEnum):
-    """What the best answer is, among those foretold to be there in time."""
+    """What makes an answer the best of those that are predicted to be in time."""
 
     ACCURACY = "accuracy"
     LATENCY = "latency"

@@ -20,7 +20,7 @@ class Percentiles:
         self._counts: Counter[int] = Counter()
 
     def add(self, value: float) -> None:
-        """One more number."""
+        """Add a number."""
         self._counts[round(math.log(max(value, 1e-3)) / _STEP)] += 1
 
     def at(self, share: float) -> float | None:
@@ -50,7 +50,7 @@ class Ledger:
         self._started_s = time.monotonic()
 
     def frame_answered(self, answers: Sequence[FaceAnswer]) -> None:
-        """One frame is done; each of its faces has its answer."""
+        """Count a frame each of whose faces has its answer."""
         self.frames += 1
         self.frames_without_face += not answers
         self.faces += len(answers)
@@ -70,7 +70,7 @@ class Ledger:
                 self._sent_max = max(self._sent_max, face.sent_bytes)
 
     def frame_failed(self, faces: int) -> None:
-        """One frame could not be answered; ``faces`` of it are lost."""
+        """Count a frame that could not be answered; ``faces`` of it are lost."""
         self.frames += 1
         self.lost_frames += 1
         self.faces += faces

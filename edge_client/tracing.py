@@ -28,7 +28,7 @@ class NoFrame:
     """A frame that nobody traces."""
 
     def answered(self, faces: Sequence[FaceAnswer]) -> None:
-        """These are its answers."""
+        """Note the answers of the frame."""
 
 
 class NoCall:
@@ -37,7 +37,7 @@ class NoCall:
     metadata: tuple[tuple[str, str], ...] = ()
 
     def end(self, failure: str | None) -> None:
-        """It was answered, or failed for this reason. From any thread."""
+        """Note that the call was answered, or why it failed. From any thread."""
 
 
 class NoTracing:
@@ -45,7 +45,7 @@ class NoTracing:
 
     @contextmanager
     def frame(self) -> Iterator[NoFrame]:
-        """One frame, on the thread that answers it."""
+        """The span of one frame, on the thread that answers it."""
         yield NoFrame()
 
     def call(self, method: str) -> NoCall:

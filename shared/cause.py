@@ -212,7 +212,7 @@ def cause_of_error(error: OSError) -> Cause | None:
 
 
 def _of_tls(reason: str) -> Cause:
-    """Of OpenSSL's reason, such as ``WRONG_VERSION_NUMBER``."""
+    """The cause that OpenSSL's reason means, such as ``WRONG_VERSION_NUMBER``."""
     if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"):
         return Cause.PLAIN_SERVER
     if "CERTIFICATE_REQUIRED" in reason:

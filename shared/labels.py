@@ -22,5 +22,5 @@ def default_label_set(offered: Collection[LabelSet]) -> LabelSet:
 
 
 def names_of(label_sets: Collection[LabelSet]) -> str:
-    """For a message."""
+    """The label sets' names, for an error message."""
     return ", ".join(one.value for one in label_sets)

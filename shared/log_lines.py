@@ -35,7 +35,7 @@ def _kept(line: str) -> str:
 
 
 class PlainLines(logging.Formatter):
-    """One line for each record, and behind it the indented traceback where there is one."""
+    """Formats a record as one line, with an indented traceback where there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line; ``exc_text``, which another handler's formatter may have left, is not used."""

@@ -11,7 +11,7 @@ _X86 = ("x86_64", "amd64", "i686", "i386")
 
 
 def check_processor(cpuinfo: Path = Path("/proc/cpuinfo"), machine: str | None = None) -> None:
-    """Return where the compiled libraries can run; also where nothing can be told.
+    """Return where the compiled libraries can run; also where that is not known.
 
     Raises:
         ConfigError: an x86 processor without AVX.

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 _SCHEME = "bearer "
 # Of the digest, to find the one entry that is then compared as a whole.
 _KEY_BYTES = 8
-# Addresses that are told apart; beyond, those that asked longest ago start anew.
+# Addresses that are kept apart; beyond, those that asked longest ago start anew.
 _PEERS_MAX = 10_000
 # A server without tokens answers pictures and latents, and is governed by nobody.
 _ANONYMOUS_SCOPES = frozenset((Scope.INFER, Scope.IMAGE, Scope.METRICS))
@@ -107,7 +107,7 @@ class Access:
 
     @property
     def names(self) -> str:
-        """Of all tokens in force."""
+        """The names of all tokens in force."""
         return ", ".join(sorted(self._allowances))
 
     def authenticate(

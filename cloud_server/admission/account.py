@@ -18,7 +18,7 @@ class Account:
         self.key, self._allowance = key, allowance
 
     def charge_faces(self, count: int) -> None:
-        """So many faces were asked for."""
+        """Charge the faces of a request."""
         self._allowance.charge_faces(count)
 
     def charge_busy(self, seconds: float) -> None:
@@ -31,10 +31,10 @@ _current: ContextVar[Account] = ContextVar("account", default=NOBODY)
 
 
 def current_account() -> Account:
-    """Of the running task's caller; ``NOBODY``'s where none was let in."""
+    """The account of the running task's caller; ``NOBODY`` where no caller was let in."""
     return _current.get()
 
 
 def work_for(account: Account) -> None:
-    """What the running task does from now on, and the tasks that it starts, is this caller's."""
+    """Charge this account for what the running task, and tasks that it starts, do from now on."""
     _current.set(account)

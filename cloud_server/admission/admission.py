@@ -46,7 +46,7 @@ class Caller:
 
     @property
     def name(self) -> str:
-        """Of its identity."""
+        """The name of the caller's identity."""
         return self._identity.name
 
     def judge_anew(self) -> None:
@@ -88,7 +88,7 @@ class Admitted:
         self._allowance, self._in_flight = allowance, in_flight
 
     def leave(self) -> None:
-        """It has ended."""
+        """Count the request as ended."""
         self._allowance.leave()
         self._in_flight.leave()
 

@@ -11,7 +11,7 @@ from splitfer.shared.errors import ConfigError
 
 log = logging.getLogger(__name__)
 MIB = 2**20
-# For weights, decoders, the log, and connections that are told to go.
+# For weights, decoders, the log, and connections that are being refused.
 _OWN_FILES = 128
 # Resident without any caller, decoders and what allocators keep counted in; measured by
 # `make attack`.
@@ -51,7 +51,7 @@ def bounds_of(config: CloudConfig, open_files: int, memory_bytes: int) -> Bounds
 
 
 def least_in_flight_bytes(limits: Limits) -> int:
-    """What the largest picture takes with its body."""
+    """Bytes that the largest allowed picture takes, its body included."""
     return PICTURE_BYTES_A_PIXEL * limits.picture_pixels + 2 * limits.body_bytes
 
 

@@ -27,7 +27,7 @@ class ByteBudget:
 
     @property
     def held_bytes(self) -> int:
-        """All that is taken."""
+        """Bytes that are taken, by all callers together."""
         return self._held_bytes
 
     def take(self, owner: str, size: int) -> None:
@@ -73,13 +73,13 @@ class ByteBudget:
             self._take(owner, size)
 
     def close(self) -> None:
-        """Nobody waits for it any more."""
+        """Let every ``wait_for`` raise ``NotReady``."""
         with self._given_back:
             self._closed = True
             self._given_back.notify_all()
 
     def give_back(self, owner: str, size: int) -> None:
-        """What was taken."""
+        """Return bytes that ``take`` or ``wait_for`` took."""
         with self._given_back:
             self._held_bytes -= size
             self._held[owner] -= size

@@ -58,7 +58,7 @@ class FairQueue(Generic[T]):
         return (item for line in self._lines.values() for _, _, item in line.waiting)
 
     def add(self, owner: str, urgency: float, item: T) -> None:
-        """Put one in."""
+        """Add an item of ``owner``."""
         line = self._lines.get(owner)
         if line is None:
             line = self._lines[owner] = _Line(self._turn)
@@ -96,7 +96,7 @@ class FairQueue(Generic[T]):
         self._remove(place.owner, slice(1))
 
     def ahead(self, owner: str, urgency: float) -> int:
-        """How many would be served before a new one."""
+        """How many items would be served before a new one of ``owner``."""
         line = self._lines.get(owner)
         mine = bisect_left(line.waiting, (urgency, math.inf)) if line else 0
         turn = line.turn + mine if line else self._turn
@@ -135,7 +135,7 @@ class FairQueue(Generic[T]):
         return self._count < before
 
     def clear(self) -> list[T]:
-        """Take everything out."""
+        """Remove all items."""
         items = list(self)
         self._lines.clear()
         self._count = 0

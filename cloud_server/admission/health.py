@@ -32,7 +32,7 @@ class Health:
 
     @property
     def ready(self) -> bool:
-        """Whether more requests are wanted: what probes are told."""
+        """Whether more requests are wanted, as probes see it."""
         return self.phase is Phase.SERVING
 
     @property

@@ -15,12 +15,12 @@ class InFlight:
         self._none.set()
 
     def enter(self) -> None:
-        """One more; ``leave`` once it has its answer."""
+        """Count one more request; ``leave`` once it has its answer."""
         self.count += 1
         self._none.clear()
 
     def leave(self) -> None:
-        """One less."""
+        """Count one request less."""
         self.count -= 1
         if not self.count:
             self._none.set()
@@ -32,5 +32,5 @@ class InFlight:
         self.leave()
 
     async def none(self) -> None:
-        """Return once there is none."""
+        """Return once no request is in flight."""
         await self._none.wait()

@@ -19,7 +19,7 @@ class _Debts:
         self._level, self._filled_s = per_s or 0.0, now_s
 
     def change(self, per_s: float | None, now_s: float) -> None:
-        """Other bounds from now on; a debt stays."""
+        """Use other bounds from now on; a debt stays."""
         self._fill(now_s)
         self._level = min(self._level, per_s or 0.0) if self._per_s else per_s or 0.0
         self._per_s = per_s
@@ -38,7 +38,7 @@ class _Debts:
             raise OverQuota(f"more than {self._per_s:g} {self._what} of this caller", wait_s)
 
     def charge(self, much: float) -> None:
-        """So much was used."""
+        """Charge what was used."""
         if self._per_s is not None:
             self._level -= much
 
@@ -67,7 +67,7 @@ class RateLimiter:
         self._revoked = False
 
     def change(self, limits: CallerLimits) -> None:
-        """Other bounds from now on. Requests in flight stay, and count."""
+        """Use other bounds from now on. Requests in flight stay, and count."""
         self._fill()
         if self._limits.requests_per_s is None:
             self._level = limits.most_at_once  # nothing was counted so far
@@ -110,11 +110,11 @@ class RateLimiter:
         self._in_flight -= 1
 
     def charge_faces(self, count: int) -> None:
-        """So many faces were asked for."""
+        """Charge the faces of a request."""
         self._faces.charge(count)
 
     def charge_busy(self, seconds: float) -> None:
-        """Networks or workers were busy for so long."""
+        """Charge the time that networks or workers were busy."""
         self._busy.charge(seconds)
 
     def request(self) -> AbstractContextManager[None]:

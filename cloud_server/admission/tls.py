@@ -90,11 +90,11 @@ class ServerTls:
             self._in_force = new
 
     def context(self) -> ssl.SSLContext | None:
-        """Of the HTTP listener, once and for all: it shows what is in force at each handshake."""
+        """The context of the HTTP listener; each handshake shows the certificates then in force."""
         return self._in_force.context if self._in_force else None
 
     def grpc_credentials(self) -> grpc.ServerCredentials | None:
-        """Of the gRPC listener; it asks for what is in force at each handshake."""
+        """The credentials of the gRPC listener; each handshake uses what is then in force."""
         if self._in_force is None:
             return None
         asks = self._in_force.pems.ca is not None
@@ -138,7 +138,7 @@ class _CountingHandshake(ssl.SSLObject):
     failures: ClassVar[Counter[str]]
 
     def do_handshake(self) -> None:
-        """A step of it."""
+        """Take the next step of the handshake; count it where it fails."""
         try:
             super().do_handshake()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):

@@ -1,4 +1,4 @@
-"""How long messages were under way, told without clocks that agree.
+"""How long messages were under way, measured although the two clocks do not agree.
 
     sender's clock   sent_ms --------.
                                       \\   offset = arrived - sent

@@ -43,7 +43,7 @@ def run_reload(pid: int) -> None:
     try:
         os.kill(pid, signal.SIGHUP)
     except OSError as error:
-        raise ConfigError(f"process {pid} cannot be told: {error.strerror}") from error
+        raise ConfigError(f"process {pid} cannot be sent SIGHUP: {error.strerror}") from error
     print(f"process {pid} reads its settings again; its log says how it went")
 
 

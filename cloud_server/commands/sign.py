@@ -20,7 +20,7 @@ from splitfer.shared.weights.release import (
 
 
 def add_sign_command(commands: Any) -> None:
-    """Add it to the command line's subcommands."""
+    """Add ``sign`` to a parser's sub-commands."""
     parser = commands.add_parser(
         "sign",
         help="sign weights that devices may get",

@@ -10,7 +10,7 @@ from splitfer.cloud_server.admission.tokens import Scope, new_token, token_line
 
 
 def add_token_command(commands: Any) -> None:
-    """Add it to the command line's subcommands."""
+    """Add ``token`` to a parser's sub-commands."""
     token = commands.add_parser("token", help="make a bearer token")
     actions = token.add_subparsers(dest="action", required=True, metavar="new")
     new = actions.add_parser(

@@ -21,7 +21,7 @@ _Status = health_pb2.HealthCheckResponse
 class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # it has no types
     """Says of each service in ``names`` what ``health`` says of the server; ``""`` is the whole.
 
-    A watch that does not take what it is told within ``write_s`` is ended, and so is one too many.
+    A watch that does not read a status within ``write_s`` is ended, and so is one too many.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # i
         self._over = False
 
     def tell(self, last: bool = False) -> None:
-        """The server's health may have changed: watches are told. ``last`` ends them then."""
+        """Send the server's health, which may have changed, to all watches; ``last`` ends them."""
         self._over = self._over or last
         self._turn.set()
         self._turn = asyncio.Event()
@@ -42,13 +42,13 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # i
     async def Check(
         self, request: health_pb2.HealthCheckRequest, context: Context
     ) -> health_pb2.HealthCheckResponse:
-        """Whether the service called so serves."""
+        """Whether the named service serves."""
         if request.service not in self._names:
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such service here")
         return _Status(status=self._status(request.service))
 
     async def Watch(self, _: object, context: Context) -> None:
-        """The same now and whenever it changes."""
+        """Whether the named service serves, now and at each change."""
         if self._watches >= WATCHES_MAX:
             await context.abort(
                 grpc.StatusCode.RESOURCE_EXHAUSTED, f"{WATCHES_MAX} watches are open already"
@@ -62,18 +62,20 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # i
         except SplitFerError as error:
             await abort_call(context, error)
         except TimeoutError:
-            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "what is told is not read")
+            await context.abort(
+                grpc.StatusCode.DEADLINE_EXCEEDED, "the status was not read in time"
+            )
         finally:
             self._watches -= 1
 
     async def _watched(self, name: str, context: Context) -> None:
-        told: int | None = None
+        sent: int | None = None
         while True:
             turn, over, status = self._turn, self._over, self._status(name)
-            if status != told:
+            if status != sent:
                 async with asyncio.timeout(self._write_s):
                     await context.write(_Status(status=status))
-                told = status
+                sent = status
             if over:
                 return
             await turn.wait()
@@ -85,7 +87,7 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # i
 
 
 def handlers(servicer: HealthServicer) -> tuple[Handler, Handler]:
-    """Of ``Check`` and ``Watch``; a watch reads its message itself."""
+    """Handlers of ``Check`` and ``Watch``; a watch reads its message itself."""
     check: Any = servicer.Check
     watch: Any = servicer.Watch
     return (

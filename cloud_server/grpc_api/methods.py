@@ -51,7 +51,7 @@ class Methods(grpc.GenericRpcHandler):
             )
 
     def add_health(self, servicer: HealthServicer) -> None:
-        """``grpc.health.v1``."""
+        """Add ``grpc.health.v1``."""
         check, watch = health.handlers(servicer)
         self._handlers[f"/{health.SERVICE_NAME}/Check"] = self._wrap.unary(
             f"{health.SERVICE_NAME}/Check", check, CHECK
@@ -59,7 +59,7 @@ class Methods(grpc.GenericRpcHandler):
         self._handlers[f"/{health.SERVICE_NAME}/Watch"] = watch
 
     def add_reflection(self, servicer: ReflectionServicer) -> None:
-        """``grpc.reflection.v1alpha``."""
+        """Add ``grpc.reflection.v1alpha``."""
         name = f"/{reflection.SERVICE_NAME}/ServerReflectionInfo"
         self._handlers[name] = reflection.handler(servicer)
 
@@ -75,15 +75,15 @@ class Collector:
         self.handlers: dict[str, Handler] = {}
 
     def add_registered_method_handlers(self, _: str, handlers: Mapping[str, Handler]) -> None:
-        """Of one service."""
+        """Take the handlers of one service; generated code calls it."""
         self.handlers.update(handlers)
 
     def add_generic_rpc_handlers(self, _: object) -> None:
-        """The same ones, without their names."""
+        """Ignore the same handlers without names, which generated code adds too."""
 
 
 def _bounded_stream(handler: Handler, most_bytes: int) -> Handler:
-    """Of ``InferStream``: its messages are judged before they become objects."""
+    """The handler of ``InferStream``, which checks messages before they become objects."""
     behaviour: Any = handler.stream_stream
 
     def read(data: bytes) -> pb.InferStreamRequest:

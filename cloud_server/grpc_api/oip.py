@@ -50,11 +50,11 @@ class OipServicer(pb_grpc.GRPCInferenceServiceServicer):
         self._models = OipModels(service, config.limits.faces_per_frame)
 
     async def ServerLive(self, _: pb.ServerLiveRequest, __: Context) -> pb.ServerLiveResponse:
-        """The process answers."""
+        """Always true: the process answers."""
         return pb.ServerLiveResponse(live=True)
 
     async def ServerReady(self, _: pb.ServerReadyRequest, __: Context) -> pb.ServerReadyResponse:
-        """The server takes work."""
+        """Whether the server takes work."""
         return pb.ServerReadyResponse(ready=self._admission.health.ready)
 
     async def ModelReady(
@@ -115,7 +115,7 @@ class OipServicer(pb_grpc.GRPCInferenceServiceServicer):
 
 
 def oip_methods(limits: Limits) -> dict[str, Method]:
-    """What the methods of the Open Inference Protocol take."""
+    """The methods of the Open Inference Protocol, with their messages and bounds."""
     return {
         "ServerLive": Method(pb.ServerLiveRequest.DESCRIPTOR, open_to_all=True),
         "ServerReady": Method(pb.ServerReadyRequest.DESCRIPTOR, open_to_all=True),

@@ -30,7 +30,7 @@ class ReflectionServicer(reflection.aio.ReflectionServicer):  # type: ignore[mis
         self._streams = 0
 
     async def answer(self, _: object, context: Context) -> None:
-        """One stream."""
+        """Answer one stream of questions."""
         if self._streams >= STREAMS_MAX:
             await context.abort(
                 grpc.StatusCode.RESOURCE_EXHAUSTED, f"{STREAMS_MAX} such streams are open already"
@@ -58,7 +58,7 @@ class ReflectionServicer(reflection.aio.ReflectionServicer):  # type: ignore[mis
 
 
 def handler(servicer: ReflectionServicer) -> Handler:
-    """Of ``ServerReflectionInfo``; messages are read here."""
+    """The handler of ``ServerReflectionInfo``; it reads messages itself."""
     behaviour: Any = servicer.answer
     return grpc.stream_stream_rpc_method_handler(
         behaviour,

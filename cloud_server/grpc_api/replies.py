@@ -21,7 +21,7 @@ def fill(reply: pb.InferResponse, payloads: Iterable[bytes], inferred: Inferred)
 
 
 def fill_result(into: pb.FaceResult, result: FaceResult) -> None:
-    """An answer or an error."""
+    """Write an answer or an error into the message of a face."""
     if isinstance(result, SplitFerError):
         error = into.error
         error.code, error.message = result.code, str(result)
@@ -35,7 +35,7 @@ def fill_result(into: pb.FaceResult, result: FaceResult) -> None:
 
 
 def fill_time(into: pb.ServerTime, latency_ms: LatencyMs) -> None:
-    """What the stages took that ran."""
+    """Write the time of each stage that ran."""
     if latency_ms.total is not None:
         into.total_ms = latency_ms.total
     if latency_ms.tail is not None:

@@ -86,15 +86,15 @@ class GrpcServer:
         self.address = f"{host}:{port}"
 
     async def start(self) -> None:
-        """Listen."""
+        """Begin to listen."""
         await self._server.start()
 
     def tell(self) -> None:
-        """The server's health has changed: those that watch it are told."""
+        """Send the server's health, which has changed, to those that watch it."""
         self._health.tell()
 
     def drain(self) -> None:
-        """Those that watch health are told for the last time. Streams end."""
+        """Send the health for the last time to those that watch it, and end streams."""
         self._streams.drain()
         self._health.tell(last=True)
 

@@ -40,7 +40,7 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
         self._streams, self._handed_out = streams, handed_out
 
     async def GetModel(self, request: pb.GetModelRequest, _: Context) -> pb.Model:
-        """The handshake."""
+        """Describe the weights that answer: the handshake of a device."""
         model = self._service.model(request.fingerprint)
         limits = model.limits
         return pb.Model(
@@ -103,7 +103,7 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
         return reply
 
     async def GetWeights(self, request: pb.GetWeightsRequest, _: Context) -> pb.WeightsPart:
-        """What a device needs of the default weights, piece by piece."""
+        """Give a device its part of the default weights, piece by piece."""
         if self._handed_out is None:
             raise NotImplementedError
         if request.file:
@@ -121,7 +121,7 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
 
 
 def splitfer_methods(limits: Limits) -> dict[str, Method]:
-    """What the unary methods of ``splitfer.v1`` take."""
+    """The unary methods of ``splitfer.v1``, with their messages and bounds."""
     return {
         "GetModel": Method(pb.GetModelRequest.DESCRIPTOR),
         "Infer": Method(

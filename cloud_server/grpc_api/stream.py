@@ -59,7 +59,7 @@ class _Message:
     counts: tuple[Admitted | InFlight | _Bytes, ...]
 
     def leave(self) -> None:
-        """It is answered, or nobody waits for it."""
+        """Count it as done: it is answered, or nobody waits for it."""
         for count in self.counts:
             count.leave()
 
@@ -73,7 +73,7 @@ class _Bytes:
     size: int
 
     def leave(self) -> None:
-        """It takes it no more."""
+        """Give the bytes back."""
         self.budget.give_back(self.owner, self.size)
 
 

@@ -39,7 +39,7 @@ class Method:
     with ``scope`` (None: any that is known).
 
     ``open_to_all`` methods ask nobody who they are and count nothing: probes, and what says that
-    the process lives. ``seen`` ones are told to the observer.
+    the process lives. The observer sees those that are ``seen``.
     """
 
     kind: Any
@@ -140,7 +140,7 @@ def _headers(context: Context) -> Mapping[str, str]:
 
 
 def _code(context: Context, error: BaseException) -> str:
-    """What a call that did not end well is counted as."""
+    """The code that a failed call is counted under."""
     for key, value in context.trailing_metadata() or ():
         if key == CODE_KEY:
             return str(value)

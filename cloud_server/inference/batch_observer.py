@@ -1,4 +1,4 @@
-"""Who is told of a tail's batches: metrics and traces."""
+"""The interface by which metrics and traces follow a tail's batches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class BatchObserver(Protocol):
 
 
 class NoWatch:
-    """Lets them pass."""
+    """Ignores every batch."""
 
     def batch_taken(self, model: str, faces: Sequence[Face], ages_ms: Sequence[float]) -> None:
         """Do nothing."""

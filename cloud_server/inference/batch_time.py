@@ -35,7 +35,7 @@ class _SizeClass:
     median_s: float = 0.0  # of an item
 
     def saw(self, size: int, took_s: float, run: int) -> None:
-        """A run of this class."""
+        """Note a run of this size."""
         self.per_item_s.append(took_s / size)
         self.sizes.append(size)
         self.seen = run
@@ -59,7 +59,7 @@ class BatchTime:
         return self._clock() - self._learnt_s < _FRESH_S
 
     def learn(self, size: int, took_s: float) -> None:
-        """A batch of ``size`` took ``took_s``."""
+        """Learn that a batch of ``size`` took ``took_s``."""
         self._runs += 1
         self._learnt_s = self._clock()
         one = self._classes.setdefault((size - 1).bit_length(), _SizeClass())

@@ -7,7 +7,7 @@ deadline is first. A deadline that is far away counts as if it were near, so tha
 wait are not overtaken for ever by those which cannot.
 
 Every submitted future resolves exactly once: a result, an error, or cancelled by its owner.
-It takes what is queued and, unless told otherwise, waits for nothing: on a processor a batch gains
+It takes what is queued and, by default, waits for nothing: on a processor a batch gains
 a few per cent, and the wait would cost more. Where faces do wait, a batch is as large as its run
 may be long: what a batch costs beside its run (threads, the event loop) is not in the run's time.
 
@@ -57,7 +57,7 @@ class Batcher(Generic[Item, Result]):
     ``run`` gets 1 to ``batch_max`` items and gives as many results; with 0 it is as many as this
     device runs in ``goal_ms``. A result may be an error of its item's own. Where it raises, each
     item of that batch is run again alone, so that one poisoned item fails alone. ``on_batch`` is
-    told of the items that leave the queue together, and how many milliseconds each one waited.
+    called with the items that leave the queue together, and how many milliseconds each one waited.
     ``times`` is what is known of runs already. Each caller's account is charged for its share of a
     run.
     """

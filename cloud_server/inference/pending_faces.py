@@ -37,14 +37,14 @@ class PendingFaces(Generic[T]):
         self._timer = asyncio.get_running_loop().call_later(left_s, self._end)
 
     def withdraw(self) -> None:
-        """Nobody waits for them any more."""
+        """Cancel them: nobody waits for them any more."""
         self._left = 0
         self._timer.cancel()
         self._cancel()
 
     @property
     def results(self) -> list[T | SplitFerError]:
-        """Of each face, in order, once they are done."""
+        """The result of each face, in order, once all are done."""
         results: list[T | SplitFerError] = []
         for face in self._faces:
             if isinstance(face, SplitFerError):

@@ -27,7 +27,7 @@ class QueuedItem(Generic[Item, Result]):
     context: Context = field(default_factory=copy_context)  # so that the log names its request
 
     def fail(self, error: SplitFerError) -> None:
-        """It resolves to an error, where it has not resolved."""
+        """Resolve it to an error, unless it has been resolved."""
         if not self.future.done():
             self.future.set_exception(error)
             self.future.exception()  # marks it as seen: its owner may have gone, and need not ask

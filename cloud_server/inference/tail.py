@@ -30,7 +30,7 @@ from splitfer.shared.weights.runtime import Tail
 _TRIED_SIZES, _LONGEST_TRY_S = (1, 4, 16), 0.25
 # On one core, runs and the event loop take turns: long ones, so that what arrives is handled a few
 # at a time, with warm caches. Where so many messages are refused for each face that is taken, the
-# loop goes first: they wait to be told, and each has to be read for that.
+# loop goes first: their refusals wait, and each message has to be read before its refusal.
 _SLICE_MS, _GIVING_WAY_SLICE_MS, _GIVING_WAY_NICE, _CROWD = 15.0, 3.0, 5, 4
 
 
@@ -100,7 +100,7 @@ class ServedTail:
                 break
 
     def start(self, watch: BatchObserver | None = None) -> None:
-        """Begin to answer; ``watch`` is told of the batches."""
+        """Begin to answer; ``watch`` observes the batches."""
         self._watch = watch or self._watch
         self._batcher.start()
 
@@ -119,7 +119,7 @@ class ServedTail:
 
     @property
     def label_sets(self) -> tuple[LabelSet, ...]:
-        """What it answers."""
+        """The label sets that the tail answers."""
         return tuple(self.rates.temperatures)
 
     @property

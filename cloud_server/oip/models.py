@@ -92,7 +92,7 @@ class OipModels:
         return OipModel(name, version or versions[0], versions, tail, spec)
 
     def names(self) -> tuple[str, ...]:
-        """Of all models."""
+        """The names of all models."""
         served = self._service.model().served
         tails = [tail for version in served for tail in self._service.model(version).tails]
         return (FULL, *(TAIL_PREFIX + tail for tail in dict.fromkeys(tails)))

@@ -84,7 +84,7 @@ class OutputTensor:
 
     @property
     def shape(self) -> list[int]:
-        """Of the values."""
+        """The shape of the values."""
         return list(self.values.shape)
 
     def raw(self) -> bytes:

@@ -79,7 +79,7 @@ class PictureDecoder:
 
     @property
     def pid(self) -> int | None:
-        """The process, where there is one."""
+        """The process id of the decoder, where there is one."""
         return None if self._process is None else self._process.pid
 
     @property
@@ -91,7 +91,7 @@ class PictureDecoder:
         self, data: bytes, make_room: Callable[[int], None] = lambda _: None
     ) -> NDArray[np.uint8]:
         """As ``splitfer.shared.vision.picture.decode_picture``. Before it is decoded ``make_room``
-        is told its number of pixels, and may raise an error of ours.
+        is called with its number of pixels, and may raise an error of ours.
 
         Raises:
             ImageError: as there; or the picture broke its decoder, or took too long.
@@ -116,7 +116,7 @@ class PictureDecoder:
             self._end()
 
     def _alive(self) -> socket.socket:
-        """The socket of a process that lives."""
+        """The socket of a living process, started where there is none."""
         if self._closed:
             raise NotReady("the server is stopping")
         if self._process is not None and self._process.poll() is not None:
@@ -176,7 +176,7 @@ class PictureDecoder:
         return ImageError(f"the picture cannot be decoded: {what}")
 
     def _end(self) -> int | None:
-        """The exit code, where there was a process."""
+        """End the process; gives its exit code, None where there was none."""
         link, process = self._socket, self._process
         self._socket = self._process = None
         if link is not None:

@@ -96,7 +96,7 @@ class FairWorkers(Generic[T]):
                 self._start(place.item)
 
     def _may(self, owner: str) -> bool:
-        """Whether one more of its jobs may begin."""
+        """Whether one more job of this owner may begin."""
         at_once = self._threads if self._alone(owner) else max(1, self._threads - 1)
         return self._in_work[owner] < at_once
 

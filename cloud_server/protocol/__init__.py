@@ -1,1 +1,1 @@
-"""What every protocol says alike: error codes, and the names of label sets and priors."""
+"""What both transports share: error codes, and the names of label sets and priors."""

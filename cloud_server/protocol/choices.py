@@ -1,4 +1,4 @@
-"""Words of a request that name one of a few things."""
+"""Label sets and priors, as requests name them."""
 
 from __future__ import annotations
 

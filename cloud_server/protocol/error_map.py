@@ -1,4 +1,4 @@
-"""Our errors as gRPC and HTTP say them. Nothing else in the server knows these numbers."""
+"""The HTTP status and the gRPC code of each of our errors, in one table."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Status = grpc.StatusCode
 
 @dataclass(frozen=True)
 class Codes:
-    """What one error is called on each protocol."""
+    """The code of one error in each protocol."""
 
     http: int
     grpc: grpc.StatusCode
@@ -70,7 +70,7 @@ def codes_of(error: SplitFerError) -> Codes:
 
 
 def trailing_metadata(error: SplitFerError) -> tuple[tuple[str, str], ...]:
-    """What decides at the caller, gRPC's own status being ambiguous."""
+    """Our code and whether to retry, since gRPC's own status is ambiguous."""
     decides = ((CODE_KEY, error.code), (RETRYABLE_KEY, "true" if error.retryable else "false"))
     request = current()
     return decides if request is None else (*decides, (REQUEST_ID, request.id))

@@ -72,7 +72,7 @@ class Ingress:
         self._calls = RayCalls(config, parts.service, parts.admission, parts.observer, parts.budget)
 
     def __serve_build_asgi_app__(self) -> HttpObserver:
-        """REST; Ray asks for it."""
+        """The REST application; Ray calls this."""
         # Ray's proxy puts the id, which the request had already, in the reply itself.
         parts = self._parts
         return http_app(
@@ -81,7 +81,7 @@ class Ingress:
         )  # fmt: skip
 
     async def answer(self, method: str, message: bytes, context: Any) -> Reply:
-        """One gRPC call."""
+        """Answer one gRPC call."""
         return await self._calls.answer(method, message, context)
 
 

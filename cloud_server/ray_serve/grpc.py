@@ -1,4 +1,4 @@
-"""gRPC through Ray Serve: what its proxy is told of our services, and a context for our servicers.
+"""gRPC through Ray Serve: our services as its proxy calls them, and a context for our servicers.
 
     caller -> proxy (``add_services``: deadline in, error code out) -> replica (``RayCalls``)
 
@@ -193,7 +193,7 @@ class _Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # it has n
         self._health = health
 
     async def Check(self, request: health_pb2.HealthCheckRequest, context: Any) -> Any:
-        """Whether the service called so serves."""
+        """Whether the named service serves."""
         if request.service not in _NAMES:
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such service here")
         state = health_pb2.HealthCheckResponse
@@ -206,7 +206,7 @@ class _Aborted(grpc.aio.AbortError):
 
 
 class RayContext:
-    """What our servicers ask of gRPC's context, told by Ray's."""
+    """gRPC's context, as far as our servicers use it, made from Ray's."""
 
     def __init__(self, context: Any) -> None:
         self._context = context

@@ -82,10 +82,10 @@ class Ended:
 
 
 class _Cors(CORSMiddleware):
-    """Its refusals have our one shape."""
+    """CORS, with refusals in our one shape."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """What a browser is told before it asks."""
+        """Answer a browser's preflight request."""
         response = super().preflight_response(request_headers)
         if response.status_code < 400:
             return response

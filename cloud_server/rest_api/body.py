@@ -74,7 +74,7 @@ class BodyLimit:
             if announced.isdecimal() and int(announced) > most:
                 raise too_large(named)
             try:
-                # After the body only the caller's going is told, whenever that is.
+                # After the body only a disconnect is received, whenever that is.
                 async with asyncio.timeout_at(None if whole else end_s):
                     message = await receive()
             except TimeoutError:
@@ -105,7 +105,7 @@ class BodyLimit:
 
 class _Packed:
     """A body whose Content-Encoding is ``encoding``, as it comes: at most ``most`` bytes of it are
-    unpacked; ``named`` is the limit that the caller is told."""
+    unpacked; ``named`` is the limit that an error names."""
 
     def __init__(self, encoding: str, most: int, named: int) -> None:
         if encoding not in _ENCODINGS:

@@ -1,4 +1,4 @@
-"""Before an HTTP request's body is read: who asks, and may it; then it counts until its reply."""
+"""Authenticates HTTP requests before their bodies are read, and counts them until their replies."""
 
 from __future__ import annotations
 

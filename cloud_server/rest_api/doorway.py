@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 log = logging.getLogger(__name__)
-# Above what may be, for those who are told so (503) before they are hung up on.
+# Connections beyond the bound, which get a 503 before they are closed.
 _TOLD = 16
 # Where the process or the machine has no descriptor left.
 _FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -42,20 +42,20 @@ class Guest:
         self.http: _Http | None = None  # once it has said who it is, where that is asked
 
     def asks(self) -> None:
-        """A request of it is being answered."""
+        """Note that a request of it is being answered: it is not hung up on to make room."""
         self._doorway.quiet.pop(self, None)
 
     def is_quiet(self) -> None:
-        """It says nothing, or not a whole header yet."""
+        """Note that nothing is being answered: it may be hung up on to make room."""
         self._doorway.quiet.setdefault(self)
 
     def left(self) -> None:
-        """The connection is over."""
+        """Forget the connection, which is over."""
         self._doorway.quiet.pop(self, None)
         self._doorway.inside.discard(self)
 
     def hang_up(self) -> None:
-        """End it, to make room."""
+        """Close the connection, to make room for another one."""
         self.left()
         if self.http is not None:
             self.http.make_room()
@@ -80,14 +80,14 @@ class Doorway:
         self._accepting: asyncio.Task[None] | None = None
 
     def open(self, backlog: int) -> None:
-        """Listen, and let them in from now on."""
+        """Listen, and accept connections from now on."""
         self._listener.setblocking(False)
         self._listener.listen(backlog)
         loop = asyncio.get_running_loop()
         self._accepting = loop.create_task(self._accept(), name="doorway")
 
     def close(self) -> None:
-        """Let nobody in any more."""
+        """Accept no more connections."""
         if self._accepting is not None:
             self._accepting.cancel()
         for task in self._shaking:

@@ -85,7 +85,7 @@ def _type(name: str) -> str:
 
 
 def _service_worker(ours: Traversable, contents: Iterable[bytes]) -> bytes:
-    """It is another one as soon as any file is."""
+    """The service worker's code, which differs as soon as any file does."""
     script = (ours / "sw.js").read_bytes()
     version = tag_of(b"".join((script, *contents)))
     names = ["../edge", *_OURS, *_BUILT, *(f"../page/{name}" for name in _OF_THE_PAGE)]

@@ -1,7 +1,7 @@
 """The weights that the edge in a browser runs: the files of a device, and a smaller one beside.
 
 Of the local tail's file a browser may take one with rounded parameters (``weights.half``), about
-half as large. What it has to come to there is told beside it: the golden logits of ONNX Runtime.
+half as large. What it has to give there stands beside it: the golden logits of ONNX Runtime.
 """
 
 from __future__ import annotations

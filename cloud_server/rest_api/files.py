@@ -46,7 +46,7 @@ HEADERS: Mapping[str, str] = {
 
 
 def tag_of(content: bytes) -> str:
-    """What names these very bytes."""
+    """The ETag of these bytes."""
     return hashlib.sha256(content).hexdigest()[:16]
 
 

@@ -52,7 +52,7 @@ class LatentStreams:
 
     @property
     def offered(self) -> bool:
-        """Whether any may be opened."""
+        """Whether the settings allow any."""
         return self._most > 0 and self._bounds.in_flight > 0
 
     def drain(self) -> None:

@@ -172,7 +172,7 @@ def split_payloads(body: bytes) -> list[bytes]:
 
 
 def most_body_bytes(limits: Limits) -> int:
-    """Of the largest frame's payloads, each behind its length."""
+    """Bytes of the largest frame's payloads, each behind its length."""
     return limits.infer_message_bytes + LENGTH_BYTES * limits.faces_per_frame
 
 
@@ -187,7 +187,7 @@ async def _read(request: Request, limits: Limits) -> bytes:
 
 
 def reply_fields(payloads: list[bytes], inferred: Inferred) -> dict[str, Any]:
-    """What ``LatentsBody`` says of ``payloads``."""
+    """The fields of a reply, as ``LatentsBody`` describes them."""
     bound = pb.InferResponse()
     for result in inferred.results:
         into = bound.results.add()

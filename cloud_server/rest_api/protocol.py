@@ -78,7 +78,7 @@ class BoundedHttp(H11Protocol):
         self._expect()
 
     def data_received(self, data: bytes) -> None:
-        """Perhaps what was waited for."""
+        """Take bytes of the peer; a wait for them may end."""
         if self._deaf:
             self._dropped_bytes += len(data)
             if self._dropped_bytes > _LINGER_BYTES:
@@ -88,7 +88,7 @@ class BoundedHttp(H11Protocol):
         self._expect()
 
     def handle_events(self) -> None:
-        """What has come, a bounded part of it in a turn."""
+        """Handle what has arrived, a bounded part of it at a time."""
         self._parts = 0
         super().handle_events()
 
@@ -143,18 +143,18 @@ class BoundedHttp(H11Protocol):
             self._expect()
 
     def pause_writing(self) -> None:
-        """The peer does not read."""
+        """Begin to wait for the peer, which does not read."""
         super().pause_writing()
         self._reply = self._reply or self.loop.call_later(self.wait_s, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """It does again."""
+        """Stop that wait: the peer reads again."""
         super().resume_writing()
         _stop(self._reply)
         self._reply = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is over."""
+        """Stop all waits: the connection is over."""
         _stop(self._header)
         _stop(self._reply)
         if self.guest is not None:
@@ -235,7 +235,7 @@ class BoundedHttp(H11Protocol):
             pass
 
     def make_room(self) -> None:
-        """End it for others; who was answered last is told that politely."""
+        """End it for others; whoever was answered last gets a close notice."""
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_handler()
         else:

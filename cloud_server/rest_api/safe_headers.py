@@ -1,4 +1,4 @@
-"""What browsers shall not do with a reply, unless the reply says otherwise."""
+"""Headers that keep browsers from embedding, sniffing or leaking a reply, unless it has its own."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class StreamMessage:
 
 
 def most_message_bytes(limits: Limits) -> int:
-    """Of the largest message."""
+    """Bytes of the largest message."""
     return _HEADER.size + most_body_bytes(limits)
 
 

@@ -58,7 +58,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         self.app = app
 
     def data_received(self, data: bytes) -> None:
-        """Perhaps what was waited for."""
+        """Take bytes of the peer; a wait for them may end."""
         self._begun_bytes += len(data)
         super().data_received(data)
         if self.transport.is_closing() or not (self.frames or self._begun_bytes):
@@ -68,7 +68,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             self._whole = self.loop.call_later(self.receive_s, self.transport.abort)
 
     def handle_events(self) -> None:
-        """What came, up to what is too much."""
+        """Handle what has arrived, up to its bounds."""
         events = self.conn.events_received()
         fragments = len(self.frames)
         for place, event in enumerate(events):
@@ -92,7 +92,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         super().handle_events()
 
     def handle_parser_exception(self) -> None:
-        """It is over, by a fault of the peer's."""
+        """Close the connection after a fault of the peer."""
         if self.conn.close_sent is not None:
             return super().handle_parser_exception()
         self.queue.put_nowait({"type": "websocket.disconnect", "code": 1006, "reason": ""})
@@ -112,7 +112,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         self._taken = self._taken or self.loop.call_later(self.wait_s, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """It does again."""
+        """Stop the wait for the peer, which reads again."""
         super().resume_writing()
         _stop(self._taken)
         self._taken = None
@@ -120,7 +120,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             self.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is over."""
+        """Stop all waits: the connection is over."""
         _stop(self._whole)
         _stop(self._taken)
         if self.guest is not None:
@@ -152,7 +152,7 @@ def is_handshake(method: bytes, target: bytes, headers: Sequence[tuple[bytes, by
 
 
 def _bytes_of(frame: Frame) -> int:
-    """What it took to send it: a header, a mask, and what is in it."""
+    """Bytes of a frame on the wire: header, mask and contents."""
     size = len(frame.data)
     return 6 + (0 if size < 126 else 2 if size < 65536 else 8) + size
 

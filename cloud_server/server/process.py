@@ -83,7 +83,7 @@ def memory_bytes() -> int:
 def _memory_limit_files(
     groups: Path = Path("/proc/self/cgroup"), mounted: Path = Path("/sys/fs/cgroup")
 ) -> Iterator[Path]:
-    """Of the process's cgroups and all above them, of both versions."""
+    """Memory limits of the process's cgroups and all above them, of cgroup versions 1 and 2."""
     try:
         lines = groups.read_text().splitlines()
     except OSError:

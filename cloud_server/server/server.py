@@ -86,7 +86,7 @@ class _HttpServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave them alone."""
+        """Install no signal handlers: the process has its own."""
         yield
 
 
@@ -199,7 +199,7 @@ async def _drain(
 
 @contextlib.contextmanager
 def _pid_written(file: Path | None) -> Iterator[None]:
-    """``file`` holds our process id meanwhile.
+    """Keep our process id in ``file`` while the context lasts.
 
     Raises:
         ConfigError: it cannot be written.

@@ -41,7 +41,7 @@ class FaceQueue:
         deadline: Deadline,
         done: Callable[[Answered], None],
     ) -> PendingFaces[TailAnswer]:
-        """Queue them; ``done`` is told, later, unless they are withdrawn before."""
+        """Queue the faces; ``done`` is called with the results, unless they are withdrawn."""
 
         def settled() -> None:
             done(self._counted(pending.results, place.labels))

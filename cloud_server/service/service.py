@@ -91,8 +91,8 @@ class Service:
         deadline: Deadline,
         done: Callable[[Inferred], None],
     ) -> PendingFaces[TailAnswer]:
-        """``infer`` without waiting: ``done`` is told, later, unless the faces are withdrawn
-        before. The caller counts the request with ``place.weights`` until either.
+        """``infer`` without waiting: ``done`` is called with the results, unless the faces are
+        withdrawn. The caller counts the request with ``place.weights`` until either.
 
         Raises:
             PayloadTooLarge: see ``infer``.

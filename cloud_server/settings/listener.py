@@ -48,7 +48,7 @@ class ListenerSettings(Settings):
         256, ge=2, le=MANY, description="gRPC calls that wait to be looked at; more are cancelled"
     )
     grpc_connection_age_s: float | None = Field(
-        None, ge=1, le=1e6, description="after which a gRPC connection is told to come anew"
+        None, ge=1, le=1e6, description="after which a gRPC connection has to be opened anew"
     )
 
     @field_validator("cors_origins", mode="before")

@@ -35,7 +35,7 @@ class Histogram:
         series.sum += value
 
     def family(self) -> HistogramMetricFamily:
-        """As Prometheus knows it."""
+        """The histogram as a family of Prometheus."""
         family = HistogramMetricFamily(self._name, self._what, labels=self._labels)
         bounds = (*self._bounds, float("inf"))
         names = [floatToGoString(bound) for bound in bounds]  # type: ignore[no-untyped-call]

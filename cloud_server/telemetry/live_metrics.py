@@ -28,7 +28,7 @@ class LiveMetrics(Collector):
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        """At each scrape."""
+        """Read the state; called at each scrape."""
         yield _gauge("splitfer_ready", "1 where the server takes work", int(self._health.ready))
         yield _gauge(
             "splitfer_requests_in_flight", "Requests that were let in", self._health.in_flight

@@ -77,7 +77,7 @@ class Metrics:
             self._request_s.observe((*of, request.path), request.ms / 1000)
 
     def picture_read(self, detect_ms: float, head_ms: float | None) -> None:
-        """What the stages of one picture took."""
+        """Count the time of each stage of one picture."""
         self._picture_s.observe(("detect",), detect_ms / 1000)
         if head_ms is not None:
             self._picture_s.observe(("head",), head_ms / 1000)
@@ -108,7 +108,7 @@ class Metrics:
         )
 
     def families(self) -> Iterable[Metric]:
-        """All of it as Prometheus knows it."""
+        """All metrics as Prometheus's families."""
         for histogram in (
             self._request_s, self._queue_s, self._inference_s, self._batch_faces, self._picture_s
         ):  # fmt: skip
@@ -153,7 +153,7 @@ class _Counts(Collector):
         self._metrics = metrics
 
     def collect(self) -> Iterable[Metric]:
-        """At each scrape."""
+        """Give all families; called at each scrape."""
         return self._metrics.families()
 
 

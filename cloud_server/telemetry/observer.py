@@ -29,7 +29,7 @@ class Observer:
         return request
 
     def end(self, request: Request) -> None:
-        """It was answered or refused; without a code it is taken for answered."""
+        """End a request: answered, or refused with a code."""
         request.code = request.code or OK
         self._tracing.end(request)
         self.metrics.request_ended(request)
@@ -40,7 +40,7 @@ class Observer:
 
 
 class BatchObservers:
-    """Tells several of each batch."""
+    """Passes each batch on to metrics and traces."""
 
     def __init__(self, *watches: BatchObserver) -> None:
         self._watches = watches

@@ -37,7 +37,7 @@ class Request:
 
     @property
     def ms(self) -> float:
-        """Since its arrival."""
+        """Milliseconds since its arrival."""
         return (time.perf_counter() - self.start_s) * 1000
 
 
@@ -67,7 +67,7 @@ def failed(code: str) -> None:
 
 
 def short(fingerprint: str) -> str:
-    """A fingerprint as labels show it."""
+    """The first digits of a fingerprint, as labels of metrics show it."""
     return fingerprint[:8]
 
 

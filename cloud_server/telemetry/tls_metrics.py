@@ -1,4 +1,4 @@
-"""What Prometheus is told of the server's certificates and of handshakes."""
+"""Metrics of the server's certificates and of handshakes."""
 
 from __future__ import annotations
 

@@ -36,10 +36,10 @@ class NoTracing:
         """A request arrived; ``headers`` may hold the caller's ``traceparent``."""
 
     def end(self, request: Request) -> None:
-        """Its reply was sent."""
+        """End the span of a request, whose reply was sent."""
 
     def faces_queued(self, faces: Sequence[Face | SplitFerError]) -> None:
-        """Faces of the current request begin to wait."""
+        """Note that faces of the current request begin to wait."""
 
     def batch_taken(self, model: str, faces: Sequence[Face], ages_ms: Sequence[float]) -> None:
         """See ``BatchObserver``."""

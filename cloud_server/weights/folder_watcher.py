@@ -27,7 +27,7 @@ class Watch:
 
     A folder is looked at once it has a manifest and has not changed between two looks (at the
     first look, as it is): one that is still being copied is left in peace. One that cannot be
-    used is told of once, and left alone until it changes. Names that begin with a dot do not
+    used is logged once, and left alone until it changes. Names that begin with a dot do not
     count.
     """
 

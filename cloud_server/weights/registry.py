@@ -87,7 +87,7 @@ class Registry:
 
     @property
     def default(self) -> ServedWeights:
-        """What answers whole pictures."""
+        """The weights that answer whole pictures."""
         return self._served[self._default]
 
     @property
@@ -113,7 +113,7 @@ class Registry:
 
     @property
     def tails(self) -> list[ServedTail]:
-        """All that are served."""
+        """All tails that are served."""
         return [tail for weights in self._served.values() for tail in weights.tails.values()]
 
     def weights(self, fingerprint: str) -> ServedWeights:
@@ -132,7 +132,7 @@ class Registry:
     # -- life ------------------------------------------------------------------------------------
 
     def start(self, watch: BatchObserver | None = None) -> None:
-        """Begin to answer; ``watch`` is told of every batch."""
+        """Begin to answer; ``watch`` observes every batch."""
         self._started, self._watch = True, watch
         for weights in self._served.values():
             self._start(weights)

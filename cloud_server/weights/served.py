@@ -32,12 +32,12 @@ class ServedWeights:
 
     @property
     def fingerprint(self) -> str:
-        """Of the weights."""
+        """The fingerprint of the weights."""
         return self.weights.manifest.fingerprint
 
     @property
     def requests(self) -> int:
-        """How many are in flight."""
+        """How many requests for these weights are in flight."""
         return self._in_flight.count
 
     def request(self) -> InFlight:
@@ -156,6 +156,6 @@ def _rate_table(weights: Weights, tail: str) -> RateTable:
 
 
 def quoted(peers: str) -> str:
-    """A peer's word, for a message."""
+    """A peer's word, quoted and cut for an error message."""
     # A peer's word may be megabytes; the message travels in a header.
     return repr(peers[:40])

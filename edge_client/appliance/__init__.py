@@ -1,1 +1,1 @@
-"""A run that can be left alone: who is told its answers, its purpose, what is logged of it."""
+"""A run that can be left alone: where its answers go, its purpose, its audit log, systemd."""

@@ -107,16 +107,16 @@ class Appliance:
             self._stack = stack.pop_all()
 
     def watch(self, books: Books) -> None:
-        """The books of the run, for who asks how it is."""
+        """Report by these books of the run from now on."""
         self._books = books
 
     def settings_refused(self, why: str) -> None:
-        """Other settings were to be used, and could not be."""
+        """Note that changed settings could not be used."""
         self._settings["refused"] = why
-        self.told("settings_refused", why=why)
+        self.add_audit_event("settings_refused", why=why)
 
-    def told(self, event: str, **facts: Any) -> None:
-        """Something that belongs into the audit log."""
+    def add_audit_event(self, event: str, **facts: Any) -> None:
+        """Add an event to the audit log."""
         if self._audit is not None:
             self._audit.add(event, **facts)
 
@@ -131,7 +131,7 @@ class Appliance:
 
     def close(self, goes_on: bool = False) -> None:
         """Say goodbye everywhere; a second time does nothing. Where the run ``goes_on`` with other
-        settings, systemd is told so."""
+        settings, systemd hears that it reloads."""
         if self._watchdog is not None:
             self._watchdog.close(goes_on)
         self._stack.close()

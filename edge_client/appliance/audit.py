@@ -23,14 +23,14 @@ _TAIL_BYTES = 1 << 16
 
 
 class AuditLog:
-    """Adds one JSON line per event to ``path``, on disk before it returns. ``failed`` is told the
-    words of what could not be written; nothing is held up by it."""
+    """Adds one JSON line per event to ``path``, on disk before it returns. ``failed`` is
+    called with an error message where one cannot be written; the run goes on."""
 
     def __init__(self, path: Path, failed: Callable[[str], None], wall: Clock = time.time) -> None:
         self._path, self._failed, self._wall = path, failed, wall
 
     def add(self, event: str, **facts: Any) -> None:
-        """One event, with the process and the user it runs as."""
+        """Add one event, with the process and the user it runs as."""
         record = {
             "time": rfc3339(self._wall()), "event": event, "pid": os.getpid(), "uid": os.getuid(),
             **facts,

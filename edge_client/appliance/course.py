@@ -36,7 +36,7 @@ class Endable(Protocol):
     source: Source
 
     def close(self) -> None:
-        """End it."""
+        """End the reading."""
         ...
 
 
@@ -61,7 +61,7 @@ class Course:
         self._handlers: dict[int, Any] = {}
 
     def begin(self, feed: Endable, refused: Callable[[str], None]) -> None:
-        """``feed`` is what ends from now on; ``refused`` is told why settings are not used."""
+        """End ``feed`` from now on; call ``refused`` with why changed settings are not used."""
         self._refused, self.begun = refused, True
         if self._fault:
             refused(self._fault)
@@ -139,7 +139,7 @@ class Course:
 
 def has_terminal(stat: Path = Path("/proc/self/stat")) -> bool:
     """Whether this process belongs to a terminal, which sends it SIGHUP when it closes. Where that
-    cannot be told it is taken to."""
+    is not known, it is assumed to."""
     try:
         return stat.read_text().rpartition(")")[2].split()[_TERMINAL] != "0"
     except (OSError, IndexError):

@@ -18,7 +18,7 @@ from splitfer.edge_client.sinks.health_note import HealthNote
 from splitfer.edge_client.sinks.run_status import STILL_FLOWS_S, Health, RunStatus
 from splitfer.shared.extras import needing
 
-# The worst first; a camera that is waited for is told of before those that work.
+# The worst first; a camera that is waited for comes before those that work.
 _WORST = (
     Health.NO_PICTURE, Health.OUTPUT_FAILING, Health.WAITING, Health.STARTING, Health.PAUSED,
     Health.SERVER_AWAY, Health.OK,
@@ -40,7 +40,7 @@ class House:
         self._stack = ExitStack()
 
     def add(self, name: str, status: RunStatus, control: Control) -> None:
-        """One more camera."""
+        """Add a camera."""
         self._statuses[name], self._controls[name] = status, control
 
     def metrics_of(self, name: str) -> Any:
@@ -63,7 +63,7 @@ class House:
             control.follow(policy)
 
     def health(self) -> Health:
-        """Of the camera that is worst off."""
+        """The health of the camera that is worst off."""
         if self.faults:
             return Health.NO_PICTURE
         found = [status.health() for status in list(self._statuses.values())]
@@ -80,7 +80,7 @@ class House:
         return self._first(lambda status: status.source_fault())
 
     def report(self) -> Mapping[str, Any]:
-        """Of all, and of each."""
+        """The health of the house, and the report of each camera."""
         return {
             "health": self.health().value,
             "failing": self.failing(),

@@ -1,4 +1,4 @@
-"""What systemd is told: that the run is ready, that it lives, that it stops (sd_notify)."""
+"""Messages to systemd (sd_notify): the run is ready, alive, stopping."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class SystemdNotice:
         self._say("\n".join(words))
 
     def stopping(self) -> None:
-        """Say that it ends."""
+        """Say to systemd that the run ends."""
         if self._address:
             self._say("STOPPING=1")
 

@@ -55,7 +55,7 @@ class Measured:
 
     @property
     def face_ms(self) -> float:
-        """What one face takes."""
+        """Milliseconds that one face takes."""
         return self.head_ms + self.tail_ms
 
 
@@ -187,7 +187,7 @@ _HEAD = "threads  search px  search  head/face  tail/face  frame p95  faces  mod
 
 
 def as_line(one: Measured) -> str:
-    """For a person, under ``heading``."""
+    """The figures as one line for a person, under ``heading``."""
     return (
         f"{one.threads:7d}  {one.search_side_px:9d}  {one.detect_ms:6.1f}  {one.head_ms:9.1f}  "
         f"{one.tail_ms:9.1f}  {one.total_p95_ms:9.1f}  {one.faces:5d}  {one.local_model}"
@@ -195,7 +195,7 @@ def as_line(one: Measured) -> str:
 
 
 def heading() -> str:
-    """Of the lines."""
+    """The heading of the lines."""
     return _HEAD
 
 

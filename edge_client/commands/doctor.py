@@ -33,7 +33,7 @@ _MB = 1_000_000
 
 
 class Verdict(StrEnum):
-    """How one thing is."""
+    """How one checked thing is."""
 
     GOOD = "good"
     SKIPPED = "skipped"  # it is not set
@@ -195,7 +195,7 @@ def _clock(config: EdgeConfig) -> Finding:
 
 
 def _synchronised() -> bool | None:
-    """As systemd says; None where it is not there."""
+    """Whether systemd says that the clock is synchronised; None where there is no systemd."""
     if not Path("/run/systemd/timesync").is_dir():
         return None
     return Path("/run/systemd/timesync/synchronized").exists()
@@ -218,14 +218,14 @@ def _disk(config: EdgeConfig) -> Finding:
 
 
 def as_lines(found: Finding) -> str:
-    """For a person."""
+    """The findings as lines for a person."""
     sign = {"good": "ok", "skipped": "--", "poor": "??", "bad": "!!"}[found.verdict.value]
     hint = f"\n          -> {found.to_do}" if found.to_do else ""
     return f"{sign} {found.name:<8}{found.words}{hint}"
 
 
 def as_record(found: Finding) -> str:
-    """For a program: one JSON line."""
+    """A finding as one JSON line, for a program."""
     record: dict[str, Any] = {
         "name": found.name, "verdict": found.verdict.value, "words": found.words,
         "to_do": found.to_do or None,

@@ -146,7 +146,9 @@ class _Run:
             appliance.watch(books)
             updater: Updater | None = None
             if source.live and source.self_paced:
-                updater = self._weights.watched(asked, books.report, course.ask, appliance.told)
+                updater = self._weights.watched(
+                    asked, books.report, course.ask, appliance.add_audit_event
+                )
             if updater is not None:
                 appliance.status.facts["weights"] = updater.report
             course.begin(feed, appliance.settings_refused)

@@ -86,7 +86,7 @@ class CamerasRun:
                 for one, purpose in zip(configs, purposes, strict=True)
             ]
             every = _Every(cameras)
-            updater = self._weights.watched(asked, self._report, course.ask, every.told)
+            updater = self._weights.watched(asked, self._report, course.ask, every.add_audit_event)
             course.begin(every, every.settings_refused)
             try:
                 every.run()
@@ -156,7 +156,7 @@ class CamerasRun:
 
 
 class _Every:
-    """All cameras as one."""
+    """The appliances of all cameras, as one."""
 
     def __init__(self, cameras: list[OneCamera]) -> None:
         self.source: Source = _Cameras()
@@ -178,16 +178,16 @@ class _Every:
             thread.join(_JOIN_S)
 
     def close(self) -> None:
-        """End all; a second time does nothing."""
+        """End all cameras; a second time does nothing."""
         self._stop.set()
         for camera in self._cameras:
             camera.close()
 
-    def told(self, event: str, **facts: Any) -> None:
+    def add_audit_event(self, event: str, **facts: Any) -> None:
         """Something for the audit log, once."""
         for camera in self._cameras:
             if camera.appliance is not None:
-                camera.appliance.told(event, **facts)
+                camera.appliance.add_audit_event(event, **facts)
                 return
 
     def settings_refused(self, why: str) -> None:

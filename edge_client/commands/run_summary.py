@@ -44,7 +44,7 @@ def write_summary(arguments: argparse.Namespace, summary: dict[str, Any]) -> Non
 
 
 def one_line(summary: dict[str, Any]) -> str:
-    """The same for people."""
+    """The summary in one line, for people."""
     paths = ", ".join(f"{path} {n}" for path, n in summary["by_path"].items() if n)
     return (
         f"{summary['frames']} frames ({summary['dropped_frames']} dropped), {summary['faces']} "

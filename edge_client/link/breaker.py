@@ -62,7 +62,7 @@ class Breaker:
 
 
 def probe_started(breaker: Breaker) -> Breaker:
-    """A handshake is on its way."""
+    """Note that a handshake is on its way."""
     if breaker.state is LinkState.OPEN:
         return replace(breaker, state=LinkState.HALF_OPEN)
     return breaker
@@ -82,7 +82,7 @@ def handshake_failed(breaker: Breaker, cause: Reason, now_s: float, jitter: floa
 
 
 def call_succeeded(breaker: Breaker) -> Breaker:
-    """A frame's call was answered."""
+    """Note that a frame's call was answered."""
     return replace(breaker, failures=0) if breaker.state is LinkState.READY else breaker
 
 

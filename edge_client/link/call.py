@@ -44,7 +44,7 @@ class CallFailed(LinkError):
 
     @classmethod
     def of(cls, error: Any) -> CallFailed:
-        """From gRPC's error of a call."""
+        """The failure that gRPC's error of a call stands for."""
         details = plain_words(error.details() or "")
         cause = cause_of_call(error.code(), details, code_of_call(error))
         return cls(reason_of_call(error), details or str(error.code()), cause)
@@ -55,8 +55,8 @@ class Call(Generic[T]):
 
     ``future`` is gRPC's, or a stream's, whose error may be a ``CallFailed`` already. ``sent_s`` is
     the monotonic instant at which it was sent. ``genuine`` says whether a reply is whole and this
-    call's own. ``on_end`` is told once, from the future's thread, that it ended; ``done_s`` is the
-    monotonic instant of its end.
+    call's own. ``on_end`` is called once, from the future's thread, when it ended; ``done_s`` is
+    the monotonic instant of its end.
     """
 
     def __init__(

@@ -79,7 +79,7 @@ class Link:
         self._channel: grpc.Channel | None = None
         self._stub: SplitFerStub | None = None
         self._closing = False
-        self._told = LinkReport(server, token, diagnose)
+        self._report = LinkReport(server, token, diagnose)
         self._keeper = threading.Thread(target=self._keep, name="link", daemon=True)
         self._keeper.start()
 
@@ -97,12 +97,12 @@ class Link:
 
     @property
     def cause(self) -> Cause | None:
-        """Of the last failure; None where there was none."""
-        return self._told.cause
+        """The cause of the last failure; None where there was none."""
+        return self._report.cause
 
     def report(self) -> dict[str, Any]:
         """For the summary, see docs/device/records.md. Waits while a failure is looked into."""
-        return {**self._told.record(), "state": self.state.value}
+        return {**self._report.record(), "state": self.state.value}
 
     def wait_for_handshake(self, seconds: float) -> bool:
         """Wait until the first handshake ended either way; whether the link is ready."""
@@ -212,15 +212,15 @@ class Link:
                 self.counts.wire_bytes += call.result().ByteSize() + FRAMING_BYTES
                 self.counts.late_answers += call.abandoned
                 self._move(machine.call_succeeded(self._breaker))
-                self._told.call_succeeded()
+                self._report.call_succeeded()
                 return
             self.counts.failed_calls += 1
             now_s, before = time.monotonic(), self._breaker
             self._move(machine.call_failed(before, failure.reason, now_s, self._draw()))
             # What was under way when the link went tells nothing new.
             if before.state is LinkState.READY and not self._closing:
-                self._told.call_failed(failure, opened=self._breaker.state is LinkState.OPEN)
-        _log.debug("call failed: %s (%s)", failure.reason, self._told.quotable(str(failure)))
+                self._report.call_failed(failure, opened=self._breaker.state is LinkState.OPEN)
+        _log.debug("call failed: %s (%s)", failure.reason, self._report.quotable(str(failure)))
 
     # -- the keeper ----------------------------------------------------------------------------
 
@@ -241,14 +241,14 @@ class Link:
             failure = self._handshake()
             with self._changed:
                 if failure is None:
-                    self._told.handshake_succeeded()
+                    self._report.handshake_succeeded()
                     self._move(machine.handshake_succeeded(self._breaker))
                     continue
                 if not self._closing:
-                    self._told.handshake_failed(failure)
+                    self._report.handshake_failed(failure)
                 now_s, jitter = time.monotonic(), self._draw()
                 self._move(machine.handshake_failed(self._breaker, failure.reason, now_s, jitter))
-            self._told.look_into()
+            self._report.look_into()
 
     def _until_probe_s(self) -> float | None:
         """Seconds until the next probe; None where there is none to come."""

@@ -1,4 +1,4 @@
-"""What of a link's failures is told, and when: each cause once, and once that it is over."""
+"""Which of a link's failures are logged: each cause once, and once that it is over."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from splitfer.shared.cause import Cause
 
-# Two causes in turn, or a server that is too busy again and again, are told no more often.
+# Two causes in turn, or a server that is too busy again and again, are logged no more often.
 QUIET_S = 60.0
 
 
@@ -25,7 +25,7 @@ class Outage:
     _told_s: dict[Cause, float] = field(default_factory=dict)
 
     def failed(self, cause: Cause, now_s: float, by_call: bool = False) -> bool:
-        """Whether ``cause`` is to be told: it is another than the last one told, or comes anew."""
+        """Whether to log ``cause``: it is another than the last one logged, or comes anew."""
         self._cause, self._met_by_call = cause, by_call
         if cause is self._line or now_s - self._told_s.get(cause, -math.inf) < QUIET_S:
             return False
@@ -33,15 +33,15 @@ class Outage:
         return True
 
     def handshake_succeeded(self) -> bool:
-        """Whether it is to be told that the link is back."""
+        """Whether to log that the link is back."""
         if self._cause is None or self._met_by_call:
             return False
-        # A new outage is told, however soon it comes.
+        # A new outage is logged, however soon it comes.
         self._told_s.clear()
         return self._over()
 
     def call_succeeded(self) -> bool:
-        """Whether it is to be told that the link is back."""
+        """Whether to log that the link is back."""
         return self._cause is not None and self._over()
 
     def _over(self) -> bool:

@@ -30,7 +30,7 @@ class LinkReport:
     """Keeps the last failure of the link to ``server`` and logs what is worth a line. Safe to use
     from several threads. ``token`` is in no line, whatever the server says.
 
-    A failed handshake whose cause gRPC leaves open is told by ``look_into``, which asks
+    A failed handshake whose cause gRPC leaves open is explained by ``look_into``, which asks
     ``diagnose``; once for each change.
     """
 
@@ -91,7 +91,7 @@ class LinkReport:
                 self._keep(failure)
 
     def handshake_succeeded(self) -> None:
-        """The server can be used."""
+        """Note that the server can be used."""
         with self._changed:
             self._found = None
             if self._outage.handshake_succeeded():
@@ -101,7 +101,7 @@ class LinkReport:
             self._ever_ready = True
 
     def call_succeeded(self) -> None:
-        """A frame's call was answered."""
+        """Note that a frame's call was answered."""
         with self._changed:
             if self._outage.call_succeeded():
                 self._back()

@@ -41,17 +41,17 @@ class OpenFrame:
 
     @property
     def faces(self) -> int:
-        """How many were found."""
+        """How many faces were found."""
         return len(self.found.boxes) if self.found else 0
 
     @property
     def elapsed_ms(self) -> float:
-        """Since it was decoded."""
+        """Milliseconds since the frame was decoded."""
         return since_ms(self.decoded_s)
 
     @property
     def deadline(self) -> Deadline:
-        """By when its faces are answered."""
+        """The instant by which its faces are to be answered."""
         return self.after(1.0)
 
     @property

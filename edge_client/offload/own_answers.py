@@ -11,7 +11,7 @@ from splitfer.shared.vision.crop import to_grey
 
 
 class OwnAnswers:
-    """The device at work, with ``estimates`` told what it takes."""
+    """The device's own search and answers; ``estimates`` learn the time that they take."""
 
     def __init__(self, device: Device, estimates: Estimates) -> None:
         self._device, self._estimates = device, estimates
@@ -48,12 +48,12 @@ class OwnAnswers:
         return faces
 
     def alone(self, frame: OpenFrame, reason: Reason) -> list[PendingFace]:
-        """Search and answer here."""
+        """Search for faces and answer them on the device."""
         found = self.search(frame)
         return self.faces(frame, found, reason) if found else []
 
     def look(self, frame: OpenFrame, boxes: tuple[Box, ...]) -> FoundFaces:
-        """Faces that somebody else found in the frame."""
+        """Crop and measure faces that somebody else found in the frame."""
         return self._device.look(to_grey(frame.rgb), boxes)
 
     def qualities(self, frame: OpenFrame, boxes: tuple[Box, ...]) -> tuple[float, ...]:

@@ -63,7 +63,7 @@ class PendingFace:
         self.standing = _mean(said, self.own) if together and self.own is not None else said
 
     def sent(self, sent_bytes: int, rate: str | None, encode_ms: float | None = None) -> None:
-        """What was sent of it, whoever answers."""
+        """Note what was sent of the face, whoever answers it."""
         self.sent_bytes, self.rate, self.encode_ms = sent_bytes, rate, encode_ms
 
     def given(

@@ -60,7 +60,7 @@ class Smoothed:
         self._numbers = 0
 
     def add(self, value: float) -> None:
-        """One more number, not negative."""
+        """Add a number that is not negative."""
         self._numbers += 1
         if self._numbers == 1 or (self._numbers == 2 and value < self.mean):
             self.mean, self._deviation = value, 0.1 * value
@@ -92,7 +92,7 @@ class Estimates:
         self._costs: Costs | None = None  # as they were when a call was last sent or ended
 
     def next_frame(self) -> None:
-        """A frame begins: replies grow older by one."""
+        """Note that a frame begins: replies grow older by one."""
         self._frame += 1
 
     def found(self, detect_ms: float | None, head_ms: float | None, faces: int) -> None:
@@ -103,7 +103,7 @@ class Estimates:
             self._head.add(head_ms / faces)
 
     def answered(self, tail_ms: float, faces: int) -> None:
-        """The device answered ``faces``, at least one."""
+        """Note that the device answered ``faces``, at least one."""
         self._tail.add(tail_ms / faces)
         self._head_then_ms = self._head.mean
 
@@ -115,7 +115,7 @@ class Estimates:
         self._costs = None
 
     def pictured(self, jpeg_ms: float, picture_bytes: int, pixels: int) -> None:
-        """A whole picture was encoded."""
+        """Note that a whole picture was encoded."""
         self._jpeg.add(jpeg_ms)
         self._bytes_per_pixel.add(picture_bytes / pixels)
         self._costs = None

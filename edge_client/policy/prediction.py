@@ -50,7 +50,7 @@ class Route:
 
     @cached_property
     def name(self) -> str:
-        """Such as ``local``, ``cloud:low``, ``image``."""
+        """The name in records, such as ``local``, ``cloud:low``, ``image``."""
         return f"{self.path.value}:{self.rate}" if self.rate else self.path.value
 
 
@@ -69,7 +69,7 @@ class FrameFacts(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """A candidate's answer, foretold. Times in ms since the decoded frame.
+    """The prediction of a candidate's answer. Times in ms since the decoded frame.
 
     ``typical_ms`` is when it would come, ``p95_ms`` when it surely would, ``limit_ms`` until when
     it is worth having; ``expected_ms`` counts in that the device answers where it does not come.
@@ -86,7 +86,7 @@ class Prediction(NamedTuple):
     barred: str | None = None
 
     def in_time(self, spare_ms: float = 0.0) -> bool:
-        """Whether it is foretold to come in time with ``spare_ms`` left."""
+        """Whether it is predicted to come in time with ``spare_ms`` left."""
         return self.p95_ms + spare_ms <= self.limit_ms and self.missed <= MOST_MISSED
 
 

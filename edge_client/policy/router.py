@@ -110,7 +110,7 @@ class Router:
         self._calls.append((call, path, sent_bytes))
 
     def compared(self, local: Sequence[Answer], remote: Sequence[Answer]) -> None:
-        """Both answered the same faces."""
+        """Learn from server and device having answered the same faces."""
         self._counts["shadow_faces"] += len(local)
         self._counts["shadow_agree"] += sum(
             a.label == b.label for a, b in zip(local, remote, strict=True)

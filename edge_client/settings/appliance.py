@@ -1,4 +1,4 @@
-"""Settings of a device that stands alone: who is told the answers, and what waits for them."""
+"""Settings of a device that stands alone: privacy, MQTT, webhook, outbox, its HTTP server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _VIEW = "127.0.0.1:8600"
 
 
 class ApplianceSettings(Settings):
-    """What ``EdgeConfig`` has beside the recognition itself."""
+    """Where answers and health go, and what is kept."""
 
     purpose: str | None = Field(
         None,
@@ -30,8 +30,8 @@ class ApplianceSettings(Settings):
     )
     privacy: Literal["full", "aggregate"] = Field(
         "full",
-        description="what is told: each answer, or with `aggregate` counts per interval alone, "
-        "with no server and no pictures",
+        description="what leaves the run: each answer, or with `aggregate` counts per interval "
+        "alone, with no server and no pictures",
     )
     aggregate_every_s: float = Field(
         60.0, ge=10, le=86_400, description="the interval of `aggregate`, in seconds"
@@ -53,7 +53,7 @@ class ApplianceSettings(Settings):
     )
     mqtt: str | None = Field(
         None,
-        description="host or host:port of an MQTT broker that is told the state; the port is 1883, "
+        description="host or host:port of an MQTT broker that gets the state; the port is 1883, "
         "with TLS 8883",
     )
     mqtt_user: str | None = Field(None, description="who the device is to the broker")

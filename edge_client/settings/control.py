@@ -16,7 +16,7 @@ class Control:
     """Whether frames are answered, and by which policy. Safe to use from several threads.
 
     ``policies`` are those that may be chosen; ``apply`` makes the recognizer obey. ``changed`` is
-    told each change in words: what, and by whom.
+    called with each change in words: what, and by whom.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Control:
 
     @property
     def policy(self) -> Policy:
-        """Who answers now."""
+        """The policy in force."""
         return self._policy
 
     @property

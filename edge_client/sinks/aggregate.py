@@ -68,7 +68,7 @@ class Aggregate:
         self._take(record)
 
     def close(self) -> None:
-        """An interval that is not over is not told: it could be of one moment."""
+        """Report no interval that is not over: it could be of one moment."""
         self._closed()
 
     def state(self, newest: Newest | None, health: Health) -> dict[str, Any]:

@@ -26,13 +26,13 @@ class Blurred:
         self._sink = sink
 
     def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> bool | None:
-        """Give one frame on."""
+        """Pass one frame on, faces blurred."""
         if faces and frame.rgb.size:
             frame = replace(frame, rgb=blurred(frame.rgb, [face.box for face in faces]))
         return self._sink.write(frame, faces)
 
     def close(self) -> None:
-        """Close the other."""
+        """Close the sink behind it."""
         self._sink.close()
 
 

@@ -37,12 +37,12 @@ class GrowingFile:
         return len(data)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Stand elsewhere; gives the place."""
+        """Move the position; gives the new one."""
         self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._end}[whence]
         return self._at
 
     def tell(self) -> int:
-        """The place where it stands."""
+        """The position."""
         return self._at
 
     @property

@@ -35,7 +35,7 @@ class Noted:
 
 
 class HasHealth(Protocol):
-    """What is noted of a run: see ``RunStatus``."""
+    """The part of ``RunStatus`` that is noted."""
 
     @property
     def failing(self) -> Callable[[], str | None]:

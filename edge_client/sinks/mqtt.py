@@ -1,4 +1,4 @@
-"""The device on an MQTT broker: alive or not, how it is, and what it may be told.
+"""The device on an MQTT broker: availability, health, answers, and commands that it obeys.
 
 One thread does everything. Each connection is a new client, so that nothing that an earlier one
 still held is sent as if it were new:
@@ -94,7 +94,7 @@ class Mqtt:
         self._thread.start()
 
     def report(self) -> dict[str, Any]:
-        """For the health."""
+        """The state of the connection, for the health report."""
         return {
             "broker": f"{self._broker.host}:{self._broker.port}",
             "connected": self.connected,

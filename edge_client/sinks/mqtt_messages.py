@@ -32,13 +32,13 @@ class Topics:
 
     @property
     def root(self) -> str:
-        """What the others begin with."""
+        """The topic that all others begin with."""
         parts = [self.prefix, slug(self.device)]
         return "/".join(parts + ([slug(self.camera)] if self.camera else []))
 
     @property
     def name(self) -> str:
-        """What no other device or camera is called."""
+        """The unique name of the device or camera."""
         return "splitfer_" + "_".join(slug(part) for part in (self.device, self.camera) if part)
 
     @property
@@ -48,20 +48,20 @@ class Topics:
 
     @property
     def state(self) -> str:
-        """The newest state, retained."""
+        """The topic of the newest state, retained."""
         return f"{self.root}/state"
 
     @property
     def answer(self) -> str:
-        """Answers one by one, not retained."""
+        """The topic of single answers, not retained."""
         return f"{self.root}/answer"
 
     def control(self, what: str) -> str:
-        """What ``policy`` or ``pause`` is now, retained."""
+        """The topic of what ``policy`` or ``pause`` is now, retained."""
         return f"{self.root}/{what}"
 
     def set(self, what: str) -> str:
-        """What ``policy`` or ``pause`` shall be."""
+        """The topic of commands that change ``policy`` or ``pause``."""
         return f"{self.root}/{what}/set"
 
 

@@ -1,4 +1,4 @@
-"""From settings to a device on a broker."""
+"""Opens the connection to the MQTT broker that the settings name."""
 
 from __future__ import annotations
 

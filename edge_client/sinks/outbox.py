@@ -88,7 +88,7 @@ class Outbox:
         done = self._file.readers()
         self._disk_bytes = self._file.bytes_until()
         self._last = max([self._file.last(), *done.values()])
-        # A new reader is told what comes from now on.
+        # A new reader gets what comes from now on.
         self._done = {name: done.get(name, self._last) for name in readers}
         self._settle(force=True)
 

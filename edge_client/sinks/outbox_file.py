@@ -50,7 +50,7 @@ class Waiting:
 
     @property
     def size_bytes(self) -> int:
-        """What it takes on disk, about."""
+        """About how many bytes it takes on disk."""
         return len(self.body) + ROW_BYTES
 
 
@@ -215,7 +215,7 @@ def claim(path: Path) -> io.FileIO | None:
 
 
 def is_disk_full(error: sqlite3.Error) -> bool:
-    """Whether room is all that lacks."""
+    """Whether the error means that the disk is full."""
     return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 

@@ -43,14 +43,14 @@ class Outgoing:
         self._put_s = float("-inf")
 
     def happened(self, frame: Frame, events: Sequence[FaceEvent]) -> None:
-        """Put what happened to faces."""
+        """Queue what happened to faces."""
         self._followed = True
         self._outbox.put(
             [json.dumps(event_record(frame, event, self._origin)).encode() for event in events]
         )
 
     def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> None:
-        """Put one frame's records."""
+        """Queue one frame's records."""
         self._followed = self._followed or any(face.track is not None for face in faces)
         if self._changes_only and self._followed:
             return
@@ -68,7 +68,7 @@ class Outgoing:
         self._outbox.put([json.dumps(record).encode() for record in records])
 
     def add(self, record: dict[str, Any]) -> None:
-        """Put another record."""
+        """Queue another record."""
         self._outbox.put([json.dumps(record).encode()])
 
     def close(self) -> None:

@@ -33,7 +33,7 @@ class Outputs:
         self._beats = {"output": beat} if beat is not None else {}
 
     def add(self, name: str, sink: Sink, idle: Act | None = None) -> None:
-        """One more, from the next frame on; ``idle`` is for the time in which none comes."""
+        """Add a sink from the next frame on; ``idle`` is called while no frame comes."""
         self._sinks[name] = sink
         if idle is not None:
             self._beats[name] = idle

@@ -1,4 +1,4 @@
-"""What those have in common who send what waits in the outbox."""
+"""What MQTT and webhook have in common, which send what waits in the outbox."""
 
 from __future__ import annotations
 

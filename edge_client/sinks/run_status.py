@@ -18,7 +18,8 @@ NO_PICTURE_S = 10.0
 """After so long without a frame the camera is away."""
 
 STILL_FLOWS_S = 60.0
-"""So long without a frame may a camera be that is opened again, before systemd is told nothing."""
+"""How long a camera that is being opened again may give no frame before systemd's watchdog is no
+longer fed."""
 
 _NO_PIXELS = np.zeros((0, 0, 3), np.uint8)
 

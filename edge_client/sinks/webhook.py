@@ -72,7 +72,7 @@ class Webhook:
         self._thread.start()
 
     def report(self) -> dict[str, Any]:
-        """For the health."""
+        """The state of the webhook, for the health report."""
         return {"address": str(self._address), "fault": self.fault}
 
     def close(self) -> None:

@@ -37,7 +37,7 @@ _OPEN_FILES = 64
 
 
 class Opened(Protocol):
-    """What is told of an opened video, and its pictures."""
+    """An opened video's facts, and its pictures."""
 
     fps: float | None
     duration_s: float | None

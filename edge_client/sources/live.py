@@ -66,7 +66,7 @@ class Stream(Source):
         self._opened = opened
         self._decoder = first
         self._away: str | None = None
-        self._told: str | None = None
+        self._logged: str | None = None
         self._clock = clock
         self._wait = wait or self._closed.wait
         self._ends = ends
@@ -134,14 +134,14 @@ class Stream(Source):
     @property
     def fault(self) -> str | None:
         """Why no picture comes, while the camera is waited for."""
-        return self._told
+        return self._logged
 
     def _gone(self, why: str) -> None:
-        if why != self._told:
-            self._told = why
+        if why != self._logged:
+            self._logged = why
             _log.warning("%s; it is tried again until pictures come", why)
 
     def _back(self, away_s: float) -> None:
-        if self._told is not None:
-            self._told = None
+        if self._logged is not None:
+            self._logged = None
             _log.warning("%s: pictures come, after %.0f s", self.name, away_s)

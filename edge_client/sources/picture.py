@@ -235,7 +235,7 @@ def _ends(values: NDArray[np.float32]) -> tuple[float, float]:
 
 
 def _refuse_half(rgb: NDArray[np.uint8]) -> None:
-    """What a JPEG lacks is filled with rows like the last one."""
+    """Refuse a JPEG whose end is missing, which Pillow fills with copies of its last row."""
     same = (rgb == rgb[-1:]).all(axis=(1, 2))
     missing = int(np.argmin(same[::-1])) if not same.all() else len(same)
     if missing > len(rgb) / 2:

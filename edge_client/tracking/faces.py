@@ -37,7 +37,7 @@ class _Face:
     def __init__(self, smooth_s: float) -> None:
         self.smoothing = Smoothing(smooth_s)
         self.found = 0
-        self.label: str | None = None  # as it was told; None before it has appeared
+        self.label: str | None = None  # as it was reported; None before it has appeared
 
 
 class TrackedFaces:

@@ -38,7 +38,7 @@ class _Place:
         return self.x + ahead_s * self.speed_x, self.y + ahead_s * self.speed_y
 
     def see(self, x: float, y: float, side: float, time_s: float) -> None:
-        """It was found there."""
+        """Note where the face was found."""
         passed_s = time_s - self.seen_s
         if passed_s > 0:
             new = 1 - math.exp(-passed_s / _SPEED_S)

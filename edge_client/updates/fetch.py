@@ -64,7 +64,7 @@ class Offered:
 
     @property
     def sha256(self) -> str:
-        """Of the manifest, hex."""
+        """The SHA-256 of the manifest, in hex."""
         return hashlib.sha256(self.data).hexdigest()
 
 

@@ -27,7 +27,7 @@ class FetchedWeights:
         return self.looked_at_in(config)
 
     def looked_at_in(self, config: EdgeConfig) -> EdgeConfig:
-        """The same for who only looks: nothing is noted."""
+        """The weights as ``doctor`` and other readers see them: nothing is noted."""
         if config.weights_key is None:
             return config
         return EdgeConfig(**{**dict(config), "weights": self._store.folder(_base(config))})
@@ -44,7 +44,7 @@ class FetchedWeights:
         config: EdgeConfig,
         books: Callable[[], dict[str, int]],
         renew: Callable[[], None],
-        told: Callable[..., None],
+        on_event: Callable[..., None],
     ) -> Updater | None:
         """A run has begun with them; what looks for newer ones, where the settings ask for it.
 
@@ -59,7 +59,7 @@ class FetchedWeights:
             key = read_public_key(config.weights_key)
         self._store.begun()
         return Updater(
-            self._store, _base(config), key, config, ServerWeights(config), books, renew, told
+            self._store, _base(config), key, config, ServerWeights(config), books, renew, on_event
         )
 
 

@@ -46,8 +46,9 @@ class Updater:
     """Looks after the weights of one run, in a thread of its own until it is closed.
 
     ``ask`` is one call to the server, ``books`` gives the frames ``answered`` and ``lost`` so far;
-    ``renew`` has the settings, and so the weights, read again. ``told`` hears of what happens: an
-    event and its facts. It asks every ``weights_every_h``, a tenth sooner or later by chance.
+    ``renew`` has the settings, and so the weights, read again. ``on_event`` is called with what
+    happens: an event and its facts. It asks every ``weights_every_h``, a tenth sooner or later by
+    chance.
     """
 
     def __init__(
@@ -59,12 +60,12 @@ class Updater:
         ask: Ask,
         books: Callable[[], dict[str, int]],
         renew: Callable[[], None],
-        told: Callable[..., None],
+        on_event: Callable[..., None],
         judged: Callable[[Path, EdgeConfig, Callable[[], bool]], None] = judge,
     ) -> None:
         self._store, self._base, self._key = store, base, key
         self._config, self._ask, self._books = config, ask, books
-        self._renew, self._told, self._judged = renew, told, judged
+        self._renew, self._on_event, self._judged = renew, on_event, judged
         self._every_s = config.weights_every_h * 3600
         self._before = books()
         self._last_fault: str | None = None
@@ -125,7 +126,7 @@ class Updater:
             raise
 
     def _forget_other_parts(self, own: Path) -> None:
-        """Of releases that are no longer offered."""
+        """Delete partly fetched releases that are no longer offered."""
         for folder in self._store.root.glob(f"*{PART}"):
             if folder != own:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -142,7 +143,7 @@ class Updater:
                     left_s = self._every_s * random.uniform(0.9, 1.1)
                     if self.look():
                         chosen = self._store.chosen
-                        self._told("weights_taken", weights=chosen.name, release=chosen.release)
+                        self._on_event("weights_taken", weights=chosen.name, release=chosen.release)
                         self._renew()
                         return
                 self._last_fault = None
@@ -164,11 +165,11 @@ class Updater:
         if lost >= LOST_ON_TRIAL:
             why = f"{lost} frames were lost with them"
             self._store.give_up(why)
-            self._told("weights_given_up", weights=name, release=release, why=why)
+            self._on_event("weights_given_up", weights=name, release=release, why=why)
             self._renew()
         elif now["answered"] - self._before["answered"] >= FRAMES_ON_TRIAL:
             self._store.confirm()
-            self._told("weights_confirmed", weights=name, release=release)
+            self._on_event("weights_confirmed", weights=name, release=release)
 
     def _failed(self, why: str, link: bool) -> None:
         if why == self._last_fault or self._closed.is_set():
@@ -178,4 +179,4 @@ class Updater:
             _log.info("newer weights could not be asked for: %s", why)
             return
         _log.error("newer weights are not taken: %s", why)
-        self._told("weights_refused", why=why)
+        self._on_event("weights_refused", why=why)

@@ -158,10 +158,10 @@ class WeightsStore:
 
 
 def mark_of(manifest_sha256: str) -> str:
-    """What a manifest is known by in names of folders."""
+    """The part of a folder's name that identifies a manifest."""
     return manifest_sha256[:16]
 
 
 def folder_name(fingerprint: str, manifest_sha256: str) -> str:
-    """Of the folder in which these weights are kept."""
+    """The name of the folder in which these weights are kept."""
     return f"{fingerprint}-{mark_of(manifest_sha256)}"

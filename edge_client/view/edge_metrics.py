@@ -1,4 +1,4 @@
-"""A run for Prometheus."""
+"""Metrics of a run, for Prometheus."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ class EdgeMetrics(Collector):
         """Nothing."""
 
     def page(self) -> bytes:
-        """In Prometheus's text format."""
+        """The metrics in Prometheus's text format."""
         return generate_latest(self.registry)
 
     def collect(self) -> Iterator[Metric]:
-        """What is asked for when it is scraped."""
+        """Read the run's report; called at each scrape."""
         report = self._report()
         health = GaugeMetricFamily("splitfer_edge_health", "1 where it is so", labels=["state"])
         for state in Health:
@@ -81,7 +81,7 @@ class EdgeMetrics(Collector):
             yield from _outbox_metrics(outbox)
 
     def describe(self) -> Iterator[Metric]:
-        """Nothing is asked for when it is registered."""
+        """Give nothing, so that registering does not read the report."""
         return iter(())
 
 

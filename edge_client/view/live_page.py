@@ -1,4 +1,4 @@
-"""What the live page is told: the newest frame, and how the run is."""
+"""What the live page shows: the newest frame, and the state of the run."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def decode_picture(
     """JPEG, PNG or WebP -> RGB uint8 ``(H, W, 3)``, turned as its EXIF says.
 
     CMYK and palette pictures are converted. The size is checked before a pixel is decoded; then
-    ``about_to`` is told width and height. What it raises is raised here.
+    ``about_to`` is called with width and height. What it raises is raised here.
 
     Raises:
         ImageError: empty, damaged, cut short, or a JPEG of too many scans.

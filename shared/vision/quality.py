@@ -1,4 +1,4 @@
-"""How good the picture of a face is, told from its crop: whether to believe what is said of it.
+"""How good the picture of a face is, measured on its crop: whether to trust the answer about it.
 
 Four parts, each from 0 (nothing can be told) to 1 (as good as a good picture): how many pixels the
 face had, how sharp it is, how bright, and how much contrast it has. The score is the least of them,

@@ -64,7 +64,7 @@ class TailEntry(FileEntry):
 
     @property
     def label_sets(self) -> tuple[LabelSet, ...]:
-        """In the order of the tail's outputs."""
+        """The label sets, in the order of the tail's outputs."""
         return tuple(one for one in LabelSet if one in self.answers)
 
 

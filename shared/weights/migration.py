@@ -1,4 +1,4 @@
-"""Manifests of earlier schemas, said as those of now.
+"""Manifests of earlier schemas, in the form of today's.
 
 Before schema 3 a tail had one label set, FER2013's, and its figures stood beside its file:
 
@@ -59,6 +59,6 @@ def _rate(entry: object, tails: dict[str, Any]) -> object:
 
 
 def _apart(entry: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Everything else, and the figures."""
+    """Split an entry into the figures and everything else."""
     rest = {key: value for key, value in entry.items() if key not in _FIGURES}
     return rest, {key: entry[key] for key in _FIGURES if key in entry}

@@ -99,7 +99,7 @@ def read_release(folder: Path) -> Release | None:
 
 
 def write_release(folder: Path, release: Release) -> None:
-    """Let ``folder`` hold it.
+    """Write the release into ``folder``.
 
     Raises:
         OSError: it cannot be written.

@@ -81,10 +81,10 @@ function showDecisions(decisions) {
     const path = one.chosen.split(":")[0];
     const item = element("li", "");
     item.append(element("span", one.chosen, { class: "path", "data-path": path }));
-    const foretold = one.predicted_ms === null ? "" : `, ${one.predicted_ms} ms foretold`;
+    const predicted = one.predicted_ms === null ? "" : `, ${one.predicted_ms} ms predicted`;
     const times = one.times > 1 ? ` (${one.times} frames)` : "";
     const refusal = one.refusal ? `: ${one.refusal}` : "";
-    item.append(element("small", ` ${one.why.replaceAll("_", " ")}${refusal}${foretold}${times}`));
+    item.append(element("small", ` ${one.why.replaceAll("_", " ")}${refusal}${predicted}${times}`));
     return item;
   });
   find("decisions").replaceChildren(...items);
