@@ -64,10 +64,6 @@ class Camera:
         """Connected, and no picture comes."""
         self._moving.clear()
 
-    def thaw(self) -> None:
-        """Pictures come again."""
-        self._moving.set()
-
     def __enter__(self) -> Self:
         return self
 

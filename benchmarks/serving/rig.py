@@ -38,11 +38,6 @@ class Rig:
         self._raw: subprocess.Popen[str] | None = None
         self._load: subprocess.Popen[str] | None = None
 
-    @property
-    def shared_core(self) -> bool:
-        """Whether there is but one core for both; then no figure means much."""
-        return self.server_core == self.load_core
-
     def __enter__(self) -> Self:
         return self
 
