@@ -13,17 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
 from splitfer.cloud_server.admission.health import Phase
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.grpc_api.server import GrpcServer
 from splitfer.cloud_server.rest_api.app import http_app
-from splitfer.cloud_server.rest_api.doorway import Doorway
 from splitfer.cloud_server.rest_api.latent_streams import LatentStreams
-from splitfer.cloud_server.rest_api.protocol import HEADER_BYTES, bounded_http
-from splitfer.cloud_server.rest_api.stream_message import most_message_bytes
-from splitfer.cloud_server.rest_api.websocket import bounded_websocket
+from splitfer.cloud_server.rest_api.server import LAST_WORDS_S, HttpServer, bind_http
 from splitfer.cloud_server.server.parts import Parts
 from splitfer.cloud_server.server.process import give_memory_back, keep_what_is_loaded, run_as_batch
 from splitfer.cloud_server.server.reload import reload
@@ -32,62 +27,8 @@ from splitfer.cloud_server.weights.registry import Registry
 from splitfer.shared.errors import ConfigError
 
 log = logging.getLogger("splitfer.cloud_server")
-# For replies that are being written. Not longer: a health watch is a call that never ends.
-_LAST_WORDS_S = 0.5
 # For answers that are there already to reach their connections, before what is left is refused.
 _ANSWERS_S = 0.1
-
-
-class _HttpServer(uvicorn.Server):
-    """uvicorn on a socket of ours; signals are the process's, not its own."""
-
-    def __init__(self, parts: Parts, listener: socket.socket) -> None:
-        config = parts.config
-        self._listener, self._bounds, self._wait_s = listener, parts.bounds, config.wait_s
-        host = f"[{config.host}]" if ":" in config.host else config.host
-        self.address = f"{host}:{listener.getsockname()[1]}"
-        self.listening = asyncio.Event()
-        app = http_app(
-            config, parts.service, parts.admission, parts.observer, parts.metrics, parts.registry,
-            parts.budget,
-        )  # fmt: skip
-        self._streams = LatentStreams(app, parts.service, parts.admission, parts.observer, config)
-        super().__init__(_http_config(parts, self._streams))
-
-    async def run_here(self) -> None:
-        """Serve until ``should_exit``."""
-        await self.serve(sockets=[self._listener])
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, by a door of ours: uvicorn's does not know of connections before TLS."""
-        await super().startup([])
-        doorway = Doorway(
-            self._listener, self._protocol, self._bounds.http_connections, self._wait_s,
-            self.config.ssl,
-        )  # fmt: skip
-        doorway.open(self.config.backlog)
-        self.servers.append(doorway)  # type: ignore[arg-type]  # which are closed
-        self.listening.set()
-
-    def _protocol(self) -> asyncio.Protocol:
-        protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
-            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-        )
-        return protocol
-
-    def drain(self) -> None:
-        """Streams end once what they have read is answered."""
-        self._streams.drain()
-
-    def hang_up(self) -> None:
-        """End what is being answered; ``Ended`` refuses it."""
-        for task in self.server_state.tasks:
-            task.cancel()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Install no signal handlers: the process has its own."""
-        yield
 
 
 async def serve(config: CloudConfig, read: Callable[[], CloudConfig]) -> None:
@@ -107,7 +48,7 @@ async def serve(config: CloudConfig, read: Callable[[], CloudConfig]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lambda: hurry.set() if stop.is_set() else stop.set())
 
-    with contextlib.closing(_bind(config)) as listener:
+    with contextlib.closing(bind_http(config)) as listener:
         parts = Parts(config, Registry.load(config))
         loop.add_signal_handler(
             signal.SIGHUP, partial(reload, config, parts.access, parts.tls, read)
@@ -125,7 +66,17 @@ async def _serve(
     parts: Parts, listener: socket.socket, stop: asyncio.Event, hurry: asyncio.Event
 ) -> None:
     config = parts.config
-    http = _HttpServer(parts, listener)
+    app = http_app(
+        config,
+        parts.service,
+        parts.admission,
+        parts.observer,
+        parts.metrics,
+        parts.registry,
+        parts.budget,
+    )
+    streams = LatentStreams(app, parts.service, parts.admission, parts.observer, config)
+    http = HttpServer(listener, config, streams, parts.tls, parts.bounds)
     grpc_server = GrpcServer(
         config, parts.service, parts.admission, parts.observer, parts.tls, parts.bounds,
         parts.budget, parts.handed_out,
@@ -166,7 +117,7 @@ async def _serve(
 async def _drain(
     parts: Parts,
     grpc_server: GrpcServer,
-    http: _HttpServer,
+    http: HttpServer,
     http_task: asyncio.Task[None],
     hurry: asyncio.Event,
 ) -> None:
@@ -194,7 +145,7 @@ async def _drain(
         await _within(_ANSWERS_S, parts.health.empty())
         http.hang_up()  # on those that wait still, such as for the rest of a body
     http.should_exit = True
-    await asyncio.gather(grpc_server.stop(_LAST_WORDS_S), http_task)
+    await asyncio.gather(grpc_server.stop(LAST_WORDS_S), http_task)
 
 
 @contextlib.contextmanager
@@ -220,43 +171,3 @@ def _pid_written(file: Path | None) -> Iterator[None]:
 async def _within(seconds: float, what: Coroutine[Any, Any, Any]) -> None:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(what, seconds)
-
-
-def _http_config(parts: Parts, app: LatentStreams) -> uvicorn.Config:
-    config = parts.config
-    http = uvicorn.Config(
-        app,
-        http=bounded_http(config.wait_s, parts.bounds.http_connections),
-        timeout_keep_alive=config.keep_alive_s,  # type: ignore[arg-type]  # any number of seconds
-        h11_max_incomplete_event_size=HEADER_BYTES,
-        log_config=None,
-        access_log=False,  # the observer writes it, with the request's id
-        lifespan="off",
-        server_header=False,
-        ws=bounded_websocket(config.receive_s, config.wait_s) if app.offered else "none",
-        ws_max_size=most_message_bytes(config.limits),
-        ws_per_message_deflate=False,  # latents are packed already
-        timeout_graceful_shutdown=_LAST_WORDS_S,  # type: ignore[arg-type]  # any number of seconds
-    )
-    http.load()
-    http.ssl = parts.tls.context()
-    return http
-
-
-def _bind(config: CloudConfig) -> socket.socket:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            config.host, config.http_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise ConfigError(f"host: cannot listen on {config.host}: {error.strerror}") from error
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as error:
-        listener.close()
-        raise ConfigError(
-            f"http_port: cannot listen on {config.host}:{config.http_port}: {error.strerror}"
-        ) from error
-    return listener
