@@ -36,8 +36,8 @@ from splitfer.cloud_server.protocol.choices import wanted_labels
 from splitfer.cloud_server.service.results import Inferred
 from splitfer.cloud_server.service.service import Service
 from splitfer.cloud_server.telemetry.observer import Observer
-from splitfer.cloud_server.telemetry.request import Request, failed
-from splitfer.cloud_server.weights.place import Place
+from splitfer.cloud_server.telemetry.request import Request, set_error
+from splitfer.cloud_server.weights.target import Target
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import MalformedPayload, Overloaded, SplitFerError, unexpected_error
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
@@ -188,11 +188,11 @@ class InferStream:
             self._caller.judge_anew()  # before a word of what is served, or of how busy it is
             deadline = self._deadline(said)
             labels = wanted_labels(asked.labels)
-            place = self._service.admit(asked.fingerprint, asked.tail, deadline, labels)
-            message = self._let_in(asked, place, request, answer)
+            target = self._service.admit(asked.fingerprint, asked.tail, deadline, labels)
+            message = self._let_in(asked, target, request, answer)
             try:
                 self._under_way[message] = self._service.begin(
-                    place, asked.payloads, deadline, partial(self._answered, message)
+                    target, asked.payloads, deadline, partial(self._answered, message)
                 )
             except BaseException:
                 message.leave()
@@ -204,14 +204,14 @@ class InferStream:
     def _let_in(
         self,
         asked: pb.InferRequest,
-        place: Place,
+        target: Target,
         request: Request,
         answer: pb.InferStreamResponse,
     ) -> _Message:
         held = _Bytes(self._budget, current_account().key, request.received_bytes)
         self._budget.take(held.owner, held.size)
         try:
-            admitted, of_weights = self._caller.request(), place.weights.request()
+            admitted, of_weights = self._caller.request(), target.weights.request()
         except BaseException:
             held.leave()
             raise
@@ -256,7 +256,7 @@ class InferStream:
         if not isinstance(error, SplitFerError):
             log.error("a message of a stream failed", exc_info=error)
             error = unexpected_error()
-        failed(error.code)
+        set_error(error.code)
         answer.error.code, answer.error.message = error.code, str(error)
         answer.error.retryable = error.retryable
 

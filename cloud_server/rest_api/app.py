@@ -20,7 +20,7 @@ from splitfer.cloud_server.rest_api.safe_headers import SafeHeaders
 from splitfer.cloud_server.service.service import Service
 from splitfer.cloud_server.telemetry.metrics import Metrics
 from splitfer.cloud_server.telemetry.observer import Observer
-from splitfer.cloud_server.telemetry.request import REQUEST_ID, failed
+from splitfer.cloud_server.telemetry.request import REQUEST_ID, set_error
 from splitfer.cloud_server.weights.registry import Registry
 from splitfer.shared.errors import NotReady
 from splitfer.shared.wire import DEADLINE_HEADER, FINGERPRINT_HEADER
@@ -73,7 +73,7 @@ class Ended:
             await self._app(scope, receive, told)
         except asyncio.CancelledError:
             error = NotReady("the server is stopping")
-            failed(error.code)
+            set_error(error.code)
             if started:
                 raise
             body = json_body(error.code, str(error), error.retryable)

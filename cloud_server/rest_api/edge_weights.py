@@ -22,7 +22,7 @@ from starlette.routing import BaseRoute, Route
 
 from splitfer.cloud_server.protocol.error_map import codes_of, http_headers, json_body
 from splitfer.cloud_server.rest_api.files import HEADERS, TYPES, tag_of
-from splitfer.cloud_server.telemetry.request import failed
+from splitfer.cloud_server.telemetry.request import set_error
 from splitfer.cloud_server.weights.half import halved, widened
 from splitfer.cloud_server.weights.registry import Registry
 from splitfer.shared.errors import ModelMismatch, SplitFerError, UnknownModel
@@ -115,7 +115,7 @@ async def _answered(
     try:
         content = await asyncio.to_thread(_file, registry, halves, fingerprint, name)
     except SplitFerError as error:
-        failed(error.code)
+        set_error(error.code)
         body = json_body(error.code, str(error), error.retryable)
         return JSONResponse(body, codes_of(error).http, http_headers(error))
     tag = f'"{tag_of(content)}"'

@@ -40,7 +40,7 @@ from splitfer.cloud_server.rest_api.schema import (
 )
 from splitfer.cloud_server.service.service import Service
 from splitfer.cloud_server.telemetry.metrics import Metrics
-from splitfer.cloud_server.telemetry.request import failed
+from splitfer.cloud_server.telemetry.request import set_error
 from splitfer.cloud_server.weights.registry import Registry
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import DeadlineExceeded, NotReady, SplitFerError, unexpected_error
@@ -211,7 +211,7 @@ def _answer_errors(app: FastAPI) -> Callable[[Request, SplitFerError], Response]
         return json_body(code, message, retryable)
 
     def reply(request: Request, error: SplitFerError) -> JSONResponse:
-        failed(error.code)
+        set_error(error.code)
         body = shaped(request, error.code, str(error), error.retryable)
         return JSONResponse(body, codes_of(error).http, http_headers(error))
 
@@ -223,7 +223,7 @@ def _answer_errors(app: FastAPI) -> Callable[[Request, SplitFerError], Response]
     async def parameters(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         message = f"{first['loc'][-1]}: {first['msg']}"
-        failed("bad_request")
+        set_error("bad_request")
         return JSONResponse(shaped(request, "bad_request", message, False), 422)
 
     @app.exception_handler(HTTPException)
@@ -233,14 +233,14 @@ def _answer_errors(app: FastAPI) -> Callable[[Request, SplitFerError], Response]
             return reply(request, error.__cause__)
         code = _FRAMEWORK_CODES.get(error.status_code, "bad_request")
         message = f"{request.method} {request.url.path}: {error.detail}"
-        failed(code)
+        set_error(code)
         body = shaped(request, code, message, False)
         return JSONResponse(body, error.status_code, error.headers)
 
     @app.exception_handler(ClientDisconnect)
     async def gone(_: Request, __: ClientDisconnect) -> Response:
         # Nobody reads it; without it the log would show a traceback for a caller that hung up.
-        failed("hung_up")
+        set_error("hung_up")
         return Response(status_code=400)
 
     @app.exception_handler(Exception)

@@ -149,13 +149,13 @@ class LatentStream:
             payloads = said.payloads()
             deadline = self._deadline(said)
             asked = self._asked
-            place = self._service.admit(asked.fingerprint, asked.tail, deadline, asked.labels)
-            admitted, of_weights = self._caller.request(), place.weights.request()
+            target = self._service.admit(asked.fingerprint, asked.tail, deadline, asked.labels)
+            admitted, of_weights = self._caller.request(), target.weights.request()
             of_weights.enter()
             message = _Message(said.id, request, payloads, (admitted, of_weights))
             try:
                 self._under_way[message] = self._service.begin(
-                    place, payloads, deadline, partial(self._answered, message)
+                    target, payloads, deadline, partial(self._answered, message)
                 )
             except BaseException:
                 message.leave()

@@ -13,7 +13,7 @@ from splitfer.cloud_server.inference.tail import ServedTail, TailAnswer
 from splitfer.cloud_server.service.results import FaceResult
 from splitfer.cloud_server.telemetry.metrics import Metrics
 from splitfer.cloud_server.telemetry.tracing import NoTracing
-from splitfer.cloud_server.weights.place import Place
+from splitfer.cloud_server.weights.target import Target
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import SplitFerError
 from splitfer.shared.labels import LabelSet
@@ -37,24 +37,24 @@ class FaceQueue:
     def begin(
         self,
         faces: Sequence[Face | SplitFerError],
-        place: Place,
+        target: Target,
         deadline: Deadline,
         done: Callable[[Answered], None],
     ) -> PendingFaces[TailAnswer]:
         """Queue the faces; ``done`` is called with the results, unless they are withdrawn."""
 
         def settled() -> None:
-            done(self._counted(pending.results, place.labels))
+            done(self._counted(pending.results, target.labels))
 
-        pending = PendingFaces(self._queued(faces, place.tail, deadline), deadline, settled)
+        pending = PendingFaces(self._queued(faces, target.tail, deadline), deadline, settled)
         return pending
 
     async def answer(
-        self, faces: Sequence[Face | SplitFerError], place: Place, deadline: Deadline
+        self, faces: Sequence[Face | SplitFerError], target: Target, deadline: Deadline
     ) -> Answered:
         """Queue them, and wait; cancelled, they are withdrawn."""
-        settled = await gather_faces(self._queued(faces, place.tail, deadline), deadline)
-        return self._counted(settled, place.labels)
+        settled = await gather_faces(self._queued(faces, target.tail, deadline), deadline)
+        return self._counted(settled, target.labels)
 
     def _queued(
         self, faces: Sequence[Face | SplitFerError], tail: ServedTail, deadline: Deadline

@@ -27,9 +27,9 @@ from splitfer.cloud_server.pictures.reader import PictureReader
 from splitfer.cloud_server.service.face_queue import Answered, FaceQueue
 from splitfer.cloud_server.service.results import Classified, FaceResult, Inferred, ServedModel
 from splitfer.cloud_server.telemetry.metrics import Metrics
-from splitfer.cloud_server.telemetry.request import about
-from splitfer.cloud_server.weights.place import Place, place_in
+from splitfer.cloud_server.telemetry.request import set_route
 from splitfer.cloud_server.weights.registry import Registry, ServedWeights
+from splitfer.cloud_server.weights.target import Target, target_in
 from splitfer.shared.codec.latent import Latent
 from splitfer.shared.codec.payload import Payload, PayloadCodec
 from splitfer.shared.contracts import SCHEMA_VERSION, AnswerPath, Box, LatencyMs, trust_in
@@ -72,7 +72,7 @@ class Service:
 
     def admit(
         self, fingerprint: str, tail: str, deadline: Deadline, labels: LabelSet | None = None
-    ) -> Place:
+    ) -> Target:
         """Where ``begin`` would take a face now; ``tail`` empty and ``labels`` None mean the
         defaults. It is cheap.
 
@@ -80,19 +80,19 @@ class Service:
             ModelMismatch, DeadlineExceeded: see ``infer``.
             Overloaded, NotReady: see ``Batcher.admit``.
         """
-        place = self._timely_place(fingerprint, tail, deadline, labels)
-        place.tail.admit(deadline)
-        return place
+        target = self._timely_target(fingerprint, tail, deadline, labels)
+        target.tail.admit(deadline)
+        return target
 
     def begin(
         self,
-        place: Place,
+        target: Target,
         payloads: Sequence[bytes],
         deadline: Deadline,
         done: Callable[[Inferred], None],
     ) -> PendingFaces[TailAnswer]:
         """``infer`` without waiting: ``done`` is called with the results, unless the faces are
-        withdrawn. The caller counts the request with ``place.weights`` until either.
+        withdrawn. The caller counts the request with ``target.weights`` until either.
 
         Raises:
             PayloadTooLarge: see ``infer``.
@@ -106,9 +106,9 @@ class Service:
         def settled(answered: Answered) -> None:
             done(_inferred(answered, start))
 
-        codec = place.weights.codec
+        codec = target.weights.codec
         opened = [_opened(one, codec) for one in payloads]
-        return self._faces.begin(opened, place, deadline, settled)
+        return self._faces.begin(opened, target, deadline, settled)
 
     async def infer(
         self,
@@ -127,10 +127,10 @@ class Service:
             PayloadTooLarge: too many faces, or too many bytes together.
             DeadlineExceeded: nothing was left on arrival.
         """
-        place = self._timely_place(fingerprint, tail, deadline, labels)
+        target = self._timely_target(fingerprint, tail, deadline, labels)
         inferred: asyncio.Future[Inferred] = asyncio.get_running_loop().create_future()
-        with place.weights.request():
-            faces = self.begin(place, payloads, deadline, partial(_answer_once, inferred))
+        with target.weights.request():
+            faces = self.begin(target, payloads, deadline, partial(_answer_once, inferred))
             try:
                 return await inferred
             finally:
@@ -155,11 +155,11 @@ class Service:
         """
         start = time.perf_counter()
         self._bound(len(symbols))
-        place = self._place(AnswerPath.CLOUD, fingerprint, tail, labels)
-        index = place.weights.rate_index(rate)
-        with place.weights.request():
+        target = self._target(AnswerPath.CLOUD, fingerprint, tail, labels)
+        index = target.weights.rate_index(rate)
+        with target.weights.request():
             latents = [Latent(one, index) for one in symbols]
-            return _inferred(await self._faces.answer(latents, place, deadline), start)
+            return _inferred(await self._faces.answer(latents, target, deadline), start)
 
     async def infer_crops(
         self,
@@ -179,11 +179,11 @@ class Service:
         """
         start = time.perf_counter()
         self._bound(len(crops))
-        place = self._place(AnswerPath.IMAGE, fingerprint, "", labels)
-        with place.weights.request():
-            latents = await self._latents(place.weights, crops, rate, deadline)
+        target = self._target(AnswerPath.IMAGE, fingerprint, "", labels)
+        with target.weights.request():
+            latents = await self._latents(target.weights, crops, rate, deadline)
             head_ms = _since_ms(start)
-            return _inferred(await self._faces.answer(latents, place, deadline), start, head_ms)
+            return _inferred(await self._faces.answer(latents, target, deadline), start, head_ms)
 
     async def classify(
         self,
@@ -208,8 +208,8 @@ class Service:
         if len(picture) > self._limits.body_bytes:
             raise too_large(self._limits.body_bytes)
         served = self._registry.default
-        place = self._place(AnswerPath.IMAGE, served.fingerprint, tail, labels)
-        balance = served.balance(place.labels, prior, self._config.prior)
+        target = self._target(AnswerPath.IMAGE, served.fingerprint, tail, labels)
+        balance = served.balance(target.labels, prior, self._config.prior)
         with served.request():
             self._metrics.pictures_in_work += 1
             try:
@@ -225,14 +225,14 @@ class Service:
             latents = await self._latents(served, read.crops, "", deadline)
             head_ms = _since_ms(found) if latents else None
             self._metrics.picture_read(read.detect_ms, head_ms)
-            answered = await self._faces.answer(latents, place, deadline)
+            answered = await self._faces.answer(latents, target, deadline)
         results = answered.results
         if balance is not None:
             results = [
                 one if isinstance(one, SplitFerError) else one.balanced(balance) for one in results
             ]
         shares = served.weights.manifest.shares(
-            place.labels, Prior.NATURAL if balance is None else Prior.BALANCED
+            target.labels, Prior.NATURAL if balance is None else Prior.BALANCED
         )
         trust = tuple(
             None
@@ -252,20 +252,20 @@ class Service:
         index, quantiser = served.rate_index(rate), served.weights.quantiser
         return await self._head.latents(crops, served.head, quantiser, index, deadline)
 
-    def _place(
+    def _target(
         self, path: AnswerPath, fingerprint: str, tail: str, labels: LabelSet | None
-    ) -> Place:
+    ) -> Target:
         weights = self._registry.weights(fingerprint)
-        about(path, weights.fingerprint)
-        return place_in(weights, tail, labels)
+        set_route(path, weights.fingerprint)
+        return target_in(weights, tail, labels)
 
-    def _timely_place(
+    def _timely_target(
         self, fingerprint: str, tail: str, deadline: Deadline, labels: LabelSet | None
-    ) -> Place:
-        place = self._place(AnswerPath.CLOUD, fingerprint, tail, labels)
+    ) -> Target:
+        target = self._target(AnswerPath.CLOUD, fingerprint, tail, labels)
         if deadline.expired():
             raise DeadlineExceeded("the deadline passed before the request was read")
-        return place
+        return target
 
     def _bound(self, faces: int) -> None:
         most = self._limits.faces_per_frame

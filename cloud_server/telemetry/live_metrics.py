@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 
 from splitfer.cloud_server.admission.health import Health
 from splitfer.cloud_server.telemetry.metrics import Metrics
-from splitfer.cloud_server.telemetry.request import short
+from splitfer.cloud_server.telemetry.request import short_fingerprint
 from splitfer.cloud_server.weights.registry import Registry
 from splitfer.shared.contracts import SCHEMA_VERSION
 from splitfer.shared.version import server_version
@@ -60,7 +60,7 @@ class LiveMetrics(Collector):
             fingerprint, _, name = tail.model.partition("/")
             rows.append(
                 {
-                    "version": short(fingerprint),
+                    "version": short_fingerprint(fingerprint),
                     "fingerprint": fingerprint,
                     "tail": name,
                     "default": "yes" if fingerprint == default else "no",

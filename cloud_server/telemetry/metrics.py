@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from splitfer.cloud_server.inference.face import Face
 from splitfer.cloud_server.telemetry.histogram import Histogram
-from splitfer.cloud_server.telemetry.request import OK, Request, short
+from splitfer.cloud_server.telemetry.request import OK, Request, short_fingerprint
 
 _BUCKETS_S = (
     0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,
@@ -135,7 +135,7 @@ class Metrics:
         by_rate: dict[tuple[str, ...], int] = {}
         for name, n in self.latents.copy().items():
             fingerprint, _, rate = name.partition("/")
-            by_rate[short(fingerprint), rate] = n
+            by_rate[short_fingerprint(fingerprint), rate] = n
         yield _family("splitfer_latents", "Latents that came whole", ("version", "rate"), by_rate)
         ends = ("protocol", "method")
         yield _family(

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from splitfer.cloud_server.inference.batch_observer import BatchObserver
 from splitfer.cloud_server.inference.face import Face
 from splitfer.cloud_server.telemetry.metrics import Metrics
-from splitfer.cloud_server.telemetry.request import OK, REQUEST_ID, Request, enter, request_id
+from splitfer.cloud_server.telemetry.request import OK, REQUEST_ID, Request, bind, request_id
 from splitfer.cloud_server.telemetry.tracing import NoTracing
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ class Observer:
     def begin(self, protocol: str, method: str, headers: Mapping[str, str]) -> Request:
         """A request arrived, and becomes the running task's; ``headers`` have small names."""
         request = Request(protocol, method, request_id(headers.get(REQUEST_ID)))
-        enter(request)
+        bind(request)
         self._tracing.begin(request, headers)
         return request
 

@@ -49,24 +49,24 @@ def current() -> Request | None:
     return _current.get()
 
 
-def enter(request: Request) -> None:
+def bind(request: Request) -> None:
     """Make it the running task's. Tasks that this one starts inherit it."""
     _current.set(request)
 
 
-def about(path: str, fingerprint: str) -> None:
-    """Say which path the current request takes, and the weights that answer it."""
+def set_route(path: str, fingerprint: str) -> None:
+    """Note which path the current request takes, and the weights that answer it."""
     if (request := _current.get()) is not None:
-        request.path, request.version = path, short(fingerprint)
+        request.path, request.version = path, short_fingerprint(fingerprint)
 
 
-def failed(code: str) -> None:
-    """Say that the current request ends with the error of this code."""
+def set_error(code: str) -> None:
+    """Note that the current request ends with the error of this code."""
     if (request := _current.get()) is not None:
         request.code = code
 
 
-def short(fingerprint: str) -> str:
+def short_fingerprint(fingerprint: str) -> str:
     """The first digits of a fingerprint, as labels of metrics show it."""
     return fingerprint[:8]
 

@@ -11,7 +11,7 @@ import pytest
 
 from splitfer.cloud_server.inference.batcher import Batcher
 from splitfer.cloud_server.telemetry.logs import JsonLines, Text
-from splitfer.cloud_server.telemetry.request import Request, enter, request_id
+from splitfer.cloud_server.telemetry.request import Request, bind, request_id
 from splitfer.shared.deadline import Deadline
 
 
@@ -25,7 +25,7 @@ def line(formatter: logging.Formatter, message: str, *arguments: object, **more:
 
 def in_request(formatter: logging.Formatter, message: str) -> str:
     def write() -> str:
-        enter(Request("http", "GET /v1/model", "abc-1", trace_id="0af7"))
+        bind(Request("http", "GET /v1/model", "abc-1", trace_id="0af7"))
         return line(formatter, message)
 
     return copy_context().run(write)
@@ -124,7 +124,7 @@ async def test_a_face_that_fails_among_others_is_logged_with_its_own_request(
         return items
 
     async def ask(number: int, item: str) -> None:
-        enter(Request("grpc", "splitfer.v1.SplitFer/Infer", f"id-{number}"))
+        bind(Request("grpc", "splitfer.v1.SplitFer/Infer", f"id-{number}"))
         await asyncio.wait([batcher.submit(item, Deadline.after_ms(60_000))])
 
     caplog.handler.setFormatter(JsonLines())

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from splitfer.cloud_server.telemetry.request import Request, about, enter
+from splitfer.cloud_server.telemetry.request import Request, bind, set_route
 from splitfer.cloud_server.telemetry.tracing import Tracing, open_tracing
 from splitfer.shared.codec.latent import Latent
 from splitfer.shared.errors import MalformedPayload
@@ -28,7 +28,7 @@ class Traced:
 
     def begin(self, headers: Mapping[str, str]) -> Request:
         request = Request("grpc", "splitfer.v1.SplitFer/Infer", "id-1")
-        enter(request)
+        bind(request)
         self.tracing.begin(request, headers)
         return request
 
@@ -55,7 +55,7 @@ def latents(n: int) -> list[Latent]:
 
 def test_a_request_belongs_to_its_callers_trace(traced: Traced) -> None:
     request = traced.begin(SAMPLED)
-    about("cloud", "40bb529f75ce7dce")
+    set_route("cloud", "40bb529f75ce7dce")
     traced.end(request)
     (span,) = traced.spans("splitfer.v1.SplitFer/Infer")
     assert span.parent is not None

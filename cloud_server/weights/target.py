@@ -1,4 +1,4 @@
-"""Where a request's faces go."""
+"""What a request asks of: weights, one of their tails, a label set."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from splitfer.cloud_server.weights.served import ServedWeights
 from splitfer.shared.labels import LabelSet
 
 
-class Place(NamedTuple):
+class Target(NamedTuple):
     """Weights, one of their tails, and whose labels are asked for."""
 
     weights: ServedWeights
@@ -17,11 +17,11 @@ class Place(NamedTuple):
     labels: LabelSet
 
 
-def place_in(weights: ServedWeights, tail: str, labels: LabelSet | None) -> Place:
+def target_in(weights: ServedWeights, tail: str, labels: LabelSet | None) -> Target:
     """The tail called ``tail`` of ``weights``; empty, and ``labels`` None, mean the defaults.
 
     Raises:
         ModelMismatch: no such tail, or it does not answer these labels.
     """
     served_tail = weights.tail(tail)
-    return Place(weights, served_tail, weights.label_set(served_tail, labels))
+    return Target(weights, served_tail, weights.label_set(served_tail, labels))
