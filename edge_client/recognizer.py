@@ -30,7 +30,7 @@ from splitfer.edge_client.offload.asked_tracks import AskedTracks
 from splitfer.edge_client.offload.offload import Offload
 from splitfer.edge_client.offload.open_frame import Video
 from splitfer.edge_client.policy.decision import Decision
-from splitfer.edge_client.policy.router import make_chooser
+from splitfer.edge_client.policy.router import make_router
 from splitfer.edge_client.sources.picture import PictureLike, picture_of
 from splitfer.edge_client.tracing import open_tracing
 from splitfer.edge_client.tracking.faces import FaceEvent, TrackedFaces
@@ -109,7 +109,7 @@ class Recognizer:
 
     def _answer_by(self, config: EdgeConfig) -> None:
         device = self._device
-        self._chooser = make_chooser(config, device.manifest, device.rate, device.label_set)
+        self._router = make_router(config, device.manifest, device.rate, device.label_set)
         cascade = config.cascade_threshold if config.effective_policy is Policy.CASCADE else None
         # By camera: each has faces of its own.
         self._asked: dict[str | None, AskedTracks] = defaultdict(
@@ -119,7 +119,7 @@ class Recognizer:
             )
         )  # fmt: skip
         self._offload = Offload(
-            device, self._link, self._chooser, config.deadline_ms, config.jpeg_quality, cascade,
+            device, self._link, self._router, config.deadline_ms, config.jpeg_quality, cascade,
             config.uncertain_below, config.faces_per_frame,
         )  # fmt: skip
 
@@ -199,14 +199,14 @@ class Recognizer:
     @property
     def decision(self) -> Decision | None:
         """Of the last frame: its path and why; None where there was nothing to decide."""
-        decision = self._chooser.decision
+        decision = self._router.decision
         if decision is None or decision.refusal is None or self._link is None:
             return decision
         return replace(decision, cause=self._link.cause)
 
     def policy_report(self) -> dict[str, Any]:
         """What the policy did so far: see docs/device/records.md."""
-        return self._chooser.report()
+        return self._router.report()
 
     def close(self) -> None:
         """Hang up."""

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.card.confusion import Confusion
+from benchmarks.card.findings import failures, labels_worth
 from benchmarks.card.label_sets import accuracy, label_sets, priors, whose
 from benchmarks.card.measurement import DETAILED, USAGE
-from benchmarks.card.words import failures, labels_worth
 from benchmarks.common.markdown import figures_table as table
 from splitfer.shared.labels import LABELS, LabelSet
 

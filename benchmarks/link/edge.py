@@ -28,7 +28,7 @@ from splitfer.edge_client.device import Device, FoundFaces
 from splitfer.edge_client.link.channel import open_channel
 from splitfer.edge_client.link.link import Link
 from splitfer.edge_client.offload.offload import Offload
-from splitfer.edge_client.policy.router import make_chooser
+from splitfer.edge_client.policy.router import make_router
 from splitfer.edge_client.sources.open import open_source
 from splitfer.shared.codec import raw
 from splitfer.shared.contracts import Box
@@ -127,9 +127,9 @@ class Strategies:
             self._links.append(link)
         device = copy.copy(shared)
         device.rate = config.rate or shared.rate
-        chooser = make_chooser(config, device.manifest, device.rate, device.label_set)
+        router = make_router(config, device.manifest, device.rate, device.label_set)
         cascade = config.cascade_threshold if config.policy is Policy.CASCADE else None
-        offload = Offload(device, link, chooser, config.deadline_ms, config.jpeg_quality, cascade)
+        offload = Offload(device, link, router, config.deadline_ms, config.jpeg_quality, cascade)
         self._offloads.append(offload)
 
         def answer(rgb: NDArray[np.uint8]) -> Outcome:

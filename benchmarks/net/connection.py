@@ -10,8 +10,8 @@ import time
 from collections import deque
 from collections.abc import Mapping
 
+from benchmarks.net.direction import Direction
 from benchmarks.net.shape import SEGMENT_BYTES, Stream
-from benchmarks.net.way import Way
 
 _READ_BYTES = 2**14
 _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -21,7 +21,7 @@ class Connection:
     """Carries an accepted connection to ``target``. ``task`` ends when both ends are closed."""
 
     def __init__(
-        self, accepted: socket.socket, target: tuple[str, int], ways: Mapping[str, Way]
+        self, accepted: socket.socket, target: tuple[str, int], ways: Mapping[str, Direction]
     ) -> None:
         self._target, self._ways = target, ways
         self._near: _Streams | None = None
@@ -79,7 +79,7 @@ class _Pump:
     """One direction of one connection: pieces wait here until they are due."""
 
     def __init__(
-        self, way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, way: Direction, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self._way, self._reader, self._writer = way, reader, writer
         self._queue: deque[tuple[float, bytes]] = deque()

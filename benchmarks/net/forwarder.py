@@ -19,8 +19,8 @@ from functools import partial
 from typing import Self
 
 from benchmarks.net.connection import Connection
+from benchmarks.net.direction import SOUND, Direction, Fault
 from benchmarks.net.shape import Line, Shape
-from benchmarks.net.way import SOUND, Fault, Way
 
 __all__ = ["SOUND", "Fault", "Forwarder"]
 _START_TIMEOUT_S = 30.0
@@ -42,7 +42,7 @@ class Forwarder:
         self.target = target
         self.accepted = 0
         self._draw = draw
-        self._ways = {name: Way(Line(Shape(), draw)) for name in ("up", "down")}
+        self._ways = {name: Direction(Line(Shape(), draw)) for name in ("up", "down")}
         self._connections: set[Connection] = set()
         self._listener = socket.create_server(listen)
         self.host, self.port = self._listener.getsockname()

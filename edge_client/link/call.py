@@ -54,23 +54,23 @@ class Call(Generic[T]):
     """A call that was sent: wait for it, ask for its result, or leave it.
 
     ``future`` is gRPC's, or a stream's, whose error may be a ``CallFailed`` already. ``sent_s`` is
-    the monotonic instant at which it was sent. ``genuine`` says whether a reply is whole and this
-    call's own. ``on_end`` is called once, from the future's thread, when it ended; ``done_s`` is
-    the monotonic instant of its end.
+    the monotonic instant at which it was sent. ``checksum_matches`` says whether a reply is whole
+    and this call's own. ``on_end`` is called once, from the future's thread, when it ended;
+    ``done_s`` is the monotonic instant of its end.
     """
 
     def __init__(
         self,
         future: grpc.Future[T],
         sent_s: float,
-        genuine: Callable[[T], bool],
+        checksum_matches: Callable[[T], bool],
         on_end: Callable[[Call[T]], None],
     ) -> None:
         self.sent_s = sent_s
         self.done_s: float | None = None
         self.abandoned = False
         self._future: Any = future
-        self._genuine = genuine
+        self._checksum_matches = checksum_matches
         self._damaged = False
         self._ended = threading.Event()
         self._on_end = on_end
@@ -111,6 +111,6 @@ class Call(Generic[T]):
         if not self._future.cancelled() and self._future.exception() is None:
             reply: T | None = self._future.result()
             # Without a message: gRPC takes a damaged stream for a reply that never had one.
-            self._damaged = reply is None or not self._genuine(reply)
+            self._damaged = reply is None or not self._checksum_matches(reply)
         self._on_end(self)
         self._ended.set()

@@ -122,7 +122,7 @@ class Link:
             fingerprint=self._fingerprint, payloads=payloads, labels=self._labels.value
         )
 
-        def genuine(reply: pb.InferResponse) -> bool:
+        def checksum_matches(reply: pb.InferResponse) -> bool:
             return reply.checksum == infer_checksum(payloads, reply)
 
         def start(stub: SplitFerStub, timeout_s: float, metadata: Metadata) -> Any:
@@ -138,7 +138,7 @@ class Link:
                     return future
             return alone(timeout_s)
 
-        return self._send(start, request, deadline, genuine)
+        return self._send(start, request, deadline, checksum_matches)
 
     def classify(self, picture: bytes, deadline: Deadline) -> Call[pb.ClassifyResponse]:
         """Send a whole picture.
@@ -150,13 +150,13 @@ class Link:
             picture=picture, labels=self._labels.value, prior=Prior.NATURAL.value
         )
 
-        def genuine(reply: pb.ClassifyResponse) -> bool:
+        def checksum_matches(reply: pb.ClassifyResponse) -> bool:
             return reply.checksum == classify_checksum(picture, reply)
 
         def start(stub: SplitFerStub, timeout_s: float, metadata: Metadata) -> Any:
             return stub.Classify.future(request, timeout=timeout_s, metadata=metadata)
 
-        return self._send(start, request, deadline, genuine)
+        return self._send(start, request, deadline, checksum_matches)
 
     def close(self) -> None:
         """Hang up and end the keeper."""
@@ -179,7 +179,7 @@ class Link:
         start: Callable[[SplitFerStub, float, Metadata], Any],
         request: Message,
         deadline: Deadline,
-        genuine: Callable[[Any], bool],
+        checksum_matches: Callable[[Any], bool],
     ) -> Call[Any]:
         with self._changed:
             stub, refusal = self._stub, self._breaker.refusal
@@ -204,7 +204,7 @@ class Link:
             span.end(failure.reason.value if failure else None)
             self._call_ended(call, failure)
 
-        return Call(future, sent_s, genuine, ended)
+        return Call(future, sent_s, checksum_matches, ended)
 
     def _call_ended(self, call: Call[Any], failure: CallFailed | None) -> None:
         with self._changed:

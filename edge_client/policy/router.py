@@ -155,10 +155,10 @@ class Router:
         self.estimates.replied(path, sent_bytes, took_ms - server_ms, server_ms, done_s)
 
 
-def make_chooser(
+def make_router(
     config: EdgeConfig, manifest: Manifest, rate: str, label_set: LabelSet | None = None
 ) -> Router:
-    """The chooser that the settings ask for. ``rate``: the name of the one that `cloud` sends;
+    """The router that the settings ask for. ``rate``: the name of the one that `cloud` sends;
     ``label_set``: whose labels are answered, else the weights' default."""
     wanted = config.effective_policy
     alone = wanted in (Policy.CLOUD, Policy.IMAGE)

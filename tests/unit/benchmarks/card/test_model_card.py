@@ -17,11 +17,11 @@ from PIL import Image
 
 from benchmarks.card import slices
 from benchmarks.card.confusion import Confusion
+from benchmarks.card.findings import failures, labels_worth
 from benchmarks.card.model_card import report, run_facts
 from benchmarks.card.page import page
 from benchmarks.card.part import Part
 from benchmarks.card.slices import COVERED, covered, of_light, quarters
-from benchmarks.card.words import failures, labels_worth
 from splitfer.shared.labels import LABELS, LabelSet
 from splitfer.shared.weights import Weights
 from tests.unit.benchmarks.votes_file import write_votes

@@ -131,7 +131,7 @@ WAYS = {path: Route(path, 0.5, "low" if path is AnswerPath.CLOUD else "") for pa
 
 
 def always(path: AnswerPath, shadow_share: float = 0.0) -> Router:
-    """A chooser that names one path."""
+    """A router that names one path."""
     settings = PolicySettings(
         (WAYS[AnswerPath.LOCAL], WAYS[path]), DEADLINE_MS, shadow_share=shadow_share
     )
@@ -181,15 +181,15 @@ def test_a_link_that_refuses_is_not_asked(refusal: Reason) -> None:
 def test_what_the_device_does_after_a_reply_is_learnt_unless_it_answered_itself(
     complete: bool,
 ) -> None:
-    call, chooser = (
+    call, router = (
         PlayedCall(infer_reply(*[result()] * (2 if complete else 1))),
         always(AnswerPath.CLOUD),
     )
     assert call.done_s is not None
     call.done_s -= 5
-    offload = Offload(PlayedDevice(), PlayedLink(call), chooser, DEADLINE_MS, 85)  # type: ignore[arg-type]
+    offload = Offload(PlayedDevice(), PlayedLink(call), router, DEADLINE_MS, 85)  # type: ignore[arg-type]
     offload.answer(FRAME, time.monotonic())
-    collect_ms = chooser.estimates.costs().collect.typical_ms
+    collect_ms = router.estimates.costs().collect.typical_ms
     assert (5000 <= collect_ms < 60_000) if complete else (collect_ms == 0)
 
 
@@ -322,22 +322,22 @@ def test_a_device_that_is_late_anyway_still_asks_and_starts_at_once() -> None:
 
 def test_a_shadow_compares_the_device_with_the_server() -> None:
     device, link = PlayedDevice(), PlayedLink(PlayedCall(infer_reply(result(), result())))
-    chooser = always(AnswerPath.CLOUD, shadow_share=1.0)
-    faces = Offload(device, link, chooser, DEADLINE_MS, 85).answer(FRAME, time.monotonic())
+    router = always(AnswerPath.CLOUD, shadow_share=1.0)
+    faces = Offload(device, link, router, DEADLINE_MS, 85).answer(FRAME, time.monotonic())
     assert [(f.path, f.reason) for f in faces] == [(AnswerPath.CLOUD, None)] * 2
     assert device.local_runs == 1
-    assert chooser.report()["shadow"] == {"faces": 2, "agreement": 0.0}
+    assert router.report()["shadow"] == {"faces": 2, "agreement": 0.0}
 
 
 def test_a_shadow_is_the_fallback_too_and_is_computed_once() -> None:
     device, call = PlayedDevice(), PlayedCall(ended=False)
-    chooser = always(AnswerPath.CLOUD, shadow_share=1.0)
-    faces = Offload(device, PlayedLink(call), chooser, DEADLINE_MS, 85).answer(
+    router = always(AnswerPath.CLOUD, shadow_share=1.0)
+    faces = Offload(device, PlayedLink(call), router, DEADLINE_MS, 85).answer(
         FRAME, time.monotonic()
     )
     assert [(f.path, f.reason) for f in faces] == [(AnswerPath.LOCAL, Reason.DEADLINE)] * 2
     assert device.local_runs == 1
-    assert chooser.report()["shadow"]["faces"] == 0
+    assert router.report()["shadow"]["faces"] == 0
 
 
 def auto(*, cloud_accuracy: float = 0.6) -> Router:
@@ -346,13 +346,13 @@ def auto(*, cloud_accuracy: float = 0.6) -> Router:
 
 
 def test_what_is_tried_on_local_is_sent_after_the_answer_and_nobody_waits() -> None:
-    chooser, device = auto(cloud_accuracy=0.4), PlayedDevice()
+    router, device = auto(cloud_accuracy=0.4), PlayedDevice()
     calls = []
     for _ in range(150):
         call = PlayedCall(infer_reply(result(), result()))
         link = PlayedLink(call)
-        faces = Offload(device, link, chooser, DEADLINE_MS, 85).answer(FRAME, time.monotonic())
-        if chooser.decision is not None and chooser.decision.path is AnswerPath.LOCAL and link.sent:
+        faces = Offload(device, link, router, DEADLINE_MS, 85).answer(FRAME, time.monotonic())
+        if router.decision is not None and router.decision.path is AnswerPath.LOCAL and link.sent:
             calls.append(call)
             assert [(f.path, f.reason) for f in faces] == [(AnswerPath.LOCAL, None)] * 2
             assert [(f.sent_bytes, f.rate, f.latency_ms.encode) for f in faces] == [
@@ -363,10 +363,10 @@ def test_what_is_tried_on_local_is_sent_after_the_answer_and_nobody_waits() -> N
 
 
 def test_auto_uses_the_server_and_tells_why_it_cannot() -> None:
-    chooser, device = auto(), PlayedDevice()
+    router, device = auto(), PlayedDevice()
 
     def once(link: PlayedLink) -> Any:
-        return Offload(device, link, chooser, DEADLINE_MS, 85).answer(FRAME, time.monotonic())[0]
+        return Offload(device, link, router, DEADLINE_MS, 85).answer(FRAME, time.monotonic())[0]
 
     for _ in range(5):
         assert (
@@ -388,15 +388,15 @@ MEAN = pytest.approx((0.25, 0.1, 0.1, 0.25, 0.1, 0.1, 0.1))
 def test_the_device_answers_while_the_server_does_and_the_mean_is_given() -> None:
     device, call = PlayedDevice(), PlayedCall(infer_reply(result(), result()), ended=False)
     device._before_tail = call.end
-    chooser = both()
-    faces = Offload(device, PlayedLink(call), chooser, DEADLINE_MS, 85).answer(
+    router = both()
+    faces = Offload(device, PlayedLink(call), router, DEADLINE_MS, 85).answer(
         FRAME, time.monotonic()
     )
     assert [(f.path, f.reason, f.rate) for f in faces] == [(AnswerPath.CLOUD, None, "low")] * 2
     assert [f.answer.probabilities for f in faces] == [MEAN] * 2
     assert {f.answer.model for f in faces} == {"f/cloud+local"}
     assert device.local_runs == 1
-    assert chooser.report()["shadow"]["faces"] == 2
+    assert router.report()["shadow"]["faces"] == 2
 
 
 def test_the_mean_is_there_when_the_later_of_both_is() -> None:
@@ -435,8 +435,8 @@ def test_classes_are_balanced_once_all_is_put_together(together: bool) -> None:
     device = PlayedDevice()
     device.balance = SHARES  # type: ignore[assignment]
     link = PlayedLink(PlayedCall(infer_reply(result(), result("overloaded"))))
-    chooser = both() if together else always(AnswerPath.CLOUD)
-    remote, local = Offload(device, link, chooser, DEADLINE_MS, 85).answer(  # type: ignore[arg-type]
+    router = both() if together else always(AnswerPath.CLOUD)
+    remote, local = Offload(device, link, router, DEADLINE_MS, 85).answer(  # type: ignore[arg-type]
         FRAME, time.monotonic()
     )
     natural = tuple(MEAN.expected) if together else tuple(REMOTE)
@@ -560,9 +560,9 @@ def test_a_quality_that_makes_no_sense_is_a_server_error(said: float) -> None:
 
 
 def cascade(
-    link: PlayedLink, threshold: float, device: PlayedDevice, chooser: Router | None = None
+    link: PlayedLink, threshold: float, device: PlayedDevice, router: Router | None = None
 ) -> list[Any]:
-    offload = Offload(device, link, chooser or auto(), DEADLINE_MS, 85, cascade_threshold=threshold)
+    offload = Offload(device, link, router or auto(), DEADLINE_MS, 85, cascade_threshold=threshold)
     return offload.answer(FRAME, time.monotonic())
 
 

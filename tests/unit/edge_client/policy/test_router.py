@@ -11,7 +11,7 @@ import pytest
 from splitfer.edge_client.config import EdgeConfig
 from splitfer.edge_client.link.call import CallFailed
 from splitfer.edge_client.policy.decision import Why
-from splitfer.edge_client.policy.router import Router, make_chooser
+from splitfer.edge_client.policy.router import Router, make_router
 from splitfer.edge_client.policy.routes import IMAGE_ACCURACY_LOSS, IMAGE_LOG_LOSS, candidates
 from splitfer.shared.contracts import AnswerPath, Reason
 from splitfer.shared.labels import LabelSet
@@ -56,8 +56,8 @@ def manifest() -> Manifest:
     return shipped.model_copy(update={"rates": rates, "default_rate": "default", "tails": tails})
 
 
-def chooser(manifest: Manifest, **settings: Any) -> Router:
-    return make_chooser(EdgeConfig(server="a:1", **settings), manifest, "default")
+def router(manifest: Manifest, **settings: Any) -> Router:
+    return make_router(EdgeConfig(server="a:1", **settings), manifest, "default")
 
 
 def test_ways_have_their_measured_accuracy(manifest: Manifest) -> None:
@@ -113,7 +113,7 @@ def test_both_answers_together_are_a_way_where_they_are_better(
     assert not any(one.together for one in candidates(measured))
 
     def asked(**settings: Any) -> set[bool]:
-        ways = chooser(measured, **settings)._settings.candidates
+        ways = router(measured, **settings)._settings.candidates
         return {one.together for one in ways if one.rate == "low"}
 
     assert asked() == asked(policy="cascade") == {True}
@@ -148,7 +148,7 @@ def test_what_was_measured_is_that_of_the_label_set_in_use(manifest: Manifest) -
     both = manifest.model_copy(update={"tails": tails, "rates": rates})
     assert {one.accuracy for one in candidates(both)} == {0.9}, "crowd is the default"
     assert candidates(both, label_set=FER2013) == candidates(manifest)
-    ways = make_chooser(EdgeConfig(server="a:1"), both, "default", FER2013)._settings.candidates
+    ways = make_router(EdgeConfig(server="a:1"), both, "default", FER2013)._settings.candidates
     assert {one.accuracy for one in ways} == {one.accuracy for one in candidates(manifest)}
 
 
@@ -184,7 +184,7 @@ def test_shipped_weights_offer_their_rates() -> None:
 def test_the_policy_decides_what_is_chosen_between(
     manifest: Manifest, settings: dict[str, Any], path: str | None, before_search: bool
 ) -> None:
-    made = chooser(manifest, **settings)
+    made = router(manifest, **settings)
     assert made.before_search is before_search
     made.next_frame()
     decision = made.choose(5.0, None if before_search else 1, 640 * 480, None)
@@ -194,8 +194,8 @@ def test_the_policy_decides_what_is_chosen_between(
 
 
 def test_local_by_choice_has_no_reason_whatever_the_link_says(manifest: Manifest) -> None:
-    assert chooser(manifest, policy="local").choose(5, 1, 9, Reason.LINK_DOWN).refusal is None
-    assert chooser(manifest).choose(5, 1, 9, Reason.LINK_DOWN).refusal is Reason.LINK_DOWN
+    assert router(manifest, policy="local").choose(5, 1, 9, Reason.LINK_DOWN).refusal is None
+    assert router(manifest).choose(5, 1, 9, Reason.LINK_DOWN).refusal is Reason.LINK_DOWN
 
 
 def test_policies_that_need_a_server_say_so() -> None:
@@ -206,7 +206,7 @@ def test_policies_that_need_a_server_say_so() -> None:
 
 
 def test_what_calls_tell_is_learnt_with_the_next_frame(manifest: Manifest) -> None:
-    made = chooser(manifest)
+    made = router(manifest)
     made.sent(call(0.050), AnswerPath.CLOUD, 1400)
     assert made.estimates.costs().link is None
     made.next_frame()
@@ -217,7 +217,7 @@ def test_what_calls_tell_is_learnt_with_the_next_frame(manifest: Manifest) -> No
 
 
 def test_what_calls_tell_can_be_learnt_before_the_next_frame(manifest: Manifest) -> None:
-    made = chooser(manifest)
+    made = router(manifest)
     made.sent(call(0.050), AnswerPath.CLOUD, 1400)
     made.learn()
     link = made.estimates.costs().link
@@ -228,7 +228,7 @@ def test_what_calls_tell_can_be_learnt_before_the_next_frame(manifest: Manifest)
 
 
 def test_what_an_outage_made_miss_is_forgotten_when_the_link_is_back(manifest: Manifest) -> None:
-    made = chooser(manifest)
+    made = router(manifest)
     made.sent(call(0.050), AnswerPath.CLOUD, 1400)
     for _ in range(3):
         made.sent(call(0.150, failure=Reason.DEADLINE), AnswerPath.CLOUD, 1400)
@@ -245,7 +245,7 @@ def test_what_an_outage_made_miss_is_forgotten_when_the_link_is_back(manifest: M
 
 
 def test_a_call_under_way_is_waited_for(manifest: Manifest) -> None:
-    made, pending = chooser(manifest), call(0.05)
+    made, pending = router(manifest), call(0.05)
     pending.wait = lambda _: False
     made.sent(pending, AnswerPath.CLOUD, 1400)
     made.next_frame()
@@ -259,7 +259,7 @@ def test_a_call_under_way_is_waited_for(manifest: Manifest) -> None:
 def test_a_server_that_lies_about_its_time_is_not_believed(
     manifest: Manifest, server_ms: float
 ) -> None:
-    made = chooser(manifest)
+    made = router(manifest)
     made.sent(call(0.050, server_ms), AnswerPath.CLOUD, 1400)
     made.next_frame()
     link = made.estimates.costs().link
@@ -269,14 +269,14 @@ def test_a_server_that_lies_about_its_time_is_not_believed(
 
 @pytest.mark.parametrize(("failure", "timed"), [(Reason.DEADLINE, True), (Reason.LINK_DOWN, False)])
 def test_only_a_timeout_tells_a_time(manifest: Manifest, failure: Reason, timed: bool) -> None:
-    made = chooser(manifest)
+    made = router(manifest)
     made.sent(call(0.1, failure=failure), AnswerPath.CLOUD, 1400)
     made.next_frame()
     assert (made.estimates.costs().link is not None) == timed
 
 
 def test_the_report_counts_decisions(manifest: Manifest) -> None:
-    made = chooser(manifest, policy="cloud")
+    made = router(manifest, policy="cloud")
     assert made.report() == {
         "decisions": {}, "switches": 0, "tries": 0, "shadow": {"faces": 0, "agreement": None},
     }  # fmt: skip

@@ -24,7 +24,7 @@ class Fault:
 SOUND = Fault()
 
 
-class Way:
+class Direction:
     """One direction of all connections: they share its rate. Belongs to one event loop."""
 
     def __init__(self, line: Line) -> None:
