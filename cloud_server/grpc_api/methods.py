@@ -10,6 +10,7 @@ from grpc_health.v1 import health_pb2
 
 from splitfer.cloud_server.grpc_api import health, reflection
 from splitfer.cloud_server.grpc_api.health import HealthServicer
+from splitfer.cloud_server.grpc_api.letting_go import letting_go
 from splitfer.cloud_server.grpc_api.message import read_message
 from splitfer.cloud_server.grpc_api.reflection import ReflectionServicer
 from splitfer.cloud_server.grpc_api.wrap import Handler, Method, Wrap
@@ -44,28 +45,31 @@ class Methods(grpc.GenericRpcHandler):
         add(servicer, collected)
         for name, handler in collected.handlers.items():
             method = methods.get(name)
-            self._handlers[f"/{service}/{name}"] = (
+            self._add(
+                f"{service}/{name}",
                 _bounded_stream(handler, stream_bytes)
                 if method is None
-                else self._wrap.unary(f"{service}/{name}", handler, method)
+                else self._wrap.unary(f"{service}/{name}", handler, method),
             )
 
     def add_health(self, servicer: HealthServicer) -> None:
         """Add ``grpc.health.v1``."""
         check, watch = health.handlers(servicer)
-        self._handlers[f"/{health.SERVICE_NAME}/Check"] = self._wrap.unary(
-            f"{health.SERVICE_NAME}/Check", check, CHECK
-        )
-        self._handlers[f"/{health.SERVICE_NAME}/Watch"] = watch
+        name = f"{health.SERVICE_NAME}/Check"
+        self._add(name, self._wrap.unary(name, check, CHECK))
+        self._add(f"{health.SERVICE_NAME}/Watch", watch)
 
     def add_reflection(self, servicer: ReflectionServicer) -> None:
         """Add ``grpc.reflection.v1alpha``."""
-        name = f"/{reflection.SERVICE_NAME}/ServerReflectionInfo"
-        self._handlers[name] = reflection.handler(servicer)
+        name = f"{reflection.SERVICE_NAME}/ServerReflectionInfo"
+        self._add(name, reflection.handler(servicer))
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
         """The method's handler; where there is none, gRPC says UNIMPLEMENTED."""
         return self._handlers.get(handler_call_details.method)
+
+    def _add(self, name: str, handler: Handler) -> None:
+        self._handlers[f"/{name}"] = letting_go(handler)
 
 
 class Collector:
