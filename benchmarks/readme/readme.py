@@ -1,4 +1,4 @@
-"""Measure again what the README, docs/figures/figures.md and docs/figures/models.md say:
+"""Measure again what the README and the pages of figures say:
 ``python -m benchmarks readme --data PATH --votes FILE``.
 
 Runs the benchmarks and the demo and writes their figures between the markers of the page that has
@@ -27,6 +27,7 @@ from benchmarks.attack.bounds import table as attack_table
 from benchmarks.common.machine import machine_line
 from benchmarks.common.markdown import paragraphs, run, table
 from benchmarks.readme import accuracy as readme_accuracy
+from benchmarks.readme import browser as readme_browser
 from benchmarks.readme import link as readme_link
 from benchmarks.readme import models as readme_models
 from benchmarks.readme import serving as readme_serving
@@ -36,7 +37,7 @@ from training.data.votes import VOTES_VARIABLE
 
 PAGES = (
     Path("README.md"), Path("docs/figures/figures.md"), Path("docs/figures/models.md"),
-    Path("docs/security/attacks.md"),
+    Path("docs/security/attacks.md"), Path("docs/device/browser.md"),
 )  # fmt: skip
 DEMO_PICTURE = Path("docs/figures/demo.png")
 PICTURE_PX = 1000
@@ -168,7 +169,7 @@ PARTS: dict[str, Callable[[str | None], str]] = {
     "detector": readme_accuracy.detector, "calibration": readme_accuracy.calibration,
     "cascade": readme_link.cascade, "link": readme_link.link,
     "serving": readme_serving.serving, "size": size, "edge": edge, "demo": demo,
-    "attack": attack,
+    "attack": attack, "browser": readme_browser.browser,
     "table-001.4": readme_models.table_001_4, "table-000.6": readme_models.table_000_6,
     "table-004.4": readme_models.table_004_4, "ten-windows": readme_models.ten_windows,
 }  # fmt: skip
