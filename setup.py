@@ -71,6 +71,7 @@ setup(
         "splitfer.cloud_server": ["rest_api/page/*", *browser_edge()],
         "splitfer.shared": [
             "codec/*.pyi",
+            "vision/frontal.*",
             "vision/yunet.*",
             "weights/DEFAULT",
             "weights/MEANINGS",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,9 @@ from splitfer.shared.vision.detection import SearchLimits, resized
 check_processor()
 import dlib  # noqa: E402  # which kills the process where the processor is too old
 
+MODEL = Path(__file__).with_name("frontal.svm")
+"""dlib's own frontal face detector, unpacked: dlib takes a second of processor time for that."""
+
 
 class DlibDetector:
     """Finds upright frontal faces of at least 80 px, its window, in the searched picture."""
@@ -19,7 +24,7 @@ class DlibDetector:
     near_px = 140  # the face is then somewhat larger than the window
 
     def __init__(self, limits: SearchLimits) -> None:
-        self._find = dlib.get_frontal_face_detector()
+        self._find = dlib.fhog_object_detector(str(MODEL))
         self._limits = limits
 
     def detect(self, grey: NDArray[np.uint8], side_px: int | None = None) -> list[Box]:

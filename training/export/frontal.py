@@ -1,4 +1,5 @@
-"""dlib's frontal face detector as a file for browsers: ``python -m training.export.frontal``.
+"""dlib's frontal face detector as files: for dlib, and for browsers. Written by
+``python -m training.export.frontal``.
 
 Its classifiers are windows of 10x10 cells in 31 planes, of low rank: each plane is a sum of a few
 outer products, written as ``cloud_server/rest_api/edge/wasm/frontal.c`` reads them.
@@ -9,7 +10,6 @@ from __future__ import annotations
 import math
 import struct
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import splitfer.cloud_server
+from splitfer.shared.vision.dlib_detector import MODEL
 
 PLANES, WINDOW = 31, 10
 # Of the singular values: below it there is nothing but rounding.
@@ -46,15 +47,12 @@ class _Reader:
 
 
 def frontal_classifiers() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The classifiers ``(5, 31, 10, 10)`` of this dlib's detector, and their thresholds ``(5,)``.
+    """The classifiers ``(5, 31, 10, 10)`` of dlib's detector, and their thresholds ``(5,)``.
 
     Raises:
         ValueError: it is no detector of this form.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "detector"
-        dlib.get_frontal_face_detector().save(str(file))
-        reader = _Reader(file.read_bytes())
+    reader = _Reader(MODEL.read_bytes())
     for _ in range(_HEAD_NUMBERS):
         reader.whole()
     reader.real()
@@ -87,6 +85,8 @@ def frontal_file() -> bytes:
 
 
 if __name__ == "__main__":
+    dlib.get_frontal_face_detector().save(str(MODEL))
     to = Path(splitfer.cloud_server.__path__[0]) / "rest_api" / "edge" / "frontal.bin"
     to.write_bytes(frontal_file())
-    sys.stdout.write(f"{to}: {to.stat().st_size} bytes\n")
+    for file in (MODEL, to):
+        sys.stdout.write(f"{file}: {file.stat().st_size} bytes\n")

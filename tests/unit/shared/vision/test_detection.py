@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+import dlib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -7,12 +10,17 @@ from PIL import Image
 
 from splitfer.shared.vision.crop import to_grey
 from splitfer.shared.vision.detection import SearchLimits
-from splitfer.shared.vision.dlib_detector import DlibDetector
+from splitfer.shared.vision.dlib_detector import MODEL, DlibDetector
 
 
 @pytest.fixture(scope="module")
 def grey(astronaut: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return to_grey(astronaut)
+
+
+def test_the_packed_detector_is_that_of_the_installed_dlib(tmp_path: Path) -> None:
+    dlib.get_frontal_face_detector().save(str(tmp_path / "frontal.svm"))
+    assert (tmp_path / "frontal.svm").read_bytes() == MODEL.read_bytes()
 
 
 @pytest.mark.parametrize("enlarged", [1, 2, 3])
