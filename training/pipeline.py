@@ -3,8 +3,8 @@
 A pipeline is a TOML file of ``[[step]]``, each with a ``name``, a ``module`` of this package and
 its ``arguments``. A step that prints a JSON object as its last line gives its values to later ones:
 ``{folder}`` in an argument is then what ``training.export`` made. Finished steps are not run again
-unless they, a recipe they name, or a step before them changed; a step that was killed goes on where
-it stood.
+unless they, a recipe they name, the data, or a step before them changed; a step that was killed
+goes on where it stood.
 
 With ``--budget 25m`` the steps that train have fewer epochs. Each of them says in ``share`` how
 much of the time it has beside the others; a tenth is kept for the steps that do not train.
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from splitfer.shared.whole_file import write_whole
-from training.data.ckplus import is_ckplus, load_ckplus
+from training.data.ckplus import SCHEME, is_ckplus, load_ckplus
 from training.data.datasets import DATA_VARIABLE, DataError, data_path
 from training.data.votes import VOTES_VARIABLE, votes_or_none
 from training.fit.device import DEVICE_VARIABLE, training_device
@@ -87,10 +87,12 @@ def run_pipeline(
     steps: list[Step], state: Path, run: Callable[[list[str]], dict[str, Any]],
     say: Callable[[str], None] = print, budget_s: float | None = None,
     clock: Callable[[], float] = time.monotonic, given: Mapping[str, str] | None = None,
+    data: str = "",
 ) -> None:  # fmt: skip
     """Run what is not finished; ``state`` is the file that remembers what is.
 
-    ``given`` are values that arguments may name before any step has run.
+    ``given`` are values that arguments may name before any step has run. ``data`` is other for
+    other data.
 
     ``run`` takes a command's words and gives the JSON object that it printed. ``budget_s`` is for
     the whole pipeline, with what finished steps took.
@@ -100,7 +102,7 @@ def run_pipeline(
     """
     done: list[dict[str, Any]] = json.loads(state.read_text()) if state.exists() else []
     values: dict[str, str] = dict(given or {})
-    digest = hashlib.sha256(b"" if budget_s is None else str(budget_s).encode())
+    digest = hashlib.sha256((data + ("" if budget_s is None else str(budget_s))).encode())
     left_s = budget_s
     for place, step in enumerate(steps):
         words = step.filled(values)
@@ -130,6 +132,18 @@ def _minutes(left_s: float, steps: list[Step]) -> float:
     """The time of the first of ``steps``, of which all those that train share what is left."""
     share = steps[0].share / sum(step.share for step in steps)
     return max(left_s * _FOR_TRAINING * share / 60, 0.01)
+
+
+def data_mark(*named: str | Path | None) -> str:
+    """Of files and folders: their names, and what a change of them changes."""
+    digest = hashlib.sha256()
+    for one in filter(None, named):
+        path = Path(str(one).removeprefix(SCHEME))
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                found = file.stat()
+                digest.update(f"{file.resolve()} {found.st_size} {found.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 def run_module(words: list[str]) -> dict[str, Any]:
@@ -205,7 +219,7 @@ def main() -> int:
         steps = read_pipeline(path)
         run_pipeline(
             steps, STATE / f"{path.stem}.json", run_module, budget_s=arguments.budget,
-            given={"folds": str(arguments.folds)},
+            given={"folds": str(arguments.folds)}, data=data_mark(os.environ[DATA_VARIABLE], votes),
         )  # fmt: skip
     except DataError as error:
         print(f"pipeline: {error}", file=sys.stderr)

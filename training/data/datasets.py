@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ DATA_VARIABLE = "SPLITFER_DATA"
 SIDE = 48
 # Of Training, for temperatures; never trained on.
 HOLDOUT_SHARE = 0.04
+CSV_COLUMNS = ("emotion", "pixels", "Usage")
 # Kaggle numbers the classes in this order; ours is alphabetical.
 KAGGLE_ORDER = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 _MEMBER = re.compile(
@@ -79,9 +81,18 @@ def load_fer2013(path: Path, usage: str) -> Faces:
     Raises:
         DataError: the part is not there, or a row or picture is not as FER2013's are.
     """
-    rows = sorted(_rows(path, usage), key=lambda row: row[0])
+    try:
+        rows = sorted(_rows(path, usage), key=lambda row: row[0])
+    except OSError as error:
+        raise DataError(f"{error.filename or path}: {error.strerror or error}") from error
     if not rows:
-        raise DataError(f"{path} holds no pictures of usage {usage!r}")
+        how = (
+            f"its column Usage says {usage} nowhere"
+            if path.suffix == ".csv"
+            else f"they are <label>/{usage}_<number>.png (or .jpg, .webp), such as "
+            f"happy/{usage}_17.png; labels: {', '.join(LABELS)}"
+        )
+        raise DataError(f"{path} holds no pictures of {usage}: {how}")
     ids, labels, pictures = zip(*rows, strict=True)
     return Faces(np.stack(pictures), np.asarray(labels), np.asarray(ids))
 
@@ -115,6 +126,8 @@ def _rows(path: Path, usage: str) -> Iterator[_Row]:
                         yield (*found, _picture(archive.read(name), name))
         except (zipfile.BadZipFile, zlib.error) as error:
             raise DataError(f"{path} is damaged: {error}") from error
+        except (RuntimeError, NotImplementedError) as error:  # a password, another packing
+            raise DataError(f"{path} cannot be unpacked: {error}") from error
     elif path.is_dir():
         for file in path.rglob("*_*.*"):
             if found := _member(file.as_posix(), usage):
@@ -145,11 +158,8 @@ def _picture(data: bytes, name: str) -> NDArray[np.uint8]:
 
 
 def _csv_rows(path: Path, usage: str) -> Iterator[_Row]:
-    with path.open(newline="") as file:
-        reader = csv.DictReader(file)
-        if not {"emotion", "pixels", "Usage"} <= set(reader.fieldnames or ()):
-            raise DataError(f"{path} has no columns emotion, pixels, Usage")
-        for number, row in enumerate(reader):
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        for number, row in _lines(path, file):
             if row["Usage"] != usage:
                 continue
             try:
@@ -160,6 +170,20 @@ def _csv_rows(path: Path, usage: str) -> Iterator[_Row]:
             if pixels.size != SIDE * SIDE:
                 raise DataError(f"{path}, row {number}: {pixels.size} pixels, not {SIDE * SIDE}")
             yield number, label, pixels.reshape(SIDE, SIDE)
+
+
+def _lines(path: Path, file: TextIO) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        # Kaggle's icml_face_data.csv has a space before each name.
+        reader = csv.DictReader(file, skipinitialspace=True)
+        if absent := [name for name in CSV_COLUMNS if name not in (reader.fieldnames or ())]:
+            raise DataError(
+                f"{path} has no column {', '.join(absent)}: its first line is "
+                f"{','.join(CSV_COLUMNS)}, as in Kaggle's fer2013.csv"
+            )
+        yield from enumerate(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is not a csv of pictures: {error}") from error
 
 
 def _index(emotion: str) -> int:

@@ -44,7 +44,7 @@ def run_fold(
     trainer = ClassifierTrainer(
         arguments.model, name, lesson, None, arguments.bf16, start_from=arguments.start_from
     )
-    if not trainer.resume():
+    if not trainer.resume(arguments.epochs):
         trainer.plan(arguments.epochs, None)
     trainer.fit({})
     with trainer.average.in_place(trainer.model):

@@ -34,6 +34,14 @@ from training.fit.budget import add_minutes, scaled_epochs, step_seconds
 from training.fit.checkpoint import CHECKPOINT, averaged_weights
 from training.fit.decay import decay_groups
 from training.fit.device import training_device
+from training.fit.origin import (
+    FACES,
+    SETTINGS,
+    check_faces,
+    check_settings,
+    faces_mark,
+    say_finished,
+)
 from training.fit.prune import MagnitudePruner
 from training.fit.taught import taught_by
 from training.models.condensed import condense, learned_convolutions
@@ -80,6 +88,11 @@ class ClassifierTrainer:
         self.weights = torch.tensor([WEIGHTS[LabelSet(one)] for one in self.label_sets])
         self.weights = self.weights.to(self.device)
         self.epochs_done, self.planned = 0, 0
+        settings = {
+            "model": model, "prune": str(prune), "start_from": start_from or "nothing",
+            "teacher": "none" if taught is None else "some",
+        }  # fmt: skip
+        self._origin: dict[str, Any] = {SETTINGS: settings, FACES: faces_mark(train)}
         self.folder = Path("training/runs") / run
         self.checkpoint = Path(".checkpoints") / run / CHECKPOINT
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -90,17 +103,33 @@ class ClassifierTrainer:
         """Of an epoch."""
         return max(1, len(self.pictures) // BATCH)
 
-    def resume(self) -> bool:
-        """Go on from the last whole epoch; false where there is none."""
+    @property
+    def finished(self) -> bool:
+        """Whether nothing of the plan is left."""
+        return self.epochs_done >= self.planned
+
+    def resume(self, epochs: int | None = None) -> bool:
+        """Go on from the last whole epoch; false where there is none. ``epochs`` are those that
+        are wanted now, where that matters.
+
+        Raises:
+            DataError: it is of other faces.
+            ValueError: it is of another network, or was finished with other settings.
+        """
         if not self.checkpoint.exists():
             return False
         state: dict[str, Any] = torch.load(self.checkpoint, map_location=self.device)
+        made, now = dict(state.get(SETTINGS, {})), self._origin[SETTINGS]
+        if epochs is not None:
+            made["epochs"], now = str(state["planned"]), {**now, "epochs": str(epochs)}
+        check_settings(made, now, self.checkpoint, state["epochs"] >= state["planned"])
+        check_faces(state.get(FACES, self._origin[FACES]), self._origin[FACES], self.checkpoint)
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.average.restore(state["average"])
         self.draws.set_state(state["draws"].cpu())
         torch.set_rng_state(state["dropout"].cpu())
-        self.epochs_done, self.planned = state["epochs"], state["planned"]
+        self.epochs_done, self.planned = state["epochs"], epochs or state["planned"]
         return True
 
     def plan(self, epochs: int, minutes: float | None) -> None:
@@ -201,7 +230,7 @@ class ClassifierTrainer:
         }
         state |= {"average": self.average.state(), "draws": self.draws.get_state()}
         state |= {"dropout": torch.get_rng_state()}
-        state |= {"epochs": self.epochs_done, "planned": self.planned}
+        state |= {"epochs": self.epochs_done, "planned": self.planned, **self._origin}
         temporary = self.checkpoint.with_suffix(".tmp")  # a kill leaves the one before
         torch.save(state, temporary)
         os.replace(temporary, self.checkpoint)
@@ -258,8 +287,10 @@ def main() -> int:
             arguments.model, arguments.run or arguments.model, train, taught, arguments.bf16,
             arguments.prune, arguments.start_from,
         )  # fmt: skip
-        if not trainer.resume():
+        if not trainer.resume(None if arguments.minutes else arguments.epochs):
             trainer.plan(arguments.epochs, arguments.minutes)
+        if trainer.finished:
+            say_finished(trainer.checkpoint, trainer.planned)
         trainer.fit(held_out, arguments.minutes, arguments.epochs)
     except ValueError as error:
         parser.error(str(error))

@@ -89,6 +89,9 @@ def main() -> int:
     except DataError as error:
         print(f"distil: {error}", file=sys.stderr)
         return 3
+    except KeyboardInterrupt:
+        print("distil: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
     except (OSError, ValueError) as error:
         parser.error(str(error))
     return 0

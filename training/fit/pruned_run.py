@@ -21,7 +21,7 @@ def prune_run(
     name = f"{run}-pruned-{share:g}"
     train, held_out, _ = parts(data, votes, LABEL_SMOOTHING)
     trainer = ClassifierTrainer(model, name, train, None, prune=share, start_from=run)
-    if not trainer.resume():
+    if not trainer.resume(epochs):
         trainer.plan(epochs, None)
     trainer.fit(held_out)
     return name

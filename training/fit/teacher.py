@@ -36,6 +36,14 @@ from training.fit.budget import add_minutes, scaled_epochs, step_seconds
 from training.fit.checkpoint import CHECKPOINT, averaged_weights
 from training.fit.decay import decay_groups
 from training.fit.device import training_device
+from training.fit.origin import (
+    FACES,
+    SETTINGS,
+    check_faces,
+    check_settings,
+    faces_mark,
+    say_finished,
+)
 from training.models.lite_tail import SameDepthwise
 
 NETWORK = "EfficientNet-Lite0"
@@ -108,7 +116,15 @@ def fit(
     minutes: float | None = None,
 ) -> None:  # fmt: skip
     """Train one from ImageNet or the run ``start_from``, or go on after its last whole epoch; fewer
-    ``epochs`` where they would take more than ``minutes``."""
+    ``epochs`` where they would take more than ``minutes``.
+
+    Raises:
+        DataError: they are too few, or others than those that the run has begun with.
+        ValueError: the run was finished with other settings.
+    """
+    origin: dict[str, Any] = {
+        SETTINGS: {"start_from": start_from or "ImageNet"}, FACES: faces_mark(train)
+    }  # fmt: skip
     device = training_device()
     folder, checkpoint = Path("training/runs") / run, Path(".checkpoints") / run / CHECKPOINT
     folder.mkdir(parents=True, exist_ok=True)
@@ -117,6 +133,8 @@ def fit(
     draws = torch.Generator().manual_seed(1)
     label_sets = sorted(train.targets)
     teacher = Teacher(len(label_sets)).to(device)
+    if len(train) < BATCH:
+        raise DataError(f"{len(train)} faces to learn from are less than a batch of {BATCH}")
     if start_from:
         teacher.load_state_dict(averaged_weights(Path(".checkpoints") / start_from / CHECKPOINT))
     optimiser = torch.optim.AdamW(decay_groups(teacher, WEIGHT_DECAY), lr=0.0)
@@ -124,12 +142,20 @@ def fit(
     first = 0
     if checkpoint.exists():
         state: dict[str, Any] = torch.load(checkpoint, map_location=device)
+        first, planned = state["epochs"], state.get("planned", epochs)
+        made, now = dict(state.get(SETTINGS, {})), origin[SETTINGS]
+        if minutes is None:
+            made["epochs"], now = str(planned), {**now, "epochs": str(epochs)}
+        check_settings(made, now, checkpoint, first >= planned)
+        check_faces(state.get(FACES, origin[FACES]), origin[FACES], checkpoint)
+        if first >= planned:
+            say_finished(checkpoint, planned)
+        epochs = planned if minutes else epochs
         teacher.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         average.restore(state["average"])
         draws.set_state(state["draws"].cpu())
         torch.set_rng_state(state["dropout"].cpu())
-        first, epochs = state["epochs"], state.get("planned", epochs)
     pictures = torch.from_numpy(train.faces.pictures).to(device)
     targets = torch.stack([torch.from_numpy(train.targets[one]) for one in label_sets], dim=1)
     targets = targets.to(device)
@@ -160,7 +186,7 @@ def fit(
         tqdm.write(json.dumps(row))
         state = {"model": teacher.state_dict(), "optimiser": optimiser.state_dict()}
         state |= {"average": average.state(), "draws": draws.get_state(), "epochs": epoch + 1}
-        state |= {"dropout": torch.get_rng_state(), "planned": epochs}
+        state |= {"dropout": torch.get_rng_state(), "planned": epochs, **origin}
         temporary = checkpoint.with_suffix(".tmp")  # a kill leaves the one before
         torch.save(state, temporary)
         os.replace(temporary, checkpoint)
@@ -228,6 +254,9 @@ def main() -> int:
     except DataError as error:
         print(f"teacher: {error}", file=sys.stderr)
         return 3
+    except KeyboardInterrupt:
+        print("teacher: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
     return 0
 
 

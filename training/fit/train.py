@@ -22,6 +22,7 @@ from training.data.judged import parts
 from training.data.votes import votes_path
 from training.fit.budget import add_minutes
 from training.fit.device import training_device
+from training.fit.origin import say_finished
 from training.fit.trainer import Trainer
 from training.recipe import Recipe, read_recipe
 
@@ -64,12 +65,12 @@ def _train(arguments: argparse.Namespace, recipe: Recipe) -> None:
     try:
         device = training_device()
         trainer = Trainer(recipe, run, Path(".checkpoints") / arguments.run, device)
+        resumed = trainer.resume()
     except ValueError as error:  # the device, a run that it starts from, or its teacher is missing
         print(f"train: {error}", file=sys.stderr)
         raise SystemExit(2) from error
     if arguments.recipe.resolve() != (run / "recipe.toml").resolve():
         shutil.copyfile(arguments.recipe, run / "recipe.toml")
-    resumed = trainer.resume()
     if arguments.minutes and not resumed:
         trainer.fit_into(arguments.minutes, train)
     start = {
@@ -81,6 +82,9 @@ def _train(arguments: argparse.Namespace, recipe: Recipe) -> None:
     }  # fmt: skip
     with trainer.log.open("a") as file:
         file.write(json.dumps(start) + "\n")
+    if trainer.finished:
+        done = ", ".join(str(stage.epochs) for stage in trainer.recipe.stages)
+        say_finished(trainer.checkpoint, done)
     trainer.fit(train, held_out)
 
 

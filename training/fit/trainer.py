@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from training.data.augment import degraded, enlarge, mixed, random_views, recropped
+from training.data.datasets import DataError
 from training.data.judged import Judged
 from training.fit.average import Average
 from training.fit.budget import scaled_epochs, step_seconds
@@ -23,6 +24,14 @@ from training.fit.checkpoint import CHECKPOINT, load_weights
 from training.fit.decay import decay_groups
 from training.fit.draws import Draws
 from training.fit.losses import by_label_set, cross_entropy, divergence, mean_answer, targets_of
+from training.fit.origin import (
+    FACES,
+    SETTINGS,
+    check_faces,
+    check_settings,
+    faces_mark,
+    settings_of,
+)
 from training.fit.rate_control import RateControl
 from training.fit.stage_run import accuracy, autocast, draw_rate, freeze, learning_rate, run_tails
 from training.fit.start_cloud import start_cloud
@@ -67,6 +76,7 @@ class Trainer:
         self.stage, self.epoch, self.step = 0, 0, 0
         self.loss_sum, self.seconds = 0.0, 0.0
         self.epochs: list[int] = []  # of each stage, where they are not the recipe's
+        self._origin: dict[str, Any] = {SETTINGS: settings_of(recipe)}
         run.mkdir(parents=True, exist_ok=True)
         checkpoints.mkdir(parents=True, exist_ok=True)
 
@@ -79,17 +89,31 @@ class Trainer:
         state = {name: getattr(self, name) for name in self.PLACE}
         state |= {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
         state |= {"average": self.average.state(), "rates": asdict(self.rates)}
+        state |= self._origin
         if self.epochs:
             state["epochs"] = self.epochs
         temporary = self.checkpoint.with_suffix(".tmp")
         torch.save(state, temporary)
         os.replace(temporary, self.checkpoint)
 
+    @property
+    def finished(self) -> bool:
+        """Whether nothing of the recipe is left."""
+        return self.stage >= len(self.recipe.stages)
+
     def resume(self) -> bool:
-        """Go on from the last checkpoint; false where there is none."""
+        """Go on from the last checkpoint; false where there is none.
+
+        Raises:
+            ValueError: it is of another network, or was finished by another recipe.
+        """
         if not self.checkpoint.exists():
             return False
         state: dict[str, Any] = torch.load(self.checkpoint, map_location=self.device)
+        made, now = state.get(SETTINGS, {}), self._origin[SETTINGS]
+        check_settings(made, now, self.checkpoint, state["stage"] >= len(self.recipe.stages))
+        if FACES in state:
+            self._origin[FACES] = state[FACES]
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.average.restore(state["average"])
@@ -114,11 +138,16 @@ class Trainer:
         """Run what is left of the recipe.
 
         Raises:
+            DataError: they are too few, or others than those that the run has begun with.
             ValueError: a label set that the network answers has not judged the faces.
         """
         pictures = torch.from_numpy(train.faces.pictures).to(self.device)
         targets = targets_of(train, self.recipe.model.label_sets).to(self.device)
-        while self.stage < len(self.recipe.stages):
+        mark = faces_mark(train)
+        check_faces(self._origin.setdefault(FACES, mark), mark, self.checkpoint)
+        if (most := max(stage.batch for stage in self.recipe.stages)) > len(train):
+            raise DataError(f"{len(train)} faces to learn from are less than a batch of {most}")
+        while not self.finished:
             stage = self.recipe.stages[self.stage]
             if self.epoch == 0 and self.step == 0:
                 self._enter(stage, pictures)

@@ -10,7 +10,7 @@ import pytest
 from splitfer.shared.weights import Weights
 from tests.unit.training.faces import made_faces, members, write_zip
 from training import pipeline
-from training.pipeline import Step, read_pipeline, run_pipeline
+from training.pipeline import Step, data_mark, read_pipeline, run_pipeline
 
 PIPELINES = sorted(Path("training/pipelines").glob("*.toml"))
 
@@ -76,6 +76,22 @@ def test_a_changed_recipe_runs_its_step_and_all_after_it(tmp_path: Path) -> None
     again = Runner()
     run_pipeline(steps(str(recipe)), state, again)
     assert len(again.ran) == 3
+
+
+def test_other_data_run_every_step_again(tmp_path: Path) -> None:
+    file, folder, state = tmp_path / "d.csv", tmp_path / "d", tmp_path / "state.json"
+    folder.mkdir()
+    for make in (
+        lambda: file.write_text("one"),
+        lambda: file.write_text("other"),
+        lambda: (folder / "a.png").write_text("picture"),
+    ):
+        make()
+        for wanted in (3, 0):
+            runner = Runner()
+            mark = data_mark(file, folder, None)
+            run_pipeline(steps("r.toml"), state, runner, data=mark)
+            assert len(runner.ran) == wanted
 
 
 @pytest.mark.parametrize(

@@ -55,8 +55,11 @@ def test_the_labels_order_is_not_kaggles(tmp_path: Path) -> None:
 
 def test_a_part_that_is_not_there(tmp_path: Path) -> None:
     write_zip(tmp_path / "fer2013.zip", members(PARTS))
-    with pytest.raises(DataError, match="no pictures of usage 'PrivateTest'"):
+    with pytest.raises(DataError, match=r"no pictures of PrivateTest: .*PrivateTest_17\.png"):
         load_fer2013(tmp_path / "fer2013.zip", "PrivateTest")
+    write_csv(tmp_path / "fer2013.csv", PARTS)
+    with pytest.raises(DataError, match="Usage says PrivateTest nowhere"):
+        load_fer2013(tmp_path / "fer2013.csv", "PrivateTest")
 
 
 @pytest.mark.parametrize(
@@ -79,7 +82,34 @@ def test_a_bad_row_is_named(tmp_path: Path, row: str, message: str) -> None:
 
 def test_another_csv(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(DataError, match="no columns emotion, pixels, Usage"):
+    with pytest.raises(DataError, match="no column emotion, pixels, Usage: its first line is"):
+        load_fer2013(tmp_path / "a.csv", "Training")
+
+
+def test_a_csv_as_spreadsheets_and_kaggles_second_file_have_it(tmp_path: Path) -> None:
+    plain, again = tmp_path / "plain.csv", tmp_path / "again.csv"
+    write_csv(plain, PARTS)
+    text = plain.read_text()
+    again.write_text("\ufeff" + text.replace(",", ", ").replace("\n", "\r\n"))
+    assert_same(load_fer2013(again, "Training"), PARTS["Training"])
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("emotion,pixels,Usage\n0,1,Training\n".encode("utf-16"), "is not a csv of pictures"),
+        (b'emotion,pixels,Usage\n"' + b"1 " * 100_000, "is not a csv of pictures"),
+    ],
+)
+def test_what_is_no_csv(tmp_path: Path, data: bytes, message: str) -> None:
+    (tmp_path / "a.csv").write_bytes(data)
+    with pytest.raises(DataError, match=message):
+        load_fer2013(tmp_path / "a.csv", "Training")
+
+
+def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").mkdir()
+    with pytest.raises(DataError, match=r"a\.csv: Is a directory"):
         load_fer2013(tmp_path / "a.csv", "Training")
 
 

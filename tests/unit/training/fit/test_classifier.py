@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.unit.training.faces import made_faces, members, write_zip
+from training.data.datasets import DataError
 from training.data.judged import Judged
 from training.export.local_model import load_classifier
 from training.fit import classifier
@@ -40,6 +41,20 @@ def test_a_pruned_run_ends_with_as_many_zeros_in_weights_and_average() -> None:
     again = trainer("edgecnn", prune=0.5)
     assert again.resume()
     assert again.epochs_done == 2
+
+
+def test_a_finished_run_is_not_taken_for_another() -> None:
+    run = trainer("edgecnn")
+    run.fit({})
+    again = trainer("edgecnn")
+    assert again.resume(epochs=2)
+    with pytest.raises(ValueError, match=r"finished with epochs 2 \(now 5\)"):
+        again.resume(epochs=5)
+    with pytest.raises(ValueError, match=r"finished with model edgecnn \(now vgg19\)"):
+        trainer("vgg19", run="edgecnn").resume()
+    others = Judged.by_fer2013(made_faces(64, seed=2), 0.1)
+    with pytest.raises(DataError, match="made of other faces"):
+        ClassifierTrainer("edgecnn", "edgecnn", others, None).resume()
 
 
 def test_edgecnn_g_condenses_while_it_learns_and_its_run_can_be_exported() -> None:

@@ -9,7 +9,7 @@ import torch
 
 from splitfer.shared.labels import LabelSet
 from tests.unit.training.faces import made_faces
-from training.data.datasets import Faces
+from training.data.datasets import DataError, Faces
 from training.data.judged import Judged
 from training.fit import teacher
 
@@ -78,6 +78,22 @@ def test_a_run_goes_on_after_its_last_whole_epoch_as_if_nothing_had_been(
     assert len(losses[0]) == 3
     row = json.loads(logs[0].splitlines()[-1])
     assert sorted(row["holdout"]) == ["teacher_crowd", "teacher_fer2013"]
+
+
+def test_a_finished_run_is_not_taken_for_another_and_a_batch_wants_faces(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(teacher, "Teacher", Small)
+    monkeypatch.setattr(teacher, "BATCH", 8)
+    monkeypatch.chdir(tmp_path)
+    train = both(made_faces(26))
+    teacher.fit(train, {}, "run", 1)
+    with pytest.raises(ValueError, match=r"finished with epochs 1 \(now 2\)"):
+        teacher.fit(train, {}, "run", 2)
+    with pytest.raises(DataError, match="made of other faces"):
+        teacher.fit(both(made_faces(26, 1)), {}, "run", 1)
+    with pytest.raises(DataError, match="5 faces to learn from are less than a batch of 8"):
+        teacher.fit(both(made_faces(5)), {}, "few", 1)
 
 
 def test_it_takes_views_of_any_size_and_answers_the_same_in_a_batch() -> None:

@@ -12,6 +12,7 @@ import torch
 from splitfer.shared.labels import LabelSet
 from tests.unit.training.faces import made_faces, members, write_zip
 from training.data import judged
+from training.data.datasets import DataError
 from training.data.judged import Judged
 from training.fit import train
 from training.fit import trainer as trainer_module
@@ -284,8 +285,48 @@ def test_the_checkpoint_names_its_place(tmp_path: Path) -> None:
     state = torch.load(one.checkpoint)
     assert set(state) == {
         "stage", "epoch", "step", "loss_sum", "seconds", "model", "optimiser",
-        "average", "rates",
+        "average", "rates", "settings",
     }  # fmt: skip
+
+
+def test_a_run_does_not_go_on_with_other_faces(uninterrupted: Path) -> None:
+    again = trainer(uninterrupted)
+    assert again.resume()
+    with pytest.raises(DataError, match=r"made of other faces.*another --run, or remove"):
+        again.fit(Judged.by_fer2013(made_faces(len(FACES), 5)), {})
+
+
+def test_a_finished_run_is_not_taken_for_one_of_another_recipe(
+    uninterrupted: Path, tmp_path: Path
+) -> None:
+    def with_recipe(recipe: Recipe) -> Trainer:
+        return Trainer(recipe, tmp_path, uninterrupted / "checkpoints", torch.device("cpu"))
+
+    first, *rest = RECIPE.stages
+    longer = replace(RECIPE, stages=(replace(first, epochs=first.epochs + 1), *rest))
+    with pytest.raises(ValueError, match=r"finished with stage 1 epochs 2 \(now 3\): give another"):
+        with_recipe(longer).resume()
+    with pytest.raises(ValueError, match=r"finished with stage 2 size \d+ \(now none\)"):
+        with_recipe(replace(RECIPE, stages=(first,))).resume()
+
+
+def test_a_recipe_that_changed_on_the_way_is_said_and_another_network_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer(tmp_path).save()
+    changed = replace(RECIPE, weight_decay=0.5)
+    again = Trainer(changed, tmp_path / "run", tmp_path / "checkpoints", torch.device("cpu"))
+    assert again.resume()
+    assert "begun with weight_decay 0.05 (now 0.5)" in capsys.readouterr().err
+    other = replace(RECIPE, model=replace(RECIPE.model, modules="none"))
+    unlike = Trainer(other, tmp_path / "run", tmp_path / "checkpoints", torch.device("cpu"))
+    with pytest.raises(ValueError, match="begun with model modules"):
+        unlike.resume()
+
+
+def test_faces_that_fill_no_batch_are_too_few(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="3 faces to learn from are less than a batch of"):
+        trainer(tmp_path).fit(Judged.by_fer2013(made_faces(3)), {})
 
 
 def test_a_recipe_is_made_to_fit_and_learns_nothing_of_the_trial(
