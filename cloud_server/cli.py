@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,14 +27,18 @@ from splitfer.shared.extras import needing
 from splitfer.shared.log_lines import plain_line, traceback_lines
 from splitfer.shared.settings import load_settings, peek, printable
 
-DONE, FAILED, USAGE, WEIGHTS = 0, 1, 2, 4
+DONE, FAILED, USAGE, WEIGHTS, INTERRUPTED = 0, 1, 2, 4, 130
 # Of a command's arguments, those that are settings of the server.
 _SETTINGS = frozenset(CloudConfig.model_fields)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command and exit with its code."""
-    sys.exit(run(argv))
+    try:
+        code = run(argv)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    sys.exit(code)
 
 
 def run(argv: Sequence[str] | None = None) -> int:
@@ -61,9 +68,9 @@ def _serve(arguments: argparse.Namespace) -> int:
     flags = _given(arguments)
     # Looked up before the rest is read, since errors in the rest are printed in this form too.
     json_lines = peek(PREFIX, arguments.config, flags, "log_format") == "json"
-    with log_handler("json" if json_lines else "text") as handler:
+    with log_handler("json" if json_lines else "text") as handler, _early_reload() as early:
         try:
-            _serve_with(arguments, handler)
+            _serve_with(arguments, handler, early)
         except SplitFerError as error:
             if json_lines:
                 _tell(handler, str(error), error if arguments.debug else None)
@@ -78,7 +85,9 @@ def _serve(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _serve_with(arguments: argparse.Namespace, handler: logging.Handler) -> None:
+def _serve_with(
+    arguments: argparse.Namespace, handler: logging.Handler, early: threading.Event
+) -> None:
     read = _settings_of(arguments)
     config = read()
     if arguments.print_config:
@@ -97,7 +106,18 @@ def _serve_with(arguments: argparse.Namespace, handler: logging.Handler) -> None
         from splitfer.cloud_server.server.server import serve
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(serve(config, read))
+        runner.run(serve(config, read, early.is_set))
+
+
+@contextlib.contextmanager
+def _early_reload() -> Iterator[threading.Event]:
+    """Set by a SIGHUP that comes before there is anything to reload: it would end the process."""
+    came = threading.Event()
+    before = signal.signal(signal.SIGHUP, lambda *_: came.set())
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def _print(error: SplitFerError, with_traceback: bool) -> None:

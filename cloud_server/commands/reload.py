@@ -10,11 +10,8 @@ from typing import Any
 
 from splitfer.cloud_server.commands.running import serve_words
 from splitfer.cloud_server.config import CloudConfig
+from splitfer.cloud_server.server.pid_file import read_pid
 from splitfer.shared.errors import ConfigError
-from splitfer.shared.regular_file import read_regular
-
-# A number and a line break.
-_LONGEST_BYTES = 100
 
 
 def add_reload_command(commands: Any) -> None:
@@ -55,11 +52,4 @@ def pid_in_file(config: CloudConfig) -> int:
     """
     if config.pid_file is None:
         raise ConfigError("name the server's process: with --pid, or set pid_file for the server")
-    try:
-        return int(read_regular(config.pid_file, _LONGEST_BYTES))
-    except OSError as error:
-        raise ConfigError(
-            f"pid_file: cannot read {config.pid_file}: {error.strerror}; does the server run?"
-        ) from error
-    except ValueError:
-        raise ConfigError(f"pid_file: {config.pid_file} holds no process id") from None
+    return read_pid(config.pid_file)

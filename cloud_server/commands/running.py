@@ -6,11 +6,8 @@ import contextlib
 import os
 from pathlib import Path
 
+from splitfer.cloud_server.server.pid_file import PROCESSES, words_of_server
 from splitfer.shared.errors import ConfigError
-
-_PROCESSES = Path("/proc")
-_SERVE = "serve"
-_NAMES = ("cloud-server", "splitfer.cloud_server.cli", "cloud_server/cli.py")
 
 
 def serve_words(pid: int, prefix: str = "") -> list[str]:
@@ -20,20 +17,18 @@ def serve_words(pid: int, prefix: str = "") -> list[str]:
     Raises:
         ConfigError: there is no such process, or it is no server.
     """
-    process = _PROCESSES / str(pid)
+    process = PROCESSES / str(pid)
     try:
-        words = [os.fsdecode(word) for word in (process / "cmdline").read_bytes().split(b"\0")]
+        words = words_of_server(pid)
     except OSError as error:
         raise ConfigError(f"--pid: there is no process {pid} ({error.strerror})") from error
-    at = words.index(_SERVE) if _SERVE in words else 0
-    # cloud-server, or python -m (its module); in a container perhaps after an init's words.
-    if not any(word.endswith(_NAMES) for word in words[:at]):
+    if words is None:
         raise ConfigError(f"--pid: process {pid} is no 'cloud-server serve'")
     with contextlib.suppress(OSError):  # another user's: what it was started with must do
         if prefix:
             _take_variables(process, prefix)
         os.chdir(process / "cwd")
-    return words[at + 1 : -1]  # a zero ends the last word too
+    return words
 
 
 def _take_variables(process: Path, prefix: str) -> None:

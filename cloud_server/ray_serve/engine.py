@@ -37,6 +37,9 @@ def serve(config: CloudConfig) -> None:
             "engine 'process'"
         )
     _prepare(config)
+    signal.signal(
+        signal.SIGHUP, lambda *_: log.warning("engine ray: nothing was reloaded: start anew")
+    )
     try:
         import ray
         from ray import serve as ray_serve

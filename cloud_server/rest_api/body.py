@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 
-from starlette.datastructures import Headers, UploadFile
+from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -163,8 +163,15 @@ async def _from_multipart(request: Request, body_bytes: int) -> bytes:
         raise MalformedPayload(f"the multipart body cannot be read: {error.message}") from error
     picture = form.get(FIELD)
     try:
-        if not isinstance(picture, UploadFile):
-            raise MalformedPayload(f"the multipart body has no file '{FIELD}': {_HOW}")
+        if isinstance(picture, str):
+            raise MalformedPayload(
+                f"the part '{FIELD}' has no filename, and is no file without one: "
+                f'Content-Disposition: form-data; name="{FIELD}"; filename="a.jpg"'
+            )
+        if picture is None:
+            raise MalformedPayload(
+                f"the multipart body has no file '{FIELD}', or ends before the file does: {_HOW}"
+            )
         data = await picture.read()
     finally:
         await form.close()

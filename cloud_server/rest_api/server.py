@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
+from typing import Literal
 
 import uvicorn
 
@@ -35,7 +36,7 @@ class HttpServer(uvicorn.Server):
         tls: ServerTls,
         bounds: Bounds,
     ) -> None:
-        self._listener, self._streams = listener, streams
+        self._listener, self._streams, self._settings = listener, streams, config
         self._connections_max, self._wait_s = bounds.http_connections, config.wait_s
         host = f"[{config.host}]" if ":" in config.host else config.host
         self.address = f"{host}:{listener.getsockname()[1]}"
@@ -52,7 +53,10 @@ class HttpServer(uvicorn.Server):
         doorway = Doorway(
             self._listener, self._protocol, self._connections_max, self._wait_s, self.config.ssl
         )
-        doorway.open(self.config.backlog)
+        try:
+            doorway.open(self.config.backlog)
+        except OSError as error:  # another server was quicker, while the weights were loaded
+            raise _cannot_listen(self._settings, "http_port", error) from error
         self.servers.append(doorway)  # type: ignore[arg-type]  # which are closed
         self.listening.set()
 
@@ -77,15 +81,16 @@ class HttpServer(uvicorn.Server):
         yield
 
 
-def bind_http(config: CloudConfig) -> socket.socket:
-    """The socket of HTTP, bound and not listening yet.
+def bound(config: CloudConfig, setting: Literal["grpc_port", "http_port"]) -> socket.socket:
+    """A socket on the port of ``setting``, not listening yet.
 
     Raises:
         ConfigError: the address cannot be had, or the port is taken.
     """
+    port = getattr(config, setting)
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
-            config.host, config.http_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            config.host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
@@ -95,10 +100,14 @@ def bind_http(config: CloudConfig) -> socket.socket:
         listener.bind(address)
     except OSError as error:
         listener.close()
-        raise ConfigError(
-            f"http_port: cannot listen on {config.host}:{config.http_port}: {error.strerror}"
-        ) from error
+        raise _cannot_listen(config, setting, error) from error
     return listener
+
+
+def _cannot_listen(config: CloudConfig, setting: str, error: OSError) -> ConfigError:
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    where = f"{host}:{getattr(config, setting)}"
+    return ConfigError(f"{setting}: cannot listen on {where}: {error.strerror}")
 
 
 def _uvicorn_config(

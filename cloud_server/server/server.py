@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from splitfer.cloud_server.admission.health import Phase
@@ -18,22 +16,25 @@ from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.grpc_api.server import GrpcServer
 from splitfer.cloud_server.rest_api.app import http_app
 from splitfer.cloud_server.rest_api.latent_streams import LatentStreams
-from splitfer.cloud_server.rest_api.server import LAST_WORDS_S, HttpServer, bind_http
+from splitfer.cloud_server.rest_api.server import LAST_WORDS_S, HttpServer, bound
 from splitfer.cloud_server.server.parts import Parts
+from splitfer.cloud_server.server.pid_file import pid_written
 from splitfer.cloud_server.server.process import give_memory_back, keep_what_is_loaded, run_as_batch
 from splitfer.cloud_server.server.reload import reload
 from splitfer.cloud_server.weights.folder_watcher import watching
 from splitfer.cloud_server.weights.registry import Registry
-from splitfer.shared.errors import ConfigError
 
 log = logging.getLogger("splitfer.cloud_server")
 # For answers that are there already to reach their connections, before what is left is refused.
 _ANSWERS_S = 0.1
 
 
-async def serve(config: CloudConfig, read: Callable[[], CloudConfig]) -> None:
+async def serve(
+    config: CloudConfig, read: Callable[[], CloudConfig], reload_came: Callable[[], bool]
+) -> None:
     """Load, listen, and answer until SIGTERM or SIGINT; then drain. A second signal cuts it short.
-    On SIGHUP, what ``read`` gives anew is put in force as far as that goes.
+    On SIGHUP, what ``read`` gives anew is put in force as far as that goes; ``reload_came`` says
+    whether one came before this could hear it.
 
     Raises:
         ConfigError: a port is taken, a certificate or key cannot be used, or a setting does not fit
@@ -48,15 +49,20 @@ async def serve(config: CloudConfig, read: Callable[[], CloudConfig]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lambda: hurry.set() if stop.is_set() else stop.set())
 
-    with contextlib.closing(bind_http(config)) as listener:
+    if config.grpc_port:  # gRPC binds it by itself, once the weights are there, and says no reason
+        bound(config, "grpc_port").close()
+    with (
+        pid_written(config.pid_file),
+        contextlib.closing(bound(config, "http_port")) as listener,
+    ):
         parts = Parts(config, Registry.load(config))
-        loop.add_signal_handler(
-            signal.SIGHUP, partial(reload, config, parts.access, parts.tls, read)
-        )
+        again = partial(reload, config, parts.access, parts.tls, read)
+        loop.add_signal_handler(signal.SIGHUP, again)
+        if reload_came():
+            again()
         try:
-            with _pid_written(config.pid_file):
-                async with watching(config, parts.registry, stop):
-                    await _serve(parts, listener, stop, hurry)
+            async with watching(config, parts.registry, stop):
+                await _serve(parts, listener, stop, hurry)
         finally:
             await parts.close()
     log.info("stopped; %s", parts.metrics.summary())
@@ -146,26 +152,6 @@ async def _drain(
         http.hang_up()  # on those that wait still, such as for the rest of a body
     http.should_exit = True
     await asyncio.gather(grpc_server.stop(LAST_WORDS_S), http_task)
-
-
-@contextlib.contextmanager
-def _pid_written(file: Path | None) -> Iterator[None]:
-    """Keep our process id in ``file`` while the context lasts.
-
-    Raises:
-        ConfigError: it cannot be written.
-    """
-    if file is None:
-        yield
-        return
-    try:
-        file.write_text(f"{os.getpid()}\n")
-    except OSError as error:
-        raise ConfigError(f"pid_file: cannot write {file}: {error.strerror}") from error
-    try:
-        yield
-    finally:
-        file.unlink(missing_ok=True)
 
 
 async def _within(seconds: float, what: Coroutine[Any, Any, Any]) -> None:

@@ -22,8 +22,10 @@ from splitfer.shared.codec.latent import Latent
 from splitfer.shared.codec.payload import PayloadCodec
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
+from splitfer.shared.weights import default_folder
 from tests.certificates import authority
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess, clean_environment
+from tests.processes import free_port, wait_until
 from tests.unit.cloud_server.pictures.made_pictures import encoded, grey
 
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -240,3 +242,73 @@ def test_with_json_logs_every_line_is_json(weights_folder: Path, tmp_path: Path)
         assert server.exit_code() == 0
     lines = [line for line in server.log.splitlines() if line != "(end)"]
     assert {"splitfer.cloud_server"} <= {json.loads(line)["logger"] for line in lines}
+
+
+def test_a_reload_that_comes_while_it_loads_is_heard_once_it_serves(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "cloud.yaml"
+    file.write_text(f"pid_file: {tmp_path / 'pid'}\n")
+    command = [
+        sys.executable, "-m", "splitfer.cloud_server.cli", "serve", "--config", str(file),
+        "--grpc-port", "0", "--http-port", "0", "--weights", str(default_folder()),
+    ]  # fmt: skip
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=clean_environment()
+    ) as server:
+        try:
+            wait_until((tmp_path / "pid").exists, "the id of a process that loads its weights")
+            server.send_signal(signal.SIGHUP)
+            assert server.stderr
+            log = ""
+            while "reloaded the tokens" not in log or "serving" not in log:
+                line = server.stderr.readline()
+                assert line, f"it ended with {server.poll()}:\n{log}"
+                log += line
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(PATIENCE_S) == 0
+        finally:
+            server.kill()
+
+
+def test_a_second_server_leaves_the_first_ones_pid_file_alone(tmp_path: Path) -> None:
+    pid_file, file = tmp_path / "pid", tmp_path / "cloud.yaml"
+    file.write_text(f"pid_file: {pid_file}\n")
+    pid_file.write_text("999999999\n")  # of one that was killed
+    with CloudProcess(default_folder(), "--config", str(file)) as server:
+        assert pid_file.read_text() == f"{server.pid}\n"
+        second = subprocess.run(
+            [sys.executable, "-m", "splitfer.cloud_server.cli", "serve", "--config", str(file)],
+            capture_output=True, text=True, timeout=PATIENCE_S, env=clean_environment(),
+            check=False,
+        )  # fmt: skip
+        assert second.returncode == 2
+        assert f"pid_file: {pid_file} is that of process {server.pid}" in second.stderr
+        assert pid_file.read_text() == f"{server.pid}\n"
+        server.signal(signal.SIGTERM)
+        assert server.exit_code() == 0
+    assert not pid_file.exists()
+
+
+def test_of_two_servers_that_start_on_one_port_one_says_in_a_line_why_it_does_not() -> None:
+    ports = ["--grpc-port", str(free_port()), "--http-port", str(free_port())]
+    command = [
+        sys.executable, "-m", "splitfer.cloud_server.cli", "serve", *ports,
+        "--weights", str(default_folder()),
+    ]  # fmt: skip
+    both = [
+        subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=clean_environment())
+        for _ in range(2)
+    ]
+    try:
+        wait_until(lambda: any(one.poll() is not None for one in both), "one of them to give up")
+        (loser,) = [one for one in both if one.poll() is not None]
+        assert loser.returncode == 2
+        assert loser.stderr
+        said = loser.stderr.read()
+        assert "_port: cannot listen on 127.0.0.1:" in said
+        assert "Traceback" not in said
+    finally:
+        for one in both:
+            one.kill()
+            one.communicate()

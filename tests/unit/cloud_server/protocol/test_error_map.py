@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from splitfer.cloud_server.protocol.error_map import codes_of, http_headers, trailing_metadata
@@ -50,3 +53,21 @@ def test_a_later_try_is_offered_where_it_helps() -> None:
 def test_a_token_is_asked_for_where_one_would_help() -> None:
     assert http_headers(errors.AuthError("x")) == {"WWW-Authenticate": "Bearer"}
     assert http_headers(errors.Forbidden("x")) == {}
+
+
+def test_the_page_for_grpc_callers_has_every_code_with_its_status() -> None:
+    text = (Path(__file__).parents[4] / "docs" / "api" / "grpc.md").read_text()
+    rows = [row.split("|")[1:3] for row in re.findall(r"^\| `[A-Z].*", text, re.MULTILINE)]
+    written = {
+        (code, status)
+        for statuses, codes in rows
+        for code in re.findall(r"`([a-z_]+)`", codes)
+        for status in re.findall(r"`([A-Z_]+)`", statuses)
+    }
+    for kind in (
+        errors.MalformedPayload, errors.PayloadTooLarge, errors.ModelMismatch, errors.ImageError,
+        errors.UnsupportedPicture, errors.AuthError, errors.Forbidden, errors.Overloaded,
+        errors.NotReady, errors.DeadlineExceeded, errors.InferenceFailed, errors.SplitFerError,
+    ):  # fmt: skip
+        error = kind("what")
+        assert (error.code, codes_of(error).grpc.name) in written, error.code

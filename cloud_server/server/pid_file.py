@@ -1,0 +1,82 @@
+"""The file that holds a running server's process id, and which processes are servers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from splitfer.shared.errors import ConfigError
+from splitfer.shared.regular_file import read_regular
+
+PROCESSES = Path("/proc")
+# A number and a line break.
+_LONGEST_BYTES = 100
+_SERVE = "serve"
+_NAMES = ("cloud-server", "splitfer.cloud_server.cli", "cloud_server/cli.py")
+
+
+def words_of_server(pid: int) -> list[str] | None:
+    """The words after ``serve`` that process ``pid`` was started with; None where it is no server.
+
+    Raises:
+        OSError: there is no such process, or no way to ask.
+    """
+    text = (PROCESSES / str(pid) / "cmdline").read_bytes()
+    words = [os.fsdecode(word) for word in text.split(b"\0")]
+    at = words.index(_SERVE) if _SERVE in words else 0
+    # cloud-server, or python -m (its module); in a container perhaps after an init's words.
+    if not any(word.endswith(_NAMES) for word in words[:at]):
+        return None
+    return words[at + 1 : -1]  # a zero ends the last word too
+
+
+def read_pid(file: Path) -> int:
+    """The process id in ``file``.
+
+    Raises:
+        ConfigError: it cannot be read, or something else is in it.
+    """
+    try:
+        return int(read_regular(file, _LONGEST_BYTES))
+    except OSError as error:
+        raise ConfigError(
+            f"pid_file: cannot read {file}: {error.strerror}; does the server run?"
+        ) from error
+    except ValueError:
+        raise ConfigError(f"pid_file: {file} holds no process id") from None
+
+
+@contextlib.contextmanager
+def pid_written(file: Path | None) -> Iterator[None]:
+    """``file`` holds our process id meanwhile.
+
+    Raises:
+        ConfigError: it is a running server's, or cannot be written.
+    """
+    if file is None:
+        yield
+        return
+    if (other := _server_in(file)) is not None:
+        raise ConfigError(
+            f"pid_file: {file} is that of process {other}, a server that runs; stop it, or name "
+            "another file"
+        )
+    try:
+        file.write_text(f"{os.getpid()}\n")
+    except OSError as error:
+        raise ConfigError(f"pid_file: cannot write {file}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _server_in(file: Path) -> int | None:
+    """The running server whose file it is, but this process; None where there is none."""
+    try:
+        pid = read_pid(file)
+        return pid if pid != os.getpid() and words_of_server(pid) is not None else None
+    except (ConfigError, OSError):
+        return None
