@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from splitfer.shared.labels import LABELS, LabelSet
-from splitfer.shared.prior import Prior, balanced, drawn_to_prior
+from splitfer.shared.prior import UNCERTAIN_BELOW, Prior, balanced, drawn_to_prior
 
 # Of the messages between edge and server: each refuses to work with another one.
 SCHEMA_VERSION = 2
@@ -118,10 +118,24 @@ class Answer:
 @dataclass(frozen=True)
 class Trust:
     """How far to go by an answer: the probability of its label as far as the face's picture can
-    show it, and whether that is too little."""
+    show it, and whether that is too little.
+
+    ``shares`` (how common each label was taken to be) and ``uncertain_below`` are what it was
+    judged by."""
 
     confidence: float
     uncertain: bool
+    shares: tuple[float, ...] | None = field(default=None, compare=False, repr=False)
+    uncertain_below: float = field(default=UNCERTAIN_BELOW, compare=False, repr=False)
+
+    def of(self, smoothed: SmoothedAnswer) -> Trust:
+        """The same of what the face showed lately, judged alike."""
+        if self.shares is None:
+            return self
+        return _trust(
+            smoothed.label, smoothed.probabilities, smoothed.quality, self.shares,
+            self.uncertain_below,
+        )  # fmt: skip
 
 
 def trust_in(
@@ -132,9 +146,19 @@ def trust_in(
     ``shares`` say how common the answer takes each label to be. With less confidence than
     ``uncertain_below`` it is uncertain.
     """
-    row = drawn_to_prior(np.array(answer.probabilities), np.array(shares), quality)
-    confidence = float(row[LABELS.index(answer.label)])
-    return Trust(confidence, confidence < uncertain_below)
+    return _trust(answer.label, answer.probabilities, quality, shares, uncertain_below)
+
+
+def _trust(
+    label: str,
+    probabilities: tuple[float, ...],
+    quality: float,
+    shares: tuple[float, ...],
+    uncertain_below: float,
+) -> Trust:
+    row = drawn_to_prior(np.array(probabilities), np.array(shares), quality)
+    confidence = float(row[LABELS.index(label)])
+    return Trust(confidence, confidence < uncertain_below, shares, uncertain_below)
 
 
 @dataclass(frozen=True)
@@ -155,11 +179,26 @@ class LatencyMs:
 
 @dataclass(frozen=True)
 class SmoothedAnswer:
-    """What a face showed lately: seven probabilities in the order of ``LABELS``, and a label that
-    does not flicker between classes that are about as probable."""
+    """What a face showed lately: seven probabilities in the order of ``LABELS``, a label that
+    does not flicker between classes that are about as probable, and the mean quality of its
+    pictures. ``trust`` is what that leaves of it; None where nobody looked."""
 
     label: str
     probabilities: tuple[float, ...]
+    quality: float = 1.0
+    trust: Trust | None = None
+
+    @property
+    def confidence(self) -> float:
+        """The probability of ``label``, as far as the face's pictures can show it."""
+        if self.trust:
+            return self.trust.confidence
+        return self.probabilities[LABELS.index(self.label)]
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether that is too little to go by."""
+        return self.trust is not None and self.trust.uncertain
 
     def by_label(self) -> dict[str, float]:
         """``{label: probability}``, rounded to a ten-thousandth for print."""
@@ -205,6 +244,12 @@ class FaceAnswer:
     def uncertain(self) -> bool:
         """Whether that is too little to go by."""
         return self.trust is not None and self.trust.uncertain
+
+    @property
+    def shown(self) -> FaceAnswer | SmoothedAnswer:
+        """Whose label, confidence and doubt are told to people: what the face showed lately where
+        it is followed, else this answer."""
+        return self.smoothed or self
 
     @property
     def probabilities(self) -> dict[str, float]:

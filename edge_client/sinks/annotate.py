@@ -80,11 +80,9 @@ def annotate(frame: Frame, faces: Sequence[FaceAnswer], canvas: Canvas) -> NDArr
 def headline(face: FaceAnswer) -> str:
     """What is written on a face's box: ``happy 93%``, or ``happy? 41%`` where it is uncertain; of a
     face that is followed its number and what it showed lately, ``3: happy 88%``."""
-    doubt = "?" if face.uncertain else ""
-    if face.smoothed is None:
-        return f"{face.label}{doubt} {100 * face.confidence:.0f}%"
-    share = face.smoothed.by_label()[face.smoothed.label]
-    return f"{face.track}: {face.smoothed.label}{doubt} {100 * share:.0f}%"
+    shown = face.shown
+    number = "" if face.smoothed is None else f"{face.track}: "
+    return f"{number}{shown.label}{'?' if shown.uncertain else ''} {100 * shown.confidence:.0f}%"
 
 
 def small_print(faces: Sequence[FaceAnswer]) -> list[tuple[str, AnswerPath | None]]:
@@ -107,7 +105,7 @@ def _draw_face(
     canvas: Canvas,
 ) -> None:
     colour = PATH_COLOURS[face.path]
-    if face.uncertain:
+    if face.shown.uncertain:
         colour = _paler(colour)
     x0, y0 = left + face.box.x * scale, top + face.box.y * scale
     x1, y1 = x0 + max(1.0, face.box.w * scale), y0 + max(1.0, face.box.h * scale)

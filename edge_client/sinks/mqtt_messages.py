@@ -69,32 +69,29 @@ def state_message(newest: Newest | None, health: Health) -> dict[str, Any]:
     """The state; without ``newest`` nothing is known but the health."""
     if newest is None:
         return {
-            "health": health.value, "expression": None, "confidence": None, "faces": None,
-            "expressions": None, "path": None, "reason": None, "latency_ms": None, "time": None,
+            "health": health.value, "expression": None, "confidence": None, "uncertain": None,
+            "faces": None, "expressions": None, "path": None, "reason": None, "latency_ms": None, "time": None,
         }  # fmt: skip
     faces = newest.faces
     weights: Counter[str] = Counter()
-    labels = [face.smoothed.label if face.smoothed else face.label for face in faces]
-    for label, face in zip(labels, faces, strict=True):
-        weights[label] += face.confidence  # type: ignore[assignment]  # a sum of shares
+    for face in faces:
+        weights[face.shown.label] += face.shown.confidence  # type: ignore[assignment]  # of shares
     expression = max(weights, key=lambda label: weights[label]) if weights else NO_FACE
+    # Of several that show it, the one that is surest says how sure it is.
+    surest = max(
+        (face.shown for face in faces if face.shown.label == expression),
+        key=lambda shown: shown.confidence,
+        default=None,
+    )
     first = faces[0] if faces else None
     total_ms = first.latency_ms.total if first else None
     return {
         "health": health.value,
         "expression": expression,
-        "confidence": round(
-            max(
-                face.confidence
-                for label, face in zip(labels, faces, strict=True)
-                if label == expression
-            ),
-            3,
-        )
-        if faces
-        else None,
+        "confidence": round(surest.confidence, 3) if surest else None,
+        "uncertain": surest.uncertain if surest else None,
         "faces": len(faces),
-        "expressions": dict(Counter(labels)),
+        "expressions": dict(Counter(face.shown.label for face in faces)),
         "path": first.path.value if first else None,
         "reason": first.reason.value if first and first.reason else None,
         "latency_ms": None if total_ms is None else round(total_ms, 1),
@@ -133,6 +130,11 @@ def discovery_message(
             "expression": sensor(
                 "expression", "Expression", device_class="enum", options=[*LABELS, NO_FACE],
                 icon="mdi:emoticon-outline", json_attributes_topic=topics.state,
+            ),
+            "uncertain": entity(
+                "uncertain", "binary_sensor", "Uncertain",
+                value_template="{{ {true: 'ON', false: 'OFF'}.get(value_json.uncertain) }}",
+                expire_after=_SILENT_S, icon="mdi:help-circle-outline",
             ),
             "faces": sensor(
                 "faces", "Faces", state_class="measurement", icon="mdi:account-multiple",

@@ -11,7 +11,7 @@ from typing import Any
 from splitfer.edge_client.policy.decision import Decision
 from splitfer.edge_client.sources.frame import Frame
 from splitfer.edge_client.tracking.faces import FaceEvent
-from splitfer.shared.contracts import RECORD_VERSION, FaceAnswer
+from splitfer.shared.contracts import RECORD_VERSION, FaceAnswer, SmoothedAnswer
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,7 @@ def face_record(
         "labels": face.answer.labels.value,
         "prior": face.answer.prior.value,
         "track": face.track,
-        "smoothed": face.smoothed
-        and {"label": face.smoothed.label, "probabilities": face.smoothed.by_label()},
+        "smoothed": face.smoothed and _smoothed(face.smoothed),
         "quality": None if face.quality is None else round(face.quality, 3),
         "uncertain": face.uncertain,
     }
@@ -69,6 +68,16 @@ def event_record(frame: Frame, event: FaceEvent, origin: Origin = UNNAMED) -> di
         "event": event.happening.value,
         "track": event.track,
         "label": event.label,
+        "uncertain": event.uncertain,
+    }
+
+
+def _smoothed(lately: SmoothedAnswer) -> dict[str, Any]:
+    return {
+        "label": lately.label,
+        "confidence": round(lately.confidence, 4),
+        "probabilities": lately.by_label(),
+        "uncertain": lately.uncertain,
     }
 
 

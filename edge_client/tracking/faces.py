@@ -25,12 +25,13 @@ class Happening(StrEnum):
 
 @dataclass(frozen=True)
 class FaceEvent:
-    """Something happened to the face numbered ``track``; ``label`` is its smoothed one. Both are
-    None where nobody is left."""
+    """Something happened to the face numbered ``track``; ``label`` is its smoothed one, and
+    ``uncertain`` whether it was too little to go by. All are None where nobody is left."""
 
     happening: Happening
     track: int | None = None
     label: str | None = None
+    uncertain: bool | None = None
 
 
 class _Face:
@@ -38,6 +39,7 @@ class _Face:
         self.smoothing = Smoothing(smooth_s)
         self.found = 0
         self.label: str | None = None  # as it was reported; None before it has appeared
+        self.uncertain = False
 
 
 class TrackedFaces:
@@ -62,12 +64,17 @@ class TrackedFaces:
         for number, answer in zip(numbers, faces, strict=True):
             face = self._faces.setdefault(number, _Face(self._smooth_s))
             counted = answer.standing or answer.answer
-            smoothed = face.smoothing.add(time_s, counted.probabilities, answer.uncertain)
+            quality = 1.0 if answer.quality is None else answer.quality
+            smoothed = face.smoothing.add(
+                time_s, counted.probabilities, answer.uncertain, quality
+            )
+            smoothed = replace(smoothed, trust=answer.trust and answer.trust.of(smoothed))
+            face.uncertain = smoothed.uncertain
             face.found += 1
             if face.found >= _FOUND_TIMES and smoothed.label != face.label:
                 happening = Happening.CHANGED if face.label else Happening.APPEARED
                 face.label = smoothed.label
-                events.append(FaceEvent(happening, number, face.label))
+                events.append(FaceEvent(happening, number, face.label, face.uncertain))
             followed.append(replace(answer, track=number, smoothed=smoothed))
         if any(event.happening is Happening.LEFT for event in events) and not self._appeared:
             events.append(FaceEvent(Happening.NOBODY))
@@ -78,5 +85,7 @@ class TrackedFaces:
         return any(face.label for face in self._faces.values())
 
     def _leave(self, number: int) -> FaceEvent | None:
-        label = self._faces.pop(number).label
-        return FaceEvent(Happening.LEFT, number, label) if label else None
+        face = self._faces.pop(number)
+        if face.label is None:
+            return None
+        return FaceEvent(Happening.LEFT, number, face.label, face.uncertain)

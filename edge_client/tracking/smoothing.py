@@ -20,24 +20,30 @@ class Smoothing:
     def __init__(self, smooth_s: float) -> None:
         self._smooth_s = smooth_s
         self._sums = [0.0] * len(LABELS)
-        self._weight = 0.0
+        self._weight = self._qualities = 0.0
         self._last_s = 0.0
         self._shown: int | None = None
 
     def add(
-        self, time_s: float, probabilities: tuple[float, ...], uncertain: bool
+        self,
+        time_s: float,
+        probabilities: tuple[float, ...],
+        uncertain: bool,
+        quality: float = 1.0,
     ) -> SmoothedAnswer:
         """The mean with one more answer."""
         if self._weight:
             kept = math.exp(-max(0.0, time_s - self._last_s) / self._smooth_s)
             self._sums = [kept * one for one in self._sums]
             self._weight *= kept
+            self._qualities *= kept
         weight = _UNCERTAIN_WEIGHT if uncertain else 1.0
         self._sums = [s + weight * p for s, p in zip(self._sums, probabilities, strict=True)]
         self._weight += weight
+        self._qualities += weight * quality
         self._last_s = time_s
         mean = tuple(one / self._weight for one in self._sums)
         first = mean.index(max(mean))
         if self._shown is None or mean[first] > mean[self._shown] + _MARGIN:
             self._shown = first
-        return SmoothedAnswer(LABELS[self._shown], mean)
+        return SmoothedAnswer(LABELS[self._shown], mean, self._qualities / self._weight)

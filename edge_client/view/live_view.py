@@ -130,14 +130,14 @@ def _brief(decision: Decision) -> dict[str, Any]:
 
 def _face(face: FaceAnswer, shape: tuple[int, ...]) -> dict[str, Any]:
     height, width = max(1, shape[0]), max(1, shape[1])
-    box, shown = face.box, face.smoothed
+    box, shown = face.box, face.shown
     return {
         "track": face.track,
         "box": [box.x / width, box.y / height, box.w / width, box.h / height],
-        "label": shown.label if shown else face.label,
-        "confidence": shown.by_label()[shown.label] if shown else round(face.confidence, 4),
-        "uncertain": face.uncertain,
-        "probabilities": shown.by_label() if shown else face.answer.by_label(),
+        "label": shown.label,
+        "confidence": round(shown.confidence, 4),
+        "uncertain": shown.uncertain,
+        "probabilities": (face.smoothed or face.answer).by_label(),
         "path": face.path.value,
         "reason": face.reason.value if face.reason else None,
     }

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from splitfer.edge_client.sinks.mqtt_messages import Topics, discovery_message, state_message
 from splitfer.edge_client.sinks.run_status import Health, Newest
-from splitfer.shared.contracts import AnswerPath, FaceAnswer, Reason, Trust
+from splitfer.shared.contracts import AnswerPath, FaceAnswer, Reason, SmoothedAnswer, Trust
 from splitfer.shared.labels import LABELS
 from tests.unit.edge_client.answers import face, frame
 
@@ -28,9 +29,19 @@ def test_the_state_has_what_the_sensors_show() -> None:
     state = state_message(newest(faces), Health.OK)
     assert state["expression"] == "happy"
     assert (state["faces"], state["expressions"]) == (2, {"happy": 2})
-    assert state["confidence"] == 0.9
+    assert (state["confidence"], state["uncertain"]) == (0.9, False)
     assert (state["path"], state["reason"], state["health"]) == ("local", "deadline", "ok")
     assert set(state) == set(state_message(None, Health.STARTING))
+
+
+def test_a_guess_is_told_as_one() -> None:
+    happy, lately = face(trust=Trust(0.93, False)), (0.1, 0.1, 0.1, 0.2, 0.3, 0.1, 0.1)
+    followed = replace(
+        happy, track=1, smoothed=SmoothedAnswer("neutral", lately, trust=Trust(0.3, True))
+    )
+    state = state_message(newest([followed]), Health.OK)
+    assert (state["expression"], state["confidence"]) == ("neutral", 0.3)
+    assert state["uncertain"] is True
 
 
 def test_nobody_there_is_not_an_unknown_state() -> None:
@@ -47,7 +58,7 @@ def test_the_announcement_is_what_home_assistant_reads() -> None:
     state = state_message(newest([face()]), Health.OK)
     ids = set()
     for key, one in message["components"].items():
-        assert one["platform"] in ("sensor", "select", "switch")
+        assert one["platform"] in ("sensor", "binary_sensor", "select", "switch")
         assert "object_id" not in one
         assert one["default_entity_id"].startswith(f"{one['platform']}.splitfer_hall_7_")
         ids.add(one["unique_id"])
@@ -55,6 +66,9 @@ def test_the_announcement_is_what_home_assistant_reads() -> None:
             assert one["value_template"] == f"{{{{ value_json.{key} }}}}"
             assert key in state
             assert state[key] in one.get("options", [state[key]])
+        elif one["platform"] == "binary_sensor":
+            assert f"value_json.{key})" in one["value_template"]
+            assert key in state
         else:
             assert one["command_topic"] == f"{TOPICS.root}/{key}/set"
     assert len(ids) == len(message["components"])

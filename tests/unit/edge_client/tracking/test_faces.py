@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from splitfer.edge_client.tracking.faces import FaceEvent, Happening, TrackedFaces
 from splitfer.edge_client.tracking.smoothing import Smoothing
-from splitfer.shared.contracts import Answer, AnswerPath, Box, FaceAnswer, Trust
+from splitfer.shared.contracts import Answer, AnswerPath, Box, FaceAnswer, Trust, trust_in
 from splitfer.shared.labels import LABELS, LabelSet
 
 HAPPY, NEUTRAL = LABELS.index("happy"), LABELS.index("neutral")
@@ -79,12 +79,12 @@ def test_what_happens_to_faces_is_told() -> None:
     happy = face(probabilities(0.9))
     assert tracks.follow(0.0, [happy])[1] == []  # found once only
     answers, events = tracks.follow(0.1, [happy])
-    assert events == [FaceEvent(Happening.APPEARED, 1, "happy")]
+    assert events == [FaceEvent(Happening.APPEARED, 1, "happy", False)]
     assert (answers[0].track, answers[0].smoothed and answers[0].smoothed.label) == (1, "happy")
     assert answers[0].answer == happy.answer
     assert tracks.follow(0.5, [])[1] == []
     assert tracks.follow(1.6, [])[1] == [
-        FaceEvent(Happening.LEFT, 1, "happy"), FaceEvent(Happening.NOBODY),
+        FaceEvent(Happening.LEFT, 1, "happy", False), FaceEvent(Happening.NOBODY),
     ]  # fmt: skip
     assert tracks.follow(5.0, [])[1] == []
 
@@ -111,6 +111,32 @@ def test_pictures_that_show_little_count_less() -> None:
     smoothing = Smoothing(10.0)
     smoothing.add(0.0, between(1.0), uncertain=False)
     assert smoothing.add(0.1, between(0.0), uncertain=True).label == "happy"
+
+
+def test_blurred_pictures_make_what_is_shown_uncertain_however_often_they_agree() -> None:
+    tracks = TrackedFaces(smooth_s=2.0, lost_s=1.0)
+    answer = Answer(between(0.9), "1234/local", LabelSet.CROWD)
+    trust = trust_in(answer, 0.25, (1 / 7,) * 7, uncertain_below=0.5)
+    blurred = replace(face(between(0.9)), quality=0.25, trust=trust)
+    for step in range(20):
+        (followed,), events = tracks.follow(step / 10, [blurred])
+        assert all(event.uncertain for event in events)
+    shown = followed.shown
+    assert (shown.label, shown.uncertain) == ("happy", True)
+    assert shown.confidence == pytest.approx(1 / 7 + 0.25 * (0.9 - 1 / 7))
+
+
+def test_how_sure_belongs_to_the_label_that_is_shown() -> None:
+    tracks = TrackedFaces(smooth_s=10.0, lost_s=1.0)
+    for step, happy in enumerate([0.8] * 10 + [0.02]):
+        answer = Answer(between(happy), "1234/local", LabelSet.CROWD)
+        trust = trust_in(answer, 1.0, (1 / 7,) * 7, uncertain_below=0.5)
+        seen = replace(face(between(happy)), quality=1.0, trust=trust)
+        (followed,), _ = tracks.follow(step / 10, [seen])
+    assert (followed.label, followed.confidence) == ("neutral", pytest.approx(0.98))
+    assert followed.shown.label == "happy"
+    assert followed.shown.confidence == pytest.approx(8.02 / 11, abs=0.02)
+    assert not followed.shown.uncertain
 
 
 def test_what_the_server_said_a_moment_ago_counts_for_what_is_smoothed() -> None:
