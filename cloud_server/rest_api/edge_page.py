@@ -39,11 +39,11 @@ _WORKER_POLICY = _POLICY.replace("; require-trusted-types-for 'script'; trusted-
 _BUILT = ("codec.wasm", "frontal.wasm", "ort.mjs", "ort.wasm", "licences.txt")
 _OURS = (
     "edge.css", "edge.js", "edge.webmanifest", "icon-192.png", "icon-512.png", "worker.js",
-    "breaker.js", "device.js", "frontal.js", "link.js", "offload.js", "payload.js", "policy.js",
-    "quality.js", "reasons.js", "resize.js", "stream.js", "vision.js", "wasm.js", "ways.js",
-    "weights.js", "frontal.bin",
+    "breaker.js", "device.js", "frontal.js", "link.js", "offline.js", "offload.js", "payload.js",
+    "policy.js", "quality.js", "reasons.js", "resize.js", "stream.js", "vision.js", "wasm.js",
+    "ways.js", "weights.js", "frontal.bin",
 )  # fmt: skip
-_OF_THE_PAGE = ("page.css", "api.js", "camera.js", "view.js", "icon.svg")
+_OF_THE_PAGE = ("page.css", "api.js", "camera.js", "memory.js", "view.js", "icon.svg")
 _ABSENT = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>SplitFER: no edge here</title><link rel="stylesheet" href="page/page.css">

@@ -16,8 +16,8 @@ _POLICY = "; ".join((*FROM_HERE, "img-src 'self' blob:", "require-trusted-types-
 _SWAGGER_POLICY = "; ".join((*FROM_HERE, "img-src 'self' data:"))
 # The example is NASA's portrait of Eileen Collins, in the public domain.
 _OURS = (
-    "index.html", "docs.html", "page.css", "docs.js", "page.js", "api.js", "camera.js", "view.js",
-    "icon.svg", "example.jpg",
+    "index.html", "docs.html", "page.css", "docs.js", "page.js", "api.js", "camera.js", "memory.js",
+    "view.js", "icon.svg", "example.jpg",
 )  # fmt: skip
 _SWAGGER = ("swagger-ui-bundle.js", "swagger-ui.css")
 _PATHS = {"index.html": "/", "docs.html": "/docs"}

@@ -252,7 +252,9 @@ class Mqtt:
     def _tell_state(self, client: paho.Client, now_s: float) -> None:
         health = self._status.health()
         message = self._message(self._live(), health)
-        state = tuple(message[key] for key in ("health", "expression", "uncertain", "faces", "path"))
+        state = tuple(
+            message[key] for key in ("health", "expression", "uncertain", "faces", "path")
+        )
         if state == self._sent_state and now_s - self._state_at_s < STATE_AT_LEAST_EVERY_S:
             return
         self._sent_state, self._state_at_s = state, now_s

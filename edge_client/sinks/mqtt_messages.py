@@ -70,7 +70,8 @@ def state_message(newest: Newest | None, health: Health) -> dict[str, Any]:
     if newest is None:
         return {
             "health": health.value, "expression": None, "confidence": None, "uncertain": None,
-            "faces": None, "expressions": None, "path": None, "reason": None, "latency_ms": None, "time": None,
+            "faces": None, "expressions": None, "path": None, "reason": None, "latency_ms": None,
+            "time": None,
         }  # fmt: skip
     faces = newest.faces
     weights: Counter[str] = Counter()

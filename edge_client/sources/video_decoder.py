@@ -93,6 +93,12 @@ class VideoDecoder:
             self._container.close()
             raise SourceError(f"{name}: there is no picture in it; {hint}")
         self._stream: VideoStream = self._container.streams.video[0]
+        if self._stream.codec_context is None:
+            self._container.close()
+            raise SourceError(
+                f"{name}: its pictures are of a kind that is not decoded here "
+                f"({self._container.format.name}); make a JPEG, PNG or MP4 of it"
+            )
         width, height = self._stream.width, self._stream.height
         self.pixels: int = width * height
         if self.pixels > MOST_PIXELS:

@@ -65,9 +65,7 @@ class TrackedFaces:
             face = self._faces.setdefault(number, _Face(self._smooth_s))
             counted = answer.standing or answer.answer
             quality = 1.0 if answer.quality is None else answer.quality
-            smoothed = face.smoothing.add(
-                time_s, counted.probabilities, answer.uncertain, quality
-            )
+            smoothed = face.smoothing.add(time_s, counted.probabilities, answer.uncertain, quality)
             smoothed = replace(smoothed, trust=answer.trust and answer.trust.of(smoothed))
             face.uncertain = smoothed.uncertain
             face.found += 1

@@ -108,6 +108,17 @@ def test_the_pause_button_pauses(viewed: Viewed, browser: Browser) -> None:
     wait_until(lambda: browser.texts("#faces h3"), "a face again")
 
 
+@needs_browser
+def test_a_device_that_is_gone_is_not_shown_as_working(browser: Browser, tmp_path: Path) -> None:
+    with Viewed(tmp_path) as viewed:
+        browser.open(viewed.address)
+        wait_until(lambda: browser.find("#health").text == "working", "the page")
+    wait_until(browser.find("#lost").is_displayed, "the page to say so")
+    assert browser.find("#health").text == "no connection"
+    assert not browser.find("#pause").is_displayed()
+    assert browser.find("main").value_of_css_property("opacity") != "1"
+
+
 def test_health_and_metrics(viewed: Viewed) -> None:
     health = viewed.get("/healthz")
     assert health.status_code == 200

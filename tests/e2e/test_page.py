@@ -281,6 +281,34 @@ def test_a_token_is_asked_for_and_kept_in_the_tab_alone(browser: Page, tmp_path:
 
 
 @needs_browser
+def test_a_server_that_is_gone_is_told_of_by_every_button(browser: Page) -> None:
+    with CloudProcess(splitfer.shared.weights.default_folder()) as server:
+        browser.open(server.http)
+    browser.find("#example").click()
+    wait_until(lambda: "could not be loaded" in browser.find("#problem").text, "a sentence")
+
+
+def test_a_webcam_that_comes_after_a_picture_was_chosen_is_let_go(
+    page: Page, picture: Path
+) -> None:
+    page.driver.execute_script("""
+        const devices = navigator.mediaDevices;
+        const real = devices.getUserMedia.bind(devices);
+        window.granted = new Promise((done) => (window.grant = done));
+        devices.getUserMedia = async (wish) => {
+          await granted;
+          return (window.stream = await real(wish));
+        };
+    """)
+    page.find("#webcam").click()
+    page.choose(picture)
+    page.wait_for("shown")
+    page.driver.execute_script("grant()")
+    state = "return window.stream?.getTracks().map((track) => track.readyState).join()"
+    wait_until(lambda: page.driver.execute_script(state) == "ended", "the webcam to be off")
+    assert page.find("body").get_attribute("data-state") == "shown"
+
+
 def test_without_https_it_says_what_a_webcam_needs(browser: Page, server: CloudProcess) -> None:
     port = server.http.split(":")[1]
     browser.open(f"{ELSEWHERE}:{port}")

@@ -2,13 +2,14 @@
 
 import { amount } from "../page/api.js";
 import { Camera, available } from "../page/camera.js";
+import { chosen, keepChoice, keepToken, token } from "../page/memory.js";
 import { Boxes, Cards, sentence } from "../page/view.js";
+import { keepOffline } from "./offline.js";
 import { SENTENCES } from "./reasons.js";
 
 const LONGER_SIDE_PX = 640;
-const TOKEN_KEY = "token";
-const KEPT_LINES = 100_000;
-const PATIENCE_MS = 60_000;
+const WANTED = "splitfer-answers-from";
+const KEPT_LINES = 36_000; // an hour at ten a second, some 25 MB
 const LINK_WORDS = {
   none: "not started", ready: "server", connecting: "no server yet", open: "no server", half_open: "no server",
 };
@@ -20,14 +21,16 @@ const boxes = new Boxes();
 const cards = new Cards();
 const canvas = document.createElement("canvas");
 const pen = canvas.getContext("2d", { willReadFrequently: true });
-const lines = [];
+const lines = []; // JSON, which takes less room than objects
 const counts = { frames: 0, found: 0, answered: 0, failed: 0, cloud: 0, local: 0, sent_bytes: 0 };
 let worker = null;
-let running = false;
+let ready = null; // the promise of a worker that answers
+let turn = 0; // of start and stop: what an earlier one waited for is no longer wanted
+let on = false; // whether the camera is to be
 let facing = "user";
 let loadedBytes = 0;
 let frameId = 0;
-let waiting = null; // what the frame in hand resolves
+let waiting = null; // what the answer to frame `frameId` resolves
 
 // -- scripts: the page's policy takes addresses of scripts from here alone --------------------------
 
@@ -43,14 +46,40 @@ function openWorker() {
   worker = new Worker(script("worker.js"), { type: "module" });
   loadedBytes = 0;
   return new Promise((done, failed) => {
-    worker.addEventListener("error", (event) => failed(new Error(event.message || "The worker could not be started.")));
+    worker.addEventListener("error", (event) => {
+      failed(new Error(event.message || "The worker could not be started."));
+      broke(event.message || "It may have run out of memory.");
+    });
     worker.addEventListener("message", ({ data }) => {
       if (data.type === "ready") done(data);
       else if (data.type === "problem" && data.during === "open") failed(Object.assign(new Error(data.sentence), data));
       else HEAR[data.type]?.(data);
     });
-    worker.postMessage({ type: "open", token: sessionStorage.getItem(TOKEN_KEY) ?? "" });
+    worker.postMessage({ type: "open", token: token() });
   });
+}
+
+async function makeReady() {
+  try {
+    await keepOffline(script);
+    await openWorker();
+  } catch (error) {
+    forgetWorker();
+    throw error;
+  }
+}
+
+function forgetWorker() {
+  worker?.terminate();
+  worker = ready = null;
+}
+
+// A worker that answered breaks: what it was asked has no answer, and no other frame will have one.
+function broke(why) {
+  if (document.body.dataset.state !== "running") return;
+  forgetWorker();
+  stop();
+  showProblem("This device's part broke off. Start it again.", why);
 }
 
 const HEAR = {
@@ -67,94 +96,87 @@ const HEAR = {
     }
   },
   answer(data) {
-    waiting?.(data);
+    if (data.id === frameId) waiting?.(data);
   },
   note({ sentence: words }) {
     showProblem("This browser rounds otherwise than others.", words);
   },
-  problem({ sentence: words, code, faces }) {
+  problem({ id, sentence: words, code, faces }) {
     counts.found += faces;
     counts.failed += faces;
     showProblem("This device failed on a frame.", `${words} (${code})`);
-    waiting?.(null);
+    if (id === undefined || id === frameId) waiting?.(null);
   },
 };
 
 function settings() {
-  worker?.postMessage({ type: "settings", wanted: at("wanted").value, token: sessionStorage.getItem(TOKEN_KEY) ?? "" });
+  worker?.postMessage({ type: "settings", wanted: at("wanted").value, token: token() });
 }
 
 // -- frames -------------------------------------------------------------------------------------------
 
 async function start() {
+  const mine = ++turn;
+  on = true;
   hideProblem();
-  at("start").disabled = true;
+  at("start").textContent = "Stop";
   document.body.dataset.state = "loading";
   at("answer").hidden = false; // now, where a tap is the cause: later it would push things about
   showCost([], null);
+  at("loading").textContent = "Waiting for the camera: the browser may ask whether this page gets it";
   at("progress").hidden = false;
   at("progress").removeAttribute("value");
   try {
     // The camera first: iOS gives it only to what a tap began.
-    await openCamera();
-    if (!worker) {
-      try {
-        await keepOffline();
-        await openWorker();
-      } catch (error) {
-        worker?.terminate();
-        worker = null;
-        throw error;
-      }
-    }
+    if (!(await openCamera())) return;
+    at("loading").textContent = loadedBytes ? `Loading: ${amount(loadedBytes)}` : "Loading, about 9 MB the first time";
+    await (ready ??= makeReady());
+    if (mine !== turn) return;
     settings();
   } catch (error) {
-    camera.stop();
+    if (mine !== turn) return;
+    stop();
     document.body.dataset.state = "empty";
     at("answer").hidden = !lines.length;
     at("loading").textContent = "Ready when you are";
     if (error.code === "unauthorised") at("ask-token").hidden = false;
     return showProblem(error.message, error.detail ?? "");
-  } finally {
-    at("start").disabled = false;
-    at("progress").hidden = true;
   }
+  at("progress").hidden = true;
   document.body.dataset.state = "running";
   for (const id of ["frame", "turn"]) at(id).hidden = false;
-  at("start").textContent = "Stop";
-  running = true;
-  run();
+  run(mine);
 }
 
 async function openCamera() {
-  await camera.start("", stop, facing);
-  at("video").classList.toggle("mirrored", camera.mirrored);
-  const { videoWidth: width, videoHeight: height } = at("video");
-  at("shown").style.setProperty("--ratio", width / height);
-  const ratio = Math.min(1, LONGER_SIDE_PX / Math.max(width, height));
-  canvas.width = Math.round(width * ratio);
-  canvas.height = Math.round(height * ratio);
+  const came = await camera.start("", () => {
+    stop();
+    showProblem("The camera went away.", "Another program may have taken it, or it was unplugged.");
+  }, facing);
+  if (came) at("video").classList.toggle("mirrored", camera.mirrored);
+  return came;
 }
 
 function stop() {
-  running = false;
+  turn++;
+  on = false;
   camera.stop();
   boxes.show(null);
-  at("frame").hidden = true;
-  at("turn").hidden = true;
+  for (const id of ["frame", "turn", "progress"]) at(id).hidden = true;
   at("loading").textContent = "Stopped";
   at("start").textContent = "Start the camera";
   document.body.dataset.state = "stopped";
 }
 
-async function run() {
+async function run(mine) {
   const times = [];
-  while (running) {
+  while (mine === turn) {
     await shown();
     await nextPicture();
-    if (!running) return;
+    if (mine !== turn) return;
     const answer = await ask();
-    if (!answer || !running) continue;
+    if (mine !== turn) return;
+    if (!answer) continue;
     times.push(performance.now());
     if (times.length > 20) times.shift();
     show(answer, times.length > 1 ? (1000 * (times.length - 1)) / (times.at(-1) - times[0]) : null);
@@ -176,8 +198,20 @@ function nextPicture() {
   });
 }
 
+// The canvas as large as the camera's picture is now: a phone that is turned turns it, too.
+function fit() {
+  const { videoWidth, videoHeight } = at("video");
+  if (!videoWidth) return; // between two cameras
+  const ratio = Math.min(1, LONGER_SIDE_PX / Math.max(videoWidth, videoHeight));
+  const [width, height] = [videoWidth, videoHeight].map((side) => Math.round(side * ratio));
+  if (canvas.width === width && canvas.height === height) return;
+  Object.assign(canvas, { width, height });
+  at("shown").style.setProperty("--ratio", width / height);
+}
+
 // The picture of now through the worker.
 function ask() {
+  fit();
   const takenMs = performance.timeOrigin + performance.now();
   pen.drawImage(at("video"), 0, 0, canvas.width, canvas.height);
   const { data, width, height } = pen.getImageData(0, 0, canvas.width, canvas.height);
@@ -200,7 +234,7 @@ function show({ id, width, height, faces }, ratePerS) {
     counts.answered++;
     counts[face.path]++;
     counts.sent_bytes += face.sent_bytes;
-    lines.push({ frame: id, width, height, taken: new Date().toISOString(), ...face });
+    lines.push(`${JSON.stringify({ frame: id, width, height, taken: new Date().toISOString(), ...face })}\n`);
   }
   if (lines.length > KEPT_LINES) lines.splice(0, lines.length - KEPT_LINES);
   at("save").disabled = !lines.length;
@@ -230,7 +264,7 @@ function showWay(card, { path, reason }) {
 // A screen reader hears of changes, not of frames.
 let announced = "";
 function announce(faces) {
-  const words = faces.map((face) => face.label).join(", ") || "no face";
+  const words = faces.map((face) => face.label + (face.uncertain ? ", uncertain" : "")).join("; ") || "no face";
   const path = faces[0]?.path ?? "";
   if (`${words}${path}` === announced) return;
   announced = `${words}${path}`;
@@ -275,39 +309,25 @@ function hideProblem() {
   at("problem").hidden = true;
 }
 
-// The service worker first: what is loaded through it is there without a network from then on.
-// Where the browser has none, or it does not come, the page works as long as there is a network.
-async function keepOffline() {
-  const workers = navigator.serviceWorker;
-  if (!workers || workers.controller) return;
-  const controlled = new Promise((done) => workers.addEventListener("controllerchange", done, { once: true }));
-  const late = new Promise((done) => setTimeout(done, PATIENCE_MS));
-  try {
-    await workers.register(script("sw.js"), { scope: new URL("../edge", import.meta.url).pathname });
-    await Promise.race([controlled, late]);
-  } catch {
-    // private windows have none
-  }
-}
-
-at("start").addEventListener("click", () => (running ? stop() : start()));
+at("start").addEventListener("click", () => (on ? stop() : start()));
 at("turn").addEventListener("click", async () => {
   facing = facing === "user" ? "environment" : "user";
-  camera.stop();
   await openCamera().catch((error) => (stop(), showProblem(error.message, error.detail ?? "")));
 });
-at("wanted").addEventListener("change", settings);
+at("wanted").addEventListener("change", () => {
+  keepChoice(WANTED, at("wanted").value);
+  if (document.body.dataset.state === "running") settings(); // else the start does
+});
 at("ask-token").addEventListener("submit", (event) => {
   event.preventDefault();
-  sessionStorage.setItem(TOKEN_KEY, at("token").value.trim());
+  keepToken(at("token").value.trim());
   at("token").value = "";
   at("ask-token").hidden = true;
-  if (running) settings();
+  if (document.body.dataset.state === "running") settings();
   else start();
 });
 at("save").addEventListener("click", () => {
-  const text = lines.map((line) => `${JSON.stringify(line)}\n`).join("");
-  const url = URL.createObjectURL(new Blob([text], { type: "application/x-ndjson" }));
+  const url = URL.createObjectURL(new Blob(lines, { type: "application/x-ndjson" }));
   Object.assign(document.createElement("a"), { href: url, download: "answers.jsonl" }).click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 });
@@ -315,6 +335,10 @@ for (const name of ["online", "offline"]) {
   addEventListener(name, () => worker?.postMessage({ type: "network", lost: name === "offline" }));
 }
 
+addEventListener("pagehide", () => on && stop()); // a page that comes back must not have it on
+
+const before = [...at("wanted").options].find(({ value }) => value === chosen(WANTED));
+if (before) at("wanted").value = before.value;
 if (!available) {
   at("start").disabled = true;
   at("insecure").hidden = window.isSecureContext;

@@ -6,10 +6,10 @@ const LONGER_SIDE_PX = 640; // the server searches no larger picture
 const QUALITY = 0.8;
 
 const SENTENCES = {
-  NotAllowedError: "The webcam was not allowed. The browser's address bar lets you change that.",
-  NotFoundError: "No webcam was found.",
-  OverconstrainedError: "This webcam is gone. Choose another one.",
-  NotReadableError: "The webcam is in use by another program.",
+  NotAllowedError: "The camera was not allowed. The browser's address bar lets you change that.",
+  NotFoundError: "No camera was found.",
+  OverconstrainedError: "This camera is gone. Choose another one.",
+  NotReadableError: "The camera is in use by another program.",
 };
 
 // Where it is false, the page was not loaded over HTTPS or from localhost.
@@ -18,31 +18,43 @@ export const available = Boolean(window.isSecureContext && navigator.mediaDevice
 export class Camera {
   #video;
   #canvas = document.createElement("canvas");
+  #turns = 0; // of start and stop: a camera that comes after the next one is let go at once
 
   constructor(video) {
     this.#video = video;
   }
 
-  // Throws a Problem. `ended` is called where the webcam goes away by itself.
+  // Whether it was not stopped, or started anew, before it came. Throws a Problem. `ended` is called
+  // where the webcam goes away by itself.
   async start(deviceId, ended, facingMode = "user") {
+    this.stop();
+    const turn = this.#turns;
     const which = deviceId ? { deviceId: { exact: deviceId } } : { facingMode };
     let stream;
     try {
       const video = { width: { ideal: 1280 }, height: { ideal: 720 }, ...which };
       stream = await navigator.mediaDevices.getUserMedia({ audio: false, video });
+      if (turn !== this.#turns) {
+        letGo(stream);
+        return false;
+      }
+      const [track] = stream.getVideoTracks();
+      track.addEventListener("ended", () => turn === this.#turns && ended());
+      this.#video.srcObject = stream;
+      await this.#video.play();
     } catch (error) {
-      throw new Problem("webcam", SENTENCES[error.name] ?? "The webcam could not be opened.", {
+      if (turn !== this.#turns) return false;
+      this.stop();
+      throw new Problem("webcam", SENTENCES[error.name] ?? "The camera could not be opened.", {
         detail: error.message,
       });
     }
-    const [track] = stream.getVideoTracks();
-    track.addEventListener("ended", ended);
-    this.#video.srcObject = stream;
-    await this.#video.play();
+    return turn === this.#turns;
   }
 
   stop() {
-    for (const track of this.#video.srcObject?.getTracks() ?? []) track.stop();
+    this.#turns++;
+    letGo(this.#video.srcObject);
     this.#video.srcObject = null;
   }
 
@@ -64,6 +76,10 @@ export class Camera {
     const { videoWidth: width, videoHeight: height } = this.#video;
     return reduced(this.#video, width, height, LONGER_SIDE_PX, QUALITY, this.#canvas);
   }
+}
+
+function letGo(stream) {
+  for (const track of stream?.getTracks() ?? []) track.stop();
 }
 
 // [{ deviceId, label }, ...]; the names are known only once a webcam was allowed.

@@ -2,9 +2,9 @@
 
 import { Problem, amount, askFaces, curlCommand } from "./api.js";
 import { Camera, available, reduced, webcams } from "./camera.js";
+import { keepToken, token } from "./memory.js";
 import { Boxes, Cards, sentence, showCost } from "./view.js";
 
-const TOKEN_KEY = "splitfer-token";
 const SMALLER_SIDE_PX = 1600;
 const ANNOUNCE_EVERY_MS = 4000; // a screen reader cannot follow a webcam frame by frame
 const EXAMPLE_CREDIT = "Eileen Collins; NASA, public domain";
@@ -80,8 +80,15 @@ async function sendSmaller() {
 }
 
 async function showExample() {
-  const response = await fetch("page/example.jpg");
-  await showStill(await response.blob(), "example.jpg", EXAMPLE_CREDIT);
+  let blob;
+  try {
+    const response = await fetch("page/example.jpg");
+    if (!response.ok) throw new Error(`The server answered ${response.status}.`);
+    blob = await response.blob();
+  } catch (error) {
+    return showProblem(new Problem("unreachable", "The example could not be loaded.", { detail: error.message }));
+  }
+  await showStill(blob, "example.jpg", EXAMPLE_CREDIT);
 }
 
 // --- The webcam
@@ -90,12 +97,12 @@ async function startCamera(deviceId = "") {
   leaveCamera();
   hideProblem();
   try {
-    await camera.start(deviceId, () => {
+    const came = await camera.start(deviceId, () => {
       stopCamera();
       showProblem(new Problem("webcam", "The webcam went away."));
     });
+    if (!came) return;
   } catch (error) {
-    camera.stop();
     return showProblem(error);
   }
   running = true;
@@ -150,9 +157,9 @@ async function sendFrames() {
 
 function leaveCamera() {
   asking?.abort();
+  camera.stop(); // also one that is not here yet
   if (!running) return;
   running = false;
-  camera.stop();
   at("webcam").textContent = "Use the webcam";
   at("video").hidden = at("cameras").hidden = true;
 }
@@ -235,10 +242,6 @@ function hideProblem() {
   at("problem").hidden = at("ask-token").hidden = true;
 }
 
-function token() {
-  return sessionStorage.getItem(TOKEN_KEY) ?? "";
-}
-
 // --- What a person does
 
 function take(files) {
@@ -275,7 +278,7 @@ document.addEventListener("drop", (event) => {
 
 at("ask-token").addEventListener("submit", (event) => {
   event.preventDefault();
-  sessionStorage.setItem(TOKEN_KEY, at("token").value.trim());
+  keepToken(at("token").value.trim());
   at("token").value = "";
   hideProblem();
   retry?.();
@@ -295,10 +298,13 @@ at("save").addEventListener("click", (event) => {
 });
 
 async function copied(source) {
-  if (navigator.clipboard) return navigator.clipboard.writeText(source.textContent);
+  const written = await navigator.clipboard?.writeText(source.textContent).then(() => true, () => false);
+  if (written) return;
   getSelection().selectAllChildren(source); // over plain HTTP there is no clipboard to write to
   document.execCommand("copy");
 }
+
+addEventListener("pagehide", () => (running ? stopCamera() : camera.stop())); // a page that comes back must not have it on
 
 if (!available) {
   at("webcam").disabled = true;

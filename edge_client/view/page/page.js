@@ -10,6 +10,7 @@ const HEALTH = {
 // A laptop that was closed must not be caught up with.
 const RETRY_MS = [500, 1000, 2000, 5000];
 const DECISIONS = 6;
+const MOST_FACES = 4;
 
 let token = location.hash.startsWith("#token=") ? decodeURIComponent(location.hash.slice(7)) : "";
 if (token) history.replaceState(null, "", location.pathname);
@@ -29,11 +30,12 @@ async function ask(path, body) {
   return fetch(path, { method, headers, body: body && JSON.stringify(body), cache: "no-store" });
 }
 
+const sure = (face) => `${face.label}${face.uncertain ? "?" : ""} ${Math.round(100 * face.confidence)} %`;
+
 function showFace(face, place) {
   const item = document.createElement("li");
   const name = face.track === null ? `Face ${place + 1}` : `Face ${face.track}`;
-  const sure = `${face.label}${face.uncertain ? "?" : ""} ${Math.round(100 * face.confidence)} %`;
-  const head = element("h3", `${name}: ${sure}`);
+  const head = element("h3", `${name}: ${sure(face)}`);
   const why = face.reason ? `${face.path}: ${face.reason}` : face.path;
   head.append(element("small", why, { class: "path", "data-path": face.path }));
   const bars = element("ul", "", { class: "bars" });
@@ -102,14 +104,17 @@ async function show(live) {
   find("pause").dataset.to = live.health === "paused" ? "off" : "on";
   find("purpose").hidden = !live.purpose;
   find("purpose").textContent = `Purpose: ${live.purpose}`;
-  const shown = live.faces.map((face) => `${face.label} ${Math.round(100 * face.confidence)} %`);
+  const shown = live.faces.map(sure);
   const words = live.picture ? (shown.join(", ") || "nobody is seen") : "no picture";
   find("picture").setAttribute("aria-label", words);
   await drawPicture(find("picture"), live);
   find("caption").textContent = live.time
     ? `${live.source} · frame ${live.frame} · ${live.time.replace("T", " ").replace("Z", " UTC")}`
     : "no picture yet";
-  find("faces").replaceChildren(...live.faces.slice(0, 4).map(showFace));
+  find("faces").replaceChildren(...live.faces.slice(0, MOST_FACES).map(showFace));
+  const more = live.faces.length - MOST_FACES;
+  find("more").hidden = more <= 0;
+  find("more").textContent = `and ${more} more, the smaller ones`;
   find("nobody").hidden = live.faces.length > 0;
   const last = live.history.at(-1);
   find("latency").textContent = last?.latency_ms == null ? "–" : `${last.latency_ms.toFixed(0)} ms`;
@@ -148,6 +153,9 @@ async function watch() {
       await show(live);
     } catch (error) {
       find("lost").hidden = false;
+      find("pause").hidden = true;
+      find("health").textContent = "no connection";
+      find("health").dataset.works = false;
       document.body.dataset.state = "lost";
       await pause(RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)]);
       number = 0;
@@ -160,5 +168,11 @@ find("ask-token").addEventListener("submit", (event) => {
   token = find("token").value;
   find("token").value = "";
 });
-find("pause").addEventListener("click", () => ask("/control", { paused: find("pause").dataset.to === "on" }));
+find("pause").addEventListener("click", async () => {
+  const paused = find("pause").dataset.to === "on";
+  const reply = await ask("/control", { paused }).catch(() => null);
+  if (reply?.ok) return;
+  find("health").textContent = paused ? "it could not be paused" : "it could not be resumed";
+  find("health").dataset.works = false;
+});
 watch();

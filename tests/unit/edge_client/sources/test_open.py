@@ -162,6 +162,7 @@ def test_the_bundled_clip_holds_eight_seconds_and_can_be_repeated() -> None:
         ("nothing.mp4", ["nothing.mp4", "file is empty"]),
         ("text.mp4", ["text.mp4", "FFmpeg"]),
         ("page.txt", ["page.txt", "no picture in it"]),
+        ("logo.svg", ["logo.svg", "not decoded here", "JPEG"]),
         ("63", ["/dev/video63", "camera plugged in"]),
         ("ftp://host/a", ["ftp://", "rtsp://"]),
     ],
@@ -174,6 +175,7 @@ def test_what_cannot_be_opened_is_named_in_one_line(
     Path("nothing.mp4").touch()
     Path("text.mp4").write_text("x" * 3)
     Path("page.txt").write_text("hello\n" * 100)
+    Path("logo.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
     with pytest.raises(SourceError) as caught:
         open_source(spec)
     message = str(caught.value)
