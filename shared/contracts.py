@@ -247,7 +247,7 @@ class FaceAnswer:
 
     @property
     def shown(self) -> FaceAnswer | SmoothedAnswer:
-        """Whose label, confidence and doubt are told to people: what the face showed lately where
+        """Whose label, confidence and doubt people see: what the face showed lately where
         it is followed, else this answer."""
         return self.smoothed or self
 
