@@ -13,6 +13,7 @@
 # make settings docs/device/settings.md and docs/server/settings.md from the settings themselves
 # make web      the edge for browsers, served at /edge: needs node, npm, clang and wasm-ld
 # make images   the container images of both sides
+# make arm64    the edge in Debian's arm64 under qemu: wheels alone, and the same numbers as here; minutes
 #
 # JOBS                  processes that share the tests (default: 2)
 # SPLITFER_TORCH        the torch to install for development (default: see TORCH below)
@@ -25,7 +26,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PROTOS := splitfer/v1/splitfer.proto inference/grpc_inference.proto onnx_subset/external_data.proto
 
-.PHONY: demo test chaos attack check stubs lock format model-card figures tables settings web images clean
+.PHONY: demo test chaos attack check stubs lock format model-card figures tables settings web images arm64 clean
 
 demo: .venv/.run
 	$(BIN)/python -m benchmarks demo --out demo-out
@@ -90,6 +91,9 @@ web:
 
 images:
 	sh deploy/images.sh
+
+arm64: .venv/.dev
+	BIN=$(BIN) sh deploy/arm64/prove.sh
 
 clean:
 	rm -rf .venv demo-out

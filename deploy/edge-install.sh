@@ -6,6 +6,9 @@
 #   sudo sh deploy/edge-install.sh uninstall       take it off; settings and state stay
 #   sudo sh deploy/edge-install.sh uninstall --purge    these too
 #
+# WHEEL names a wheel of SplitFER to install, as deploy/arm64/wheel.sh makes one: else it is built
+# here, with the device's compiler.
+#
 # PREFIX is put before every path (for packaging, and to try it out); then no service is started.
 set -eu
 PREFIX=${PREFIX:-}
@@ -40,7 +43,7 @@ install_it() {
         "$OPT/.venv/bin/python" -m pip install --quiet --disable-pip-version-check \
             --require-hashes --requirement "$HERE/requirements/run.txt"
         "$OPT/.venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-            --no-deps --no-build-isolation --force-reinstall "$HERE"
+            --no-deps --no-build-isolation --force-reinstall "${WHEEL:-$HERE}"
     fi
     rm -rf "$OPT/docs"
     cp -R "$HERE/docs" "$OPT/docs"
