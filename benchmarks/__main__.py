@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.readme.results import longest_s
+from training.__main__ import HOW_TO_INSTALL_ALL
 
 # The module whose ``main`` reads the rest of the command line; its docstring says what it answers.
 BENCHMARKS = {
@@ -56,7 +57,12 @@ def main() -> int:
         print(f"benchmarks: no {name!r}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
     sys.argv = [f"python -m benchmarks {name}", *arguments]
-    code: int = import_module(BENCHMARKS[name]).main()
+    try:
+        module = import_module(BENCHMARKS[name])
+    except ImportError as error:
+        print(f"benchmarks: {error}; {HOW_TO_INSTALL_ALL}", file=sys.stderr)
+        return 2
+    code: int = module.main()
     return code
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
+HOW_TO_INSTALL_ALL = "'make .venv/.dev' in a checkout installs what is measured and trained with"
 # The module whose ``main`` reads the rest of the command line.
 COMMANDS = {"run": "training.pipeline", "compress": "training.export.compress"}
 
@@ -18,7 +19,12 @@ def main() -> int:
         print(f"usage: python -m training {{{','.join(COMMANDS)}}} ...", file=sys.stderr)
         return 0 if name in ("-h", "--help") else 2
     sys.argv = [f"python -m training {name}", *arguments]
-    code: int = import_module(COMMANDS[name]).main()
+    try:
+        module = import_module(COMMANDS[name])
+    except ImportError as error:
+        print(f"training: {error}; {HOW_TO_INSTALL_ALL}", file=sys.stderr)
+        return 2
+    code: int = module.main()
     return code
 
 

@@ -103,6 +103,8 @@ class Access:
         self._caller_limits = config.caller_limits
         self._limit_by_address = config.limit_by_address
         self._open = config.token is None and config.tokens is None
+        if not named and not self._open:
+            log.warning("%s holds no token: nobody may ask", config.tokens)
         self.version += 1
 
     @property

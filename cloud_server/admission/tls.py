@@ -36,11 +36,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _InForce:
-    """One state of it. ``ends`` is when each setting's certificates end, the first of them."""
+    """One state of it. ``times`` are when each setting's certificates begin, the last of them, and
+    end, the first."""
 
     pems: Certificates
     context: ssl.SSLContext
-    ends: Mapping[str, datetime]
+    times: Mapping[str, tuple[datetime, datetime]]
+
+    def fault(self, name: str) -> str | None:
+        """Why callers refuse the certificate of a setting now; None where it is in its time."""
+        now = datetime.now(UTC)
+        begin, end = self.times.get(name, (now, now))
+        if now > end:
+            return f"expired {(now - end).total_seconds() / _DAY_S:.0f} days ago"
+        return f"is not valid before {begin:%Y-%m-%d %H:%M} UTC" if now < begin else None
 
 
 class ServerTls:
@@ -74,8 +83,20 @@ class ServerTls:
             raise ConfigError(f"tls_cert: {config.tls_cert} cannot be used: {why}") from error
         context.sslobject_class = self._counting()
         files = {"tls_cert": pems.cert, "tls_client_ca": pems.ca}
-        ends = {name: _end(pem) for name, pem in files.items() if pem is not None}
-        return _InForce(pems, context, {name: end for name, end in ends.items() if end})
+        times = {name: _time(pem) for name, pem in files.items() if pem is not None}
+        return _InForce(pems, context, {name: one for name, one in times.items() if one})
+
+    def refuse_worse(self, new: _InForce | None) -> None:
+        """Leave a server certificate that is good in force.
+
+        Raises:
+            ConfigError: the one of ``new`` is out of its time, and the one in force is not.
+        """
+        name = "tls_cert"
+        if new is None or self._in_force is None or self._in_force.fault(name):
+            return
+        if why := new.fault(name):
+            raise ConfigError(f"{name}: the new certificate {why}; the one in force is good")
 
     def fits(self, config: CloudConfig) -> bool:
         """Whether ``config`` can be put in force without a restart: it turns nothing on or off."""
@@ -106,14 +127,16 @@ class ServerTls:
             return {}
         now = datetime.now(UTC)
         return {
-            name: (end - now).total_seconds() / _DAY_S for name, end in self._in_force.ends.items()
+            name: (end - now).total_seconds() / _DAY_S
+            for name, (_, end) in self._in_force.times.items()
         }
 
     def warn(self) -> None:
-        """Log each setting whose certificates have ended or will soon."""
+        """Log each setting whose certificates are out of their time or will be soon."""
         for name, days in self.days_left().items():
-            if days < 0:
-                log.warning("%s expired %.0f days ago: callers refuse it", name, -days)
+            assert self._in_force is not None
+            if why := self._in_force.fault(name):
+                log.warning("%s %s: callers refuse it", name, why)
             elif days < NEAR_DAYS:
                 log.warning("%s expires in %.0f days; renew it, then reload (SIGHUP)", name, days)
 
@@ -150,12 +173,15 @@ class _CountingHandshake(ssl.SSLObject):
             raise
 
 
-def _end(pem: bytes) -> datetime | None:
+def _time(pem: bytes) -> tuple[datetime, datetime] | None:
+    """From the last begin of the certificates in ``pem`` to their first end."""
     # Loaded where there is TLS alone.
     from cryptography.x509 import load_pem_x509_certificates
 
     try:
-        return min(one.not_valid_after_utc for one in load_pem_x509_certificates(pem))
+        found = load_pem_x509_certificates(pem)
+        begin = max(one.not_valid_before_utc for one in found)
+        return begin, min(one.not_valid_after_utc for one in found)
     except ValueError as error:  # OpenSSL is content with it, and callers may be
-        log.warning("the end of a certificate cannot be read: %s", error)
+        log.warning("the time of a certificate cannot be read: %s", error)
         return None

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -52,35 +53,43 @@ def add_models_command(commands: Any) -> None:
         f"one with the scope admin, comes from {TOKEN_VARIABLE}. Each action prints what is "
         "served afterwards.",
     )
-    models.add_argument(
+    _add_target(models)
+    actions = models.add_subparsers(dest="action", metavar="ACTION")
+    models.set_defaults(show_help=models.print_help)
+    # What is said of the server may stand behind the action too.
+    behind = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    _add_target(behind)
+    named = partial(actions.add_parser, parents=[behind])
+    named("list", help="weights, their state and the folder they came from")
+    load = named("load", help="load a folder; all others are served meanwhile")
+    load.add_argument("folder", help="on the server, under one of its weights_root")
+    load.add_argument("--default", action="store_true", help="then make it the default")
+    unload = named("unload", help="unload weights, once their requests are answered")
+    unload.add_argument("fingerprint")
+    default = named("default", help="let other weights answer whole pictures")
+    default.add_argument("fingerprint")
+    named("rollback", help="make the former default the default again")
+
+
+def _add_target(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--url", help=f"of the server's HTTP, such as {_URL} (as the settings of this machine say)"
     )
-    models.add_argument(
+    parser.add_argument(
         "--config",
         type=file_name,
         metavar="FILE",
         help="the server's settings, where --url is left out",
     )
-    models.add_argument("--ca", type=file_name, metavar="FILE", help="PEM certificates to trust")
-    models.add_argument("--cert", type=file_name, metavar="FILE", help="PEM shown to the server")
-    models.add_argument("--key", type=file_name, metavar="FILE", help="PEM of --cert's key")
-    models.add_argument(
+    parser.add_argument("--ca", type=file_name, metavar="FILE", help="PEM certificates to trust")
+    parser.add_argument("--cert", type=file_name, metavar="FILE", help="PEM shown to the server")
+    parser.add_argument("--key", type=file_name, metavar="FILE", help="PEM of --cert's key")
+    parser.add_argument(
         "--insecure-token", action="store_true",
         help="let the token go to another machine without TLS",
     )  # fmt: skip
-    models.add_argument("--json", action="store_true", help="print the server's reply as it is")
-    models.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
-    actions = models.add_subparsers(dest="action", metavar="ACTION")
-    models.set_defaults(show_help=models.print_help)
-    actions.add_parser("list", help="weights, their state and the folder they came from")
-    load = actions.add_parser("load", help="load a folder; all others are served meanwhile")
-    load.add_argument("folder", help="on the server, under one of its weights_root")
-    load.add_argument("--default", action="store_true", help="then make it the default")
-    unload = actions.add_parser("unload", help="unload weights, once their requests are answered")
-    unload.add_argument("fingerprint")
-    default = actions.add_parser("default", help="let other weights answer whole pictures")
-    default.add_argument("fingerprint")
-    actions.add_parser("rollback", help="make the former default the default again")
+    parser.add_argument("--json", action="store_true", help="print the server's reply as it is")
+    parser.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
 
 
 def run_models(arguments: argparse.Namespace, settings: Callable[[], CloudConfig]) -> None:

@@ -108,6 +108,8 @@ class BoundedHttp(H11Protocol):
         event = self._heard()
         if isinstance(event, h11.Request):
             self._chunks = 0
+            if event.method == b"PRI":  # HTTP/2 as gRPC begins it
+                raise h11.RemoteProtocolError("gRPC has a port of its own, grpc_port", 505)
             names = {name for name, _ in event.headers}
             if {b"content-length", b"transfer-encoding"} <= names:
                 raise h11.RemoteProtocolError("Content-Length beside Transfer-Encoding", 400)

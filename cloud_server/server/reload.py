@@ -25,6 +25,7 @@ def reload(
         config = read()
         fits = tls.fits(config)
         certificates = tls.read(config) if fits else None
+        tls.refuse_worse(certificates)
         access.reload(config)
     except ConfigError as error:
         log.error("nothing was reloaded: %s", error)
@@ -35,7 +36,8 @@ def reload(
         reloaded = reloaded | _CERTIFICATES
         tls.put(certificates)
         for name, days in tls.days_left().items():
-            log.info("reloaded %s; it is good for %.0f days", name, days)
+            if days > 0:
+                log.info("reloaded %s; it is good for %.0f days", name, days)
         tls.warn()
     old, new = dict(running), dict(config)
     if changed := [name for name in old if name not in reloaded and old[name] != new[name]]:

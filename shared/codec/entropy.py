@@ -11,7 +11,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from splitfer.shared.codec import _entropy
+try:
+    from splitfer.shared.codec import _entropy
+except ImportError as error:
+    raise ImportError(
+        "the entropy codec is not compiled in this checkout, which is where Python found splitfer: "
+        "pip install -e . in it, or start elsewhere what is installed"
+    ) from error
 from splitfer.shared.contracts import LATENT_SHAPE
 from splitfer.shared.errors import MalformedPayload, WeightsError
 

@@ -162,6 +162,12 @@ def test_bodies_that_hold_no_picture(
     assert error_of(post(client, body, kind)) == (status, code)
 
 
+def test_a_part_without_a_filename_is_told_what_it_lacks(client: httpx.Client) -> None:
+    body = b'--b\r\nContent-Disposition: form-data; name="picture"\r\n\r\nx\r\n--b--'
+    reply = post(client, body, "multipart/form-data; boundary=b")
+    assert "the part 'picture' has no filename" in reply.json()["error"]["message"]
+
+
 def test_a_body_over_the_limit_is_refused_before_it_is_read(server: CloudProcess) -> None:
     head = f"POST /v1/faces HTTP/1.1\r\nHost: x\r\nContent-Length: {BODY_BYTES + 1}\r\n"
     reply = bare(server, head.encode() + b"Expect: 100-continue\r\n\r\n")

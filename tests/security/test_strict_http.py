@@ -130,3 +130,12 @@ def test_every_reply_says_what_browsers_shall_not_do(
     head = got.partition(b"\r\n\r\n")[0].lower()
     for name, value in SAFE:
         assert head.count(b"\r\n" + name + b": " + value) == 1
+
+
+def test_http2_is_told_where_grpc_is() -> None:
+    app, asked = served()
+    reply = replies(app, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+    assert reply.startswith(b"HTTP/1.1 505 ")
+    assert b"gRPC has a port of its own, grpc_port" in reply
+    assert reply.count(b"HTTP/1.1 5") == 1
+    assert asked == []

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from benchmarks import __main__ as main_module
 from benchmarks.__main__ import BENCHMARKS, main, question
+from training import __main__ as training_main
 
 STARTED_BY_OTHERS = {
     "benchmarks.readme.settings",  # by make settings
@@ -68,3 +70,21 @@ def test_every_benchmark_with_a_command_line_is_listed() -> None:
             commands.add(".".join(file.with_suffix("").parts))
     assert commands - STARTED_BY_OTHERS == set(BENCHMARKS.values())
     assert all(find_spec(module) for module in BENCHMARKS.values())
+
+
+@pytest.mark.parametrize(
+    ("main_of", "command", "module"),
+    [
+        (main, "edge", BENCHMARKS["edge"]),
+        (training_main.main, "run", training_main.COMMANDS["run"]),
+    ],
+)
+def test_what_is_not_installed_is_one_line(
+    main_of: Callable[[], int], command: str, module: str,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr(sys, "argv", ["command", command, "--help"])
+    assert main_of() == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "make .venv/.dev" in line

@@ -84,12 +84,15 @@ def test_a_hash_is_no_token(file: Path) -> None:
         access(tokens=file).authenticate(bearer(digest))
 
 
-def test_a_file_without_tokens_lets_nobody_in(tmp_path: Path) -> None:
+def test_a_file_without_tokens_lets_nobody_in_and_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     empty = tmp_path / "tokens.yaml"
     empty.write_text("# none yet\n")
     for header in (None, bearer(DOOR)):
         with pytest.raises(AuthError):
             access(tokens=empty).authenticate(header)
+    assert "tokens.yaml holds no token: nobody may ask" in caplog.text
 
 
 def test_without_tokens_everybody_may_ask_and_nobody_administers() -> None:
