@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import logging
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +57,7 @@ def split_model() -> SplitModel:
 @pytest.fixture(scope="session")
 def weights_folder(split_model: SplitModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of weights as ``training.export`` writes it; read only, it is shared."""
-    from training.export.export import write_weights
-
-    # torch's exporter logs thousands of lines, which would bury a failing test's own.
-    logging.disable(logging.WARNING)
-    try:
-        return write_weights(split_model, tmp_path_factory.mktemp("weights"), {"data": "none"})
-    finally:
-        logging.disable(logging.NOTSET)
+    return _exported_once(tmp_path_factory, "weights", split_model)
 
 
 @pytest.fixture(scope="session")
@@ -79,26 +75,16 @@ def crowd_model(split_model: SplitModel) -> SplitModel:
 
 
 @pytest.fixture(scope="session")
-def crowd_weights_folder(
-    crowd_model: SplitModel, tmp_path_factory: pytest.TempPathFactory
-) -> Path:  # fmt: skip
+def crowd_weights_folder(crowd_model: SplitModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``weights_folder`` with tails of both label sets, behind the same head, so that their
     fingerprint is the same; they say how common the classes were in training."""
-    from training.export.export import write_weights
-
-    logging.disable(logging.WARNING)
-    try:
-        folder = write_weights(crowd_model, tmp_path_factory.mktemp("crowd"), {"data": "none"})
-    finally:
-        logging.disable(logging.NOTSET)
 
     def calibrated(manifest: dict[str, Any]) -> None:
         manifest["priors"] = CROWD_PRIORS
         for tail in manifest["tails"].values():
             tail["answers"] = {"crowd": {"temperature": 0.5}, "fer2013": {"temperature": 1.0}}
 
-    edit_manifest(folder, calibrated)
-    return folder
+    return _exported_once(tmp_path_factory, "crowd", crowd_model, calibrated)
 
 
 @pytest.fixture(scope="session")
@@ -128,6 +114,42 @@ def coded_weights_folder(
     _copied(weights_folder, folder, {"entropy": entry})
     (folder / "entropy.bin").write_bytes(data)
     return folder
+
+
+def _exported_once(
+    factory: pytest.TempPathFactory,
+    name: str,
+    model: SplitModel,
+    edit: Callable[[dict[str, Any]], None] | None = None,
+) -> Path:
+    """The folder that the exporter writes of ``model``: one for all processes that share the tests,
+    since each network takes the exporter some seven seconds."""
+    root = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    with (root / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (root / name).exists():
+            draft = root / f"{name}-draft"
+            folder = _export(model, draft)
+            if edit is not None:
+                edit_manifest(folder, edit)
+            draft.rename(root / name)
+    (folder,) = (root / name).iterdir()
+    return folder
+
+
+def _export(model: SplitModel, into: Path) -> Path:
+    from training.export.export import write_weights
+
+    shutil.rmtree(into, ignore_errors=True)
+    into.mkdir()
+    # torch's exporter logs thousands of lines, which would bury a failing test's own.
+    logging.disable(logging.WARNING)
+    try:
+        return write_weights(model, into, {"data": "none"})
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _copied(weights: Path, folder: Path, changed: dict[str, Any]) -> Path:
