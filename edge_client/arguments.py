@@ -46,53 +46,69 @@ def make_parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="answer every frame of a source")
     run.set_defaults(command="run")
     run.add_argument(
-        "--source", action=Once, metavar="S",
+        "--source",
+        action=Once,
+        metavar="S",
         help="an image, a folder of images, a video file, a device index, an RTSP or HTTP URL, "
         "or 'demo'",
-    )  # fmt: skip
+    )
     run.add_argument(
-        "--realtime", action="store_true",
+        "--realtime",
+        action="store_true",
         help="read a file at its own frame rate, dropping frames like a live source",
-    )  # fmt: skip
+    )
     run.add_argument(
-        "--wait-source", action=argparse.BooleanOptionalAction,
+        "--wait-source",
+        action=argparse.BooleanOptionalAction,
         help="wait for a camera or stream that is not there yet (yes)",
-    )  # fmt: skip
+    )
     run.add_argument(
-        "--rtsp-transport", choices=["tcp", "udp"],
+        "--rtsp-transport",
+        choices=["tcp", "udp"],
         help="how an rtsp:// address is read first; the other is tried where it refuses (tcp)",
-    )  # fmt: skip
+    )
     run.add_argument(
-        "--heartbeat-s", type=float, metavar="S",
+        "--heartbeat-s",
+        type=float,
+        metavar="S",
         help="say that nobody is there, or the camera away, after so long without a line; "
         "0 for never (60)",
-    )  # fmt: skip
+    )
     run.add_argument(
-        "--purpose", metavar="WORDS",
+        "--purpose",
+        metavar="WORDS",
         help="what a camera or stream watches people for: it does not start without",
-    )  # fmt: skip
+    )
     run.add_argument(
-        "--privacy", choices=["full", "aggregate"],
+        "--privacy",
+        choices=["full", "aggregate"],
         help="tell each answer, or counts per interval alone (full)",
-    )  # fmt: skip
+    )
     run.add_argument(
-        "--blur-faces", action="store_true", default=None,
+        "--blur-faces",
+        action="store_true",
+        default=None,
         help="make faces unrecognisable in pictures kept or shown",
-    )  # fmt: skip
+    )
     run.add_argument(
-        "--keep-pictures-h", type=float, metavar="H",
+        "--keep-pictures-h",
+        type=float,
+        metavar="H",
         help="remove a camera's annotated video and contact sheets after so many hours; a camera's "
         "are written with it alone",
-    )  # fmt: skip
+    )
     run.add_argument(
-        "--view", action="store_true", default=None,
+        "--view",
+        action="store_true",
+        default=None,
         help="serve a live page with the picture (on http://127.0.0.1:8600/)",
-    )  # fmt: skip
+    )
     run.add_argument(
-        "--listen", metavar="HOST:PORT",
+        "--listen",
+        metavar="HOST:PORT",
         help="serve health and metrics there, with --view the live page; elsewhere than on "
         "loopback a token is wanted",
-    )  # fmt: skip
+    )
     output_flags.add_of_run(run)
     _common(run)
 
@@ -111,18 +127,23 @@ def make_parser() -> argparse.ArgumentParser:
     )
     health.set_defaults(command="health")
     health.add_argument(
-        "--pid", type=int, metavar="N",
+        "--pid",
+        type=int,
+        metavar="N",
         help="whether the run that is process N uses its processor; in a container it is 1",
-    )  # fmt: skip
+    )
     health.add_argument(
-        "--run", action="store_true",
+        "--run",
+        action="store_true",
         help="ask the run of this device, over HTTP on its listen, and not the server",
-    )  # fmt: skip
+    )
     health.add_argument("--listen", metavar="HOST:PORT", help="where the run listens, as of run")
     health.add_argument(
-        "--timeout-s", type=float, metavar="S",
+        "--timeout-s",
+        type=float,
+        metavar="S",
         help=f"in which it must answer ({ANSWER_S:g}) or work ({WORKS_S:g})",
-    )  # fmt: skip
+    )
     _of_the_link(health)
     _of_settings(health)
 
@@ -150,11 +171,20 @@ def make_parser() -> argparse.ArgumentParser:
     )
     bench.add_argument("--overwrite", action="store_true", help="replace a file that is there")
     bench.add_argument(
-        "--fps", type=_positive, default=10.0, metavar="N",
+        "--fps",
+        type=_positive,
+        default=10.0,
+        metavar="N",
         help="frames a second that are to be answered (10)",
-    )  # fmt: skip
-    bench.add_argument("--frames", type=int, choices=range(1, 101), default=30, metavar="N",
-                       help="frames of the clip, each time (30)")  # fmt: skip
+    )
+    bench.add_argument(
+        "--frames",
+        type=int,
+        choices=range(1, 101),
+        default=30,
+        metavar="N",
+        help="frames of the clip, each time (30)",
+    )
     _of_settings(bench)
     return parser
 
@@ -188,60 +218,77 @@ def _common(parser: argparse.ArgumentParser) -> None:
     output_flags.add(parser)
     _of_the_link(parser)
     parser.add_argument(
-        "--policy", choices=[one.value for one in Policy],
+        "--policy",
+        choices=[one.value for one in Policy],
         help="who answers (auto where there is a server)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--objective", choices=[one.value for one in Objective],
+        "--objective",
+        choices=[one.value for one in Objective],
         help="what auto looks for among the ways that are in time (accuracy)",
-    )  # fmt: skip
+    )
     parser.add_argument("--min-accuracy", type=float, metavar="SHARE", help="of objective bytes")
     parser.add_argument("--max-bytes-per-s", type=float, metavar="N", help="cap on what auto sends")
     parser.add_argument(
-        "--cascade-threshold", type=float, metavar="P",
+        "--cascade-threshold",
+        type=float,
+        metavar="P",
         help="confidence below which policy cascade asks the server",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--rate", metavar="NAME", help="how fine latents are sent (the weights' own)"
     )
     parser.add_argument(
-        "--labels", choices=[one.value for one in LabelSet],
+        "--labels",
+        choices=[one.value for one in LabelSet],
         help="whose labels the answers are: what ten people said of each picture, or FER2013's "
         "single one (the weights' own)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--local-model", metavar="NAME",
+        "--local-model",
+        metavar="NAME",
         help=f"what answers on the device: {BACKBONE}, or another model of the weights "
         f"({BACKBONE})",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--prior", choices=[one.value for one in Prior],
+        "--prior",
+        choices=[one.value for one in Prior],
         help="how common the classes are taken to be: as in training, or all alike "
         f"({DEFAULT_PRIOR.value})",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--uncertain-below", type=float, metavar="P",
+        "--uncertain-below",
+        type=float,
+        metavar="P",
         help=f"confidence below which an answer is marked uncertain ({UNCERTAIN_BELOW})",
-    )  # fmt: skip
+    )
     parser.add_argument("--deadline-ms", type=float, metavar="MS", help="per frame, detection too")
     parser.add_argument(
-        "--detector", choices=[one.value for one in DetectorName],
+        "--detector",
+        choices=[one.value for one in DetectorName],
         help="what finds faces: dlib upright frontal ones, yunet also turned and small ones "
         f"({DetectorName.DLIB.value})",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--search-side", type=int, dest="search_side_px", metavar="PX",
+        "--search-side",
+        type=int,
+        dest="search_side_px",
+        metavar="PX",
         help="longer side of the picture that faces are searched in, with dlib about 80 px each: "
         "its square is the cost (run 480, classify 4096)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--search-every", type=int, metavar="N",
+        "--search-every",
+        type=int,
+        metavar="N",
         help="search the whole picture in every Nth frame only, in between about the faces (1)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--crops", action="store_true", default=None,
+        "--crops",
+        action="store_true",
+        default=None,
         help="pictures are ready-cut faces: none is searched for",
-    )  # fmt: skip
+    )
     parser.add_argument("--device-id", metavar="ID", help="in every record (the host name)")
     parser.add_argument("--source-name", metavar="NAME", help="in every record")
     parser.add_argument("--threads", type=int, help="of ONNX Runtime")

@@ -182,12 +182,14 @@ def _detector(config: EdgeConfig) -> CarriedDetector:
         open_detector(
             config.detector,
             SearchLimits(
-                config.search_side_px, config.smallest_face_px, config.faces_per_frame,
+                config.search_side_px,
+                config.smallest_face_px,
+                config.faces_per_frame,
                 config.search_enlarged,
             ),
         ),
         config.search_every,
-    )  # fmt: skip
+    )
 
 
 def since_ms(start_s: float) -> float:

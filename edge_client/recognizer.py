@@ -114,14 +114,23 @@ class Recognizer:
         # By camera: each has faces of its own.
         self._asked: dict[str | None, AskedTracks] = defaultdict(
             partial(
-                AskedTracks, config.cascade_threshold, config.cascade_again_s, config.smooth_s,
+                AskedTracks,
+                config.cascade_threshold,
+                config.cascade_again_s,
+                config.smooth_s,
                 config.lost_s,
             )
-        )  # fmt: skip
+        )
         self._offload = Offload(
-            device, self._link, self._router, config.deadline_ms, config.jpeg_quality, cascade,
-            config.uncertain_below, config.faces_per_frame,
-        )  # fmt: skip
+            device,
+            self._link,
+            self._router,
+            config.deadline_ms,
+            config.jpeg_quality,
+            cascade,
+            config.uncertain_below,
+            config.faces_per_frame,
+        )
 
     def faces(self, image: PictureLike) -> list[FaceAnswer]:
         """The faces of a picture, the largest first, each with one answer; often none.

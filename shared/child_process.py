@@ -20,8 +20,14 @@ import time
 
 # Not the rest: tokens and keys are none of a decoder's business, and proxies are not asked for.
 _ENVIRONMENT = (
-    "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "TZ",
-)  # fmt: skip
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "PATH",
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTHONHOME",
+    "TZ",
+)
 
 _OOM_SCORE = 500
 
@@ -37,8 +43,10 @@ def start_child(module: str, *arguments: str) -> tuple[subprocess.Popen[bytes], 
         with theirs:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", module, *arguments],
-                stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env=_environment(),
-            )  # fmt: skip
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                env=_environment(),
+            )
     except BaseException:
         ours.close()
         raise

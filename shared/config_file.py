@@ -32,8 +32,10 @@ def read_mapping(path: Path) -> dict[str, Any]:
         ConfigError: it cannot be read, holds something else, or a key twice; names the file.
     """
     readers: dict[str, Callable[[str], Any]] = {
-        ".toml": _read_toml, ".yaml": _read_yaml, ".yml": _read_yaml,
-    }  # fmt: skip
+        ".toml": _read_toml,
+        ".yaml": _read_yaml,
+        ".yml": _read_yaml,
+    }
     if path.suffix not in readers:
         raise ConfigError(f"{path}: a config file ends in .toml, .yaml or .yml")
     try:

@@ -133,9 +133,12 @@ class Trust:
         if self.shares is None:
             return self
         return _trust(
-            smoothed.label, smoothed.probabilities, smoothed.quality, self.shares,
+            smoothed.label,
+            smoothed.probabilities,
+            smoothed.quality,
+            self.shares,
             self.uncertain_below,
-        )  # fmt: skip
+        )
 
 
 def trust_in(

@@ -235,9 +235,12 @@ def _read_environment(
             raise ConfigError(f"unknown variable {variable}{_hint(variable.upper(), names)}")
     try:
         return EnvSettingsSource(
-            model_class, env_prefix=prefix, env_nested_delimiter=_NESTED, case_sensitive=False,
+            model_class,
+            env_prefix=prefix,
+            env_nested_delimiter=_NESTED,
+            case_sensitive=False,
             env_ignore_empty=True,
-        )()  # fmt: skip
+        )()
     except SettingsError as error:
         raise ConfigError(f"{prefix}*: {error}") from error
 

@@ -16,9 +16,19 @@ def openssl(folder: Path, *words: str) -> None:
 def authority(folder: Path, name: str) -> None:
     """``name.pem`` and ``name.key``, which signs others."""
     openssl(
-        folder, "req", "-x509", *_KEY, "-keyout", f"{name}.key", "-out", f"{name}.pem",
-        "-days", "2", "-subj", f"/CN={name}",
-    )  # fmt: skip
+        folder,
+        "req",
+        "-x509",
+        *_KEY,
+        "-keyout",
+        f"{name}.key",
+        "-out",
+        f"{name}.pem",
+        "-days",
+        "2",
+        "-subj",
+        f"/CN={name}",
+    )
 
 
 def certificate(
@@ -26,13 +36,34 @@ def certificate(
 ) -> None:
     """``name.pem`` and ``name.key``, signed by ``signer``; expired where ``days`` is negative."""
     openssl(
-        folder, "req", "-new", *_KEY, "-keyout", f"{name}.key", "-out", f"{name}.csr",
-        "-subj", f"/CN={name}",
-    )  # fmt: skip
+        folder,
+        "req",
+        "-new",
+        *_KEY,
+        "-keyout",
+        f"{name}.key",
+        "-out",
+        f"{name}.csr",
+        "-subj",
+        f"/CN={name}",
+    )
     extensions = folder / f"{name}.ext"
     extensions.write_text(f"subjectAltName={alternative}\nbasicConstraints=critical,CA:FALSE\n")
     openssl(
-        folder, "x509", "-req", "-in", f"{name}.csr", "-CA", f"{signer}.pem",
-        "-CAkey", f"{signer}.key", "-CAcreateserial", "-days", str(days),
-        "-extfile", extensions.name, "-out", f"{name}.pem",
-    )  # fmt: skip
+        folder,
+        "x509",
+        "-req",
+        "-in",
+        f"{name}.csr",
+        "-CA",
+        f"{signer}.pem",
+        "-CAkey",
+        f"{signer}.key",
+        "-CAcreateserial",
+        "-days",
+        str(days),
+        "-extfile",
+        extensions.name,
+        "-out",
+        f"{name}.pem",
+    )

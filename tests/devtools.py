@@ -115,9 +115,11 @@ class DevTools:
         """The network of the page, and of the workers that it has of its own, from now on; -1: as
         fast as it is. A service worker has one of its own, too."""
         conditions = {
-            "offline": offline, "latency": latency_ms,
-            "downloadThroughput": bytes_per_s, "uploadThroughput": bytes_per_s,
-        }  # fmt: skip
+            "offline": offline,
+            "latency": latency_ms,
+            "downloadThroughput": bytes_per_s,
+            "uploadThroughput": bytes_per_s,
+        }
         for session, kind in self.sessions.items():
             if kind != "worker":
                 self.ask("Network.emulateNetworkConditions", conditions, session)

@@ -93,8 +93,9 @@ class Camera:
                 self._moving.wait()
                 picture = self._pictures[place % len(self._pictures)]
                 head = b"\r\n--%s\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % (
-                    _BOUNDARY, len(picture),
-                )  # fmt: skip
+                    _BOUNDARY,
+                    len(picture),
+                )
                 caller.sendall(head + picture)
                 place += 1
                 self.sent += 1

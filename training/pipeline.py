@@ -84,11 +84,15 @@ def read_pipeline(path: Path) -> list[Step]:
 
 
 def run_pipeline(
-    steps: list[Step], state: Path, run: Callable[[list[str]], dict[str, Any]],
-    say: Callable[[str], None] = print, budget_s: float | None = None,
-    clock: Callable[[], float] = time.monotonic, given: Mapping[str, str] | None = None,
+    steps: list[Step],
+    state: Path,
+    run: Callable[[list[str]], dict[str, Any]],
+    say: Callable[[str], None] = print,
+    budget_s: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    given: Mapping[str, str] | None = None,
     data: str = "",
-) -> None:  # fmt: skip
+) -> None:
     """Run what is not finished; ``state`` is the file that remembers what is.
 
     ``given`` are values that arguments may name before any step has run. ``data`` is other for
@@ -218,9 +222,13 @@ def main() -> int:
             os.environ[VOTES_VARIABLE] = str(votes)
         steps = read_pipeline(path)
         run_pipeline(
-            steps, STATE / f"{path.stem}.json", run_module, budget_s=arguments.budget,
-            given={"folds": str(arguments.folds)}, data=data_mark(os.environ[DATA_VARIABLE], votes),
-        )  # fmt: skip
+            steps,
+            STATE / f"{path.stem}.json",
+            run_module,
+            budget_s=arguments.budget,
+            given={"folds": str(arguments.folds)},
+            data=data_mark(os.environ[DATA_VARIABLE], votes),
+        )
     except DataError as error:
         print(f"pipeline: {error}", file=sys.stderr)
         return 3

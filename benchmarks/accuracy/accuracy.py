@@ -59,10 +59,14 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
         if arguments.plot and votes is not None:
             by_path.draw_by_entropy(found["paths"], arguments.plot)
     return {
-        "usage": arguments.usage, "labels": str(label_set), "n": len(faces), **found,
-        "fingerprint": weights.manifest.fingerprint, "tail": paths.tail,
+        "usage": arguments.usage,
+        "labels": str(label_set),
+        "n": len(faces),
+        **found,
+        "fingerprint": weights.manifest.fingerprint,
+        "tail": paths.tail,
         "machine": describe_machine(),
-    }  # fmt: skip
+    }
 
 
 def _ten_windows(weights: Weights, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -72,10 +76,12 @@ def _ten_windows(weights: Weights, arguments: argparse.Namespace) -> dict[str, A
     file = votes_or_none(arguments.votes)
     votes = None if file is None else load_votes(file, faces, arguments.usage)
     return {
-        "usage": arguments.usage, "n": len(faces),
+        "usage": arguments.usage,
+        "n": len(faces),
         "ten_windows": ten_windows.measure(weights, faces, votes, arguments.threads),
-        "fingerprint": weights.manifest.fingerprint, "machine": describe_machine(),
-    }  # fmt: skip
+        "fingerprint": weights.manifest.fingerprint,
+        "machine": describe_machine(),
+    }
 
 
 def _judge(
@@ -98,8 +104,9 @@ def table(result: dict[str, Any]) -> str:
         body = calibration.table(result)
     else:
         body = by_path.table(result)
-    return "\n".join([f"{head}, tail {result['tail']}", "", body, "",
-                      machine_line(result["machine"])])  # fmt: skip
+    return "\n".join(
+        [f"{head}, tail {result['tail']}", "", body, "", machine_line(result["machine"])]
+    )
 
 
 def _codec(name: str) -> PictureCodec:
@@ -120,9 +127,10 @@ def main() -> int:
     parser.add_argument("--rate", default="", help="a rate's name, or all; else the default one")
     parser.add_argument("--against", type=Path, help="a second folder, for paired differences")
     parser.add_argument(
-        "--against-path", choices=tuple(map(str, AnswerPath)),
+        "--against-path",
+        choices=tuple(map(str, AnswerPath)),
         help="compare every path with this one of the second folder",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--picture-codec", type=_codec, default="jpeg:75", help=f"for path image: {NAMES}"
     )
@@ -138,13 +146,15 @@ def main() -> int:
     )
     how.add_argument("--calibration", action="store_true", help="calibration and coverage")
     how.add_argument(
-        "--ten-windows", action="store_true",
+        "--ten-windows",
+        action="store_true",
         help="the models on a device, by one view and by the mean of ten",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--plot", type=figure_path,
+        "--plot",
+        type=figure_path,
         help="a PNG to draw: of the calibration, else accuracy by how far people agree",
-    )  # fmt: skip
+    )
     parser.add_argument("--most", type=positive, help="measure the first N faces only")
     parser.add_argument("--threads", type=positive, default=2)
     parser.add_argument("--json", action="store_true", help="print JSON")

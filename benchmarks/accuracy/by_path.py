@@ -65,8 +65,10 @@ def bytes_row(sent: NDArray[np.int64]) -> dict[str, Any]:
     p50, p95 = np.percentile(sent, (50, 95))
     return {
         "bytes_mean": round(float(sent.mean()), 1),
-        "bytes_p50": float(p50), "bytes_p95": float(p95), "bytes_max": int(sent.max()),
-    }  # fmt: skip
+        "bytes_p50": float(p50),
+        "bytes_p95": float(p95),
+        "bytes_max": int(sent.max()),
+    }
 
 
 def crowd_row(
@@ -81,9 +83,12 @@ def crowd_row(
 
 
 def measure_paths(
-    paths: Paths, columns: dict[str, Column], faces: Faces, votes: Votes | None,
+    paths: Paths,
+    columns: dict[str, Column],
+    faces: Faces,
+    votes: Votes | None,
     arguments: argparse.Namespace,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Accuracy and bytes of every column in both label sets, differences between paths and to other
     weights."""
     scores = measure(paths, list(columns.values()), faces.pictures, arguments.picture_codec)
@@ -114,16 +119,17 @@ def measure_paths(
         cloud, local = columns["cloud"], columns["local"]
         both = by_label.together(scores[local], scores[cloud], cloud.rate)
         said = by_votes.together(
-            scores[local].asked(by_votes.label_set), scores[cloud].asked(by_votes.label_set),
+            scores[local].asked(by_votes.label_set),
+            scores[cloud].asked(by_votes.label_set),
             cloud.rate,
-        )  # fmt: skip
+        )
         add(TOGETHER, cloud.rate, both, np.exp(said.logits))
         result["differences"]["cloud - local"] = difference(right["cloud"], right["local"])
         if votes is not None:
             labels, chosen = votes.protocol()
-            result["differences"]["cloud - local, crowd"] = difference(*(
-                (answers[name].argmax(axis=1) == labels)[chosen] for name in ("cloud", "local")
-            ))  # fmt: skip
+            result["differences"]["cloud - local, crowd"] = difference(
+                *((answers[name].argmax(axis=1) == labels)[chosen] for name in ("cloud", "local"))
+            )
     if has_copy is not None:
         result["copies_in_training"] = int(has_copy.sum())
     if arguments.against:
@@ -215,5 +221,6 @@ def _balanced_lines(said: dict[str, Any]) -> list[str]:
     return [
         f"{name}, under an even prior: protocol {even['protocol']['accuracy']:.2%}, macro F1 "
         f"{even['macro_f1']:.3f}, recall {even['macro_recall']:.3f}"
-        for name, found in said.items() if (even := found.get("balanced"))
-    ]  # fmt: skip
+        for name, found in said.items()
+        if (even := found.get("balanced"))
+    ]

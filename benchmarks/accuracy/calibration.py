@@ -108,11 +108,13 @@ def coverage(
     rows = []
     for share in COVERAGES:
         kept = order[: max(1, round(share * len(order)))]
-        rows.append({
-            "coverage": share,
-            "threshold": round(float(confidence[kept[-1]]), 4),
-            "accuracy": round(float(right[kept].mean()), 4),
-        })  # fmt: skip
+        rows.append(
+            {
+                "coverage": share,
+                "threshold": round(float(confidence[kept[-1]]), 4),
+                "accuracy": round(float(right[kept].mean()), 4),
+            }
+        )
     return rows
 
 
@@ -141,14 +143,19 @@ def draw(rows: dict[str, Any], target: Path) -> None:
         bins = [place for place in found["reliability"] if place["n"] >= BINS]
         label = f"{name}: ECE {found['ece']:.3f}"
         left.plot(
-            [place["confidence"] for place in bins], [place["accuracy"] for place in bins],
-            marker="o", markersize=4, label=label,
-        )  # fmt: skip
+            [place["confidence"] for place in bins],
+            [place["accuracy"] for place in bins],
+            marker="o",
+            markersize=4,
+            label=label,
+        )
         right.plot(
             [100 * place["coverage"] for place in found["coverage"]],
             [100 * place["accuracy"] for place in found["coverage"]],
-            marker="o", markersize=4, label=name,
-        )  # fmt: skip
+            marker="o",
+            markersize=4,
+            label=name,
+        )
     left.set(xlabel="highest probability", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1))
     right.set(xlabel="faces answered, the surest first, %", ylabel="accuracy over them, %")
     for axes in (left, right):

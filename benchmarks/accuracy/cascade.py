@@ -44,13 +44,15 @@ def curve(
         asked = confidence < threshold
         share = float(asked.mean())
         at_random = share * asked_right.mean() + (1 - share) * local.mean()
-        rows.append({
-            "threshold": threshold,
-            "share_sent": round(share, 4),
-            "accuracy": round(float(np.where(asked, asked_right, local).mean()), 6),
-            "accuracy_at_random": round(float(at_random), 6),
-            "bytes_mean": round(float(np.where(asked, sent_bytes, 0).mean()), 1),
-        })  # fmt: skip
+        rows.append(
+            {
+                "threshold": threshold,
+                "share_sent": round(share, 4),
+                "accuracy": round(float(np.where(asked, asked_right, local).mean()), 6),
+                "accuracy_at_random": round(float(at_random), 6),
+                "bytes_mean": round(float(np.where(asked, sent_bytes, 0).mean()), 1),
+            }
+        )
     return rows
 
 
@@ -93,18 +95,28 @@ def draw(result: dict[str, Any], target: Path) -> None:
     share = [100 * row["share_sent"] for row in rows]
     figure, axes = plt.subplots(figsize=(7.5, 4.8), layout="constrained")
     axes.plot(
-        share, [100 * row["accuracy"] for row in rows],
-        marker="o", markersize=4, label="the least sure faces are sent",
-    )  # fmt: skip
+        share,
+        [100 * row["accuracy"] for row in rows],
+        marker="o",
+        markersize=4,
+        label="the least sure faces are sent",
+    )
     axes.plot(
-        share, [100 * row["accuracy_at_random"] for row in rows],
-        color="black", linewidth=0.8, alpha=0.6, label="as many at random",
-    )  # fmt: skip
+        share,
+        [100 * row["accuracy_at_random"] for row in rows],
+        color="black",
+        linewidth=0.8,
+        alpha=0.6,
+        label="as many at random",
+    )
     for row in rows[::2]:
         axes.annotate(
-            f"{row['threshold']:g}", (100 * row["share_sent"], 100 * row["accuracy"]),
-            textcoords="offset points", xytext=(4, -12), fontsize=8,
-        )  # fmt: skip
+            f"{row['threshold']:g}",
+            (100 * row["share_sent"], 100 * row["accuracy"]),
+            textcoords="offset points",
+            xytext=(4, -12),
+            fontsize=8,
+        )
     axes.set(
         xlabel="faces sent, % (beside the points: --cascade-threshold)",
         ylabel=f"accuracy on {result['usage']} ({result['labels']}), %",

@@ -154,10 +154,15 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     for limit, again in itertools.product(THRESHOLDS, AGAIN_S):
         played = play(made, limit, again, together=True)
         change = _by_clip(played) - _by_clip(everything)
-        result["rows"].append({
-            "threshold": limit, "again_s": again, "sent": _share(played.sent),
-            "accuracy": _share(played.right), "less_than_all_sent": difference_of(change),
-        })  # fmt: skip
+        result["rows"].append(
+            {
+                "threshold": limit,
+                "again_s": again,
+                "sent": _share(played.sent),
+                "accuracy": _share(played.right),
+                "less_than_all_sent": difference_of(change),
+            }
+        )
     result["machine"] = describe_machine()
     return result
 

@@ -183,22 +183,31 @@ def by_entropy(answers: NDArray[np.int64], votes: Votes) -> list[Row]:
         n = int(chosen.sum())
         if n:
             share = float(right[chosen].mean())
-            rows.append({
-                "above": ENTROPY_EDGES[place - 1] if place else None,
-                "to": end,
-                "entropy_mean": _mean(entropy[chosen]),
-                "n": n,
-                "accuracy": _rounded(share),
-                "interval_95": interval(rng.binomial(n, share, DRAWS) / n),
-                "people": _mean(people[chosen]),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "above": ENTROPY_EDGES[place - 1] if place else None,
+                    "to": end,
+                    "entropy_mean": _mean(entropy[chosen]),
+                    "n": n,
+                    "accuracy": _rounded(share),
+                    "interval_95": interval(rng.binomial(n, share, DRAWS) / n),
+                    "people": _mean(people[chosen]),
+                }
+            )
     return rows
 
 
 def table(rows: dict[str, Row]) -> str:
     """What ``measure`` gave, by path, as text."""
-    heads = (("protocol", 10), ("first choice", 14), ("macro F1", 10), ("recall", 8), ("nats", 8),
-             ("ECE", 8), ("adaptive", 10))  # fmt: skip
+    heads = (
+        ("protocol", 10),
+        ("first choice", 14),
+        ("macro F1", 10),
+        ("recall", 8),
+        ("nats", 8),
+        ("ECE", 8),
+        ("adaptive", 10),
+    )
     lines = [f"{'path':<14}" + "".join(f"{head:>{width}}" for head, width in heads)]
     for name, row in rows.items():
         lines.append(
@@ -252,13 +261,17 @@ def draw(rows: dict[str, Row], target: Path) -> None:
         axes.plot(x, people, color="black", linestyle="--", label="one of the voters")
         for at, one in zip(x, told, strict=True):
             axes.annotate(
-                f"{one['n']:,}", (at, 0.01), xycoords=("data", "axes fraction"), fontsize=8,
+                f"{one['n']:,}",
+                (at, 0.01),
+                xycoords=("data", "axes fraction"),
+                fontsize=8,
                 ha="center",
-            )  # fmt: skip
+            )
     axes.set(
-        xlabel="entropy of the votes, nats (below: faces)", ylim=(0, 102),
+        xlabel="entropy of the votes, nats (below: faces)",
+        ylim=(0, 102),
         ylabel="answers that are people's first choice, %",
-    )  # fmt: skip
+    )
     axes.grid(alpha=0.3)
     axes.legend()
     save_figure(figure, target, dpi=120)

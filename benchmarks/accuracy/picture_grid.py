@@ -59,9 +59,11 @@ def worth_measuring(points: list[Sampled]) -> list[Sampled]:
             kept.append(point)
     spaced: list[Sampled] = []
     for point in kept:
-        if not spaced or point is kept[-1] or (
-            point.bytes_mean >= LEAST_STEP * spaced[-1].bytes_mean
-        ):  # fmt: skip
+        if (
+            not spaced
+            or point is kept[-1]
+            or (point.bytes_mean >= LEAST_STEP * spaced[-1].bytes_mean)
+        ):
             spaced.append(point)
     return spaced
 
@@ -72,9 +74,10 @@ def choose(pictures: NDArray[np.uint8]) -> dict[str, list[Sampled]]:
     kinds = [kind for kind in QUALITIES if kind != "avif" or avif_is_there()]
     grid = [
         PictureCodec(kind, quality, side)
-        for kind in kinds for quality in QUALITIES[kind]
+        for kind in kinds
+        for quality in QUALITIES[kind]
         for side in (AVIF_SIDES_PX if kind == "avif" else SIDES_PX)
-    ]  # fmt: skip
+    ]
     grid.append(PictureCodec("webp", None))  # without loss: the curve's end
     points = [sample(codec, few) for codec in tqdm(grid, desc="sizes", disable=None)]
     return {

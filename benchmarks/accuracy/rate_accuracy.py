@@ -72,10 +72,12 @@ def _all(faces: Faces, size: int) -> NDArray[np.int64]:
 
 def picture_point(paths: Paths, faces: Faces, codec: PictureCodec) -> Point:
     """One codec at one side and quality, on the path ``image``."""
-    scores = joined([
-        paths.run_image(faces.pictures[start : start + BATCH], codec, FINEST)
-        for start in range(0, len(faces), BATCH)
-    ])  # fmt: skip
+    scores = joined(
+        [
+            paths.run_image(faces.pictures[start : start + BATCH], codec, FINEST)
+            for start in range(0, len(faces), BATCH)
+        ]
+    )
     return Point(codec.kind, str(codec), scores.right(faces.labels), scores.sent_bytes)
 
 
@@ -113,13 +115,15 @@ def _rows(points: list[Point]) -> list[dict[str, Any]]:
     )
     return [
         {
-            "kind": point.kind, "name": point.name,
-            "bytes_mean": round(point.bytes_mean, 1), "accuracy": round(point.accuracy, 6),
+            "kind": point.kind,
+            "name": point.name,
+            "bytes_mean": round(point.bytes_mean, 1),
+            "accuracy": round(point.accuracy, 6),
             "interval_95": wilson(int(point.right.sum()), len(point.right)),
             "on_hull": place in places,
         }
         for place, point in enumerate(points)
-    ]  # fmt: skip
+    ]
 
 
 def table(result: dict[str, Any]) -> str:

@@ -70,8 +70,10 @@ def compare(ours: list[Point], theirs: list[Point]) -> dict[str, Any]:
     found = bytes_ratios(*(_curve(points) for points in (ours, theirs)))
     result: dict[str, Any] = {
         "best_accuracy": round(max(point.accuracy for point in theirs), 6),
-        "accuracies": None, "ratio_worst": None, "ratio_mean": None,
-    }  # fmt: skip
+        "accuracies": None,
+        "ratio_worst": None,
+        "ratio_mean": None,
+    }
     if found is not None:
         at, own, other = found
         result |= {
@@ -79,11 +81,14 @@ def compare(ours: list[Point], theirs: list[Point]) -> dict[str, Any]:
             "ratio_worst": round(float((own / other).max()), 4),
             "ratio_mean": round(_mean(own / other), 4),
             "at": [
-                {"accuracy": round(float(a), 4), "ours": round(float(o), 1),
-                 "theirs": round(float(t), 1)}
+                {
+                    "accuracy": round(float(a), 4),
+                    "ours": round(float(o), 1),
+                    "theirs": round(float(t), 1),
+                }
                 for a, o, t in zip(at[::5], own[::5], other[::5], strict=True)
             ],
-        }  # fmt: skip
+        }
     worst, mean = _drawn(ours, theirs)
     result["draws_without"] = round(1 - len(worst) / DRAWS, 4)
     if worst:

@@ -46,9 +46,12 @@ def draw(points: list[dict[str, Any]], title: str, target: Path) -> None:
         if kind in LABELS:
             for point in own:
                 axes.annotate(
-                    point["name"], (point["bytes_mean"], 100 * point["accuracy"]), fontsize=8,
-                    xytext=(5, -11), textcoords="offset points",
-                )  # fmt: skip
+                    point["name"],
+                    (point["bytes_mean"], 100 * point["accuracy"]),
+                    fontsize=8,
+                    xytext=(5, -11),
+                    textcoords="offset points",
+                )
     axes.set(xscale="log", xlabel="mean bytes a face", ylabel="accuracy, %", title=title)
     axes.set_xticks(_TICKS, [f"{tick:,}" for tick in _TICKS])
     axes.set_xlim(90, 45_000)

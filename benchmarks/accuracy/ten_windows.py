@@ -83,10 +83,12 @@ def answers(
             features = head.run(crops)[0]
             for name, tail in tails.items():
                 logits = tail.all_logits(crops[:, None] if tail.takes_crops else features)
-                said[name].append({
-                    one: softmax(each / np.float32(weights.temperature(ids[name], 0, one)))
-                    for one, each in logits.items()
-                })  # fmt: skip
+                said[name].append(
+                    {
+                        one: softmax(each / np.float32(weights.temperature(ids[name], 0, one)))
+                        for one, each in logits.items()
+                    }
+                )
         for name, by_view in said.items():
             for key, count in VIEWS.items():
                 some = by_view[:count]

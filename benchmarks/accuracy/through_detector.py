@@ -145,9 +145,10 @@ def _row(views: dict[str, NDArray[np.bool_]], on: NDArray[np.str_]) -> dict[str,
         "jittered - detected": difference(views["jittered"], views["detected"]),
         "detected - direct by background": {
             name: difference(views["detected"][on == name], direct[on == name])
-            for name in BACKGROUNDS if (on == name).any()
+            for name in BACKGROUNDS
+            if (on == name).any()
         },
-    }  # fmt: skip
+    }
 
 
 def table(result: dict[str, Any]) -> str:

@@ -20,10 +20,12 @@ def add_truth(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
     parser.add_argument("--votes", help="ferplus.csv or fer2013new.csv: what people said")
     parser.add_argument(
-        "--labels", type=LabelSet, choices=tuple(LabelSet),
+        "--labels",
+        type=LabelSet,
+        choices=tuple(LabelSet),
         help="crowd counts FER+'s protocol, and needs --votes; else that where both can be, "
         "and FER2013's label where not",
-    )  # fmt: skip
+    )
 
 
 def label_set_of(arguments: argparse.Namespace, weights: Weights) -> LabelSet:

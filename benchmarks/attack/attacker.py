@@ -23,8 +23,11 @@ def attacking(name: str, target: Target) -> Iterator[None]:
     """The attack goes on meanwhile."""
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.attack.attacker", name],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     assert process.stdin is not None
     assert process.stdout is not None
     try:

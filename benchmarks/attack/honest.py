@@ -38,9 +38,11 @@ class Outcomes:
         asked = len(self.times_ms)
         p50, p95 = np.percentile(self.times_ms, (50, 95)) if self.times_ms else (0.0, 0.0)
         return {
-            "asked": asked, "failed": dict(self.failures),
-            "p50_ms": round(float(p50), 2), "p95_ms": round(float(p95), 2),
-        }  # fmt: skip
+            "asked": asked,
+            "failed": dict(self.failures),
+            "p50_ms": round(float(p50), 2),
+            "p95_ms": round(float(p95), 2),
+        }
 
 
 class HonestCaller:

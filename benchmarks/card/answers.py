@@ -42,10 +42,13 @@ def answers_of(
         local = column.path is AnswerPath.LOCAL
         tail = LOCAL_TAIL if local else paths.tail
         found[name] = Answers(
-            str(column.path), tail, "" if local else rates[column.rate].name,
+            str(column.path),
+            tail,
+            "" if local else rates[column.rate].name,
             paths.weights.temperature(tail, column.rate, paths.label_set),
-            own, paths.probabilities(column, own),
-        )  # fmt: skip
+            own,
+            paths.probabilities(column, own),
+        )
     if {"cloud", "local"} <= set(columns):
         rate = columns["cloud"].rate
         both = paths.together(found["local"].scores, found["cloud"].scores, rate)

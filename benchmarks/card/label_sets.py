@@ -87,18 +87,25 @@ def accuracy(card: Row) -> str:
     head += ["FER2013's label", "95 % interval", "without copies", "bytes a face"]
     rows = [
         [
-            f"`{row['path']}`", row["tail"], row["rate"],
-            *(_by_people(row["crowd"]) if people else []), *_hits(row["fer2013"]),
+            f"`{row['path']}`",
+            row["tail"],
+            row["rate"],
+            *(_by_people(row["crowd"]) if people else []),
+            *_hits(row["fer2013"]),
             f"{row['bytes_mean']:,.0f}" if "bytes_mean" in row else "0",
         ]
         for row in card["accuracy"]
-    ]  # fmt: skip
+    ]
     used_crowd = card["label_set"] == LabelSet.CROWD
     intro = _ACCURACY.format(
-        faces=faces, usage=USAGE, codec=PICTURE_CODEC, together=TOGETHER, tail=card["tail"],
+        faces=faces,
+        usage=USAGE,
+        codec=PICTURE_CODEC,
+        together=TOGETHER,
+        tail=card["tail"],
         rate=card["rate"],
         rest=f"by {whose(card)}: {card['counted']:,} faces" if used_crowd else f"by {whose(card)}",
-    )  # fmt: skip
+    )
     return intro + "\n" + figures_table(head, rows)
 
 
@@ -114,19 +121,24 @@ def priors(card: Row) -> str:
     head = ["path", "prior", "accuracy", "macro F1", "macro recall", *LABELS]
     rows = [
         [
-            f"`{name}`", prior, f"{row['accuracy']:.2%}", _figure(row["macro_f1"], ".3f"),
+            f"`{name}`",
+            prior,
+            f"{row['accuracy']:.2%}",
+            _figure(row["macro_f1"], ".3f"),
             _figure(row["macro_recall"], ".3f"),
             *(_figure(row["recall"][label], ".1%") for label in LABELS),
         ]
-        for name, by_prior in card["priors"].items() for prior, row in by_prior.items()
-    ]  # fmt: skip
+        for name, by_prior in card["priors"].items()
+        for prior, row in by_prior.items()
+    ]
     by_prior = card["priors"][TOGETHER]
     natural, even = (by_prior[one]["recall"] for one in (Prior.NATURAL, Prior.BALANCED))
     found = "\n".join(
         f"- `{label}` is found on {_figure(natural[label], '.1%')} of its faces, under `balanced` "
         f"on {_figure(even[label], '.1%')};"
-        for label in RARE if natural[label] is not None
-    )  # fmt: skip
+        for label in RARE
+        if natural[label] is not None
+    )
     intro = _PRIORS.format(whose=whose(card), together=TOGETHER, found=found)
     return intro + "\n" + figures_table(head, rows)
 

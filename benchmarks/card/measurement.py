@@ -117,13 +117,15 @@ def _accuracy(
     by_label = answers_of(paths.asked(LabelSet.FER2013), columns, scores)
     return [
         {
-            "path": one.path, "tail": one.tail, "rate": one.rate,
+            "path": one.path,
+            "tail": one.tail,
+            "rate": one.rate,
             "fer2013": row(by_label[name].scores, test.faces.labels, copied),
             **_said(one, test, copied),
             **bytes_row(one.scores.sent_bytes),
         }
         for name, one in answers_of(paths, columns, scores).items()
-    ]  # fmt: skip
+    ]
 
 
 def _said(answers: Answers, test: Part, copied: NDArray[np.bool_]) -> Row:

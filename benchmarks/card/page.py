@@ -140,17 +140,24 @@ def _counts(card: Row) -> str:
     contempt = ["contempt"] if card["people"] else []
     rows = []
     for name, counts in card["faces"].items():
-        rows.append([
-            name, f"{sum(counts.values()):,}", *(f"{counts[label]:,}" for label in LABELS),
-            *("" for _ in contempt), f"{card['blank'][name]:,}",
-        ])  # fmt: skip
+        rows.append(
+            [
+                name,
+                f"{sum(counts.values()):,}",
+                *(f"{counts[label]:,}" for label in LABELS),
+                *("" for _ in contempt),
+                f"{card['blank'][name]:,}",
+            ]
+        )
         if said := card["people"].get(name):
             faces = (f"{n:,}" for n in said["protocol"]["faces"].values())
             rows.append([f"{name}, people", f"{said['protocol']['n']:,}", *faces, ""])
-    return "\n".join([
-        table(["", "faces", *LABELS, *contempt, "blank"], rows),
-        _COPIES.format(n=card["copies_in_training"], usage=USAGE),
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            table(["", "faces", *LABELS, *contempt, "blank"], rows),
+            _COPIES.format(n=card["copies_in_training"], usage=USAGE),
+        ]
+    )
 
 
 def _interval(ends: list[float]) -> str:
@@ -160,13 +167,17 @@ def _interval(ends: list[float]) -> str:
 def _confusion(card: Row) -> str:
     tables = {path: Confusion(np.array(card["confusion"][path])) for path in DETAILED}
     rows = [
-        [f"`{label}`", f"{tables['cloud'].faces[at]:,}", *(
-            f"{values[at]:.1%}"
-            for one in tables.values()
-            for values in (one.recall, one.precision, one.f1)
-        )]
+        [
+            f"`{label}`",
+            f"{tables['cloud'].faces[at]:,}",
+            *(
+                f"{values[at]:.1%}"
+                for one in tables.values()
+                for values in (one.recall, one.precision, one.f1)
+            ),
+        ]
         for at, label in enumerate(LABELS)
-    ]  # fmt: skip
+    ]
     means = [
         f"{one.mean(values):.1%}"
         for one in tables.values()
@@ -175,8 +186,11 @@ def _confusion(card: Row) -> str:
     rows.append(["mean of classes", "", *means])
     if contempt := tables["cloud"].contempt:
         rows.append(["contempt", f"{contempt:,}", *("" for _ in means)])
-    head = ["", "faces", *(f"{path} {what}" for path in DETAILED for what in
-                           ("recall", "precision", "F1"))]  # fmt: skip
+    head = [
+        "",
+        "faces",
+        *(f"{path} {what}" for path in DETAILED for what in ("recall", "precision", "F1")),
+    ]
     return "\n".join(
         [
             f"## By class\n\nBy {whose(card)}.\n",
@@ -204,20 +218,23 @@ def _slices(card: Row) -> str:
                 text
                 for path in DETAILED
                 for text in (
-                    f"{found[path]['accuracy']:.1%}", f"{100 * found[path]['difference']:+.1f}",
+                    f"{found[path]['accuracy']:.1%}",
+                    f"{100 * found[path]['difference']:+.1f}",
                 )
             ),
         ]
         for part, found in card["covered"].items()
-    ]  # fmt: skip
+    ]
     head = ["", *(f"{path} {what}" for path in DETAILED for what in ("accuracy", "points"))]
-    return "\n".join([
-        _SLICES,
-        table(["", "faces", *_heads()], rows),
-        _COVERED,
-        table(head, covered),
-        _covered_recall(card),
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            _SLICES,
+            table(["", "faces", *_heads()], rows),
+            _COVERED,
+            table(head, covered),
+            _covered_recall(card),
+        ]
+    )
 
 
 def _heads() -> list[str]:
@@ -247,20 +264,24 @@ def _calibration(card: Row) -> str:
     by_votes = card["label_set"] == LabelSet.CROWD
     rows = [
         [
-            f"`{name}`", f"{row['temperature']:.3f}", f"{row['ece']:.3f}",
+            f"`{name}`",
+            f"{row['temperature']:.3f}",
+            f"{row['ece']:.3f}",
             f"{row['ece_adaptive']:.3f}",
             *([f"{row['ece_adaptive_expected']:.3f}"] if by_votes else []),
             f"{row['confidence_mean']:.1%}",
             *(f"{place['accuracy']:.1%}" for place in _told(row)),
         ]
         for name, row in card["calibration"].items()
-    ]  # fmt: skip
+    ]
     shares = [f"surest {place['coverage']:.0%}" for place in _told(_any(card["calibration"]))]
     head = ["", "temperature", "ECE", "adaptive", *(["expected"] if by_votes else [])]
-    return "\n".join([
-        _CALIBRATION.format(against=_AGAINST_VOTES if by_votes else "", whose=whose(card)),
-        table([*head, "mean probability", *shares], rows),
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            _CALIBRATION.format(against=_AGAINST_VOTES if by_votes else "", whose=whose(card)),
+            table([*head, "mean probability", *shares], rows),
+        ]
+    )
 
 
 def _any(rows: dict[str, Row]) -> Row:

@@ -53,10 +53,12 @@ def of_light(pictures: NDArray[np.uint8]) -> list[Slice]:
 def of_pose(pictures: NDArray[np.uint8]) -> list[Slice]:
     """By the sub-detector of dlib's that is surest of the enlarged picture."""
     detector = dlib.get_frontal_face_detector()
-    names = np.array([
-        _pose(detector, picture)
-        for picture in tqdm(pictures, desc="pose", unit="face", disable=None)
-    ])  # fmt: skip
+    names = np.array(
+        [
+            _pose(detector, picture)
+            for picture in tqdm(pictures, desc="pose", unit="face", disable=None)
+        ]
+    )
     slices = [Slice("pose", name, names == name) for name in (*POSES, NO_FACE)]
     return [one for one in slices if one.chosen.any()]
 

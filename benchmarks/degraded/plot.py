@@ -25,21 +25,31 @@ def draw(result: Row, target: Path) -> None:
             axes.hlines(y, accuracy, confidence, color=colour, linewidth=1, alpha=0.5)
             axes.plot(accuracy, y, "o", color=colour, markersize=5, label=f"{path}: right")
             axes.plot(
-                confidence, y, "o", color=colour, markersize=5, markerfacecolor="white",
+                confidence,
+                y,
+                "o",
+                color=colour,
+                markersize=5,
+                markerfacecolor="white",
                 label=f"{path}: how sure",
-            )  # fmt: skip
+            )
             theirs = result.get("against", {}).get("label_sets", {}).get(label_set, {}).get(path)
             if theirs:
                 axes.plot(
-                    [100 * row["accuracy"] for row in theirs.values()], y, "|", color=colour,
-                    markersize=9, label=f"{path}: {result['against']['fingerprint']}",
-                )  # fmt: skip
+                    [100 * row["accuracy"] for row in theirs.values()],
+                    y,
+                    "|",
+                    color=colour,
+                    markersize=9,
+                    label=f"{path}: {result['against']['fingerprint']}",
+                )
         axes.set_yticks(range(len(by_kind)), list(by_kind))
         axes.invert_yaxis()
         axes.set(
-            xlim=(0, 100), xlabel="%",
+            xlim=(0, 100),
+            xlabel="%",
             title=f"{result['usage']}, labels of {label_set}, {result['fingerprint']}",
-        )  # fmt: skip
+        )
         axes.grid(alpha=0.3, axis="x")
         axes.legend(fontsize=8, loc="lower left")
     _save(figure, target)
@@ -61,28 +71,40 @@ def draw_bands(result: Row, target: Path) -> None:
             bands = [band for band in found["bands"] if band["n"] >= _ENOUGH]
             middle = [(band["from"] + band["to"]) / 2 for band in bands]
             left.plot(
-                middle, [100 * band["accuracy"] for band in bands], "o-", color=colour,
+                middle,
+                [100 * band["accuracy"] for band in bands],
+                "o-",
+                color=colour,
                 label=f"{path}: right",
-            )  # fmt: skip
+            )
             left.plot(
-                middle, [100 * band["fallen_mean"] for band in bands], "o--", color=colour,
-                markerfacecolor="white", label=f"{path}: how sure",
-            )  # fmt: skip
+                middle,
+                [100 * band["fallen_mean"] for band in bands],
+                "o--",
+                color=colour,
+                markerfacecolor="white",
+                label=f"{path}: how sure",
+            )
             for (name, curve), line in zip(found["coverage"].items(), ("--", "-"), strict=True):
                 right.plot(
                     [100 * one["coverage"] for one in curve],
                     [100 * one["accuracy"] for one in curve],
-                    line, color=colour, label=f"{path}: {name}",
-                )  # fmt: skip
+                    line,
+                    color=colour,
+                    label=f"{path}: {name}",
+                )
         left.set(
-            xlabel="quality of the picture", ylabel="%", xlim=(0, 1), ylim=(0, 100),
+            xlabel="quality of the picture",
+            ylabel="%",
+            xlim=(0, 1),
+            ylim=(0, 100),
             title=f"labels of {label_set}",
-        )  # fmt: skip
+        )
         right.set(
             xlabel="answers that are not uncertain, the surest first, %",
             ylabel="accuracy over them, %",
             title=f"{result['usage']}, pictures of every kind together",
-        )  # fmt: skip
+        )
         for axes in (left, right):
             axes.grid(alpha=0.3)
             axes.legend(fontsize=8)

@@ -42,7 +42,7 @@ def measured(
 
 def parts_of(
     found: dict[str, NDArray[np.float64]],
-) -> dict[str, NDArray[np.float64]]:  # fmt: skip
+) -> dict[str, NDArray[np.float64]]:
     """Parts ``(4, N)`` of what ``measured`` gave; the whole picture is the face's square."""
     return {
         name: quality_parts(values, np.full(len(values), sides_px(name)))
@@ -125,14 +125,16 @@ def bands(
     for place, low in enumerate(EDGES):
         chosen = places == place
         if chosen.any():
-            found.append({
-                "from": low,
-                "to": EDGES[place + 1] if place + 1 < len(EDGES) else 1.0,
-                "n": int(chosen.sum()),
-                "accuracy": _mean(correct[chosen]),
-                "confidence_mean": _mean(confidence[chosen]),
-                "fallen_mean": _mean(fallen[chosen]),
-            })  # fmt: skip
+            found.append(
+                {
+                    "from": low,
+                    "to": EDGES[place + 1] if place + 1 < len(EDGES) else 1.0,
+                    "n": int(chosen.sum()),
+                    "accuracy": _mean(correct[chosen]),
+                    "confidence_mean": _mean(confidence[chosen]),
+                    "fallen_mean": _mean(fallen[chosen]),
+                }
+            )
     return found
 
 

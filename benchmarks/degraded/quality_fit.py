@@ -121,8 +121,9 @@ def chosen(
     found = measured(pictures, WAYS)
     samples = [
         sample(ours[name][path], found, truth)
-        for name, truth in measured_by.items() for path in ("local", "cloud")
-    ]  # fmt: skip
+        for name, truth in measured_by.items()
+        for path in ("local", "cloud")
+    ]
     best = search(samples, rounds)
     alone = float(np.mean([area(one.confidence, one.correct) for one in samples]))
     return {
@@ -140,10 +141,13 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
         weights, arguments.tail, "", arguments.threads, faces.pictures, measured_by, WAYS
     )
     return {
-        "usage": arguments.usage, "n": len(faces), "degradations": list(WAYS),
+        "usage": arguments.usage,
+        "n": len(faces),
+        "degradations": list(WAYS),
         **chosen(ours, measured_by, faces.pictures, arguments.rounds),
-        "fingerprint": weights.manifest.fingerprint, "machine": describe_machine(),
-    }  # fmt: skip
+        "fingerprint": weights.manifest.fingerprint,
+        "machine": describe_machine(),
+    }
 
 
 def table(result: dict[str, Any]) -> str:

@@ -63,9 +63,16 @@ class Server:
         """Start it, and do not wait."""
         with self._log.open("ab") as log:
             self._process = _spawn(
-                "splitfer.cloud_server.cli", "serve", "--host", HOST,
-                "--grpc-port", str(self.grpc_port), "--http-port", str(self._http_port), log=log,
-            )  # fmt: skip
+                "splitfer.cloud_server.cli",
+                "serve",
+                "--host",
+                HOST,
+                "--grpc-port",
+                str(self.grpc_port),
+                "--http-port",
+                str(self._http_port),
+                log=log,
+            )
 
     def wait_until_ready(self) -> None:
         """Wait for ``/readyz``.
@@ -205,13 +212,26 @@ def _report(out: Path, edge_exit: int, restart_s: float) -> int:
 def _edge(out: Path, port: int, laps: int) -> Iterator[subprocess.Popen[bytes]]:
     # By `cloud` wherever the link allows: what is shown is the link, lost and found again.
     process = _spawn(
-        "splitfer.edge_client.cli", "run", "--source", "demo" if laps == 1 else f"demo*{laps}",
-        "--policy", "cloud",
-        "--realtime", "--server", f"{HOST}:{port}", "--log-level", "warning",
-        "--output", str(out / "answers.jsonl"), "--summary", str(out / "summary.json"),
-        "--annotate", str(out / "annotated.mp4"),
-        "--contact-sheet", str(out / "contact-sheet.png"),
-    )  # fmt: skip
+        "splitfer.edge_client.cli",
+        "run",
+        "--source",
+        "demo" if laps == 1 else f"demo*{laps}",
+        "--policy",
+        "cloud",
+        "--realtime",
+        "--server",
+        f"{HOST}:{port}",
+        "--log-level",
+        "warning",
+        "--output",
+        str(out / "answers.jsonl"),
+        "--summary",
+        str(out / "summary.json"),
+        "--annotate",
+        str(out / "annotated.mp4"),
+        "--contact-sheet",
+        str(out / "contact-sheet.png"),
+    )
     try:
         yield process
     finally:
@@ -223,8 +243,12 @@ def _spawn(*arguments: str, log: BinaryIO | None = None) -> subprocess.Popen[byt
     then asks each of its processes once."""
     return subprocess.Popen(
         [sys.executable, "-m", *arguments],
-        cwd=_ROOT, env=_environment(), stdout=log, stderr=log, start_new_session=True,
-    )  # fmt: skip
+        cwd=_ROOT,
+        env=_environment(),
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
 
 
 def _interrupt(*_: object) -> None:

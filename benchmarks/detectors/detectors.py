@@ -117,9 +117,12 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
         "by_roll_deg": [(roll, Pose(TURNED_SIDE_PX, roll_deg=roll)) for roll in ROLLS_DEG],
     }
     result: dict[str, Any] = {
-        "frame": f"{WIDTH_PX}x{HEIGHT_PX}", "usage": arguments.usage, "faces": len(pictures),
-        "turned_side_px": TURNED_SIDE_PX, "detectors": {name.value: {} for name in detectors},
-    }  # fmt: skip
+        "frame": f"{WIDTH_PX}x{HEIGHT_PX}",
+        "usage": arguments.usage,
+        "faces": len(pictures),
+        "turned_side_px": TURNED_SIDE_PX,
+        "detectors": {name.value: {} for name in detectors},
+    }
     for kind, each in poses.items():
         for value, pose in each:
             shown = list(scenes(pictures, pose, seed=round(100 * value)))
@@ -133,11 +136,13 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
         found = [len(detector.detect(grey)) for grey in empty]
         result["detectors"][name] |= {
             "false_finds": {
-                "skimage": sum(found[: len(WITHOUT)]), "of_skimage": len(WITHOUT),
-                "made": sum(found[len(WITHOUT) :]), "of_made": MADE,
+                "skimage": sum(found[: len(WITHOUT)]),
+                "of_skimage": len(WITHOUT),
+                "made": sum(found[len(WITHOUT) :]),
+                "of_made": MADE,
             },
             "search_ms": took[name],
-        }  # fmt: skip
+        }
     if arguments.photos:
         for name, rows in photographs(detectors, arguments.photos).items():
             result["detectors"][name]["photos_by_side_px"] = rows
@@ -194,8 +199,10 @@ def table(result: dict[str, Any]) -> str:
     names = list(result["detectors"])
     lines = [f"{result['faces']} faces of {result['usage']} in frames of {result['frame']}"]
     for kind, title in (
-        ("by_side_px", "side, px"), ("by_yaw_deg", "yaw"), ("by_roll_deg", "roll"),
-    ):  # fmt: skip
+        ("by_side_px", "side, px"),
+        ("by_yaw_deg", "yaw"),
+        ("by_roll_deg", "roll"),
+    ):
         lines += ["", f"{title:>10}" + "".join(f"{name:>10}" for name in names)]
         columns = [result["detectors"][name][kind] for name in names]
         for rows in zip(*columns, strict=True):

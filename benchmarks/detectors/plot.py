@@ -25,16 +25,23 @@ def draw(result: dict[str, Any], target: Path) -> None:
     for axes, (kind, key, title) in zip(panels, _PANELS, strict=True):
         for name, one in result["detectors"].items():
             axes.plot(
-                [row[key] for row in one[kind]], [100 * row["recall"] for row in one[kind]],
-                marker="o", markersize=4, label=f"{name}, {one['search_ms']:.1f} ms a frame",
-            )  # fmt: skip
+                [row[key] for row in one[kind]],
+                [100 * row["recall"] for row in one[kind]],
+                marker="o",
+                markersize=4,
+                label=f"{name}, {one['search_ms']:.1f} ms a frame",
+            )
         axes.set_prop_cycle(None)
         for name, one in result["detectors"].items():
             if kind == "by_side_px" and (rows := one.get("photos_by_side_px")):
                 axes.plot(
-                    [row[key] for row in rows], [100 * row["recall"] for row in rows],
-                    linestyle="--", marker="x", markersize=4, label=f"{name}, in photographs",
-                )  # fmt: skip
+                    [row[key] for row in rows],
+                    [100 * row["recall"] for row in rows],
+                    linestyle="--",
+                    marker="x",
+                    markersize=4,
+                    label=f"{name}, in photographs",
+                )
         axes.set(xlabel=title, ylim=(-3, 103))
         axes.grid(alpha=0.3)
     panels[0].set_ylabel(f"faces found in {result['frame']}, %")
@@ -42,8 +49,11 @@ def draw(result: dict[str, Any], target: Path) -> None:
     panels[0].legend(loc="lower right", fontsize=8)
     for axes in panels[1:]:
         axes.text(
-            0.03, 0.04, f"boxes of {result['turned_side_px']} px", fontsize=8,
+            0.03,
+            0.04,
+            f"boxes of {result['turned_side_px']} px",
+            fontsize=8,
             transform=axes.transAxes,
-        )  # fmt: skip
+        )
     save_figure(figure, target, dpi=120)
     plt.close(figure)

@@ -189,9 +189,7 @@ def table(result: dict[str, Any]) -> str:
 def _server() -> Iterator[int]:
     """A server of the default weights; its HTTP port."""
     command = [sys.executable, "-m", "splitfer.cloud_server.cli", "serve", "--grpc-port", "0"]
-    process = subprocess.Popen(
-        [*command, "--http-port", "0"], stderr=subprocess.PIPE, text=True
-    )  # fmt: skip
+    process = subprocess.Popen([*command, "--http-port", "0"], stderr=subprocess.PIPE, text=True)
     assert process.stderr
     try:
         for line in process.stderr:

@@ -71,8 +71,9 @@ def measure(codec: PayloadCodec, name: str, latents: list[Latent], batch: int) -
                 raise AssertionError(f"codec {name} gave other symbols than it was given")
     return {
         "bytes_mean": round(float(np.mean([len(payload) for payload in payloads])), 1),
-        "encode": _spread(encode_ms), "decode": _spread(decode_ms),
-    }  # fmt: skip
+        "encode": _spread(encode_ms),
+        "decode": _spread(decode_ms),
+    }
 
 
 def _spread(times_ms: list[float]) -> dict[str, float]:
@@ -90,10 +91,12 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     else:
         crops, what = moved_crops(arguments.faces, weights.manifest.crop)
     head, codec = weights.head(1), weights.payload_codec
-    z = np.concatenate([
-        head.run(crops[first : first + HEAD_BATCH])[1]
-        for first in tqdm(range(0, len(crops), HEAD_BATCH), desc="head", disable=None)
-    ])  # fmt: skip
+    z = np.concatenate(
+        [
+            head.run(crops[first : first + HEAD_BATCH])[1]
+            for first in tqdm(range(0, len(crops), HEAD_BATCH), desc="head", disable=None)
+        ]
+    )
     rows = []
     for rate, entry in enumerate(weights.manifest.rates):
         latents = [Latent(symbols, rate) for symbols in weights.quantiser.symbols(z, rate)]
@@ -101,9 +104,13 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
             row = measure(codec, name, latents, arguments.batch)
             rows.append({"rate": entry.name, "codec": name, **row})
     return {
-        "faces": len(crops), "of": what, "batch": arguments.batch, "rows": rows,
-        "fingerprint": weights.manifest.fingerprint, "machine": describe_machine(),
-    }  # fmt: skip
+        "faces": len(crops),
+        "of": what,
+        "batch": arguments.batch,
+        "rows": rows,
+        "fingerprint": weights.manifest.fingerprint,
+        "machine": describe_machine(),
+    }
 
 
 def table(result: dict[str, Any]) -> str:

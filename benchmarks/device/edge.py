@@ -67,9 +67,11 @@ def attention_share(with_ms: list[float], without_ms: list[float]) -> dict[str, 
     low, high = np.percentile((a - b) / a, (25, 75))
     return {
         "share": _round(1 - np.median(b) / np.median(a)),
-        "by_round_p25": _round(low), "by_round_p75": _round(high),
-        "with_p50_ms": _round(np.median(a)), "without_p50_ms": _round(np.median(b)),
-    }  # fmt: skip
+        "by_round_p25": _round(low),
+        "by_round_p75": _round(high),
+        "with_p50_ms": _round(np.median(a)),
+        "without_p50_ms": _round(np.median(b)),
+    }
 
 
 def _round(value: float) -> float:

@@ -44,9 +44,10 @@ def count_macs(module: nn.Module, *inputs: Tensor) -> dict[str, int]:
     handles = []
     inside = {
         part: "asp" if isinstance(whole, ASP) else "sfp"
-        for whole in module.modules() if isinstance(whole, ASP | SFP | SFPEnergy)
+        for whole in module.modules()
+        if isinstance(whole, ASP | SFP | SFPEnergy)
         for part in whole.modules()
-    }  # fmt: skip
+    }
 
     def count(part: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
         place = inside.get(part, "network")
@@ -150,9 +151,12 @@ def table(result: dict[str, Any]) -> str:
     add("on the device (head, local tail)", result["on_device"])
     lines.append("")
     names = {
-        "head": "head (stem, encoder)", "local_tail": "local tail", "cloud_tail": "cloud tail",
-        "asp": "  of it ASP", "sfp": "  of it SFP",
-    }  # fmt: skip
+        "head": "head (stem, encoder)",
+        "local_tail": "local tail",
+        "cloud_tail": "cloud tail",
+        "asp": "  of it ASP",
+        "sfp": "  of it SFP",
+    }
     for key, name in names.items():
         add(name, result["parts"][key])
     share = result["share_of_full"]["asp+sfp"]

@@ -43,15 +43,20 @@ class Decoder(nn.Module):
         )
         self.blocks = nn.ModuleList(
             nn.Sequential(
-                nn.ReLU(), nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1),
-                nn.ReLU(), nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1),
+                nn.ReLU(),
+                nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1),
+                nn.ReLU(),
+                nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1),
             )
             for _ in range(BLOCKS)
-        )  # fmt: skip
+        )
         self.last = nn.Sequential(
-            nn.ReLU(), nn.Conv2d(CHANNELS, 2 * CHANNELS, 3, padding=1), nn.PixelShuffle(2),
-            nn.ReLU(), nn.Conv2d(CHANNELS // 2, 1, 3, padding=1),
-        )  # fmt: skip
+            nn.ReLU(),
+            nn.Conv2d(CHANNELS, 2 * CHANNELS, 3, padding=1),
+            nn.PixelShuffle(2),
+            nn.ReLU(),
+            nn.Conv2d(CHANNELS // 2, 1, 3, padding=1),
+        )
 
     def forward(self, y_hat: Tensor) -> Tensor:
         """See the class."""
@@ -108,9 +113,12 @@ def trained(
     done = _load(file, training, decoder, optimiser)
     batches = math.ceil(len(z) / BATCH)
     progress = tqdm(
-        total=training.epochs * batches, initial=done * batches, desc="decoder", unit="batch",
+        total=training.epochs * batches,
+        initial=done * batches,
+        desc="decoder",
+        unit="batch",
         disable=None,
-    )  # fmt: skip
+    )
     with progress:
         for epoch in range(done, training.epochs):
             rng = np.random.default_rng((SEED, epoch))
@@ -167,9 +175,11 @@ def _save(
 ) -> None:
     partial = file.with_name(f"{file.name}.partial")
     state = {
-        "training": asdict(training), "epochs_done": epochs_done,
-        "decoder": decoder.state_dict(), "optimiser": optimiser.state_dict(),
-    }  # fmt: skip
+        "training": asdict(training),
+        "epochs_done": epochs_done,
+        "decoder": decoder.state_dict(),
+        "optimiser": optimiser.state_dict(),
+    }
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         torch.save(state, partial)

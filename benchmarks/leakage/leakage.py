@@ -128,12 +128,10 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
         name: {
             "bytes_mean": round(one.bytes_mean, 1),
             **likeness(one.pictures, faces.pictures),
-            **reidentification.row(
-                reidentification.ranks(describe(one.pictures[places]), gallery)
-            ),
+            **reidentification.row(reidentification.ranks(describe(one.pictures[places]), gallery)),
         }
         for name, one in tqdm(seen.items(), desc="measured", disable=None)
-    }  # fmt: skip
+    }
     if arguments.plot:
         drawn = places[:DRAWN]
         shown = {name: one.pictures[drawn] for name, one in seen.items()}
@@ -175,8 +173,14 @@ def _seen(
 
 def table(result: dict[str, Any]) -> str:
     """The result as text."""
-    heads = (("bytes/face", 12), ("PSNR, dB", 10), ("SSIM", 8), ("rank 1", 9),
-             ("95 % interval", 18), ("rank 5", 9))  # fmt: skip
+    heads = (
+        ("bytes/face", 12),
+        ("PSNR, dB", 10),
+        ("SSIM", 8),
+        ("rank 1", 9),
+        ("95 % interval", 18),
+        ("rank 5", 9),
+    )
     lines = [
         f"{result['usage']}, {result['n']} faces, weights {result['fingerprint']}",
         f"decoder: {result['decoder']['epochs']} epochs of {result['decoder']['faces']} latents",
@@ -199,15 +203,20 @@ def parser() -> argparse.ArgumentParser:
     """What the command line may say."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
-    parser.add_argument("--usage", choices=[one for one in USAGES if one != TRAINING],
-                        default="PublicTest")  # fmt: skip
+    parser.add_argument(
+        "--usage", choices=[one for one in USAGES if one != TRAINING], default="PublicTest"
+    )
     parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
     parser.add_argument("--most", type=positive, help="measure the first N faces only")
     parser.add_argument("--faces", type=positive, default=8000, help="of Training, to learn from")
     parser.add_argument("--epochs", type=positive, default=4, help="over them")
-    parser.add_argument("--decoder", type=Path, metavar="FILE",
-                        help="where the decoder is kept: an interrupted training goes on from it, "
-                        "and one that is done is not done again (default: in .cache/)")  # fmt: skip
+    parser.add_argument(
+        "--decoder",
+        type=Path,
+        metavar="FILE",
+        help="where the decoder is kept: an interrupted training goes on from it, "
+        "and one that is done is not done again (default: in .cache/)",
+    )
     parser.add_argument("--gallery", type=positive, default=300, help="pictures to find one among")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw originals and what is seen")
     parser.add_argument("--threads", type=positive, default=2)

@@ -46,10 +46,12 @@ def dlib_descriptors() -> Descriptors:
     network = dlib.face_recognition_model_v1(str(file))
 
     def describe(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
-        return np.array([
-            network.compute_face_descriptor(_chip(picture))
-            for picture in tqdm(pictures, desc="faces described", disable=None, leave=False)
-        ])  # fmt: skip
+        return np.array(
+            [
+                network.compute_face_descriptor(_chip(picture))
+                for picture in tqdm(pictures, desc="faces described", disable=None, leave=False)
+            ]
+        )
 
     return describe
 

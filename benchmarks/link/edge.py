@@ -139,9 +139,12 @@ class Strategies:
                 return {"path": None, "sent_bytes": 0}
             face = faces[0]
             return {
-                "path": face.path, "rate": face.rate, "reason": face.reason,
-                "sent_bytes": face.sent_bytes, "together": "+" in face.answer.model,
-            }  # fmt: skip
+                "path": face.path,
+                "rate": face.rate,
+                "reason": face.reason,
+                "sent_bytes": face.sent_bytes,
+                "together": "+" in face.answer.model,
+            }
 
         return answer
 

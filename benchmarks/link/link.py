@@ -88,10 +88,12 @@ class Point:
     def row(self) -> dict[str, Any]:
         """As the result names it."""
         return {
-            "device": self.device.name, "kilobytes_per_s": self.kilobytes_per_s,
-            "round_trip_ms": self.round_trip_ms, "loss": self.loss,
+            "device": self.device.name,
+            "kilobytes_per_s": self.kilobytes_per_s,
+            "round_trip_ms": self.round_trip_ms,
+            "loss": self.loss,
             "deadline_ms": self.device.deadline_ms,
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True)
@@ -245,15 +247,20 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a small grid, within six minutes")
     parser.add_argument("--device", choices=[one.name for one in DEVICES], help="this one only")
     parser.add_argument(
-        "--join", type=Path, nargs="+", metavar="FILE",
+        "--join",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
         help="measure nothing: put together what --json printed for a device each",
-    )  # fmt: skip
+    )
     parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
     parser.add_argument("--plot", type=figure_path, metavar="FILE", help="write the figure, too")
     parser.add_argument(
-        "--worth", type=figure_path, metavar="FILE",
+        "--worth",
+        type=figure_path,
+        metavar="FILE",
         help="draw what `auto` gains and costs beside the device alone",
-    )  # fmt: skip
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     # Whoever ends it must not leave namespaces and processes behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -33,28 +33,42 @@ def plot(result: dict[str, Any], file: Path) -> None:
     strategies.sort(key=lambda name: (list(STYLES).index(name) if name in STYLES else 2.5, name))
     clouds = [name for name in strategies if name not in STYLES]
     figure, axes = plt.subplots(
-        len(links), len(devices), squeeze=False, sharex=True, sharey="row",
-        figsize=(4 * len(devices), 3 * len(links) + 0.6), layout="constrained",
-    )  # fmt: skip
+        len(links),
+        len(devices),
+        squeeze=False,
+        sharex=True,
+        sharey="row",
+        figsize=(4 * len(devices), 3 * len(links) + 0.6),
+        layout="constrained",
+    )
     for line, link in enumerate(links):
         for column, device in enumerate(devices):
             axis = axes[line][column]
             here = [
-                row for row in rows
+                row
+                for row in rows
                 if (row["round_trip_ms"], row["loss"]) == link and row["device"] == device
-            ]  # fmt: skip
+            ]
             for name in strategies:
                 points = sorted(
                     (row["kilobytes_per_s"], row["p50_ms"])
-                    for row in here if row["strategy"] == name
-                )  # fmt: skip
+                    for row in here
+                    if row["strategy"] == name
+                )
                 colour, style = STYLES.get(name) or (
-                    CLOUD_COLOURS[clouds.index(name) % len(CLOUD_COLOURS)], "-"
-                )  # fmt: skip
+                    CLOUD_COLOURS[clouds.index(name) % len(CLOUD_COLOURS)],
+                    "-",
+                )
                 axis.plot(
-                    [x for x, _ in points], [y for _, y in points], style, color=colour,
-                    marker="o", markersize=3, linewidth=1.5, label=name,
-                )  # fmt: skip
+                    [x for x, _ in points],
+                    [y for _, y in points],
+                    style,
+                    color=colour,
+                    marker="o",
+                    markersize=3,
+                    linewidth=1.5,
+                    label=name,
+                )
             if here:
                 axis.axhline(here[0]["deadline_ms"], color="#cccccc", linewidth=1)
             axis.set_xscale("log")

@@ -88,15 +88,25 @@ def draw(logs: Sequence[FrameLog], trace: Trace, settings: PolicySettings, to: F
     for probe, marker, label in ((False, ".", "chosen"), (True, "x", "tried")):
         some = [one for one in logs if one.probe is probe]
         what = [(one.decision.probe or one.decision.chosen).name for one in some]
-        chosen.plot([one.at_s for one in some], [names.index(name) for name in what], marker,
-                    color="tab:red" if probe else "black", label=label)  # fmt: skip
+        chosen.plot(
+            [one.at_s for one in some],
+            [names.index(name) for name in what],
+            marker,
+            color="tab:red" if probe else "black",
+            label=label,
+        )
     chosen.set_yticks(range(len(names)), names)
     chosen.legend(loc="center right")
 
     for path, colour in ((AnswerPath.LOCAL, "tab:gray"), (AnswerPath.CLOUD, "tab:blue")):
         some = [one for one in logs if one.answered_by is path]
-        latency.plot([one.at_s for one in some], [one.total_ms for one in some], ".",
-                     color=colour, label=f"answered by {path.value}")  # fmt: skip
+        latency.plot(
+            [one.at_s for one in some],
+            [one.total_ms for one in some],
+            ".",
+            color=colour,
+            label=f"answered by {path.value}",
+        )
     latency.axhline(settings.deadline_ms, color="tab:red", ls="--", label="deadline")
     latency.set_ylabel("latency, ms")
     latency.set_xlabel("seconds")

@@ -102,9 +102,18 @@ class Rig:
             host, self.link_kind = "127.0.0.1", f"TCP forwarder on loopback ({error})"
         ports = (PORT, TWO_WAY_PORT)
         self._spawn(
-            "cloud", "splitfer.cloud_server.cli", "serve", "--host", host,
-            "--grpc-port", str(PORT), "--http-port", "0", "--log-level", "error",
-        )  # fmt: skip
+            "cloud",
+            "splitfer.cloud_server.cli",
+            "serve",
+            "--host",
+            host,
+            "--grpc-port",
+            str(PORT),
+            "--http-port",
+            "0",
+            "--log-level",
+            "error",
+        )
         two_way = self._spawn("cloud", "benchmarks.link.two_way", f"{host}:{TWO_WAY_PORT}")
         self._line(two_way)
         addresses = [f"{host}:{port}" for port in ports]
@@ -125,9 +134,13 @@ class Rig:
         inside = self._namespaces.command(side) if self._namespaces else []
         process = subprocess.Popen(
             [*inside, sys.executable, "-m", *command, *self._weights],
-            cwd=_ROOT, env=environment, text=True, start_new_session=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )  # fmt: skip
+            cwd=_ROOT,
+            env=environment,
+            text=True,
+            start_new_session=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
         self._closing.callback(_end, process)
         return process
 

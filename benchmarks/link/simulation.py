@@ -57,18 +57,25 @@ class SimulatedDevice:
         ms = {name: float(stage["p50_ms"]) for name, stage in stages.items()}
         head_ms = ms["crop"] + ms["head"]
         return cls(
-            ms["detect"], head_ms, ms["local_tail"], ms["encode"], 0.07 * ms["detect"],
-            ms["cloud_tail"], ms["detect"] + head_ms + ms["cloud_tail"],
-        )  # fmt: skip
+            ms["detect"],
+            head_ms,
+            ms["local_tail"],
+            ms["encode"],
+            0.07 * ms["detect"],
+            ms["cloud_tail"],
+            ms["detect"] + head_ms + ms["cloud_tail"],
+        )
 
     def slower(self, factor: float) -> SimulatedDevice:
         """A device that is slower by ``factor``, with the same server."""
         return replace(
             self,
-            detect_ms=self.detect_ms * factor, head_ms=self.head_ms * factor,
-            tail_ms=self.tail_ms * factor, encode_ms=self.encode_ms * factor,
+            detect_ms=self.detect_ms * factor,
+            head_ms=self.head_ms * factor,
+            tail_ms=self.tail_ms * factor,
+            encode_ms=self.encode_ms * factor,
             jpeg_ms=self.jpeg_ms * factor,
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True)
@@ -115,9 +122,15 @@ class Simulation:
     the way of every frame."""
 
     def __init__(
-        self, trace: Trace, device: SimulatedDevice, settings: PolicySettings, manifest: Manifest,
-        always: str | None = None, fps: float = 15.0, seed: int = 1,
-    ) -> None:  # fmt: skip
+        self,
+        trace: Trace,
+        device: SimulatedDevice,
+        settings: PolicySettings,
+        manifest: Manifest,
+        always: str | None = None,
+        fps: float = 15.0,
+        seed: int = 1,
+    ) -> None:
         self._trace, self._device, self._settings = trace, device, settings
         self._fps = fps
         self._link = SimulatedLink(trace, seed)
@@ -205,8 +218,9 @@ class Simulation:
 
     def _search(self, now_s: float) -> float:
         detect_ms, head_ms = (
-            self._took_ms(self._device.detect_ms), self._took_ms(self._device.head_ms),
-        )  # fmt: skip
+            self._took_ms(self._device.detect_ms),
+            self._took_ms(self._device.head_ms),
+        )
         self._router.estimates.found(detect_ms, head_ms, 1)
         return now_s + (detect_ms + head_ms) / 1000
 

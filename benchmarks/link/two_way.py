@@ -75,9 +75,7 @@ class Parts:
         # A tail of several label sets has an output for each.
         names = [o.name for o in model.graph.output]
         logits = names[0] if len(names) == 1 else weights.manifest.default_label_set.value
-        halves = (
-            extractor.extract_model(inputs, [cut]), extractor.extract_model([cut], [logits])
-        )  # fmt: skip
+        halves = (extractor.extract_model(inputs, [cut]), extractor.extract_model([cut], [logits]))
         attention, trunk = (session(half.SerializeToString(), threads) for half in halves)
         weight = onnx.numpy_helper.to_array(decoder)
         weight = weight.reshape(len(weight), -1)

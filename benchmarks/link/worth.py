@@ -48,9 +48,11 @@ def cell(row: Row) -> list[str]:
     """The row in words."""
     paths = ", ".join(f"{path} {share:.0%}" for path, share in row["paths"].items())
     return [
-        paths, f"{row['points']:+.1f} points", f"{row['ms']:+.0f} ms, {row['bytes']:.0f} B",
+        paths,
+        f"{row['points']:+.1f} points",
+        f"{row['ms']:+.0f} ms, {row['bytes']:.0f} B",
         f"{row['device_ms']:+.0f} ms of processor",
-    ]  # fmt: skip
+    ]
 
 
 def draw(result: Row, file: Path) -> None:

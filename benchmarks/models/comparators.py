@@ -9,10 +9,14 @@ from splitfer.shared.errors import ConfigError
 from splitfer.shared.labels import LABELS
 
 TORCHVISION = {
-    "ResNet-18": "resnet18", "ResNet-50": "resnet50", "MobileNetV2": "mobilenet_v2",
-    "MobileNetV3-Small": "mobilenet_v3_small", "SqueezeNet": "squeezenet1_0",
-    "ShuffleNetV2": "shufflenet_v2_x1_0", "EfficientNet-B0": "efficientnet_b0",
-}  # fmt: skip
+    "ResNet-18": "resnet18",
+    "ResNet-50": "resnet50",
+    "MobileNetV2": "mobilenet_v2",
+    "MobileNetV3-Small": "mobilenet_v3_small",
+    "SqueezeNet": "squeezenet1_0",
+    "ShuffleNetV2": "shufflenet_v2_x1_0",
+    "EfficientNet-B0": "efficientnet_b0",
+}
 # Of detectors: no classifier runs them, but without them torchvision cannot be imported beside a
 # torch that was built for another processor than it was.
 _OPERATORS = ("nms", "qnms")

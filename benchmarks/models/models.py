@@ -41,10 +41,16 @@ def exported(network: nn.Module, channels: int, side_px: int) -> bytes:
         # The masks of SFP are made for the map that they meet, which the older one cannot follow.
         newer = any(isinstance(part, SFP) for part in network.modules())
         torch.onnx.export(
-            network, (torch.zeros(1, channels, side_px, side_px),), target, dynamo=newer,
-            input_names=["picture"], output_names=["logits"], verbose=False,
-            opset_version=OPSET + newer, external_data=False,
-        )  # fmt: skip
+            network,
+            (torch.zeros(1, channels, side_px, side_px),),
+            target,
+            dynamo=newer,
+            input_names=["picture"],
+            output_names=["logits"],
+            verbose=False,
+            opset_version=OPSET + newer,
+            external_data=False,
+        )
         return target.read_bytes()
 
 
@@ -75,9 +81,11 @@ def measure(subject: Subject, runs: int) -> dict[str, Any]:
         found = probe("onnxruntime", file, runs)
         size = file.stat().st_size
     return {
-        "parameters": parameters(network), "macs": sum(count_macs(network, example).values()),
-        "float32_bytes": size, **found,
-    }  # fmt: skip
+        "parameters": parameters(network),
+        "macs": sum(count_macs(network, example).values()),
+        "float32_bytes": size,
+        **found,
+    }
 
 
 def accuracy_of(weights: Weights, trained_as: str) -> dict[str, float]:
@@ -88,8 +96,9 @@ def accuracy_of(weights: Weights, trained_as: str) -> dict[str, float]:
     answers = weights.manifest.tails[tail].answers
     return {
         str(one): found.accuracy["PublicTest"]
-        for one, found in answers.items() if "PublicTest" in found.accuracy
-    }  # fmt: skip
+        for one, found in answers.items()
+        if "PublicTest" in found.accuracy
+    }
 
 
 def report(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -104,9 +113,12 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
             row["accuracy"] = accuracy_of(weights, subject.trained_as)
         rows.append(row)
     return {
-        "table": arguments.table, "rows": rows, "runs": arguments.runs,
-        "fingerprint": weights.manifest.fingerprint, "machine": describe_machine(),
-    }  # fmt: skip
+        "table": arguments.table,
+        "rows": rows,
+        "runs": arguments.runs,
+        "fingerprint": weights.manifest.fingerprint,
+        "machine": describe_machine(),
+    }
 
 
 HEAD = ("parameters, M", "MACs, M", "one core, ms", "memory, MiB", "people, %", "FER2013, %")
@@ -121,9 +133,12 @@ def own_figures(row: dict[str, Any]) -> list[str]:
         for one in ("crowd", "fer2013")
     ]
     return [
-        f"{row['parameters'] / 1e6:.2f}", f"{row['macs'] / 1e6:,.1f}", f"{row['cpu_ms']:.2f}",
-        f"{row['resident_bytes'] / MIB:.0f}", *accuracy,
-    ]  # fmt: skip
+        f"{row['parameters'] / 1e6:.2f}",
+        f"{row['macs'] / 1e6:,.1f}",
+        f"{row['cpu_ms']:.2f}",
+        f"{row['resident_bytes'] / MIB:.0f}",
+        *accuracy,
+    ]
 
 
 def paper_head(result: dict[str, Any]) -> list[str]:

@@ -9,13 +9,19 @@ from typing import Any
 from training.study.figure_file import save_figure
 
 AXES = {
-    "cpu_ms": "one face on one core, ms", "file_bytes": "file, kB", "parameters": "parameters, M",
-}  # fmt: skip
+    "cpu_ms": "one face on one core, ms",
+    "file_bytes": "file, kB",
+    "parameters": "parameters, M",
+}
 SCALES = {"cpu_ms": 1.0, "file_bytes": 1e3, "parameters": 1e6}
 COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple")
 MARKERS = {
-    "float32": "o", "float16 stored": "s", "float16": "D", "int8 weights": "^", "int8": "v",
-}  # fmt: skip
+    "float32": "o",
+    "float16 stored": "s",
+    "float16": "D",
+    "int8 weights": "^",
+    "int8": "v",
+}
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -63,8 +69,19 @@ def draw(rows: Sequence[dict[str, Any]], label_set: str, target: Path) -> None:
         Line2D([], [], ls="", marker=MARKERS[form], color="0.4", label=form)
         for form in dict.fromkeys(row["form"] for row in rows)
     ]
-    handles.append(Line2D([], [], ls="--", marker="o", mfc="none", mec="black", color="0.3",
-                              markersize=12, label="Pareto front"))  # fmt: skip
+    handles.append(
+        Line2D(
+            [],
+            [],
+            ls="--",
+            marker="o",
+            mfc="none",
+            mec="black",
+            color="0.3",
+            markersize=12,
+            label="Pareto front",
+        )
+    )
     figure.legend(handles=handles, fontsize="small", loc="outside lower center", ncols=len(handles))
     save_figure(figure, target, dpi=110, reproducible=True)
     plt.close(figure)

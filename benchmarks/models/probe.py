@@ -92,9 +92,12 @@ def measure(runtime: str, file: Path, runs: int, pictures: Path | None) -> dict[
             times.append(spent)
     cpu, wall = np.percentile(np.array(times) * 1000, 50, axis=0)
     found: dict[str, Any] = {
-        "cpu_ms": round(float(cpu), 3), "wall_ms": round(float(wall), 3), "runs": runs,
-        "resident_bytes": _resident_bytes(), "resident_before_bytes": before,
-    }  # fmt: skip
+        "cpu_ms": round(float(cpu), 3),
+        "wall_ms": round(float(wall), 3),
+        "runs": runs,
+        "resident_bytes": _resident_bytes(),
+        "resident_before_bytes": before,
+    }
     if pictures is not None:
         found["answers"] = _answers(run, np.load(pictures))
     return found
@@ -129,9 +132,9 @@ def main() -> int:
     arguments = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    print(json.dumps(measure(
-        arguments.runtime, arguments.file, arguments.runs, arguments.pictures
-    )))  # fmt: skip
+    print(
+        json.dumps(measure(arguments.runtime, arguments.file, arguments.runs, arguments.pictures))
+    )
     return 0
 
 

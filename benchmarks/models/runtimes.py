@@ -45,16 +45,21 @@ from training.fit.shipped_network import shipped_network
 
 # Paper 004, Table 4, on a Jetson Nano with its graphics processor: FPS, mW and GB in all.
 PAPER = {
-    "Keras FP32": ("2.5", "3215", "3.4"), "TFLite FP32": ("4.85", "3310", "1.06"),
-    "TFLite FP16": ("4.87", "3300", "1.08"), "ONNX FP32": ("5.21", "3480", "3.9"),
-    "ONNX FP16": ("4.73", "3470", "3.9"), "TensorRT FP32": ("5.43", "3390", "2.37"),
+    "Keras FP32": ("2.5", "3215", "3.4"),
+    "TFLite FP32": ("4.85", "3310", "1.06"),
+    "TFLite FP16": ("4.87", "3300", "1.08"),
+    "ONNX FP32": ("5.21", "3480", "3.9"),
+    "ONNX FP16": ("4.73", "3470", "3.9"),
+    "TensorRT FP32": ("5.43", "3390", "2.37"),
     "TensorRT FP16": ("5.51", "3360", "2.37"),
-}  # fmt: skip
+}
 # Of each of our rows the nearest of theirs.
 NEAREST = {
-    ("torch", "float32"): "Keras FP32", ("onnxruntime", "float32"): "ONNX FP32",
-    ("onnxruntime", "float16"): "ONNX FP16", ("openvino", "float32"): "TensorRT FP32",
-}  # fmt: skip
+    ("torch", "float32"): "Keras FP32",
+    ("onnxruntime", "float32"): "ONNX FP32",
+    ("onnxruntime", "float16"): "ONNX FP16",
+    ("openvino", "float32"): "TensorRT FP32",
+}
 TORCH = ("torch", "torch.compile")
 
 
@@ -66,10 +71,12 @@ def files_of(
     data = whole_model(weights, name)
     crops = crops_of(held_out.faces.pictures[:CALIBRATION_FACES])
     forms: dict[str, Callable[[bytes], bytes]] = {
-        "float32": lambda data: data, "float16 stored": float16_weights,
-        "float16": float16_everywhere, "int8 weights": symmetric_int8,
+        "float32": lambda data: data,
+        "float16 stored": float16_weights,
+        "float16": float16_everywhere,
+        "int8 weights": symmetric_int8,
         "int8": lambda data: static_int8(data, crops),
-    }  # fmt: skip
+    }
     files: dict[tuple[str, str], Path] = {}
     saved = folder / f"{name}.pt"
     torch.save((network, (1, 1, CROP_SIDE, CROP_SIDE), "uint8"), saved)
@@ -111,8 +118,9 @@ def measure(
             row |= {"file_bytes": file.stat().st_size, **found}
             row["accuracy"] = {
                 str(one): _accuracy(answers[one], said[one], tests.labels[one])
-                for one in answers if one in tests.labels
-            }  # fmt: skip
+                for one in answers
+                if one in tests.labels
+            }
     return rows
 
 
@@ -121,10 +129,11 @@ def _accuracy(answers: Any, float32: Any, labels: Any) -> dict[str, Any]:
     counted = labels != LEFT_OUT
     right = (answers == labels)[counted]
     return {
-        "accuracy": round(float(right.mean()), 5), "n": int(counted.sum()),
+        "accuracy": round(float(right.mean()), 5),
+        "n": int(counted.sum()),
         "difference": difference(right, (float32 == labels)[counted]),
         "same_answers": round(float((answers == float32).mean()), 5),
-    }  # fmt: skip
+    }
 
 
 def report(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -140,10 +149,14 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
         row for name in names for row in measure(weights, name, held_out, tests, arguments.runs)
     ]
     return {
-        "table": arguments.table, "rows": rows, "paper": PAPER, "faces": len(tests),
+        "table": arguments.table,
+        "rows": rows,
+        "paper": PAPER,
+        "faces": len(tests),
         "openvino": find_spec("openvino") is not None,
-        "fingerprint": weights.manifest.fingerprint, "machine": describe_machine(),
-    }  # fmt: skip
+        "fingerprint": weights.manifest.fingerprint,
+        "machine": describe_machine(),
+    }
 
 
 HEAD = (

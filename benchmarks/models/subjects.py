@@ -72,16 +72,17 @@ def _classifier(name: str) -> nn.Module:
 
 
 def _paper_001(parameters: str, macs: str, laptop: str, phone: str) -> dict[str, str]:
-    return {
-        "parameters, M": parameters, "MACs, G": macs, "laptop, ms": laptop, "phone, ms": phone
-    }  # fmt: skip
+    return {"parameters, M": parameters, "MACs, G": macs, "laptop, ms": laptop, "phone, ms": phone}
 
 
 def _paper_000(parameters: str, flops: str, speed: str, memory: str, acc: str) -> dict[str, str]:
     return {
-        "parameters, MB": parameters, "FLOPs, M": flops, "Pi 3B+, FPS": speed,
-        "memory, %": memory, "FER2013, %": acc,
-    }  # fmt: skip
+        "parameters, MB": parameters,
+        "FLOPs, M": flops,
+        "Pi 3B+, FPS": speed,
+        "memory, %": memory,
+        "FER2013, %": acc,
+    }
 
 
 def _other(name: str, paper: dict[str, str], side_px: int = CROP_SIDE) -> Subject:

@@ -92,9 +92,13 @@ class Namespaces:
             seed = ["--seed", str(self._seed)] if self._seed is not None else []
             self._link = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.net.packet_link", *map(str, tuns), *seed],
-                cwd=_ROOT, pass_fds=tuns, text=True, start_new_session=True,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            )  # fmt: skip
+                cwd=_ROOT,
+                pass_fds=tuns,
+                text=True,
+                start_new_session=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
         except OSError as error:
             raise NamespacesMissing(f"no network namespaces here: {error}") from error
         finally:

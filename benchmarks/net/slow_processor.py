@@ -82,9 +82,14 @@ class BusyCore(SlowProcessor):
     def __init__(self, core: int) -> None:
         command = [sys.executable, "-m", "benchmarks.net.busy_core", str(core)]
         self._process = subprocess.Popen(
-            command, cwd=_ROOT, text=True, stderr=subprocess.DEVNULL, start_new_session=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )  # fmt: skip
+            command,
+            cwd=_ROOT,
+            text=True,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
         assert self._process.stdout is not None
         if not self._process.stdout.readline():
             self.close()

@@ -34,8 +34,15 @@ def accuracy(data: str | None) -> str:
                 "benchmarks.accuracy.accuracy", *_data(data), "--path", "cloud", "--tail", name
             )
             rows.insert(1, _row(f"`cloud --tail {name}`", other["paths"]["cloud"], ""))
-    head = ["path", "people's label", "macro F1", "nats", "FER2013's label", "bytes a face",
-            "paper 001, its test"]  # fmt: skip
+    head = [
+        "path",
+        "people's label",
+        "macro F1",
+        "nats",
+        "FER2013's label",
+        "bytes a face",
+        "paper 001, its test",
+    ]
     main = next(iter(found["paths"].values()))["crowd"]
     even = found["paths"][TOGETHER]["crowd"].get("balanced")
     difference = found["differences"]["cloud - local, crowd"]
@@ -51,13 +58,14 @@ def accuracy(data: str | None) -> str:
         f"`image` sends the crop as {found['paths']['image']['picture_codec']}. `{TOGETHER}` is "
         "the mean of both, which `auto` gives where accuracy is asked for. "
         f"Weights `{found['fingerprint']}`.",
-        even and (
+        even
+        and (
             f"Under an even prior (`--prior balanced`) `{TOGETHER}` has "
             f"{even['protocol']['accuracy']:.2%}, macro recall {even['macro_recall']:.3f} in place "
             f"of {found['paths'][TOGETHER]['crowd']['macro_recall']:.3f}."
         ),
         f"![Accuracy by how far people agree]({AGREEMENT_PICTURE})",
-    )  # fmt: skip
+    )
 
 
 def rate(data: str | None) -> str:
@@ -66,10 +74,14 @@ def rate(data: str | None) -> str:
     title = "{usage}, {n:,} faces, labels {labels}, tail {tail}".format(**found)
     draw_rates(found["points"], title, RATE_PICTURE)
     latents = [
-        [f"latent, {'' if row['kind'] == 'rate' else 'raw, '}{row['name']}",
-         f"{row['bytes_mean']:,.0f}", f"{row['accuracy']:.2%}"]
-        for row in found["points"] if row["kind"] in ("rate", "raw")
-    ]  # fmt: skip
+        [
+            f"latent, {'' if row['kind'] == 'rate' else 'raw, '}{row['name']}",
+            f"{row['bytes_mean']:,.0f}",
+            f"{row['accuracy']:.2%}",
+        ]
+        for row in found["points"]
+        if row["kind"] in ("rate", "raw")
+    ]
     lines = []
     for kind, row in found["against"].items():
         if row["accuracies"] is None:
@@ -113,10 +125,14 @@ def calibration(data: str | None) -> str:
     found = run_json("benchmarks.accuracy.accuracy", *_data(data), "--rate", "all", "--calibration")
     calibration_figures.draw(found["calibration"], CALIBRATION_PICTURE)
     rows = [
-        [f"`{name}`", f"{row['ece']:.3f}", f"{row['ece_adaptive']:.3f}",
-         *(f"{place['accuracy']:.1%}" for place in row["coverage"][::2])]
+        [
+            f"`{name}`",
+            f"{row['ece']:.3f}",
+            f"{row['ece_adaptive']:.3f}",
+            *(f"{place['accuracy']:.1%}" for place in row["coverage"][::2]),
+        ]
         for name, row in found["calibration"].items()
-    ]  # fmt: skip
+    ]
     shares = next(iter(found["calibration"].values()))["coverage"][::2]
     head = ["path", "ECE", "adaptive", *(f"surest {place['coverage']:.0%}" for place in shares)]
     return paragraphs(
@@ -139,10 +155,14 @@ def _data(data: str | None) -> list[str]:
 def _row(name: str, row: dict[str, Any], paper: str) -> list[str]:
     said = row["crowd"]
     return [
-        name, f"{said['protocol']['accuracy']:.2%}", f"{said['macro_f1']:.3f}",
-        f"{said['cross_entropy']:.3f}", f"{row['fer2013']['accuracy']:.2%}",
-        f"{row['bytes_mean']:,.0f}" if "bytes_mean" in row else "0", paper,
-    ]  # fmt: skip
+        name,
+        f"{said['protocol']['accuracy']:.2%}",
+        f"{said['macro_f1']:.3f}",
+        f"{said['cross_entropy']:.3f}",
+        f"{row['fer2013']['accuracy']:.2%}",
+        f"{row['bytes_mean']:,.0f}" if "bytes_mean" in row else "0",
+        paper,
+    ]
 
 
 def _change(row: dict[str, Any], view: str) -> str:

@@ -71,15 +71,28 @@ def cascade(data: str | None) -> str:
     )
     draw_cascade(found, CASCADE_PICTURE)
     rows = [
-        [f"{row['threshold']:g}", f"{row['share_sent']:.0%}", f"{row['accuracy']:.2%}",
-         f"{row['accuracy_at_random']:.2%}", f"{row['bytes_mean']:,.0f}"]
+        [
+            f"{row['threshold']:g}",
+            f"{row['share_sent']:.0%}",
+            f"{row['accuracy']:.2%}",
+            f"{row['accuracy_at_random']:.2%}",
+            f"{row['bytes_mean']:,.0f}",
+        ]
         for row in found["rows"][::4]
-    ]  # fmt: skip
+    ]
     return paragraphs(
         "`python -m benchmarks cascade --data fer2013.zip --votes ferplus.csv --plot "
         f"cascade.png`, labels {found['labels']}: the device answers, and asks the server about "
         "the faces it is not sure of",
-        table(["`--cascade-threshold`", "faces sent", "accuracy", "as many at random",
-               "bytes a face"], rows),
+        table(
+            [
+                "`--cascade-threshold`",
+                "faces sent",
+                "accuracy",
+                "as many at random",
+                "bytes a face",
+            ],
+            rows,
+        ),
         f"![Accuracy against faces sent]({CASCADE_PICTURE})",
-    )  # fmt: skip
+    )

@@ -75,12 +75,16 @@ def ten_windows(data: str | None) -> str:
     options = ["--data", data] if data else []
     found = run_json("benchmarks.accuracy.accuracy", *options, "--ten-windows")
     rows = [
-        [f"`{name}`", label_set, f"{row['n']:,}",
-         *(f"{row[view]:.2%}" for view in ("single", "mirrored", "ten")),
-         *(points(row["difference"][view]) for view in ("mirrored", "ten"))]
+        [
+            f"`{name}`",
+            label_set,
+            f"{row['n']:,}",
+            *(f"{row[view]:.2%}" for view in ("single", "mirrored", "ten")),
+            *(points(row["difference"][view]) for view in ("mirrored", "ten")),
+        ]
         for name, by_label_set in found["ten_windows"].items()
         for label_set, row in sorted(by_label_set.items())
-    ]  # fmt: skip
+    ]
     head = ["model", "labels", "faces", "single view", "with its mirror image", "ten windows",
             "mirrored less single", "ten less single"]  # fmt: skip
     return paragraphs(

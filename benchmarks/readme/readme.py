@@ -36,9 +36,12 @@ from splitfer.shared.whole_file import write_whole
 from training.data.votes import VOTES_VARIABLE
 
 PAGES = (
-    Path("README.md"), Path("docs/figures/figures.md"), Path("docs/figures/models.md"),
-    Path("docs/security/attacks.md"), Path("docs/device/browser.md"),
-)  # fmt: skip
+    Path("README.md"),
+    Path("docs/figures/figures.md"),
+    Path("docs/figures/models.md"),
+    Path("docs/security/attacks.md"),
+    Path("docs/device/browser.md"),
+)
 DEMO_PICTURE = Path("docs/figures/demo.png")
 PICTURE_PX = 1000
 
@@ -51,9 +54,11 @@ def size(_: str | None) -> str:
     def row(title: str, name: str) -> list[str]:
         ours, theirs = found[name], paper[name]
         return [
-            title, f"{ours['parameters'] / 1e6:.2f} M", f"{ours['macs'] / 1e9:.3f} G",
+            title,
+            f"{ours['parameters'] / 1e6:.2f} M",
+            f"{ours['macs'] / 1e9:.3f} G",
             f"{theirs['parameters'] / 1e6:.2f} M, {theirs['macs'] / 1e9:.2f} G",
-        ]  # fmt: skip
+        ]
 
     return paragraphs(
         "`python -m benchmarks model_size --cloud shufflenet`",
@@ -71,9 +76,11 @@ def edge(_: str | None) -> str:
     found = run_json("benchmarks.device.edge")
     names = {
         "detect": f"detect, 640x480 searched at {found['search_side_px']} px",
-        "head": "head", "encode": "encode", "local_tail": "local tail",
+        "head": "head",
+        "encode": "encode",
+        "local_tail": "local tail",
         "full_model": "full model (head and cloud tail)",
-    }  # fmt: skip
+    }
     rows = [
         [title, f"{found['stages'][key]['p50_ms']:.2f}", f"{found['stages'][key]['p95_ms']:.2f}"]
         for key, title in names.items()
@@ -90,7 +97,7 @@ def edge(_: str | None) -> str:
         f"the cloud tail's time (quartiles of the rounds: {shares['by_round_p25']:.1%} to "
         f"{shares['by_round_p75']:.1%}).",
         f"Measured on {machine_line(found['machine'])}.",
-    )  # fmt: skip
+    )
 
 
 def demo(_: str | None) -> str:
@@ -113,7 +120,7 @@ def demo(_: str | None) -> str:
         f"{summary['faces']} faces, {summary['answered']} answered: {by_path} ({by_reason}). "
         f"p50 / p95 / p99 {ms['p50']:.0f} / {ms['p95']:.0f} / {ms['p99']:.0f} ms, "
         f"{summary['sent_bytes']['mean']:,.0f} bytes a face sent.",
-    )  # fmt: skip
+    )
 
 
 def attack(_: str | None) -> str:

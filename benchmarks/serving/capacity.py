@@ -89,12 +89,15 @@ def table(plans: list[dict[str, float]]) -> str:
     head = ["tail replicas", "faces/s", "ingress", "proxies", "mean wait", "network"]
     rows = [
         [
-            f"{one['tail']:.0f}", f"{one['faces_per_s']:.0f}", f"{one['ingress']:.0f}",
-            f"{one['proxy']:.0f}", f"{one['wait_ms']:.2f} ms",
+            f"{one['tail']:.0f}",
+            f"{one['faces_per_s']:.0f}",
+            f"{one['ingress']:.0f}",
+            f"{one['proxy']:.0f}",
+            f"{one['wait_ms']:.2f} ms",
             f"{one['network_mbit_per_s']:.0f} Mbit/s",
         ]
         for one in plans
-    ]  # fmt: skip
+    ]
     return markdown.table(head, rows)
 
 

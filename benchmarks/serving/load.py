@@ -137,9 +137,11 @@ class GrpcCaller(Caller):
         if self._streams:
             self._under_way[number] = outcome
             message = pb.InferStreamRequest(
-                id=number, deadline_ms=self._deadline_ms, sent_ms=time.monotonic() * 1000,
+                id=number,
+                deadline_ms=self._deadline_ms,
+                sent_ms=time.monotonic() * 1000,
                 request=self._requests[number % len(self._requests)],
-            )  # fmt: skip
+            )
             connection.say(message.SerializeToString())
             return
 

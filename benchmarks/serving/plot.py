@@ -39,9 +39,13 @@ def plot(result: dict[str, Any], file: Path) -> None:
                 loads.setdefault((row["what"], row["load"]), []).append(row)
         name = f"{key[0]}, {key[1]}, {key[2]} a call"
         line = {
-            "color": colour, "linestyle": style, "marker": "o", "markersize": 3,
-            "elinewidth": 0.6, "capsize": 1.5,
-        }  # fmt: skip
+            "color": colour,
+            "linestyle": style,
+            "marker": "o",
+            "markersize": 3,
+            "elinewidth": 0.6,
+            "capsize": 1.5,
+        }
         _line(goodput, loads.values(), lambda row: row["faces_in_time_per_s"], label=name, **line)
         answered = [[row for row in rows if row["answered_ms"]] for rows in loads.values()]
         _line(tails, filter(None, answered), lambda row: row["answered_ms"]["p99"], **line)

@@ -77,8 +77,13 @@ class Rig:
     def server(self, **settings: Any) -> Iterator[ServerProcess]:
         """This project's server, with ``settings`` besides the default ones."""
         command = [
-            "splitfer.cloud_server.cli", "serve", "--grpc-port", "0", "--http-port", "0",
-        ]  # fmt: skip
+            "splitfer.cloud_server.cli",
+            "serve",
+            "--grpc-port",
+            "0",
+            "--http-port",
+            "0",
+        ]
         variables = {f"SPLITFER_CLOUD_{key.upper()}": str(value) for key, value in settings.items()}
         with _process(command, self.server_core, variables, stderr=True) as process:
             assert process.stderr is not None
@@ -133,11 +138,15 @@ def _process(
     environment = {k: v for k, v in os.environ.items() if not k.upper().startswith("SPLITFER_")}
     environment |= {"OMP_NUM_THREADS": "1", **(variables or {})}
     process = subprocess.Popen(
-        [sys.executable, "-m", *command], cwd=_ROOT, env=environment, text=True,
+        [sys.executable, "-m", *command],
+        cwd=_ROOT,
+        env=environment,
+        text=True,
         preexec_fn=partial(os.sched_setaffinity, 0, {core}),
-        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL if quiet else subprocess.PIPE,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL if quiet else subprocess.PIPE,
         stderr=subprocess.DEVNULL if quiet else subprocess.PIPE if stderr else None,
-    )  # fmt: skip
+    )
     try:
         yield process
     finally:

@@ -58,9 +58,11 @@ def report(arguments: argparse.Namespace) -> Result:
         rig.raw(1.0)
         deployments = [_deployment(rig, replicas, loads, seconds) for replicas in REPLICAS]
     result: Result = {
-        "faces_a_call": FACES, "deadline_ms": DEADLINE_MS,
-        "deployments": deployments, "machine": describe_machine(),
-    }  # fmt: skip
+        "faces_a_call": FACES,
+        "deadline_ms": DEADLINE_MS,
+        "deployments": deployments,
+        "machine": describe_machine(),
+    }
     if arguments.write:
         _write(arguments.write, result)
     return result
@@ -75,9 +77,16 @@ def _deployment(
             before, generator_s = _cpu_s(pid), _children_s()
             start_s = time.monotonic()
             got = rig.offer(
-                protocol="unary", faces=FACES, rate=load, port=port, fingerprint=fingerprint,
-                deadline_ms=DEADLINE_MS, warm_s=0.0, seconds=seconds, seed=0,
-            )  # fmt: skip
+                protocol="unary",
+                faces=FACES,
+                rate=load,
+                port=port,
+                fingerprint=fingerprint,
+                deadline_ms=DEADLINE_MS,
+                warm_s=0.0,
+                seconds=seconds,
+                seed=0,
+            )
             took_s = time.monotonic() - start_s
             used = {stage: s - before[stage] for stage, s in _cpu_s(pid).items()}
             used["generator"] = _children_s() - generator_s
@@ -85,11 +94,14 @@ def _deployment(
     best = max(points, key=lambda point: float(point["faces_in_time_per_s"]))
     model = _model(best, replicas, len(os.sched_getaffinity(0)))
     return {
-        "tail_replicas": replicas, "points": points,
-        "faces_per_s": best["faces_in_time_per_s"], "p50_ms": points[0]["answered_ms"],
+        "tail_replicas": replicas,
+        "points": points,
+        "faces_per_s": best["faces_in_time_per_s"],
+        "p50_ms": points[0]["answered_ms"],
         "ms_a_face": _ms_a_face(best),
-        "model_faces_per_s": round(model.faces_per_s, 1), "model_bound_by": model.by,
-    }  # fmt: skip
+        "model_faces_per_s": round(model.faces_per_s, 1),
+        "model_bound_by": model.by,
+    }
 
 
 def _ms_a_face(point: dict[str, Any]) -> dict[str, float]:
@@ -184,12 +196,14 @@ def table(result: Result) -> str:
         stages = ("proxy", "ingress", "tail", "generator")
         rows.append(
             [
-                str(one["tail_replicas"]), f"{one['faces_per_s']:.0f}",
+                str(one["tail_replicas"]),
+                f"{one['faces_per_s']:.0f}",
                 *(f"{costs.get(stage, 0):.2f} ms" for stage in stages),
-                f"{one['model_faces_per_s']:.0f}", one["model_bound_by"],
+                f"{one['model_faces_per_s']:.0f}",
+                one["model_bound_by"],
                 f"{one['faces_per_s'] / one['model_faces_per_s']:.2f}",
             ]
-        )  # fmt: skip
+        )
     what = (
         f"{result['faces_a_call']} faces a call, answered within {result['deadline_ms']:.0f} ms; "
         "milliseconds are processor time a face."

@@ -134,7 +134,7 @@ class Measurement:
 
     def _offer(
         self, to: Row, what: str, faces_per_s: float, load: float | None = None, **order: Any
-    ) -> None:  # fmt: skip
+    ) -> None:
         plan = self._plan
         asked = max(1.0, faces_per_s)  # also where nothing was answered before
         fitted = {"deadline_ms": plan.deadline_ms, "seconds": plan.seconds, "warm_s": plan.warm_s}
@@ -159,9 +159,13 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
             rows += measurement.peer(name)
         cores = {"server": rig.server_core, "load": rig.load_core}
     result = {
-        "plan": asdict(plan), "cores": cores, "raw": raw, "rows": rows,
-        "verdict": verdict(raw, rows), "machine": machine,
-    }  # fmt: skip
+        "plan": asdict(plan),
+        "cores": cores,
+        "raw": raw,
+        "rows": rows,
+        "verdict": verdict(raw, rows),
+        "machine": machine,
+    }
     if arguments.plot:
         from benchmarks.serving.plot import plot
 
@@ -171,9 +175,12 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _us(server: ServerProcess, protocol: str, faces: int = 1) -> Row:
     return {
-        "server": "splitfer", "protocol": protocol, "faces": faces, "port": server.port,
+        "server": "splitfer",
+        "protocol": protocol,
+        "faces": faces,
+        "port": server.port,
         "fingerprint": server.fingerprint,
-    }  # fmt: skip
+    }
 
 
 def main() -> int:

@@ -51,10 +51,13 @@ def _merged(said: list[Row]) -> Row:
         return {**said[0], "spread": None, "met": None}
     middle = median(each)
     return {
-        "target": target, "measured": round(middle, 3), "bound": bound, "at_least": least,
+        "target": target,
+        "measured": round(middle, 3),
+        "bound": bound,
+        "at_least": least,
         "spread": [round(min(each), 3), round(max(each), 3)],
         "met": middle >= bound if least else middle <= bound,
-    }  # fmt: skip
+    }
 
 
 def _round_verdict(raw: Row, rows: list[Row]) -> list[Row]:
@@ -108,9 +111,11 @@ def table(result: Row) -> str:
         p50, p99, refused = (
             _text(_ms(row, times, share))
             for times, share in (
-                ("answered_ms", "p50"), ("answered_ms", "p99"), ("refused_ms", "p95"),
+                ("answered_ms", "p50"),
+                ("answered_ms", "p99"),
+                ("refused_ms", "p95"),
             )
-        )  # fmt: skip
+        )
         codes = ", ".join(f"{code} {n}" for code, n in row["codes"].items())
         lines.append(
             f"{row['server']:<11}{row['protocol']:<8}{row['faces']:>5} {row['what']:<13}"

@@ -50,9 +50,13 @@ class PlayedCamera:
             return closed.is_set()
 
         return Stream(
-            "camera", lambda: _Opened(self), clock=self.time.monotonic, wait=wait, patient=True,
+            "camera",
+            lambda: _Opened(self),
+            clock=self.time.monotonic,
+            wait=wait,
+            patient=True,
             end=closed.set,
-        )  # fmt: skip
+        )
 
     def taken(self) -> None:
         """The run is done with a frame."""

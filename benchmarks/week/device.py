@@ -115,18 +115,27 @@ class Device:
     def _go(self, config: EdgeConfig, recognizer: Any) -> EdgeConfig | None:
         time, books = self.time, self.books
         lines = AnswersAndHeartbeats(
-            str(self.lines), "camera", config.heartbeat_s, config.output_max_mb,
-            Origin("week", config.source_name), time.monotonic,
-        )  # fmt: skip
+            str(self.lines),
+            "camera",
+            config.heartbeat_s,
+            config.output_max_mb,
+            Origin("week", config.source_name),
+            time.monotonic,
+        )
         outputs = self.outputs = Outputs({"output": lines}, lines.idle)
         with ExitStack() as stack:
             source = stack.enter_context(self.camera.opened())
             self.appliance = stack.enter_context(
                 Appliance(
-                    config, source, recognizer, outputs, config.purpose, [str(self.lines)],
+                    config,
+                    source,
+                    recognizer,
+                    outputs,
+                    config.purpose,
+                    [str(self.lines)],
                     clocks=time.clocks,
                 )
-            )  # fmt: skip
+            )
             feed = stack.enter_context(Feed(source, True, time.monotonic, idle=outputs.idle))
             books.watched(feed)
             self.appliance.watch(books)

@@ -144,7 +144,6 @@ def faults(device: Device, broker: Broker, settings: Settings, disk: Path | None
     ]  # fmt: skip
     if disk is not None:
         found.append(
-            Fault("disk_full", 9.2, 1, silently(fill), silently(empty),
-                  failed_or_has_room)
-        )  # fmt: skip
+            Fault("disk_full", 9.2, 1, silently(fill), silently(empty), failed_or_has_room)
+        )
     return found

@@ -222,9 +222,14 @@ def main() -> int:
     """Command line; gives the exit code: 1 where something did not hold."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--days", type=float, default=7.0, metavar="N", help="to play (7)")
-    parser.add_argument("--frame-s", type=float, default=5.0, metavar="S",
-                        help=f"played time between two frames (5); below {NO_PICTURE_S:g}, after "
-                        "which a camera counts as away")  # fmt: skip
+    parser.add_argument(
+        "--frame-s",
+        type=float,
+        default=5.0,
+        metavar="S",
+        help=f"played time between two frames (5); below {NO_PICTURE_S:g}, after "
+        "which a camera counts as away",
+    )
     parser.add_argument("--json", action="store_true", help="as JSON")
     arguments = parser.parse_args()
     if _DISK not in os.environ and (folder := _mountable()):

@@ -35,16 +35,21 @@ def add_health_command(commands: Any) -> None:
     health.add_argument("--host", help="address that it listens on (127.0.0.1)")
     health.add_argument("--http-port", type=int, metavar="PORT", help="8080")
     health.add_argument(
-        "--pid", type=int, metavar="N",
+        "--pid",
+        type=int,
+        metavar="N",
         help="take the settings that process N was started with; in a container it is 1",
-    )  # fmt: skip
+    )
     health.add_argument(
         "--live", action="store_true", help="ask only whether it lives, as it does while it drains"
     )
     health.add_argument(
-        "--timeout-s", type=float, default=_TIMEOUT_S, metavar="S",
+        "--timeout-s",
+        type=float,
+        default=_TIMEOUT_S,
+        metavar="S",
         help=f"in which it must answer ({_TIMEOUT_S:g})",
-    )  # fmt: skip
+    )
     health.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
 
 

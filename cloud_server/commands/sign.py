@@ -34,9 +34,11 @@ def add_sign_command(commands: Any) -> None:
         "--release", type=int, metavar="N", help="its number (one more than the folder's last)"
     )
     parser.add_argument(
-        "--new-key", type=file_name, metavar="PEM",
+        "--new-key",
+        type=file_name,
+        metavar="PEM",
         help="make a private key there, and the public one beside it (.pub), and stop",
-    )  # fmt: skip
+    )
     parser.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
 
 

@@ -21,10 +21,13 @@ def add_token_command(commands: Any) -> None:
     )
     new.add_argument("name", metavar="NAME", help="of its owner, in logs and limits")
     new.add_argument(
-        "--scope", action="append", required=True, choices=[scope.value for scope in Scope],
+        "--scope",
+        action="append",
+        required=True,
+        choices=[scope.value for scope in Scope],
         help="what it is good for: latents, whole pictures, the server's weights, its metrics; "
         "again for more",
-    )  # fmt: skip
+    )
     new.add_argument("--toml", action="store_true", help="a line of TOML instead of YAML")
     new.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
 

@@ -33,9 +33,12 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
     """
 
     def __init__(
-        self, service: Service, deadline_ms: float, streams: InferStreams | None = None,
+        self,
+        service: Service,
+        deadline_ms: float,
+        streams: InferStreams | None = None,
         handed_out: HandedOutWeights | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._service, self._deadline_ms = service, deadline_ms
         self._streams, self._handed_out = streams, handed_out
 
@@ -115,9 +118,11 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
         if offer is None:
             return pb.WeightsPart()
         return pb.WeightsPart(
-            data=offer.manifest, size_bytes=len(offer.manifest),
-            release=offer.release.number, signature=offer.release.signature,
-        )  # fmt: skip
+            data=offer.manifest,
+            size_bytes=len(offer.manifest),
+            release=offer.release.number,
+            signature=offer.release.signature,
+        )
 
 
 def splitfer_methods(limits: Limits) -> dict[str, Method]:

@@ -27,16 +27,27 @@ from splitfer.shared.wire import DEADLINE_HEADER, FINGERPRINT_HEADER
 
 _METHODS = ("DELETE", "GET", "HEAD", "POST", "PUT")
 _ASKED = (
-    "Authorization", "Content-Type", DEADLINE_HEADER, FINGERPRINT_HEADER, HEADER_LENGTH, REQUEST_ID,
-)  # fmt: skip
+    "Authorization",
+    "Content-Type",
+    DEADLINE_HEADER,
+    FINGERPRINT_HEADER,
+    HEADER_LENGTH,
+    REQUEST_ID,
+)
 _TOLD = ("Retry-After", "WWW-Authenticate", HEADER_LENGTH, REQUEST_ID)
 _KEPT_S = 600
 
 
 def http_app(
-    config: CloudConfig, service: Service, admission: Admission, observer: Observer,
-    metrics: Metrics, registry: Registry, budget: ByteBudget, alone: bool = True,
-) -> HttpObserver:  # fmt: skip
+    config: CloudConfig,
+    service: Service,
+    admission: Admission,
+    observer: Observer,
+    metrics: Metrics,
+    registry: Registry,
+    budget: ByteBudget,
+    alone: bool = True,
+) -> HttpObserver:
     """What an HTTP server runs; ``service`` must be started on the same event loop. ``alone``: it
     is our own server, with no other one around it that puts ids in replies and ends requests."""
     app: ASGIApp = build_app(config, service, admission, metrics, registry, budget)

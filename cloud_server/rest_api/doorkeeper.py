@@ -27,9 +27,11 @@ class Doorkeeper:
     callers that may ask for it. ``refusal`` makes the reply to others."""
 
     def __init__(
-        self, app: ASGIApp, admission: Admission,
+        self,
+        app: ASGIApp,
+        admission: Admission,
         refusal: Callable[[Request, SplitFerError], Response],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._app, self._admission, self._refusal = app, admission, refusal
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:

@@ -69,9 +69,13 @@ class Doorway:
     that are inside stay."""
 
     def __init__(
-        self, listener: socket.socket, make: Callable[[], asyncio.Protocol], most: int,
-        wait_s: float, tls: ssl.SSLContext | None,
-    ) -> None:  # fmt: skip
+        self,
+        listener: socket.socket,
+        make: Callable[[], asyncio.Protocol],
+        most: int,
+        wait_s: float,
+        tls: ssl.SSLContext | None,
+    ) -> None:
         self._listener, self._make, self._most = listener, make, most
         self._wait_s, self._tls = wait_s, tls
         self.inside: set[Guest] = set()
@@ -129,9 +133,11 @@ class Doorway:
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             _, protocol = await asyncio.get_running_loop().connect_accepted_socket(
-                made, connection, ssl=self._tls,
+                made,
+                connection,
+                ssl=self._tls,
                 ssl_handshake_timeout=self._wait_s if self._tls else None,
-            )  # fmt: skip
+            )
         except (OSError, TimeoutError):
             guest.left()
             connection.close()

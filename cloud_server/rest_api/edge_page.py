@@ -24,17 +24,19 @@ from splitfer.cloud_server.weights.registry import Registry
 
 PAGE = "/edge"
 # WebAssembly needs a word of its own; scripts have addresses from a policy of the page's alone.
-_POLICY = "; ".join((
-    *(
-        one.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
-        for one in FROM_HERE
-    ),
-    "img-src 'self' blob:",
-    "worker-src 'self'",
-    "manifest-src 'self'",
-    "require-trusted-types-for 'script'",
-    "trusted-types edge",
-))  # fmt: skip
+_POLICY = "; ".join(
+    (
+        *(
+            one.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
+            for one in FROM_HERE
+        ),
+        "img-src 'self' blob:",
+        "worker-src 'self'",
+        "manifest-src 'self'",
+        "require-trusted-types-for 'script'",
+        "trusted-types edge",
+    )
+)
 _WORKER_POLICY = _POLICY.replace("; require-trusted-types-for 'script'; trusted-types edge", "")
 _BUILT = ("codec.wasm", "frontal.wasm", "ort.mjs", "ort.wasm", "licences.txt")
 _OURS = (
@@ -73,10 +75,13 @@ def edge_routes(registry: Registry) -> list[BaseRoute]:
     sw = _service_worker(ours, [page, *contents.values(), *packed.values(), *shared])
     routes.append(
         file_route(
-            f"{PAGE}/sw.js", sw, _type("sw.js"), _WORKER_POLICY,
+            f"{PAGE}/sw.js",
+            sw,
+            _type("sw.js"),
+            _WORKER_POLICY,
             headers={"Service-Worker-Allowed": "../edge"},
         )
-    )  # fmt: skip
+    )
     return [*routes, *weights_routes(registry, f"{PAGE}/weights")]
 
 

@@ -76,8 +76,11 @@ def _half(weights: Weights) -> Half | None:
         expected = golden.logits[LOCAL_TAIL][label_set]
         moved = float(np.abs(found - expected).max() / np.abs(expected).max())
         if not moved <= MOST_CHANGE:
-            log.info("browsers get the whole local tail of %s: a logit moves by %.2g",
-                     weights.folder, moved)  # fmt: skip
+            log.info(
+                "browsers get the whole local tail of %s: a logit moves by %.2g",
+                weights.folder,
+                moved,
+            )
             return None
     packed = gzip.compress(plain, 9, mtime=0)
     sha256 = hashlib.sha256(packed).hexdigest()

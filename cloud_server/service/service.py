@@ -45,9 +45,14 @@ class Service:
     and closed by whoever made them."""
 
     def __init__(
-        self, config: CloudConfig, registry: Registry, pictures: PictureReader, head: ServedHead,
-        faces: FaceQueue, metrics: Metrics,
-    ) -> None:  # fmt: skip
+        self,
+        config: CloudConfig,
+        registry: Registry,
+        pictures: PictureReader,
+        head: ServedHead,
+        faces: FaceQueue,
+        metrics: Metrics,
+    ) -> None:
         self._config, self._limits = config, config.limits
         self._registry, self._pictures, self._head = registry, pictures, head
         self._faces, self._metrics = faces, metrics

@@ -34,9 +34,10 @@ class LiveMetrics(Collector):
             "splitfer_requests_in_flight", "Requests that were let in", self._health.in_flight
         )
         yield _gauge(
-            "splitfer_pictures_in_work", "Whole pictures that wait or are worked on",
+            "splitfer_pictures_in_work",
+            "Whole pictures that wait or are worked on",
             self._metrics.pictures_in_work,
-        )  # fmt: skip
+        )
         queued = GaugeMetricFamily("splitfer_queue_faces", "Faces that wait", labels=("model",))
         oldest = GaugeMetricFamily(
             "splitfer_queue_oldest_seconds", "How long the oldest has waited", labels=("model",)

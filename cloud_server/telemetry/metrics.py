@@ -65,7 +65,7 @@ class Metrics:
         )
         self._picture_s = Histogram(
             "splitfer_picture_seconds", "One stage of one whole picture", ("stage",), _BUCKETS_S
-        )  # fmt: skip
+        )
 
     def request_ended(self, request: Request) -> None:
         """Count a request, its time and its bytes."""
@@ -110,8 +110,12 @@ class Metrics:
     def families(self) -> Iterable[Metric]:
         """All metrics as Prometheus's families."""
         for histogram in (
-            self._request_s, self._queue_s, self._inference_s, self._batch_faces, self._picture_s
-        ):  # fmt: skip
+            self._request_s,
+            self._queue_s,
+            self._inference_s,
+            self._batch_faces,
+            self._picture_s,
+        ):
             yield histogram.family()
         names = ("protocol", "method", "path", "code", "version")
         requests = self._requests.copy()
@@ -125,9 +129,11 @@ class Metrics:
             if code in REFUSALS:
                 refused["face", code] += n
         yield _family(
-            "splitfer_rejected", "Requests, and faces of requests that were let in, for which no "
-            "network ran", ("what", "reason"), refused,
-        )  # fmt: skip
+            "splitfer_rejected",
+            "Requests, and faces of requests that were let in, for which no network ran",
+            ("what", "reason"),
+            refused,
+        )
         by_outcome: dict[tuple[str, ...], int] = {(code,): n for code, n in faces.items()}
         yield _family(
             "splitfer_faces", "Faces by outcome, ok or an error", ("outcome",), by_outcome
@@ -139,13 +145,17 @@ class Metrics:
         yield _family("splitfer_latents", "Latents that came whole", ("version", "rate"), by_rate)
         ends = ("protocol", "method")
         yield _family(
-            "splitfer_received_bytes", "Bytes of requests' messages and bodies", ends,
+            "splitfer_received_bytes",
+            "Bytes of requests' messages and bodies",
+            ends,
             self._received_bytes.copy(),
-        )  # fmt: skip
+        )
         yield _family(
-            "splitfer_sent_bytes", "Bytes of replies' messages and bodies", ends,
+            "splitfer_sent_bytes",
+            "Bytes of replies' messages and bodies",
+            ends,
             self._sent_bytes.copy(),
-        )  # fmt: skip
+        )
 
 
 class _Counts(Collector):

@@ -207,9 +207,14 @@ class Appliance:
             from splitfer.edge_client.sinks.mqtt_open import opened_mqtt
 
         mqtt = opened_mqtt(
-            self._config, self._name, self._version, self.status, self.control, self._outbox,
+            self._config,
+            self._name,
+            self._version,
+            self.status,
+            self.control,
+            self._outbox,
             self._state_message(source),
-        )  # fmt: skip
+        )
         self.status.facts["mqtt"] = mqtt.report
         stack.callback(mqtt.close)
 
@@ -261,9 +266,13 @@ class Appliance:
         _log.warning("%s is watched; purpose: %s", source.name, self._purpose)
         mark = settings_mark(self._house.settings if self._house else printable(config))
         audit.add_start(
-            mark, config, self._exports, source=source.name, purpose=self._purpose,
+            mark,
+            config,
+            self._exports,
+            source=source.name,
+            purpose=self._purpose,
             version=self._version,
-        )  # fmt: skip
+        )
         stack.callback(lambda: audit.add("stop", source=source.name, **self._books.report()))
 
     def _control_changed(self, what: str, by: str) -> None:

@@ -32,9 +32,12 @@ class AuditLog:
     def add(self, event: str, **facts: Any) -> None:
         """Add one event, with the process and the user it runs as."""
         record = {
-            "time": rfc3339(self._wall()), "event": event, "pid": os.getpid(), "uid": os.getuid(),
+            "time": rfc3339(self._wall()),
+            "event": event,
+            "pid": os.getpid(),
+            "uid": os.getuid(),
             **facts,
-        }  # fmt: skip
+        }
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._turn_over()
@@ -57,14 +60,22 @@ class AuditLog:
         if before is not None and before.get("settings") != mark:
             self.add("settings_changed", before=before.get("settings"), settings=mark)
         webhook = config.webhook_address
-        places = {"server": config.server, "mqtt": config.mqtt,
-                  "webhook": str(webhook) if webhook else None}  # fmt: skip
+        places = {
+            "server": config.server,
+            "mqtt": config.mqtt,
+            "webhook": str(webhook) if webhook else None,
+        }
         self.add(
-            "start", **facts, settings=mark, privacy=config.privacy, blur_faces=config.blur_faces,
+            "start",
+            **facts,
+            settings=mark,
+            privacy=config.privacy,
+            blur_faces=config.blur_faces,
             sent_to={name: place for name, place in places.items() if place},
-            kept_in=list(kept_in), keep_pictures_h=config.keep_pictures_h,
+            kept_in=list(kept_in),
+            keep_pictures_h=config.keep_pictures_h,
             shown_on=str(config.listen_address or "") or None,
-        )  # fmt: skip
+        )
 
     def last(self, event: str) -> dict[str, Any] | None:
         """The newest of such events, as far as the end of the file tells."""

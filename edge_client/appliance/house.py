@@ -20,9 +20,14 @@ from splitfer.shared.extras import needing
 
 # The worst first; a camera that is waited for comes before those that work.
 _WORST = (
-    Health.NO_PICTURE, Health.OUTPUT_FAILING, Health.WAITING, Health.STARTING, Health.PAUSED,
-    Health.SERVER_AWAY, Health.OK,
-)  # fmt: skip
+    Health.NO_PICTURE,
+    Health.OUTPUT_FAILING,
+    Health.WAITING,
+    Health.STARTING,
+    Health.PAUSED,
+    Health.SERVER_AWAY,
+    Health.OK,
+)
 
 
 class House:

@@ -107,9 +107,13 @@ def draw(
     cos, sin = math.cos(math.radians(roll)) / zoom, math.sin(math.radians(roll)) / zoom
     half_width, half_height = SIZE[0] / 2, SIZE[1] / 2
     to_scene = (
-        cos, -sin, x - cos * half_width + sin * half_height,
-        sin, cos, y - sin * half_width - cos * half_height,
-    )  # fmt: skip
+        cos,
+        -sin,
+        x - cos * half_width + sin * half_height,
+        sin,
+        cos,
+        y - sin * half_width - cos * half_height,
+    )
     return scene.transform(SIZE, Image.Transform.AFFINE, to_scene, Image.Resampling.BICUBIC)
 
 

@@ -110,9 +110,10 @@ def models_as_good(config: EdgeConfig) -> tuple[str, ...]:
     if own is None:
         return ()
     return tuple(
-        name for name, share in right.items()
+        name
+        for name, share in right.items()
         if name != config.local_model and share is not None and share >= own - _MOST_LOST
-    )  # fmt: skip
+    )
 
 
 def measurements(
@@ -148,9 +149,10 @@ def quicker_model(found: Sequence[Measured]) -> str | None:
     first = found[0]
     threads = best_threads([one for one in found if one.local_model == first.local_model])
     like = [
-        one for one in found
+        one
+        for one in found
         if one.threads == threads and one.search_side_px == first.search_side_px
-    ]  # fmt: skip
+    ]
     own = next(one for one in like if one.local_model == first.local_model)
     best = min(like, key=lambda one: one.face_ms)
     return best.local_model if _WORTH * best.face_ms < own.face_ms else None

@@ -72,8 +72,9 @@ def run_works(pid: int, within_s: float) -> str:
             return "working on one frame for long"
     except OSError as error:
         raise ConfigError(f"--pid: there is no process {pid} ({error.strerror})") from error
-    raise SourceError(f"process {pid} used no processor for {within_s:g} s: it hangs, or no "
-                      "picture comes")  # fmt: skip
+    raise SourceError(
+        f"process {pid} used no processor for {within_s:g} s: it hangs, or no picture comes"
+    )
 
 
 def _noted(pid: int, note: Noted) -> str:
@@ -92,8 +93,10 @@ def run_says(config: EdgeConfig, timeout_s: float) -> str:
     """
     address = config.listen_address
     if address is None:
-        raise ConfigError("name a server (--server host:port), or a run of this device: its "
-                          "address (listen in the config file) or its process (--pid)")  # fmt: skip
+        raise ConfigError(
+            "name a server (--server host:port), or a run of this device: its "
+            "address (listen in the config file) or its process (--pid)"
+        )
     host = _THIS_MACHINE.get(address.host, address.host)
     token = config.listen_token.get_secret_value() if config.listen_token else None
     headers = {"Authorization": f"Bearer {token}"} if token else {}

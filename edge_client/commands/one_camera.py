@@ -111,10 +111,15 @@ class OneCamera:
         with ExitStack() as stack:
             source = stack.enter_context(
                 open_source(
-                    str(config.source), arguments.realtime, config.picture_pixels,
-                    config.wait_source, config.rtsp_transport, config.max_fps, config.frozen_s,
+                    str(config.source),
+                    arguments.realtime,
+                    config.picture_pixels,
+                    config.wait_source,
+                    config.rtsp_transport,
+                    config.max_fps,
+                    config.frozen_s,
                 )
-            )  # fmt: skip
+            )
             if self._purpose is None and source.live and source.self_paced:
                 self._purpose = stated_purpose(config.purpose, str(config.source))
             outputs = output_flags.opened(
@@ -126,10 +131,16 @@ class OneCamera:
             ]
             appliance = self.appliance = stack.enter_context(
                 Appliance(
-                    config, source, recognizer, outputs, self._purpose, list(map(str, exports)),
-                    lambda: self._pictures.fault, self._house,
+                    config,
+                    source,
+                    recognizer,
+                    outputs,
+                    self._purpose,
+                    list(map(str, exports)),
+                    lambda: self._pictures.fault,
+                    self._house,
                 )
-            )  # fmt: skip
+            )
             if self._of.was_paused(self.name):
                 appliance.control.pause(True, "the settings before")
 
@@ -150,9 +161,15 @@ class OneCamera:
             try:
                 with closing(outputs):
                     pipeline.run(
-                        feed, _Seen(recognizer, self.name), [outputs], books.ledger,
-                        lambda *_: None, appliance.paused, tracks, self._turns,
-                    )  # fmt: skip
+                        feed,
+                        _Seen(recognizer, self.name),
+                        [outputs],
+                        books.ledger,
+                        lambda *_: None,
+                        appliance.paused,
+                        tracks,
+                        self._turns,
+                    )
             finally:
                 feed.close()
                 appliance.close()

@@ -131,10 +131,15 @@ class _Run:
             ]
             appliance = stack.enter_context(
                 Appliance(
-                    config, source, recognizer, outputs, purpose or config.purpose,
-                    list(map(str, kept)), lambda: pictures.fault,
+                    config,
+                    source,
+                    recognizer,
+                    outputs,
+                    purpose or config.purpose,
+                    list(map(str, kept)),
+                    lambda: pictures.fault,
                 )
-            )  # fmt: skip
+            )
             if self._paused:  # other settings are no reason to watch again
                 appliance.control.pause(True, "the settings before")
             live = source.live or arguments.realtime
@@ -156,9 +161,14 @@ class _Run:
             try:
                 with closing(outputs), _progress(source, books.ledger) as on_frame:
                     pipeline.run(
-                        feed, recognizer, [outputs], books.ledger, on_frame, appliance.paused,
+                        feed,
+                        recognizer,
+                        [outputs],
+                        books.ledger,
+                        on_frame,
+                        appliance.paused,
                         tracks,
-                    )  # fmt: skip
+                    )
                 settings = course.turn()
             finally:
                 feed.close()

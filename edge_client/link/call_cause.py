@@ -10,9 +10,15 @@ from splitfer.shared.cause import Cause
 
 # These come of more than one fault: a look of one's own tells more (``diagnosis.py``).
 VAGUE = frozenset(
-    {Cause.CLOSED, Cause.NO_ANSWER, Cause.TLS_FAILED, Cause.PLAIN_SERVER, Cause.OTHER_PROTOCOL,
-     Cause.CERTIFICATE_UNKNOWN}
-)  # fmt: skip
+    {
+        Cause.CLOSED,
+        Cause.NO_ANSWER,
+        Cause.TLS_FAILED,
+        Cause.PLAIN_SERVER,
+        Cause.OTHER_PROTOCOL,
+        Cause.CERTIFICATE_UNKNOWN,
+    }
+)
 
 # Our own code decides where there is one.
 _BY_CODE = {

@@ -169,8 +169,10 @@ class Link:
         counts = self.counts
         _log.info(
             "link closed: %d calls, %d failed, %d answered too late",
-            counts.calls, counts.failed_calls, counts.late_answers,
-        )  # fmt: skip
+            counts.calls,
+            counts.failed_calls,
+            counts.late_answers,
+        )
 
     # -- calls ---------------------------------------------------------------------------------
 

@@ -128,5 +128,6 @@ class LinkReport:
         if self._outage.failed(cause, time.monotonic(), by_call):
             _log.warning(
                 "the server %s cannot be used: %s. Until then the device answers itself",
-                self._server, self._words,
-            )  # fmt: skip
+                self._server,
+                self._words,
+            )

@@ -126,9 +126,16 @@ def decide(
         shadow = shadow_due(memory.asked, settings.shadow_share)
         memory = memory._replace(asked=memory.asked + 1)
     decision = Decision(
-        chosen, why, memory.held, settings.objective, frame, tuple(predictions.values()),
-        probe, shadow, refusal,
-    )  # fmt: skip
+        chosen,
+        why,
+        memory.held,
+        settings.objective,
+        frame,
+        tuple(predictions.values()),
+        probe,
+        shadow,
+        refusal,
+    )
     return decision, memory
 
 

@@ -70,9 +70,13 @@ class Router:
             self._learn(call, path, sent_bytes)
 
     def choose(
-        self, elapsed_ms: float, faces: int | None, pixels: int, refusal: Reason | None,
+        self,
+        elapsed_ms: float,
+        faces: int | None,
+        pixels: int,
+        refusal: Reason | None,
         answered: bool = False,
-    ) -> Decision:  # fmt: skip
+    ) -> Decision:
         """The path of this frame. ``faces`` is None before the search, ``refusal`` the link's;
         ``answered``: the device has, and is not sure."""
         if self._refused and refusal is None:
@@ -132,12 +136,19 @@ class Router:
     def _configured(self, always: Route, frame: FrameFacts, refusal: Reason | None) -> Decision:
         settings, asked = self._settings, self._by_choice[always.name]
         return Decision(
-            always, Why.CONFIGURED, always.name, settings.objective, frame,
-            tuple(predict(settings.candidates, self.estimates.costs(), frame,
-                          settings.deadline_ms).values()),
+            always,
+            Why.CONFIGURED,
+            always.name,
+            settings.objective,
+            frame,
+            tuple(
+                predict(
+                    settings.candidates, self.estimates.costs(), frame, settings.deadline_ms
+                ).values()
+            ),
             shadow=always.path is AnswerPath.CLOUD and shadow_due(asked, settings.shadow_share),
             refusal=None if always.path is AnswerPath.LOCAL else refusal,
-        )  # fmt: skip
+        )
 
     def _learn(self, call: Call[Any], path: AnswerPath, sent_bytes: int) -> None:
         assert call.done_s is not None

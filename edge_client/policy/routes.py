@@ -72,9 +72,7 @@ def _with_own(one: Route, both: Together | None, part: str | None) -> Route:
     return max(one, mean, key=lambda way: way.merit)
 
 
-def _measured(
-    manifest: Manifest, rate: RateEntry, label_set: LabelSet
-) -> tuple[ByPart, ByPart]:  # fmt: skip
+def _measured(manifest: Manifest, rate: RateEntry, label_set: LabelSet) -> tuple[ByPart, ByPart]:
     """Accuracy and log loss of the default tail at a rate, by data part."""
     tail = manifest.default_tail
     own = manifest.tails[tail].answers[label_set]

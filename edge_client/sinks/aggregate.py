@@ -54,13 +54,18 @@ class Aggregate:
         if now_s - self._began_s < self._every_s:
             return
         record = aggregate_record(
-            self._source, self._origin, self._wall(), round(now_s - self._began_s, 3),
+            self._source,
+            self._origin,
+            self._wall(),
+            round(now_s - self._began_s, 3),
             {
-                "frames": self._frames, "frames_without_face": self._empty,
-                "most_faces": self._most, "labels": dict(sorted(self._labels.items())),
+                "frames": self._frames,
+                "frames_without_face": self._empty,
+                "most_faces": self._most,
+                "labels": dict(sorted(self._labels.items())),
                 "uncertain": self._uncertain,
             },
-        )  # fmt: skip
+        )
         self._began_s = now_s
         self._frames = self._empty = self._most = self._uncertain = 0
         self._labels.clear()

@@ -126,9 +126,10 @@ def _least_missed(chosen: list[_Kept]) -> _Kept | None:
     spares = [
         kept
         for kept in chosen
-        if all(any(kind in other.kinds for other in chosen if other is not kept)
-               for kind in kept.kinds)
-    ]  # fmt: skip
+        if all(
+            any(kind in other.kinds for other in chosen if other is not kept) for kind in kept.kinds
+        )
+    ]
     places = sorted(kept.place for kept in chosen)
 
     def room(kept: _Kept) -> int:
@@ -150,12 +151,14 @@ def _keep(place: int, frame: Frame, faces: Sequence[FaceAnswer]) -> _Kept:
             face,
             box=replace(
                 face.box,
-                x=round(face.box.x * across), y=round(face.box.y * down),
-                w=round(face.box.w * across), h=round(face.box.h * down),
+                x=round(face.box.x * across),
+                y=round(face.box.y * down),
+                w=round(face.box.w * across),
+                h=round(face.box.h * down),
             ),
         )
         for face in faces
-    )  # fmt: skip
+    )
     return _Kept(place, replace(frame, rgb=np.asarray(small)), canvas, moved)
 
 

@@ -59,9 +59,7 @@ class AnswersAndHeartbeats(JsonLines):
         """
         if self._clock() - self._written_s < self._every_s:
             return False
-        record = heartbeat_record(
-            self._source, self._origin, time.time(), self._frames, self._last
-        )  # fmt: skip
+        record = heartbeat_record(self._source, self._origin, time.time(), self._frames, self._last)
         self._begin_anew()
         self._write([record])
         return True

@@ -79,9 +79,9 @@ class JsonLines:
 
     def write(self, frame: Frame, faces: Sequence[FaceAnswer]) -> bool:
         """The lines of one frame."""
-        self._write([
-            face_record(frame, index, face, self._origin) for index, face in enumerate(faces)
-        ])  # fmt: skip
+        self._write(
+            [face_record(frame, index, face, self._origin) for index, face in enumerate(faces)]
+        )
         return bool(faces)
 
     def happened(self, frame: Frame, events: Sequence[FaceEvent]) -> None:

@@ -235,9 +235,11 @@ class Mqtt:
             self._announce_at_s = None
             if self._discovery is not None:
                 client.publish(
-                    f"{self._discovery}/device/{self._topics.name}/config", self._announcement,
-                    qos=1, retain=True,
-                )  # fmt: skip
+                    f"{self._discovery}/device/{self._topics.name}/config",
+                    self._announcement,
+                    qos=1,
+                    retain=True,
+                )
             self._controls = self._sent_state = None
         controls = (self._control.policy.value, ON if self._control.paused else OFF)
         if controls != self._controls:
@@ -293,5 +295,7 @@ class Mqtt:
             self.fault = words
             _log.warning(
                 "MQTT: the broker %s:%d cannot be used: %s; it is tried again",
-                self._broker.host, self._broker.port, words,
-            )  # fmt: skip
+                self._broker.host,
+                self._broker.port,
+                words,
+            )

@@ -117,9 +117,13 @@ def discovery_message(
 
     def sensor(key: str, name: str, **more: Any) -> dict[str, Any]:
         return entity(
-            key, "sensor", name,
-            value_template=f"{{{{ value_json.{key} }}}}", expire_after=_SILENT_S, **more,
-        )  # fmt: skip
+            key,
+            "sensor",
+            name,
+            value_template=f"{{{{ value_json.{key} }}}}",
+            expire_after=_SILENT_S,
+            **more,
+        )
 
     return {
         "device": {

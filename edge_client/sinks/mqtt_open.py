@@ -41,8 +41,9 @@ def opened_mqtt(
     if password is not None and not config.broker_tls and not is_this_machine(host):
         _log.warning(
             "MQTT: the password goes to %s without TLS, and whoever is on the way can read it: "
-            "set mqtt_tls or mqtt_ca where the broker offers it", host,
-        )  # fmt: skip
+            "set mqtt_tls or mqtt_ca where the broker offers it",
+            host,
+        )
     tls = pems.context() if config.broker_tls else None
     return Mqtt(
         Broker(host, port, config.mqtt_user, password, tls, config.mqtt_version),

@@ -84,9 +84,7 @@ def check_outputs(outputs: Sequence[Output], inputs: Sequence[Input], overwrite:
 
 def _refuse_inputs(outputs: Sequence[Output], inputs: Sequence[Input]) -> None:
     read = {place: one.named for one in inputs for file in one.files for place in _places(file)}
-    folders = {
-        place: one.named for one in inputs if one.folder for place in _places(one.folder)
-    }  # fmt: skip
+    folders = {place: one.named for one in inputs if one.folder for place in _places(one.folder)}
     for place in _standard_streams():
         if place in read:
             raise ConfigError(

@@ -45,10 +45,13 @@ def check(arguments: argparse.Namespace, config: EdgeConfig, sources: Sequence[s
             lines = name in ("output", "explain")
             outputs.append(
                 Output(
-                    "--" + name.replace("_", "-"), str(target), _endings(name),
-                    appended=lines, rotated=lines and rotated and str(target) != "-",
+                    "--" + name.replace("_", "-"),
+                    str(target),
+                    _endings(name),
+                    appended=lines,
+                    rotated=lines and rotated and str(target) != "-",
                 )
-            )  # fmt: skip
+            )
     if getattr(arguments, "csv", None) is not None:
         table = str(arguments.csv)
         outputs.append(Output("--csv", table, (".csv",), appended=True, check=check_table))
@@ -167,8 +170,10 @@ def _inputs(
     if weights.is_dir():
         inputs.append(Input(f"--weights {weights}", list(weights.iterdir())))
     settings = {
-        "config": arguments.config, "server-ca": config.server_ca,
-        "client-cert": config.client_cert, "client-key": config.client_key,
-    }  # fmt: skip
+        "config": arguments.config,
+        "server-ca": config.server_ca,
+        "client-cert": config.client_cert,
+        "client-key": config.client_key,
+    }
     inputs += [Input(f"--{name} {file}", [file]) for name, file in settings.items() if file]
     return inputs

@@ -85,8 +85,10 @@ def serve(opened: Callable[[dict[str, Any]], Opened]) -> None:
 
 def _send_all(link: socket.socket, decoder: Opened) -> None:
     claims = {
-        "fps": decoder.fps, "duration_s": decoder.duration_s, "frames_total": decoder.frames_total,
-    }  # fmt: skip
+        "fps": decoder.fps,
+        "duration_s": decoder.duration_s,
+        "frames_total": decoder.frames_total,
+    }
     _send(link, messages.OPENED, json.dumps(claims))
     for picture in decoder.pictures(threading.Event()):
         height, width = picture.rgb.shape[:2]

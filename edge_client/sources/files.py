@@ -54,9 +54,13 @@ class Pictures(Source):
                 _log.warning("%s is left out: %s", path, why)
                 continue
             yield Frame(
-                str(path), index, index / FOLDER_FPS, picture.rgb, time.monotonic(),
+                str(path),
+                index,
+                index / FOLDER_FPS,
+                picture.rgb,
+                time.monotonic(),
                 reduced_by=picture.reduced_by,
-            )  # fmt: skip
+            )
 
 
 class VideoFile(Source):

@@ -127,9 +127,13 @@ def _address(
     rtsp = scheme.startswith("rtsp")
     options = _OPTIONS[scheme] | (_RTSP_OPTIONS[rtsp_transport] if rtsp else _HTTP_OPTIONS)
     process = DecoderProcess(
-        for_ffmpeg(spec), name,
-        hint=_STREAM_HINT, options=options, most_fps=max_fps, by_clock=True,
-    )  # fmt: skip
+        for_ffmpeg(spec),
+        name,
+        hint=_STREAM_HINT,
+        options=options,
+        most_fps=max_fps,
+        by_clock=True,
+    )
     stream = partial(Stream, name, process.open, end=process.close, frozen_s=frozen_s)
     if rtsp:
         return stream(patient=wait)

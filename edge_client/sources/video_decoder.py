@@ -68,18 +68,27 @@ class VideoDecoder:
     ) -> None:
         self.name = name
         self._again = partial(
-            VideoDecoder, address, name,
-            hint=hint, format=format, options=options, open_s=open_s, read_s=read_s,
-            most_fps=most_fps, by_clock=by_clock,
-        )  # fmt: skip
+            VideoDecoder,
+            address,
+            name,
+            hint=hint,
+            format=format,
+            options=options,
+            open_s=open_s,
+            read_s=read_s,
+            most_fps=most_fps,
+            by_clock=by_clock,
+        )
         self._read_s = read_s
         self._lock = threading.Lock()
         try:
             self._container: InputContainer = av.open(
-                address, "r", format=format,
+                address,
+                "r",
+                format=format,
                 options={"max_pixels": str(MOST_PIXELS), **(options or {})},
                 timeout=(open_s, read_s),
-            )  # fmt: skip
+            )
         except (av.HTTPUnauthorizedError, av.HTTPForbiddenError) as error:
             words = "it does not accept this user and password"
             raise SourceRefused(f"{name}: {words} ({error.strerror})") from None

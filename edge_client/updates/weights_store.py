@@ -87,10 +87,14 @@ class WeightsStore:
         before = self.chosen.before if self.chosen.trial else self.chosen.name
         self._save(
             replace(
-                self.chosen, name=name, before=before, trial=True, loads=0,
+                self.chosen,
+                name=name,
+                before=before,
+                trial=True,
+                loads=0,
                 release=max(release, self.chosen.release),
             )
-        )  # fmt: skip
+        )
 
     def confirm(self) -> None:
         """They have proved themselves; those of before go."""
@@ -104,10 +108,14 @@ class WeightsStore:
         _log.error("the weights %s are given up: %s", chosen.name, why)
         self._save(
             replace(
-                chosen, name=self._there(chosen.before), before=None, trial=False, loads=0,
+                chosen,
+                name=self._there(chosen.before),
+                before=None,
+                trial=False,
+                loads=0,
                 refused=self._with(chosen.name.partition("-")[2] if chosen.name else None),
             )
-        )  # fmt: skip
+        )
         self._clean()
 
     def refuse(self, mark: str) -> None:

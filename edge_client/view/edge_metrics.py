@@ -29,9 +29,12 @@ class EdgeMetrics(Collector):
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._latency = Histogram(
-            "splitfer_edge_latency_seconds", "From the decoded frame to the answer", ["path"],
-            buckets=_BUCKETS_S, registry=self.registry,
-        )  # fmt: skip
+            "splitfer_edge_latency_seconds",
+            "From the decoded frame to the answer",
+            ["path"],
+            buckets=_BUCKETS_S,
+            registry=self.registry,
+        )
         for path in AnswerPath:
             self._latency.labels(path.value)
         self._sent_bytes = 0
@@ -70,9 +73,10 @@ class EdgeMetrics(Collector):
         )
         if (settings := report.get("settings")) is not None:
             yield GaugeMetricFamily(
-                "splitfer_edge_settings_refused", "1 where new settings could not be used",
+                "splitfer_edge_settings_refused",
+                "1 where new settings could not be used",
                 settings["refused"] is not None,
-            )  # fmt: skip
+            )
         if (mqtt := report.get("mqtt")) is not None:
             yield GaugeMetricFamily(
                 "splitfer_edge_mqtt_connected", "Whether the broker is there", mqtt["connected"]

@@ -32,8 +32,14 @@ class DlibDetector:
         the longer side in the search, where it is not the detector's own."""
         side_px = side_px or self._limits.searched_px(max(grey.shape))
         searched, ratio = resized(grey, side_px)
-        return self._limits.kept([
-            Box(round(r.left() * ratio), round(r.top() * ratio),
-                round(r.width() * ratio), round(r.height() * ratio))
-            for r in self._find(searched, 0)
-        ])  # fmt: skip
+        return self._limits.kept(
+            [
+                Box(
+                    round(r.left() * ratio),
+                    round(r.top() * ratio),
+                    round(r.width() * ratio),
+                    round(r.height() * ratio),
+                )
+                for r in self._find(searched, 0)
+            ]
+        )

@@ -115,12 +115,14 @@ def quality_parts(
     """Size, sharpness, brightness, contrast, each 0..1: ``measures`` ``(..., 3)`` and sides
     ``(...)`` -> float64 ``(4, ...)``. The score is the least along the first axis."""
     sharpness, brightness, contrast = np.moveaxis(measured, -1, 0)
-    return np.stack((
-        _rise(side_px, scale.size_px),
-        np.minimum(_rise(sharpness, scale.sharpness), 1 - _rise(sharpness, scale.noise)),
-        _rise(brightness, scale.brightness),
-        _rise(contrast, scale.contrast),
-    ))  # fmt: skip
+    return np.stack(
+        (
+            _rise(side_px, scale.size_px),
+            np.minimum(_rise(sharpness, scale.sharpness), 1 - _rise(sharpness, scale.noise)),
+            _rise(brightness, scale.brightness),
+            _rise(contrast, scale.contrast),
+        )
+    )
 
 
 def _rise(values: NDArray[np.float64], ends: tuple[float, float]) -> NDArray[np.float64]:

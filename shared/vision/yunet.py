@@ -127,9 +127,9 @@ def _cells(found: NDArray[np.float32], stride: int) -> Boxes:
     # A hostile picture must not make numbers that cannot be counted with.
     w, h = (np.exp(np.clip(log, -8, 8)) / 2 for log in (w, h))
     x, y = x + right, y + down
-    return np.stack((scores[scores >= SCORE], *(
-        side * stride for side in (x - w, y - h, x + w, y + h)
-    )), axis=1)  # fmt: skip
+    return np.stack(
+        (scores[scores >= SCORE], *(side * stride for side in (x - w, y - h, x + w, y + h))), axis=1
+    )
 
 
 def best_of(boxes: Boxes) -> Boxes:

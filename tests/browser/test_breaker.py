@@ -34,12 +34,17 @@ def played(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
             case "call_failed":
                 breaker = states.call_failed(breaker, cause, now_s, jitter)
         refusal = breaker.refusal
-        found.append({
-            "state": breaker.state.value, "failures": breaker.failures, "probes": breaker.probes,
-            "probe_at_s": breaker.probe_at_s, "cause": breaker.cause.value,
-            "refusal": refusal.value if refusal else None,
-            "probe_due": breaker.probe_due(now_s),
-        })  # fmt: skip
+        found.append(
+            {
+                "state": breaker.state.value,
+                "failures": breaker.failures,
+                "probes": breaker.probes,
+                "probe_at_s": breaker.probe_at_s,
+                "cause": breaker.cause.value,
+                "refusal": refusal.value if refusal else None,
+                "probe_due": breaker.probe_due(now_s),
+            }
+        )
     return found
 
 
@@ -70,10 +75,14 @@ def test_both_do_the_same_whatever_happens(tmp_path: Path) -> None:
         now_s, events = 0.0, []
         for _ in range(int(rng.integers(1, 30))):
             now_s += float(rng.exponential(0.4))
-            events.append({
-                "event": str(rng.choice(names)), "now_s": now_s, "jitter": float(rng.random()),
-                "cause": str(rng.choice(causes)),
-            })  # fmt: skip
+            events.append(
+                {
+                    "event": str(rng.choice(names)),
+                    "now_s": now_s,
+                    "jitter": float(rng.random()),
+                    "cause": str(rng.choice(causes)),
+                }
+            )
         cases.append({"events": events})
     found = run_module("breaker", {"cases": cases}, tmp_path)
     assert found == [played(case["events"]) for case in cases]

@@ -121,15 +121,21 @@ def test_crops_are_the_same_pixels(
         boxes += [Box(*map(int, rng.integers(1, 150, 4))) for _ in range(4)]
         for cropping in (weights.manifest.crop, older):
             rgba = np.dstack((frame, np.full(frame.shape[:2], 255, np.uint8)))
-            given.append({
-                "rgba": as_text(rgba), "width": width, "height": height,
-                "boxes": [box.as_list() for box in boxes],
-                "cropping": {
-                    "scale": cropping.scale, "shift_x": cropping.shift_x,
-                    "shift_y": cropping.shift_y, "detail_px": cropping.detail_px,
-                    "reduce": cropping.reduce,
-                },
-            })  # fmt: skip
+            given.append(
+                {
+                    "rgba": as_text(rgba),
+                    "width": width,
+                    "height": height,
+                    "boxes": [box.as_list() for box in boxes],
+                    "cropping": {
+                        "scale": cropping.scale,
+                        "shift_x": cropping.shift_x,
+                        "shift_y": cropping.shift_y,
+                        "detail_px": cropping.detail_px,
+                        "reduce": cropping.reduce,
+                    },
+                }
+            )
             grey = to_grey(frame)
             expected.append((grey, [crop_face(grey, box, cropping) for box in boxes]))
     found = run_module("crops", {"frames": given}, tmp_path)
@@ -142,8 +148,10 @@ def test_crops_are_the_same_pixels(
 def test_the_quality_and_what_it_leaves_are_the_same(weights: Weights, tmp_path: Path) -> None:
     rng = np.random.default_rng(23)
     crops = [*weights.golden.crops, np.zeros((224, 224), np.uint8)]
-    crops += [np.asarray(Image.fromarray(crops[0]).resize((n, n)).resize((224, 224)))
-              for n in (4, 9, 20, 40)]  # fmt: skip
+    crops += [
+        np.asarray(Image.fromarray(crops[0]).resize((n, n)).resize((224, 224)))
+        for n in (4, 9, 20, 40)
+    ]
     crops += [(crops[1] // n).astype(np.uint8) for n in (9, 40, 90, 200)]
     crops += [rng.integers(0, 256, (224, 224), np.uint8)]
     coarse = rng.integers(0, 256, (56, 56), np.uint8)

@@ -29,9 +29,11 @@ def test_each_call_has_its_reply_or_a_reason(tmp_path: Path) -> None:
     found = run_module("stream", {}, tmp_path)
     assert found["before"] == "link_down"
     assert found["opened"] == [
-        False, 1, "ws://server/v1/latents/stream?fingerprint=f00",
+        False,
+        1,
+        "ws://server/v1/latents/stream?fingerprint=f00",
         ["splitfer.latents", "splitfer.token.YSB0b2tlbg"],
-    ]  # fmt: skip
+    ]
     assert found["replies"] == ['{"id":1,"error":{}}', '{"id":2,"faces":[]}', "deadline"]
     assert found["backlog"] == "deadline"
     assert found["broken"] == ["link_down", False]

@@ -49,10 +49,16 @@ def test_faults_of_packets(namespaces: Namespaces, clip: list[Picture], tmp_path
     with (
         Server(default_folder(), log, PORT, host, namespaces.command("cloud")).start() as server,
         Edge(
-            tmp_path, default_folder(), "--server", server.address, *FLAGS,
-            source=SOURCE, inside=namespaces.command("edge"), variables=VARIABLES,
+            tmp_path,
+            default_folder(),
+            "--server",
+            server.address,
+            *FLAGS,
+            source=SOURCE,
+            inside=namespaces.command("edge"),
+            variables=VARIABLES,
         ) as edge,
-    ):  # fmt: skip
+    ):
         edge.wait_for(lambda _: last(edge, AnswerPath.CLOUD), "cloud answers")
         for name in FAULTS if CHAOS_MINUTES else SHORT:
             before = reasons_so_far(edge)

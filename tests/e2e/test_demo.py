@@ -15,8 +15,10 @@ def test_the_demo_passes_its_own_verdict(tmp_path: Path) -> None:
     out = tmp_path / "demo out"
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "demo", "--out", str(out)],
-        capture_output=True, text=True, timeout=200,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     summary = json.loads((out / "summary.json").read_text())
     assert summary["faces"] == summary["answered"] > 100

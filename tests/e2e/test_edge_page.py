@@ -117,8 +117,9 @@ def test_a_frames_answer_is_the_python_edges(browser: Page, server: CloudProcess
         # At most one symbol in ten thousand may differ, by one step.
         assert abs(face["sent_bytes"] - len(payloads[place])) <= 2
     assert to_grey(rgb).shape == (answer["height"], answer["width"])
-    assert all(Box(*face["box"]).lies_in(answer["width"], answer["height"])
-               for face in answer["faces"])  # fmt: skip
+    assert all(
+        Box(*face["box"]).lies_in(answer["width"], answer["height"]) for face in answer["faces"]
+    )
 
 
 def test_the_second_start_needs_no_network(browser: Page, server: CloudProcess) -> None:

@@ -32,10 +32,19 @@ class Viewed(Edge):
         port = free_port()
         self.address = f"http://127.0.0.1:{port}"
         super().__init__(
-            folder, splitfer.shared.weights.default_folder(), "--realtime", "--view", "--listen",
-            f"{host}:{port}", "--source-name", "door", "--device-id", "hall", source="demo*99",
+            folder,
+            splitfer.shared.weights.default_folder(),
+            "--realtime",
+            "--view",
+            "--listen",
+            f"{host}:{port}",
+            "--source-name",
+            "door",
+            "--device-id",
+            "hall",
+            source="demo*99",
             variables=variables,
-        )  # fmt: skip
+        )
         wait_until(self._listens, "the page")
 
     def _listens(self) -> bool:

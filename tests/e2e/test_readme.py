@@ -32,8 +32,11 @@ def test_python_examples(
         )
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", code],
-            capture_output=True, text=True, timeout=60, cwd=tmp_path,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=tmp_path,
+        )
     assert done.returncode == 0, done.stderr
     assert any(label in done.stdout for label in LABELS)
 

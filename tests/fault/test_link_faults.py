@@ -51,9 +51,16 @@ def server(weights_folder: Path, tmp_path: Path) -> Any:
 def run_edge(folder: Path, weights: Path, server: Server, *flags: str) -> Edge:
     # These are tests of the link: the policy shall not avoid it.
     return Edge(
-        folder, weights, "--server", server.address, "--policy", "cloud",
-        "--deadline-ms", str(DEADLINE_MS), *flags,
-    )  # fmt: skip
+        folder,
+        weights,
+        "--server",
+        server.address,
+        "--policy",
+        "cloud",
+        "--deadline-ms",
+        str(DEADLINE_MS),
+        *flags,
+    )
 
 
 def test_up(server: Server, weights_folder: Path, tmp_path: Path) -> None:

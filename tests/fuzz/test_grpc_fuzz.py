@@ -101,9 +101,11 @@ class Filler:
         if field.type == TYPE.TYPE_ENUM:
             return rng.choice(list(field.enum_type.values_by_number))
         least, most = {
-            TYPE.CPPTYPE_UINT32: (0, 2**32 - 1), TYPE.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
-            TYPE.CPPTYPE_UINT64: (0, 2**64 - 1), TYPE.CPPTYPE_INT64: (-(2**63), 2**63 - 1),
-        }[field.cpp_type]  # fmt: skip
+            TYPE.CPPTYPE_UINT32: (0, 2**32 - 1),
+            TYPE.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
+            TYPE.CPPTYPE_UINT64: (0, 2**64 - 1),
+            TYPE.CPPTYPE_INT64: (-(2**63), 2**63 - 1),
+        }[field.cpp_type]
         return rng.choice([n for n in INTEGERS if least <= n <= most])
 
 

@@ -15,9 +15,13 @@ from tests.integration.cloud_process import CloudProcess
 
 TOKEN = "only-for-this-test"
 SETTINGS = settings(
-    max_examples=8, derandomize=True, database=None, deadline=None,
-    suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate),
-)  # fmt: skip
+    max_examples=8,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.generate),
+)
 
 
 @pytest.fixture(scope="module")

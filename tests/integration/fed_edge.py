@@ -77,9 +77,17 @@ class FedEdge(Edge):
         self._pictures, self.fed, self.fingerprint = pictures, 0, weights.name
         settings = {"SPLITFER_EDGE_SEARCH_SIDE_PX": str(SEARCH_SIDE_PX), **variables}
         super().__init__(
-            folder, weights, "--server", server, "--policy", "cloud", "--deadline-ms", "20000",
-            source=str(self._pipes[0].parent), variables=settings,
-        )  # fmt: skip
+            folder,
+            weights,
+            "--server",
+            server,
+            "--policy",
+            "cloud",
+            "--deadline-ms",
+            "20000",
+            source=str(self._pipes[0].parent),
+            variables=settings,
+        )
 
     def _picture(self, frame: int) -> Picture:
         return self._pictures[frame % len(self._pictures)]

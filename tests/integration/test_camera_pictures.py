@@ -46,9 +46,13 @@ def test_pictures_are_noted_and_those_whose_time_is_over_go(camera: Camera, tmp_
     old.write_bytes(b"of a run that was killed")
     (state / LIST).write_text(json.dumps({str(old): time.time() - 1}))
     flags = (
-        "--annotate", str(tmp_path / "door.mp4"), "--contact-sheet", str(tmp_path / "door.png"),
-        "--keep-pictures-h", "1",
-    )  # fmt: skip
+        "--annotate",
+        str(tmp_path / "door.mp4"),
+        "--contact-sheet",
+        str(tmp_path / "door.png"),
+        "--keep-pictures-h",
+        "1",
+    )
     with Edge(tmp_path, default_folder(), *flags, source=camera.source) as edge:
         edge.wait_for(lambda answers: len(answers) > 5, "answers")
         edge.signal(signal.SIGTERM)

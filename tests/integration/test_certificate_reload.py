@@ -69,11 +69,18 @@ def taken(server: CloudProcess, folder: Path, ca: str, edge: str) -> tuple[bool,
 def reload(folder: Path) -> None:
     subprocess.run(
         [
-            sys.executable, "-m", "splitfer.cloud_server.cli", "reload",
-            "--config", str(folder / "cloud.yaml"),
+            sys.executable,
+            "-m",
+            "splitfer.cloud_server.cli",
+            "reload",
+            "--config",
+            str(folder / "cloud.yaml"),
         ],
-        check=True, capture_output=True, env=clean_environment(), timeout=PATIENCE_S,
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+        env=clean_environment(),
+        timeout=PATIENCE_S,
+    )
 
 
 def metrics(server: CloudProcess, folder: Path) -> dict[str, float]:

@@ -36,9 +36,11 @@ def test_a_run_on_a_file_needs_little(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_everything_that_is_away_is_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     port = free_port()
     away = found(
-        source="63", server=f"127.0.0.1:{port}", mqtt=f"127.0.0.1:{port}",
+        source="63",
+        server=f"127.0.0.1:{port}",
+        mqtt=f"127.0.0.1:{port}",
         webhook=f"http://127.0.0.1:{port}/s3cret",
-    )  # fmt: skip
+    )
     for name in ("purpose", "camera", "server", "broker", "webhook"):
         assert away[name].verdict is Verdict.BAD, name
     assert "purpose: say what" in away["purpose"].words

@@ -31,8 +31,11 @@ WITHOUT_OURS["XDG_STATE_HOME"] = tempfile.mkdtemp()
 def edge(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "splitfer.edge_client.cli", *arguments],
-        capture_output=True, text=True, timeout=100, env=WITHOUT_OURS | variables,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env=WITHOUT_OURS | variables,
+    )
 
 
 @pytest.fixture
@@ -138,9 +141,16 @@ def test_file_then_environment_then_flags_and_secrets_stay_secret(tmp_path: Path
     config = tmp_path / "edge.toml"
     config.write_text('server = "localhost:1"\ndeadline_ms = 111\nthreads = 3\ntoken = "sesame"\n')
     done = edge(
-        "run", "--source", "demo", "--print-config", "--config", str(config),
-        "--deadline-ms", "333", SPLITFER_EDGE_THREADS="2",
-    )  # fmt: skip
+        "run",
+        "--source",
+        "demo",
+        "--print-config",
+        "--config",
+        str(config),
+        "--deadline-ms",
+        "333",
+        SPLITFER_EDGE_THREADS="2",
+    )
     assert done.returncode == 0, done.stderr
     assert "deadline_ms: 333.0" in done.stdout
     assert "threads: 2" in done.stdout
@@ -202,8 +212,12 @@ def test_left_out_pictures_of_a_folder_are_counted_and_cost_the_exit_code(
     (folder / "a.jpg").write_bytes(portrait.read_bytes())
     (folder / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     done = edge(
-        "run", "--source", str(folder), "--summary", str(summary),
-    )  # fmt: skip
+        "run",
+        "--source",
+        str(folder),
+        "--summary",
+        str(summary),
+    )
     assert done.returncode == 1
     assert "1 pictures left out" in done.stderr
     assert json.loads(summary.read_text())["source"]["left_out"] == 1
@@ -286,8 +300,12 @@ def test_answers_for_a_closed_standard_output_are_refused(portrait: Path) -> Non
 def test_no_home_is_needed(portrait: Path) -> None:
     homeless = {k: v for k, v in WITHOUT_OURS.items() if k != "HOME"}
     command = [
-        sys.executable, "-m", "splitfer.edge_client.cli", "classify", str(portrait),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "splitfer.edge_client.cli",
+        "classify",
+        str(portrait),
+    ]
     for home in ({}, {"HOME": "/proc/nowhere"}):
         done = subprocess.run(command, env=homeless | home, capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, "")

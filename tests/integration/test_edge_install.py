@@ -62,9 +62,11 @@ def test_it_can_be_taken_off_and_leaves_what_is_the_owners(tmp_path: Path) -> No
     install(tmp_path, "uninstall")
     left = set(files(tmp_path))
     assert left == {
-        "etc/splitfer/cloud.yaml", "etc/splitfer-edge/camera.yaml",
-        "etc/splitfer-edge/camera.env", "var/lib/splitfer-edge/camera/outbox.db",
-    }  # fmt: skip
+        "etc/splitfer/cloud.yaml",
+        "etc/splitfer-edge/camera.yaml",
+        "etc/splitfer-edge/camera.env",
+        "var/lib/splitfer-edge/camera/outbox.db",
+    }
     assert not (tmp_path / "usr/local/bin/edge-client").is_symlink()
     install(tmp_path, "uninstall", "--purge")
     assert set(files(tmp_path)) == {"etc/splitfer/cloud.yaml"}
@@ -114,8 +116,9 @@ def test_systemd_reads_the_unit(tmp_path: Path) -> None:
     path.write_text(UNIT.read_text())
     done = subprocess.run(
         ["systemd-analyze", "security", "--offline=yes", "--threshold=30", str(path)],
-        capture_output=True, text=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+    )
     # 3.0 of 10 or less: what systemd calls well confined.
     assert done.returncode == 0, done.stdout[-500:] + done.stderr
     assert "Unknown" not in done.stderr, done.stderr

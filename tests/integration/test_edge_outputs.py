@@ -27,8 +27,11 @@ EDGE = (sys.executable, "-m", "splitfer.edge_client.cli")
 def edge(*arguments: str, inside: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*inside, *EDGE, *arguments],
-        capture_output=True, text=True, timeout=100, env=WITHOUT_OURS,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env=WITHOUT_OURS,
+    )
 
 
 def frames_of(path: Path) -> int:
@@ -57,9 +60,13 @@ def pictures(tmp_path: Path) -> Path:
 def outputs(tmp_path: Path) -> list[str]:
     """Flags of every output that is one file at the end."""
     return [
-        "--annotate", str(tmp_path / "video.mp4"), "--contact-sheet", str(tmp_path / "sheet.jpg"),
-        "--summary", str(tmp_path / "summary.json"),
-    ]  # fmt: skip
+        "--annotate",
+        str(tmp_path / "video.mp4"),
+        "--contact-sheet",
+        str(tmp_path / "sheet.jpg"),
+        "--summary",
+        str(tmp_path / "summary.json"),
+    ]
 
 
 @pytest.mark.parametrize("flag", ["--annotate", "--output", "--explain", "--summary"])
@@ -68,9 +75,15 @@ def test_a_source_is_not_written_over(flag: str, tmp_path: Path, weights_folder:
     shutil.copyfile(CLIP, video)
     (tmp_path / "link.mp4").symlink_to(video)
     done = edge(
-        "run", "--source", str(video), flag, str(tmp_path / "link.mp4"),
-        "--weights", str(weights_folder), "--overwrite",
-    )  # fmt: skip
+        "run",
+        "--source",
+        str(video),
+        flag,
+        str(tmp_path / "link.mp4"),
+        "--weights",
+        str(weights_folder),
+        "--overwrite",
+    )
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert flag in line
@@ -143,8 +156,16 @@ def test_a_second_run_loses_nothing_of_the_first(
     assert len(records(answers)) == 2 * len(first)
     assert frames_of(whole[0]) == 4
 
-    edge("classify", *map(str, pictures.iterdir()), "--output", str(answers),
-         "--weights", str(weights_folder), "--output-max-mb", "0.003")  # fmt: skip
+    edge(
+        "classify",
+        *map(str, pictures.iterdir()),
+        "--output",
+        str(answers),
+        "--weights",
+        str(weights_folder),
+        "--output-max-mb",
+        "0.003",
+    )
     assert records(answers.with_name("answers.jsonl.1"))
     assert answers.stat().st_size <= 3000
     assert records(answers)
@@ -170,8 +191,10 @@ def test_killed_at_any_moment_every_output_is_readable_or_not_there(
     assert not sheet.exists()
     assert not running.summary_file.exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "answers.jsonl", "edge.log", name,
-    ]  # fmt: skip
+        "answers.jsonl",
+        "edge.log",
+        name,
+    ]
 
 
 def test_a_terminal_that_closes_leaves_whole_outputs(
@@ -245,9 +268,16 @@ def test_a_full_disk_does_not_stop_the_other_outputs(
 ) -> None:
     other = {"--output": "--summary", "--summary": "--output"}[flag]
     done = edge(
-        "run", "--source", str(pictures), "--weights", str(weights_folder), flag, "/dev/full",
-        other, str(tmp_path / "other"),
-    )  # fmt: skip
+        "run",
+        "--source",
+        str(pictures),
+        "--weights",
+        str(weights_folder),
+        flag,
+        "/dev/full",
+        other,
+        str(tmp_path / "other"),
+    )
     assert done.returncode == 1
     assert done.stderr.count("No space left on device") == 1
     assert f"{flag}: No space" in done.stderr
@@ -267,8 +297,12 @@ def test_a_full_disk_behind_standard_output(
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             [*EDGE, command, *source, "--weights", str(weights_folder)],
-            stdout=full, stderr=subprocess.PIPE, text=True, timeout=100, env=WITHOUT_OURS,
-        )  # fmt: skip
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=100,
+            env=WITHOUT_OURS,
+        )
     assert done.returncode == 1
     assert done.stderr.count("No space left on device") == 1
     assert "Exception" not in done.stderr

@@ -28,9 +28,14 @@ class Service:
         self.config, self.audit_file = folder / "camera.yaml", folder / "audit.jsonl"
         self.write("source_name: first")
         self.edge = Edge(
-            folder, default_folder(), "--config", str(self.config), source=camera.source,
-            session=True, variables={"SPLITFER_EDGE_AUDIT": str(self.audit_file)},
-        )  # fmt: skip
+            folder,
+            default_folder(),
+            "--config",
+            str(self.config),
+            source=camera.source,
+            session=True,
+            variables={"SPLITFER_EDGE_AUDIT": str(self.audit_file)},
+        )
 
     def write(self, text: str) -> None:
         self.config.write_text(text + "\n")

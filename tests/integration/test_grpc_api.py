@@ -57,8 +57,10 @@ def refused(call: grpc.UnaryUnaryMultiCallable, request: object) -> tuple[str, s
     trailing = {entry.key: entry.value for entry in raised.value.trailing_metadata()}
     assert raised.value.details()
     return (
-        raised.value.code().name, trailing["splitfer-code"], trailing["splitfer-retryable"],
-    )  # fmt: skip
+        raised.value.code().name,
+        trailing["splitfer-code"],
+        trailing["splitfer-retryable"],
+    )
 
 
 def test_handshake(stub: pb_grpc.SplitFerStub, weights_folder: Path) -> None:
@@ -140,9 +142,7 @@ def test_a_message_far_over_every_limit_is_refused_by_grpc_itself(
     assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-def test_classify(
-    server: CloudProcess, stub: pb_grpc.SplitFerStub, astronaut: np.ndarray
-) -> None:  # fmt: skip
+def test_classify(server: CloudProcess, stub: pb_grpc.SplitFerStub, astronaut: np.ndarray) -> None:
     picture = encoded(astronaut, "WEBP", lossless=True)
     reply = stub.Classify(pb.ClassifyRequest(picture=picture), timeout=TIMEOUT_S)
     assert (reply.width, reply.height) == (512, 512)

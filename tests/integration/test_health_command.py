@@ -46,8 +46,12 @@ def health(of: str, *words: str) -> tuple[int, str]:
     """The exit code, and what was said."""
     done = subprocess.run(
         [sys.executable, "-m", f"{of}.cli", "health", *words],
-        capture_output=True, text=True, env=clean_environment(), timeout=PATIENCE_S, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+        timeout=PATIENCE_S,
+        check=False,
+    )
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout + done.stderr
 

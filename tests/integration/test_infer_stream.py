@@ -122,9 +122,13 @@ def test_an_error_is_of_its_message_and_the_stream_goes_on(stream: Stream) -> No
     more = stream.answers(2)
     codes = {number: one.error.code for number, one in (errors | more).items()}
     assert codes == {
-        1: "model_mismatch", 2: "too_large", 3: "malformed_payload", 4: "malformed_payload",
-        5: "", 6: "deadline",
-    }  # fmt: skip
+        1: "model_mismatch",
+        2: "too_large",
+        3: "malformed_payload",
+        4: "malformed_payload",
+        5: "",
+        6: "deadline",
+    }
     results = more[5].response.results
     assert [result.WhichOneof("result") for result in results] == ["answer", "error"]
 
@@ -195,9 +199,7 @@ def test_draining_answers_what_was_read_and_ends_the_stream_well() -> None:
         assert server.exit_code() == 0
 
 
-def test_the_token_is_asked_for_when_the_stream_opens(
-    tmp_path: Path
-) -> None:  # fmt: skip
+def test_the_token_is_asked_for_when_the_stream_opens(tmp_path: Path) -> None:
     with (
         started(tmp_path, token="sesame-open-sesame") as server,
         server.channel() as channel,

@@ -136,9 +136,13 @@ def test_grpc_answers_what_is_asked_for(
     ],
 )
 def test_grpc_refuses_labels_that_are_not_there(
-    server: CloudProcess, request: pytest.FixtureRequest, labels: str, folder: str, code: str,
+    server: CloudProcess,
+    request: pytest.FixtureRequest,
+    labels: str,
+    folder: str,
+    code: str,
     ours: str,
-) -> None:  # fmt: skip
+) -> None:
     fingerprint = request.getfixturevalue(folder).name
     asked = pb.InferRequest(fingerprint=fingerprint, payloads=PAYLOADS, labels=labels)
     with pytest.raises(grpc.RpcError) as raised:
@@ -197,9 +201,12 @@ def by_cloud(server: CloudProcess, folder: Path, picture: Any, **settings: Any) 
 @pytest.mark.parametrize("policy", ["cloud", "local", "image"])
 @pytest.mark.parametrize("labels", [None, "crowd", "fer2013"])
 def test_an_edge_is_told_what_it_asked_for(
-    server: CloudProcess, crowd_weights_folder: Path, astronaut: np.ndarray, policy: str,
+    server: CloudProcess,
+    crowd_weights_folder: Path,
+    astronaut: np.ndarray,
+    policy: str,
     labels: str | None,
-) -> None:  # fmt: skip
+) -> None:
     natural = by_cloud(server, crowd_weights_folder, astronaut, labels=labels, policy=policy)
     assert (natural.path.value, natural.reason) == (policy, None)
     assert natural.answer.labels == (labels or "crowd")
@@ -248,9 +255,11 @@ def test_a_caller_from_before_is_answered_in_the_weights_default(
 
 
 def test_an_edge_is_never_told_other_labels_than_it_asked_for(
-    old_server: CloudProcess, crowd_weights_folder: Path, astronaut: np.ndarray,
+    old_server: CloudProcess,
+    crowd_weights_folder: Path,
+    astronaut: np.ndarray,
     caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+) -> None:
     with caplog.at_level(logging.WARNING):
         face = by_cloud(old_server, crowd_weights_folder, astronaut)
     assert (face.path, face.reason) == (AnswerPath.LOCAL, Reason.MODEL_MISMATCH)

@@ -43,9 +43,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudProcess]:
     lines = (token_line("door", INFER, [Scope.INFER]), token_line("yard", IMAGE, [Scope.IMAGE]))
     (folder / "tokens.yaml").write_text("\n".join(lines) + "\n")
     file = config(
-        folder, tokens=folder / "tokens.yaml", cors_origins=f"[{ORIGIN}]", stream_in_flight=4,
+        folder,
+        tokens=folder / "tokens.yaml",
+        cors_origins=f"[{ORIGIN}]",
+        stream_in_flight=4,
         latent_streams_max=3,
-    )  # fmt: skip
+    )
     with CloudProcess(default_folder(), "--config", str(file)) as server:
         yield server
 
@@ -72,10 +75,12 @@ def stream(
     query = f"fingerprint={server.fingerprint}" if query is None else query
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     with connect(
-        f"{scheme}://{server.http}/v1/latents/stream?{query}", proxy=None, compression=None,
+        f"{scheme}://{server.http}/v1/latents/stream?{query}",
+        proxy=None,
+        compression=None,
         open_timeout=TIMEOUT_S,
         **{"additional_headers": headers, **more},
-    ) as opened:  # fmt: skip
+    ) as opened:
         yield opened
 
 
@@ -96,9 +101,12 @@ def refusal(server: CloudProcess, **how: Any) -> tuple[int, str]:
 def test_it_answers_as_the_route_does(server: CloudProcess, payloads: list[bytes]) -> None:
     asked = [*payloads, b"\x02no payload"]
     expected = httpx.post(
-        f"http://{server.http}/v1/latents", content=framed(asked), timeout=60, trust_env=False,
+        f"http://{server.http}/v1/latents",
+        content=framed(asked),
+        timeout=60,
+        trust_env=False,
         headers={"X-SplitFER-Fingerprint": server.fingerprint, "Authorization": f"Bearer {INFER}"},
-    ).json()  # fmt: skip
+    ).json()
     with stream(server) as opened:
         opened.send(message(7, *asked))
         opened.send(message(2**32 - 1))
@@ -140,8 +148,12 @@ def test_an_error_is_of_its_message_and_the_connection_goes_on(
         found |= replies(opened, 1)
     codes = {number: one.get("error", {}).get("code") for number, one in found.items()}
     assert codes == {
-        1: "too_large", 2: "malformed_payload", 3: "malformed_payload", 4: None, 6: "deadline",
-    }  # fmt: skip
+        1: "too_large",
+        2: "malformed_payload",
+        3: "malformed_payload",
+        4: None,
+        6: "deadline",
+    }
     assert set(found[1]["error"]) == {"code", "message", "retryable"}
     with stream(server, query=f"fingerprint={'0' * 16}") as opened:
         opened.send(message(1, payloads[0]))

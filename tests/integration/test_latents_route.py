@@ -48,9 +48,12 @@ def post(
 ) -> httpx.Response:
     given = {FINGERPRINT: server.fingerprint, "Authorization": f"Bearer {token}"}
     return httpx.post(
-        f"http://{server.http}/v1/latents{query}", content=body, timeout=60, trust_env=False,
+        f"http://{server.http}/v1/latents{query}",
+        content=body,
+        timeout=60,
+        trust_env=False,
         headers=given | (headers or {}),
-    )  # fmt: skip
+    )
 
 
 def framed(payloads: Sequence[bytes]) -> bytes:
@@ -67,8 +70,9 @@ def test_it_answers_as_grpc_does(server: CloudProcess, payloads: list[bytes]) ->
     with server.channel() as channel:
         reply = pb_grpc.SplitFerStub(channel).Infer(
             pb.InferRequest(fingerprint=server.fingerprint, payloads=asked),
-            metadata=(("authorization", f"Bearer {INFER}"),), timeout=60,
-        )  # fmt: skip
+            metadata=(("authorization", f"Bearer {INFER}"),),
+            timeout=60,
+        )
     for face, result in zip(body["faces"][:-1], reply.results[:-1], strict=True):
         assert tuple(face["probabilities"]) == LABELS
         assert list(face["probabilities"].values()) == pytest.approx(

@@ -74,9 +74,12 @@ class PlayedServer:
 
     def link(self, token: str | None = None, labels: LabelSet = LabelSet.FER2013) -> Link:
         return Link(
-            lambda: open_channel(f"127.0.0.1:{self.port}", None), FINGERPRINT, ["raw"], token,
+            lambda: open_channel(f"127.0.0.1:{self.port}", None),
+            FINGERPRINT,
+            ["raw"],
+            token,
             labels=labels,
-        )  # fmt: skip
+        )
 
 
 @pytest.fixture

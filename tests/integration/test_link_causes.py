@@ -125,9 +125,13 @@ def linked(address: str, certificates: Certificates, token: str | None = None) -
     pems = (certificates.ca, certificates.cert, certificates.key)
     look = partial(diagnose, parse_address(address), certificates)
     link = Link(
-        partial(open_channel, address, *pems), FINGERPRINT, ["raw"], token,
-        server=address, diagnose=look,
-    )  # fmt: skip
+        partial(open_channel, address, *pems),
+        FINGERPRINT,
+        ["raw"],
+        token,
+        server=address,
+        diagnose=look,
+    )
     try:
         yield link
     finally:
@@ -215,9 +219,13 @@ def test_plain_text_against_tls(peers: Peers, caplog: pytest.LogCaptureFixture) 
     ],
 )
 def test_a_certificate_that_is_not_trusted(
-    certificate_of: str, ca: str, cause: Cause, peers: Peers, folder: Path,
+    certificate_of: str,
+    ca: str,
+    cause: Cause,
+    peers: Peers,
+    folder: Path,
     caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+) -> None:
     address, trusting = peers.ours(certificate_of), Certificates((folder / ca).read_bytes())
     assert told(address, trusting, caplog)[0] is cause
     # gRPC's words are no contract: a look of one's own would have found the same.
@@ -261,8 +269,10 @@ def test_a_cause_that_changes_is_told_and_so_is_the_end(caplog: pytest.LogCaptur
             server.stop()
     said = [record.getMessage() for record in caplog.records]
     assert ["nothing in gRPC" in said[0], "refused" in said[1], "can be used now" in said[2]] == [
-        True, True, True,
-    ], said  # fmt: skip
+        True,
+        True,
+        True,
+    ], said
     assert len(said) == 3
 
 
@@ -352,8 +362,11 @@ def portrait(astronaut: NDArray[np.uint8], tmp_path: Path) -> Path:
 def edge(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "splitfer.edge_client.cli", *arguments],
-        capture_output=True, text=True, timeout=100, env=WITHOUT_OURS | variables,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env=WITHOUT_OURS | variables,
+    )
 
 
 def test_the_command_says_it_in_one_line_and_nothing_of_grpcs(
@@ -361,10 +374,22 @@ def test_the_command_says_it_in_one_line_and_nothing_of_grpcs(
 ) -> None:
     summary, why = tmp_path / "summary.json", tmp_path / "why.jsonl"
     done = edge(
-        "run", "--source", str(portrait), "--policy", "cloud", "--server", peers.ours("server"),
-        "--server-ca", str(folder / "strange-ca.pem"), "--weights", str(weights_folder),
-        "--summary", str(summary), "--explain", str(why),
-    )  # fmt: skip
+        "run",
+        "--source",
+        str(portrait),
+        "--policy",
+        "cloud",
+        "--server",
+        peers.ours("server"),
+        "--server-ca",
+        str(folder / "strange-ca.pem"),
+        "--weights",
+        str(weights_folder),
+        "--summary",
+        str(summary),
+        "--explain",
+        str(why),
+    )
     assert done.returncode == 0, done.stderr
     warning, ending = done.stderr.splitlines()
     assert "not trusted here" in warning
@@ -418,9 +443,12 @@ def test_a_token_that_cannot_be_sent_ends_it_unseen() -> None:
 def test_from_python(folder: Path, weights_folder: Path) -> None:
     with pytest.raises(ConfigError, match="is not the key of client_cert"):
         Recognizer(
-            "a:1", weights=weights_folder, server_ca=folder / "ca.pem",
-            client_cert=folder / "edge.pem", client_key=folder / "stranger.key",
-        )  # fmt: skip
+            "a:1",
+            weights=weights_folder,
+            server_ca=folder / "ca.pem",
+            client_cert=folder / "edge.pem",
+            client_key=folder / "stranger.key",
+        )
     with Recognizer(f"127.0.0.1:{free_port()}", weights=weights_folder) as recognizer:
         report = recognizer.link_report()
     assert report is not None

@@ -70,9 +70,11 @@ def open_link(server: PlayedServer) -> Iterator[Callable[..., Link]]:
 
     def opened(stream: StreamUse = "auto") -> Link:
         link = Link(
-            lambda: open_channel(f"127.0.0.1:{server.port}", None), FINGERPRINT, ["raw"],
+            lambda: open_channel(f"127.0.0.1:{server.port}", None),
+            FINGERPRINT,
+            ["raw"],
             stream=stream,
-        )  # fmt: skip
+        )
         links.append(link)
         assert link.wait_for_handshake(10)
         return link

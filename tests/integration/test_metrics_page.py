@@ -63,9 +63,12 @@ def infer(server: CloudProcess, *ids: str, payloads: int = 3) -> tuple[int, int,
 def test_a_grpc_call_is_counted(server: CloudProcess, http: httpx.Client) -> None:
     up, down, _ = infer(server)
     ok = {
-        "protocol": "grpc", "method": INFER, "path": "cloud", "code": "ok",
+        "protocol": "grpc",
+        "method": INFER,
+        "path": "cloud",
+        "code": "ok",
         "version": server.fingerprint[:8],
-    }  # fmt: skip
+    }
     assert value(http, "splitfer_requests_total", **ok) == 1
     assert value(http, "splitfer_received_bytes_total", method=INFER) == up
     assert value(http, "splitfer_sent_bytes_total", method=INFER) == down
@@ -152,8 +155,9 @@ def test_refusals_name_the_id_too_and_their_bodies_are_as_ever(
     with server.channel() as channel, pytest.raises(grpc.RpcError) as raised:
         channel.unary_unary(f"/{INFER}")(
             pb.InferRequest(fingerprint="0").SerializeToString(),
-            timeout=PATIENCE_S, metadata=[("x-request-id", "mine-4")],
-        )  # fmt: skip
+            timeout=PATIENCE_S,
+            metadata=[("x-request-id", "mine-4")],
+        )
     assert ("x-request-id", "mine-4") in raised.value.trailing_metadata()
 
 

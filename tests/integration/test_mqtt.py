@@ -52,9 +52,15 @@ class Device:
         self.control = Control(Policy.AUTO, list(Policy), self.chosen.append)
         self.status.paused = lambda: self.control.paused
         self.mqtt = Mqtt(
-            address, TOPICS, self.status, self.control, "hall", "1", outbox=outbox,
+            address,
+            TOPICS,
+            self.status,
+            self.control,
+            "hall",
+            "1",
+            outbox=outbox,
             jitter=lambda: 0.1,
-        )  # fmt: skip
+        )
         self._index = 0
 
     def frame(self, faces: int = 1) -> int:
@@ -259,10 +265,13 @@ def guarded(tmp_path: Path) -> Iterator[Broker]:
     passwords.chmod(0o644)
     tmp_path.chmod(0o755)
     settings = (
-        f"cafile {tmp_path}/house.pem", f"certfile {tmp_path}/broker.pem",
-        f"keyfile {tmp_path}/broker.key", f"password_file {passwords}", "allow_anonymous false",
+        f"cafile {tmp_path}/house.pem",
+        f"certfile {tmp_path}/broker.pem",
+        f"keyfile {tmp_path}/broker.key",
+        f"password_file {passwords}",
+        "allow_anonymous false",
         "user root",
-    )  # fmt: skip
+    )
     with Broker(tmp_path, *settings) as broker:
         yield broker
 

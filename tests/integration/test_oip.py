@@ -109,16 +109,24 @@ def crops(weights: Weights, astronaut: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def answers(
-    server: CloudProcess, latents: np.ndarray, crops: np.ndarray, old_weights_folder: Path,
+    server: CloudProcess,
+    latents: np.ndarray,
+    crops: np.ndarray,
+    old_weights_folder: Path,
     tmp_path_factory: pytest.TempPathFactory,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """What each of the four clients got: see ``triton_clients``."""
     faces = tmp_path_factory.mktemp("faces") / "faces.npz"
     np.savez(faces, latents=latents, crops=crops, version=old_weights_folder.name)
     command = [
-        sys.executable, "-m", "tests.integration.triton_clients",
-        server.http, server.grpc, TOKEN, str(faces),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "tests.integration.triton_clients",
+        server.http,
+        server.grpc,
+        TOKEN,
+        str(faces),
+    ]
     ended = subprocess.run(
         command, capture_output=True, text=True, timeout=2 * PATIENCE_S, env=clean_environment()
     )
@@ -141,9 +149,11 @@ def by_splitfer(
 def raw_request(latents: np.ndarray, **parameters: Any) -> tuple[bytes, bytes]:
     """The JSON and the tensor behind it."""
     entry = {
-        "name": "latent", "datatype": "UINT8", "shape": latents.shape,
+        "name": "latent",
+        "datatype": "UINT8",
+        "shape": latents.shape,
         "parameters": {"binary_data_size": latents.nbytes},
-    }  # fmt: skip
+    }
     return json.dumps({"inputs": [entry], "parameters": parameters}).encode(), latents.tobytes()
 
 
@@ -163,9 +173,13 @@ def refused(response: httpx.Response) -> tuple[int, str]:
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_tritonclient_gets_the_answers_of_splitfer(
-    server: CloudProcess, weights: Weights, latents: np.ndarray, old_weights_folder: Path,
-    answers: dict[str, Any], client: str,
-) -> None:  # fmt: skip
+    server: CloudProcess,
+    weights: Weights,
+    latents: np.ndarray,
+    old_weights_folder: Path,
+    answers: dict[str, Any],
+    client: str,
+) -> None:
     got, old = answers[client], Weights(old_weights_folder)
     for asked, expected in {
         "latents": by_splitfer(server, weights, latents),
@@ -201,8 +215,9 @@ def test_tritonclient_reads_health_and_metadata(
     got = answers[client]
     assert (got["live"], got["ready"], got["model ready"]) == (True, True, True)
     assert (got["server"]["name"], got["server"]["extensions"]) == (
-        "splitfer", ["binary_tensor_data"],
-    )  # fmt: skip
+        "splitfer",
+        ["binary_tensor_data"],
+    )
     model = got["model"]
     assert model["versions"] == [server.fingerprint, old_weights_folder.name]
     tensors = [
@@ -274,8 +289,9 @@ def test_raw_and_json_outputs_in_one_reply(http: httpx.Client, latents: np.ndarr
     text, tensor = raw_request(latents)
     asked = json.loads(text)
     asked["outputs"] = [
-        {"name": "label"}, {"name": "probabilities", "parameters": {"binary_data": True}},
-    ]  # fmt: skip
+        {"name": "label"},
+        {"name": "probabilities", "parameters": {"binary_data": True}},
+    ]
     text = json.dumps(asked).encode()
     reply = http.post(TAIL, content=text + tensor, headers={HEADER_LENGTH: str(len(text))})
     size = int(reply.headers[HEADER_LENGTH])
@@ -288,13 +304,17 @@ def test_raw_and_json_outputs_in_one_reply(http: httpx.Client, latents: np.ndarr
 
 
 def test_typed_contents_over_grpc(
-    server: CloudProcess, stub: pb_grpc.GRPCInferenceServiceStub, weights: Weights,
+    server: CloudProcess,
+    stub: pb_grpc.GRPCInferenceServiceStub,
+    weights: Weights,
     latents: np.ndarray,
-) -> None:  # fmt: skip
+) -> None:
     tensor = pb.ModelInferRequest.InferInputTensor(
-        name="latent", datatype="UINT8", shape=latents.shape,
+        name="latent",
+        datatype="UINT8",
+        shape=latents.shape,
         contents=pb.InferTensorContents(uint_contents=latents.ravel().tolist()),
-    )  # fmt: skip
+    )
     request = pb.ModelInferRequest(model_name="tail-cloud", inputs=[tensor])
     reply = stub.ModelInfer(request, timeout=PATIENCE_S, metadata=METADATA)
     assert not reply.raw_output_contents

@@ -57,9 +57,13 @@ def home(tmp_path: Path) -> Home:
 def run(home: Home, *command: str) -> tuple[int, str, int]:
     """Exit code, output and process of a command that is watched."""
     process = subprocess.Popen(
-        [*watching(home.trace), sys.executable, *command], env=home.environment,
-        cwd=home.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        [*watching(home.trace), sys.executable, *command],
+        env=home.environment,
+        cwd=home.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     output, _ = process.communicate(timeout=4 * PATIENCE_S)
     return process.returncode, output, process.pid
 
@@ -90,10 +94,26 @@ def test_a_server_and_the_edges_that_ask_it_phone_nowhere(tmp_path: Path) -> Non
         answers, summary, explained, boxes, sheet = map(str, outputs)
         asking = ("--server", server.grpc, "--deadline-ms", "30000", "--log-level", "debug")
         code, output, pid = run(
-            homes["clip"], "-m", "splitfer.edge_client.cli", "run", "--source", str(clip),
-            "--policy", "cloud", "--output", answers, "--summary", summary,
-            "--explain", explained, "--annotate", boxes, "--contact-sheet", sheet, *asking,
-        )  # fmt: skip
+            homes["clip"],
+            "-m",
+            "splitfer.edge_client.cli",
+            "run",
+            "--source",
+            str(clip),
+            "--policy",
+            "cloud",
+            "--output",
+            answers,
+            "--summary",
+            summary,
+            "--explain",
+            explained,
+            "--annotate",
+            boxes,
+            "--contact-sheet",
+            sheet,
+            *asking,
+        )
         assert code == 0, output
         paths = [json.loads(line)["path"] for line in Path(answers).read_text().splitlines()]
         assert set(paths) == {"cloud"}
@@ -102,9 +122,15 @@ def test_a_server_and_the_edges_that_ask_it_phone_nowhere(tmp_path: Path) -> Non
         assert sorted(file.name for file in own.iterdir()) == sorted(names)
 
         code, output, pid = run(
-            homes["picture"], "-m", "splitfer.edge_client.cli", "classify", str(PICTURE),
-            "--policy", "image", *asking,
-        )  # fmt: skip
+            homes["picture"],
+            "-m",
+            "splitfer.edge_client.cli",
+            "classify",
+            str(PICTURE),
+            "--policy",
+            "image",
+            *asking,
+        )
         assert code == 0, output
         assert '"path": "image"' in output
         assert strays(homes["picture"].trace, pid, []) == []

@@ -30,9 +30,12 @@ pytestmark = pytest.mark.skipif(
 
 def promtool(*arguments: str) -> None:
     done = subprocess.run(
-        ["promtool", *arguments], cwd=DEPLOY / "prometheus", capture_output=True, text=True,
+        ["promtool", *arguments],
+        cwd=DEPLOY / "prometheus",
+        capture_output=True,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -67,11 +70,13 @@ def answers(tmp_path_factory: pytest.TempPathFactory, astronaut: np.ndarray) -> 
         listen = f"127.0.0.1:{free_port()}"
         prometheus = subprocess.Popen(
             [
-                "prometheus", f"--config.file={folder / 'prometheus.yml'}",
-                f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={listen}",
+                "prometheus",
+                f"--config.file={folder / 'prometheus.yml'}",
+                f"--storage.tsdb.path={folder / 'data'}",
+                f"--web.listen-address={listen}",
                 "--log.level=error",
             ],
-        )  # fmt: skip
+        )
         try:
             with httpx.Client(
                 base_url=f"http://{listen}/api/v1", trust_env=False, timeout=60

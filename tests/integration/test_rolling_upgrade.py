@@ -46,9 +46,17 @@ class Operator:
         flags = [flag for more in more_weights for flag in ("--weights", str(more))]
         grpc_port, http_port = map(str, self._ports)
         with CloudProcess(
-            self._weights, "--config", str(self._config), "--weights-root", str(self._root),
-            "--grpc-port", grpc_port, "--http-port", http_port, *flags,
-        ) as process:  # fmt: skip
+            self._weights,
+            "--config",
+            str(self._config),
+            "--weights-root",
+            str(self._root),
+            "--grpc-port",
+            grpc_port,
+            "--http-port",
+            http_port,
+            *flags,
+        ) as process:
             yield
             process.signal(signal.SIGTERM)
             assert process.exit_code() == 0

@@ -147,9 +147,7 @@ def test_a_second_signal_cuts_the_drain_short(weights_folder: Path, tmp_path: Pa
         assert server.exit_code() == 0
 
 
-def test_a_token_is_asked_for_on_both_protocols(
-    weights_folder: Path, tmp_path: Path
-) -> None:  # fmt: skip
+def test_a_token_is_asked_for_on_both_protocols(weights_folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "cloud.yaml"
     file.write_text("token: only-for-this-test\n")
     with CloudProcess(weights_folder, "--config", str(file)) as server:
@@ -221,9 +219,13 @@ def test_it_refuses_to_start_in_one_line(
     command = [sys.executable, "-m", "splitfer.cloud_server.cli", "serve", *ports]
     weights = [] if "--weights" in flags else ["--weights", str(weights_folder)]
     done = subprocess.run(
-        [*command, *weights, *flags], capture_output=True, text=True, timeout=PATIENCE_S,
-        env=clean_environment(), check=False,
-    )  # fmt: skip
+        [*command, *weights, *flags],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        env=clean_environment(),
+        check=False,
+    )
     assert done.returncode == code
     assert names in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -279,9 +281,12 @@ def test_a_second_server_leaves_the_first_ones_pid_file_alone(tmp_path: Path) ->
         assert pid_file.read_text() == f"{server.pid}\n"
         second = subprocess.run(
             [sys.executable, "-m", "splitfer.cloud_server.cli", "serve", "--config", str(file)],
-            capture_output=True, text=True, timeout=PATIENCE_S, env=clean_environment(),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            env=clean_environment(),
             check=False,
-        )  # fmt: skip
+        )
         assert second.returncode == 2
         assert f"pid_file: {pid_file} is that of process {server.pid}" in second.stderr
         assert pid_file.read_text() == f"{server.pid}\n"
@@ -293,9 +298,14 @@ def test_a_second_server_leaves_the_first_ones_pid_file_alone(tmp_path: Path) ->
 def test_of_two_servers_that_start_on_one_port_one_says_in_a_line_why_it_does_not() -> None:
     ports = ["--grpc-port", str(free_port()), "--http-port", str(free_port())]
     command = [
-        sys.executable, "-m", "splitfer.cloud_server.cli", "serve", *ports,
-        "--weights", str(default_folder()),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "splitfer.cloud_server.cli",
+        "serve",
+        *ports,
+        "--weights",
+        str(default_folder()),
+    ]
     both = [
         subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=clean_environment())
         for _ in range(2)

@@ -71,8 +71,10 @@ def test_one_that_goes_and_comes_does_not_disturb_the_other(
     assert code == 130, edge.log()
     lines = edge.lines()
     # Of the garden everything is masked: nobody is seen there.
-    kinds = {name: {one["record"] for one in lines if one["source_name"] == name}
-             for name in ("Hall", "garden")}  # fmt: skip
+    kinds = {
+        name: {one["record"] for one in lines if one["source_name"] == name}
+        for name in ("Hall", "garden")
+    }
     assert kinds == {"Hall": {"face", "event"}, "garden": {"heartbeat"}}
     assert {one["source"] for one in lines if one["source_name"] == "Hall"} == {hall.source}
     books = summary["cameras"]

@@ -133,8 +133,10 @@ def test_what_is_no_http_is_refused_in_the_one_shape(connection: socket.socket) 
     reply = until_the_end(connection)
     assert reply.startswith(b"HTTP/1.1 400 ")
     assert set(json.loads(reply.partition(b"\r\n\r\n")[2])["error"]) == {
-        "code", "message", "retryable",
-    }  # fmt: skip
+        "code",
+        "message",
+        "retryable",
+    }
 
 
 def test_an_idle_connection_outlives_the_wait_for_a_header(connection: socket.socket) -> None:

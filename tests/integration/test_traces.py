@@ -87,9 +87,11 @@ def test_from_the_frame_to_the_batch(
 
         given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
         httpx.get(
-            f"http://{server.http}/v1/model", headers={"traceparent": given}, timeout=PATIENCE_S,
+            f"http://{server.http}/v1/model",
+            headers={"traceparent": given},
+            timeout=PATIENCE_S,
             trust_env=False,
-        )  # fmt: skip
+        )
         (model,) = wait_until(lambda: receiver.named("GET /v1/model"), "the span of a REST call")
         assert model.trace_id.hex() == "0af7651916cd43dd8448eb211c80319c"
         assert model.parent_span_id.hex() == "b7ad6b7169203331"

@@ -44,14 +44,20 @@ class Device:
 
     def run(self) -> Edge:
         return Edge(
-            self.folder, OLD, "--policy", "local", "--server", self._server,
-            source=self._camera.source, session=True,
+            self.folder,
+            OLD,
+            "--policy",
+            "local",
+            "--server",
+            self._server,
+            source=self._camera.source,
+            session=True,
             variables={
                 "SPLITFER_EDGE_WEIGHTS_KEY": str(self.folder / "publisher.pub"),
                 "SPLITFER_EDGE_WEIGHTS_EVERY_H": "0.0003",
                 "SPLITFER_EDGE_AUDIT": str(self.audit_file),
             },
-        )  # fmt: skip
+        )
 
     def chosen(self) -> dict[str, Any]:
         file = self.root / CHOSEN

@@ -56,8 +56,11 @@ def built(tree: Path, default: str) -> tuple[Path, str]:
     command = [sys.executable, "-m", "pip", "wheel", "-v", "--no-deps", "--no-build-isolation"]
     ended = subprocess.run(
         [*command, "--no-index", "--disable-pip-version-check", "--wheel-dir", out, tree],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
     if ended.returncode:
         pytest.fail(ended.stdout)
     (wheel,) = out.glob("*.whl")
@@ -132,8 +135,12 @@ class Installation:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "SPLITFER_"))}
         return subprocess.Popen(
             [self.folder / "bin" / command[0], *command[1:]],
-            cwd=self.site, env=kept, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            cwd=self.site,
+            env=kept,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def run(self, *command: str) -> tuple[int, str, str]:
         """Its exit code, output and error output."""
@@ -230,8 +237,11 @@ def test_a_build_without_default_weights_says_so(
         (weights / "DEFAULT").write_text(default)
     ended = subprocess.run(
         [sys.executable, ROOT / "setup.py", "--name"],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"setup.py: {Path('shared/weights/DEFAULT')} {said}")
     assert ended.stderr.count("\n") == 1

@@ -54,8 +54,9 @@ def read(data: bytes) -> tuple[int, list[list[Channel]]]:
             pairs = zip(places, take(len(places), "b"), strict=True)
             weights.append({place: weight for place, weight in pairs if weight})
         nonzero = [take(25) for _ in range(16)]
-        return Channel(used, thresholds, weights, nonzero, take(81), take(25),
-                       [take(25) for _ in range(6)])  # fmt: skip
+        return Channel(
+            used, thresholds, weights, nonzero, take(81), take(25), [take(25) for _ in range(6)]
+        )
 
     rates = [[channel(index) for index in range(CHANNELS)] for _ in range(data[5])]
     assert at == len(data)

@@ -51,9 +51,15 @@ class Batching(RuleBasedStateMachine):
         self.loop.set_exception_handler(lambda _, what: self.complaints.append(what))
         self.gate = asyncio.Semaphore(0)
         self.batcher: Batcher[int, int] = Batcher(
-            self.run_network, batch_max=batch_max, queue_max=QUEUE_MAX, wait_ms=wait_ms,
-            goal_ms=3000, clock=lambda: self.now, ageing_s=1e9, on_batch=self.taken,
-        )  # fmt: skip
+            self.run_network,
+            batch_max=batch_max,
+            queue_max=QUEUE_MAX,
+            wait_ms=wait_ms,
+            goal_ms=3000,
+            clock=lambda: self.now,
+            ageing_s=1e9,
+            on_batch=self.taken,
+        )
         self.do(self.started())
 
     async def started(self) -> None:

@@ -27,8 +27,9 @@ REQUESTS = st.lists(
         st.sampled_from((None, *LabelSet)),
         st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=4),
     ),
-    min_size=1, max_size=5,
-)  # fmt: skip
+    min_size=1,
+    max_size=5,
+)
 
 
 class Asked:
@@ -60,10 +61,12 @@ class Asked:
 
         async def ask() -> list[list[Answer]]:
             fingerprint = self.service.model().fingerprint
-            found = await asyncio.gather(*(
-                self.service.infer(fingerprint, "", payloads, Deadline.after_ms(60_000), labels)
-                for labels, payloads in requests
-            ))  # fmt: skip
+            found = await asyncio.gather(
+                *(
+                    self.service.infer(fingerprint, "", payloads, Deadline.after_ms(60_000), labels)
+                    for labels, payloads in requests
+                )
+            )
             return [[one for one in got.results if isinstance(one, Answer)] for got in found]
 
         return self._runner.run(ask())

@@ -49,19 +49,28 @@ observations = st.one_of(
     st.tuples(st.just("failed"), sizes, st.one_of(st.none(), ms)),
 )
 frames = st.builds(
-    FrameFacts, elapsed_ms=ms, faces=st.integers(0, 32), pixels=st.integers(1, 16_000_000),
-    searched=st.booleans(), answered=st.booleans(),
-)  # fmt: skip
+    FrameFacts,
+    elapsed_ms=ms,
+    faces=st.integers(0, 32),
+    pixels=st.integers(1, 16_000_000),
+    searched=st.booleans(),
+    answered=st.booleans(),
+)
 all_settings = st.builds(
-    PolicySettings, st.sampled_from([CANDIDATES, TOGETHER]), deadline_ms=st.floats(1, 60_000),
+    PolicySettings,
+    st.sampled_from([CANDIDATES, TOGETHER]),
+    deadline_ms=st.floats(1, 60_000),
     objective=objectives,
-    min_accuracy=st.floats(0, 1), max_bytes_per_s=st.one_of(st.none(), st.floats(1, 1e6)),
+    min_accuracy=st.floats(0, 1),
+    max_bytes_per_s=st.one_of(st.none(), st.floats(1, 1e6)),
     shadow_share=st.floats(0, 1),
-)  # fmt: skip
+)
 moments = st.tuples(
-    st.floats(0, 5), st.lists(observations, max_size=4), frames,
+    st.floats(0, 5),
+    st.lists(observations, max_size=4),
+    frames,
     st.sampled_from([None, *Reason]),
-)  # fmt: skip
+)
 
 
 @given(st.lists(moments, max_size=30), all_settings)
@@ -125,21 +134,37 @@ def test_any_replies_give_a_line_that_makes_sense(
 
 
 links = st.builds(
-    LinkFit, rtt_ms=st.floats(0, 500), ms_per_byte=st.floats(0, 0.2),
-    deviation_ms=st.floats(0, 50), missed=st.floats(0, 1),
-)  # fmt: skip
+    LinkFit,
+    rtt_ms=st.floats(0, 500),
+    ms_per_byte=st.floats(0, 0.2),
+    deviation_ms=st.floats(0, 50),
+    missed=st.floats(0, 1),
+)
 times = st.floats(0.1, 300).map(lambda typical: Cost(typical, 1.2 * typical))
 
 
 @given(
-    links, links, objectives, st.floats(0.6, 0.75), st.floats(20, 1000), frames,
+    links,
+    links,
+    objectives,
+    st.floats(0.6, 0.75),
+    st.floats(20, 1000),
+    frames,
     st.tuples(times, times, times, times, times),
-    st.sampled_from([one.name for one in CANDIDATES]), st.integers(0, 5),
-)  # fmt: skip
+    st.sampled_from([one.name for one in CANDIDATES]),
+    st.integers(0, 5),
+)
 def test_a_slower_link_never_makes_sending_more_attractive(
-    link: LinkFit, more: LinkFit, objective: Objective, min_accuracy: float, deadline_ms: float,
-    frame: FrameFacts, stages: tuple[Cost, Cost, Cost, Cost, Cost], held: str, beaten: int,
-) -> None:  # fmt: skip
+    link: LinkFit,
+    more: LinkFit,
+    objective: Objective,
+    min_accuracy: float,
+    deadline_ms: float,
+    frame: FrameFacts,
+    stages: tuple[Cost, Cost, Cost, Cost, Cost],
+    held: str,
+    beaten: int,
+) -> None:
     slower = LinkFit(
         link.rtt_ms + more.rtt_ms,
         link.ms_per_byte + more.ms_per_byte,
@@ -175,9 +200,12 @@ costs_at = st.builds(
     costs_at, frames, st.floats(1, 60_000), st.booleans(), st.sampled_from([CANDIDATES, TOGETHER])
 )
 def test_predictions_are_those_of_the_literal_reference(
-    costs: Costs, frame: FrameFacts, deadline_ms: float, hopeful: bool,
+    costs: Costs,
+    frame: FrameFacts,
+    deadline_ms: float,
+    hopeful: bool,
     ways: tuple[Route, ...],
-) -> None:  # fmt: skip
+) -> None:
     fast = predict(ways, costs, frame, deadline_ms, hopeful)
     slow = prediction_reference.predict(ways, costs, frame, deadline_ms, hopeful)
     assert list(fast) == list(slow)

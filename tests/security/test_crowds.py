@@ -83,9 +83,11 @@ def test_silent_connections_are_counted_and_timed_before_tls(
         silent = [stack.enter_context(connected(over_tls)) for _ in range(10 * CONNECTIONS_MAX)]
         for _ in range(3):
             answer = httpx.get(
-                f"https://{over_tls.http}/healthz", verify=context, trust_env=False,
+                f"https://{over_tls.http}/healthz",
+                verify=context,
+                trust_env=False,
                 timeout=PATIENCE_S,
-            )  # fmt: skip
+            )
             assert answer.status_code == 200
         assert open_sockets(over_tls) - before <= CONNECTIONS_MAX + 16
         started = time.monotonic()
@@ -107,10 +109,12 @@ def test_bodies_that_never_end_hold_no_more_than_their_share(plain: CloudProcess
             with contextlib.suppress(ConnectionError):  # it was refused meanwhile
                 one.sendall(head + bytes(BODY_BYTES - 1))
         answer = httpx.post(
-            f"http://{plain.http}/v1/faces", content=PICTURE.read_bytes(),
+            f"http://{plain.http}/v1/faces",
+            content=PICTURE.read_bytes(),
             headers={"Authorization": f"Bearer {HONEST}", "Content-Type": "image/jpeg"},
-            timeout=PATIENCE_S, trust_env=False,
-        )  # fmt: skip
+            timeout=PATIENCE_S,
+            trust_env=False,
+        )
         assert answer.status_code == 200
         for one in stalled:
             one.settimeout(0.05)

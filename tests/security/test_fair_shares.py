@@ -109,8 +109,10 @@ def test_pictures(server: CloudProcess) -> None:
 def test_a_jpeg_of_many_scans_is_refused(server: CloudProcess) -> None:
     headers = {"Authorization": f"Bearer {HOSTILE}", "Content-Type": "image/jpeg"}
     answer = httpx.post(
-        f"http://{server.http}/v1/faces", content=of.many_scans(), headers=headers,
+        f"http://{server.http}/v1/faces",
+        content=of.many_scans(),
+        headers=headers,
         timeout=PATIENCE_S,
-    )  # fmt: skip
+    )
     assert answer.status_code == 422
     assert "scans" in answer.json()["error"]["message"]

@@ -128,8 +128,13 @@ def test_a_camera_that_asks_for_gigabytes_costs_its_own_process_a_bounded_part(
 def test_a_playlist_leads_nowhere(kind: str) -> None:
     with Camera([honest]) as other:
         lines = [
-            "#EXTM3U", "#EXT-X-TARGETDURATION:2", "#EXTINF:2,", other.address, "#EXT-X-ENDLIST", "",
-        ]  # fmt: skip
+            "#EXTM3U",
+            "#EXT-X-TARGETDURATION:2",
+            "#EXTINF:2,",
+            other.address,
+            "#EXT-X-ENDLIST",
+            "",
+        ]
 
         def playlist(connection: Connection) -> None:
             connection.begin(kind)

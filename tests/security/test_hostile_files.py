@@ -132,13 +132,23 @@ def test_a_picture_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- What is in them
 
 DEEP = {
-    "yaml": ["a: " + "[" * 50_000, "{a: " * 20_000, "- " * 30_000, "a: " + "[" * 300 + "]" * 300,
-             "".join(" " * i + "a:\n" for i in range(300)), "? " * 20_000,
-             "a: &a [x]\n" + "".join(f"b{i}: &b{i} [*a, *a]\n" for i in range(30))],
-    "toml": ["a = " + "[" * 50_000, ".".join("a" * 30_000) + " = 1",
-             "[" + ".".join("a" * 30_000) + "]", "a = " + "{a=" * 20_000,
-             ".".join(['"a"'] * 10_000) + " = 1"],
-}  # fmt: skip
+    "yaml": [
+        "a: " + "[" * 50_000,
+        "{a: " * 20_000,
+        "- " * 30_000,
+        "a: " + "[" * 300 + "]" * 300,
+        "".join(" " * i + "a:\n" for i in range(300)),
+        "? " * 20_000,
+        "a: &a [x]\n" + "".join(f"b{i}: &b{i} [*a, *a]\n" for i in range(30)),
+    ],
+    "toml": [
+        "a = " + "[" * 50_000,
+        ".".join("a" * 30_000) + " = 1",
+        "[" + ".".join("a" * 30_000) + "]",
+        "a = " + "{a=" * 20_000,
+        ".".join(['"a"'] * 10_000) + " = 1",
+    ],
+}
 NUMBERS = {
     "yaml": ["threads: " + "1" * 10_000, "threads: 0x" + "f" * 60_000, "a: 2001-99-99",
              "threads: 1" + ":59" * 20_000, "deadline_ms: " + "9" * 400, "deadline_ms: .inf",
@@ -201,10 +211,16 @@ def test_numbers_of_a_manifest_are_bounded(
         Weights(altered(tmp_path, change))
 
 
-@pytest.mark.parametrize("text", [
-    '{"origin": ' + "[" * 100_000, '{"symbol_limit": ' + "1" * 10_000 + "}",
-    '{"origin": {"a": ' + "1" * 10_000 + "}}", "[" * 200_000, " " * 2**20 + "{}",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"origin": ' + "[" * 100_000,
+        '{"symbol_limit": ' + "1" * 10_000 + "}",
+        '{"origin": {"a": ' + "1" * 10_000 + "}}",
+        "[" * 200_000,
+        " " * 2**20 + "{}",
+    ],
+)
 def test_a_manifest_that_is_no_manifest(text: str, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(WeightsError, match=r"manifest\.json|no weights") as refused:

@@ -250,9 +250,11 @@ def test_frames_before_the_handshake_ends_harm_nobody(server: CloudProcess) -> N
 
 def test_elsewhere_the_word_websocket_is_passed_over(server: CloudProcess) -> None:
     headers = {
-        "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
         "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-    }  # fmt: skip
+    }
     with httpx.Client(base_url=f"http://{server.http}", trust_env=False, headers=headers) as client:
         assert client.get("/healthz").status_code == 200
         assert client.get("/v1/model").status_code == 401

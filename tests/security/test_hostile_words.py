@@ -93,9 +93,11 @@ def test_a_servers_refusal_at_the_edge(refusing: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "splitfer.edge_client.cli", "run", "--source", "demo"]
     words = ["--server", refusing, "--output", str(tmp_path / "a.jsonl"), "--log-level", "debug"]
     done = subprocess.run(
-        [*command, *words, "--search-side", "120"], env=clean_environment(), capture_output=True,
+        [*command, *words, "--search-side", "120"],
+        env=clean_environment(),
+        capture_output=True,
         timeout=60,
-    )  # fmt: skip
+    )
     told = done.stderr.decode()
     assert done.returncode == 0
     assert "the disk was wiped" in told, "the words of the server are shown"

@@ -79,9 +79,12 @@ def test_the_pods_limit_is_enough(pod: Path, tmp_path: Path) -> None:
         def post(token: str, picture: bytes) -> int:
             headers = {"Authorization": f"Bearer {token}", "Content-Type": "image/jpeg"}
             return httpx.post(
-                f"http://{server.http}/v1/faces", content=picture, headers=headers,
-                timeout=PATIENCE_S, trust_env=False,
-            ).status_code  # fmt: skip
+                f"http://{server.http}/v1/faces",
+                content=picture,
+                headers=headers,
+                timeout=PATIENCE_S,
+                trust_env=False,
+            ).status_code
 
         def attack() -> None:
             while not enough.is_set():

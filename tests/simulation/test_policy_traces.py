@@ -23,7 +23,7 @@ from benchmarks.link.simulated_link import (
     flapping,
     ramp,
     step,
-)  # fmt: skip
+)
 from benchmarks.link.simulation import FrameLog, SimulatedDevice, Simulation
 from splitfer.edge_client.choices import Objective
 from splitfer.edge_client.policy.policy import PATIENCE, SWITCH_EVERY_S, SWITCHES, PolicySettings
@@ -71,10 +71,14 @@ def ways(objective: Objective, image: bool, server_leads: bool) -> tuple[Route, 
 
 
 def run(
-    trace: Trace, device: SimulatedDevice, objective: Objective = Objective.ACCURACY,
-    always: str | None = None, image: bool = False, cap: float | None = None,
+    trace: Trace,
+    device: SimulatedDevice,
+    objective: Objective = Objective.ACCURACY,
+    always: str | None = None,
+    image: bool = False,
+    cap: float | None = None,
     server_leads: bool = False,
-) -> list[FrameLog]:  # fmt: skip
+) -> list[FrameLog]:
     settings = PolicySettings(
         ways(objective, image, server_leads), DEADLINES_MS[device], objective, max_bytes_per_s=cap
     )
@@ -110,8 +114,10 @@ def test_no_frame_is_late_and_switches_and_tries_are_few(
     trace: Trace, device: SimulatedDevice
 ) -> None:
     for objective, server_leads in (
-        (Objective.ACCURACY, False), (Objective.ACCURACY, True), (Objective.LATENCY, False),
-    ):  # fmt: skip
+        (Objective.ACCURACY, False),
+        (Objective.ACCURACY, True),
+        (Objective.LATENCY, False),
+    ):
         logs = run(trace, device, objective, server_leads=server_leads)
         assert max(times_ms(logs)) <= DEADLINES_MS[device]
         seconds = logs[-1].at_s - logs[0].at_s

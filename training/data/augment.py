@@ -141,8 +141,9 @@ def _noisy(views: Tensor, strength: float, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     grains = F.interpolate(
         torch.randn(len(views), 1, 48, 48, generator=generator).to(views.device),
-        size=views.shape[-1], mode="nearest",
-    )  # fmt: skip
+        size=views.shape[-1],
+        mode="nearest",
+    )
     return views + grains * (3 + 22 * strength)
 
 

@@ -71,9 +71,7 @@ def load_ckplus(data: str) -> CKPlus:
     raise DataError(f"{path} is neither a folder of folders, an .h5 nor an .npz file")
 
 
-def subject_folds(
-    subjects: NDArray[np.str_] | None, folds: int
-) -> Iterator[NDArray[np.bool_]]:  # fmt: skip
+def subject_folds(subjects: NDArray[np.str_] | None, folds: int) -> Iterator[NDArray[np.bool_]]:
     """Which pictures are tested in each fold, bool ``(N,)``: people in the order of their names go
     to the folds by turns, so that nobody is in two.
 

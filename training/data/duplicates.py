@@ -199,8 +199,9 @@ def _row(first: Faces, second: Faces, pairs: Pairs) -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> str:
     """The result as text."""
-    lines = [f"{name}: {n} faces, {result['blank'][name]} blank" for name, n in
-             result["faces"].items()]  # fmt: skip
+    lines = [
+        f"{name}: {n} faces, {result['blank'][name]} blank" for name, n in result["faces"].items()
+    ]
     heads = ("pairs", "exact", "mirrored", "labels_differ")
     lines.append(f"\n{'':<26}" + "".join(f"{head.replace('_', ' '):>15}" for head in heads))
     for name, row in result["pairs"].items():

@@ -38,10 +38,12 @@ CONTEMPT = len(LABELS)
 # means that votes and pictures are not of one data set.
 MISSING_SHARE_MOST = 0.02
 # Of each label, its column.
-_LABEL_COLUMNS = np.array([
-    COLUMNS.index(name)
-    for name in ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
-])  # fmt: skip
+_LABEL_COLUMNS = np.array(
+    [
+        COLUMNS.index(name)
+        for name in ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+    ]
+)
 # Of each column, its label; -1 for unknown and NF.
 _COLUMN_LABELS = np.array([*np.argsort(_LABEL_COLUMNS), CONTEMPT, -1, -1])
 _MOST_VOTES = np.iinfo(np.uint16).max

@@ -79,13 +79,15 @@ def measure(weights: Weights, faces: Faces) -> Logits:
         {name: joined(parts) for name, parts in local.items()},
         {key: joined(parts) for key, parts in cloud.items()},
         [round(total / len(faces), 1) for total in sent],
-    )  # fmt: skip
+    )
 
 
 def complete_manifest(
-    folder: Path, held_out: Judged, tests: Mapping[str, Judged],
+    folder: Path,
+    held_out: Judged,
+    tests: Mapping[str, Judged],
     priors: Mapping[LabelSet, tuple[float, ...]] | None = None,
-) -> Manifest:  # fmt: skip
+) -> Manifest:
     """Write temperatures (fitted on ``held_out``), bytes, accuracies and log losses on ``tests``,
     by data part, and ``priors`` of the label sets that are answered.
 
@@ -97,39 +99,52 @@ def complete_manifest(
     fitted = measure(weights, held_out.faces)
     found = {part: measure(weights, judged.faces) for part, judged in tests.items()}
     own = {
-        name: calibrated(
-            logits, {part: one.local[name] for part, one in found.items()}, held_out
-        )
+        name: calibrated(logits, {part: one.local[name] for part, one in found.items()}, held_out)
         for name, logits in fitted.local.items()
-    }  # fmt: skip
+    }
     rates, cloud = [], {}
     for index, rate in enumerate(manifest.rates):
         cloud = {
             name: calibrated(
                 fitted.cloud[name, index],
-                {part: one.cloud[name, index] for part, one in found.items()}, held_out,
+                {part: one.cloud[name, index] for part, one in found.items()},
+                held_out,
             )
             for name in cloud_tails(manifest)
-        }  # fmt: skip
-        rates.append(rate.model_copy(update={
-            "bytes_mean": list(found.values())[-1].bytes_mean[index],
-            "answers": {name: measured_answers(answers, tests) for name, answers in cloud.items()},
-            "together": {name: _together(answers, own[LOCAL_TAIL], tests)
-                for name, answers in cloud.items()},
-        }))  # fmt: skip
+        }
+        rates.append(
+            rate.model_copy(
+                update={
+                    "bytes_mean": list(found.values())[-1].bytes_mean[index],
+                    "answers": {
+                        name: measured_answers(answers, tests) for name, answers in cloud.items()
+                    },
+                    "together": {
+                        name: _together(answers, own[LOCAL_TAIL], tests)
+                        for name, answers in cloud.items()
+                    },
+                }
+            )
+        )
     default = rates[weights.rate_index("")]
     tails = {
-        name: entry.model_copy(update={
-            "answers": default.answers[name]
-            if entry.path is AnswerPath.CLOUD
-            else measured_answers(own[name], tests)
-        })
+        name: entry.model_copy(
+            update={
+                "answers": default.answers[name]
+                if entry.path is AnswerPath.CLOUD
+                else measured_answers(own[name], tests)
+            }
+        )
         for name, entry in manifest.tails.items()
-    }  # fmt: skip
+    }
     answered = {one: found for one, found in (priors or {}).items() if one in manifest.label_sets}
-    manifest = manifest.model_copy(update={
-        "rates": tuple(rates), "tails": tails, "priors": {**manifest.priors, **answered},
-    })  # fmt: skip
+    manifest = manifest.model_copy(
+        update={
+            "rates": tuple(rates),
+            "tails": tails,
+            "priors": {**manifest.priors, **answered},
+        }
+    )
     write_whole(folder / "manifest.json", f"{manifest.model_dump_json(indent=2)}\n".encode())
     return manifest
 
@@ -219,9 +234,13 @@ def calibrated(
     for one, logits in fitted.items():
         known = one in held_out.targets
         temperature = fit_temperature(logits, held_out.targets[one]) if known else 1.0
-        answers[one] = Calibrated(temperature, {
-            part: softmax(logits[one] / np.float32(temperature)) for part, logits in found.items()
-        })  # fmt: skip
+        answers[one] = Calibrated(
+            temperature,
+            {
+                part: softmax(logits[one] / np.float32(temperature))
+                for part, logits in found.items()
+            },
+        )
     return answers
 
 
@@ -236,9 +255,10 @@ def measured_answers(
 
 
 def _together(
-    answers: Mapping[LabelSet, Calibrated], own: Mapping[LabelSet, Calibrated],
+    answers: Mapping[LabelSet, Calibrated],
+    own: Mapping[LabelSet, Calibrated],
     tests: Mapping[str, Judged],
-) -> dict[LabelSet, Together]:  # fmt: skip
+) -> dict[LabelSet, Together]:
     both: dict[LabelSet, Together] = {}
     for one in answers.keys() & own.keys():
         pairs = answers[one].probabilities, own[one].probabilities
@@ -250,9 +270,10 @@ def _together(
 
 
 def _figures(
-    probabilities: Mapping[str, NDArray[np.float32]], label_set: LabelSet,
+    probabilities: Mapping[str, NDArray[np.float32]],
+    label_set: LabelSet,
     tests: Mapping[str, Judged],
-) -> dict[str, dict[str, float]]:  # fmt: skip
+) -> dict[str, dict[str, float]]:
     """Accuracy and log loss by data part, of the parts that say something in this label set."""
     parts = [part for part, judged in tests.items() if label_set in judged.targets]
     return {

@@ -75,11 +75,12 @@ def size(data: bytes) -> dict[str, Any]:
     large = [one for one in values if one.ndim >= 2 and one.size >= 512]
     zeros, all_of_them = sum(int((one == 0).sum()) for one in large), sum(one.size for one in large)
     return {
-        "bytes": len(data), "packed_bytes": len(zlib.compress(data, 9)),
+        "bytes": len(data),
+        "packed_bytes": len(zlib.compress(data, 9)),
         "zeros": round(zeros / max(all_of_them, 1), 4),
         # Paper 004, eq. 1.
         "compression_ratio": round(all_of_them / max(all_of_them - zeros, 1), 3),
-    }  # fmt: skip
+    }
 
 
 def latencies_ms(files: dict[str, bytes], rounds: int) -> dict[str, float]:
@@ -122,12 +123,13 @@ def lost(before: _Answers, after: _Answers, judged: Judged) -> dict[str, Any]:
         change = (gained - missed) / n
         half = 1.96 * math.sqrt(max((gained + missed) / n - change**2, 0.0) / n)
         found[str(one)] = {
-            "n": n, "before": round(float(right[0].mean()), 5),
+            "n": n,
+            "before": round(float(right[0].mean()), 5),
             "after": round(float(right[1].mean()), 5),
             "difference": round(change, 5),
             "interval_95": [round(change - half, 5), round(change + half, 5)],
             "other_answers": round(float((before[one] != after[one]).mean()), 5),
-        }  # fmt: skip
+        }
     return found
 
 
@@ -182,8 +184,10 @@ def table(found: dict[str, Any]) -> str:
     """The figures as text."""
     before, after = found["size"]["before"], found["size"]["after"]
     times = found["latency_ms"]
-    lines = [f"{found['model']}, pruned by {found['prune']:.0%}, {found['quantize'] or 'float32'}",
-             f"{'':<26}{'before':>12}{'after':>12}{'after/before':>14}"]  # fmt: skip
+    lines = [
+        f"{found['model']}, pruned by {found['prune']:.0%}, {found['quantize'] or 'float32'}",
+        f"{'':<26}{'before':>12}{'after':>12}{'after/before':>14}",
+    ]
     rows = [
         ("file, bytes", before["bytes"], after["bytes"]),
         ("packed, bytes", before["packed_bytes"], after["packed_bytes"]),

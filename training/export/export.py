@@ -111,11 +111,13 @@ def write_weights(
     answers = {LabelSet(name): Measured(temperature=1.0) for name in model.config.label_sets}
     tails = {
         name: TailEntry(
-            file=f"{name}.onnx", sha256=hashlib.sha256(files[f"{name}.onnx"]).hexdigest(),
-            path=path, answers=answers,
+            file=f"{name}.onnx",
+            sha256=hashlib.sha256(files[f"{name}.onnx"]).hexdigest(),
+            path=path,
+            answers=answers,
         )
         for name, path in ((LOCAL_TAIL, AnswerPath.LOCAL), (CLOUD_TAIL, AnswerPath.CLOUD))
-    }  # fmt: skip
+    }
     arrays: dict[str, Any] = {"crops": crops, "z": outputs["z"], "latents": outputs["latent"]}
     arrays |= {
         golden_names(name, entry)[label_set]: rows
@@ -137,15 +139,21 @@ def write_weights(
         fingerprint=fingerprint(
             tensors, LABELS, CROP, quantiser, None if entropy is None else entropy.sha256
         ),
-        labels=LABELS, crop=CROP, symbol_limit=quantiser.limit, entropy=entropy,
+        labels=LABELS,
+        crop=CROP,
+        symbol_limit=quantiser.limit,
+        entropy=entropy,
         rates=tuple(
             RateEntry(name=name, gains=tuple(map(float, gains)), bytes_mean=MAX_PAYLOAD_BYTES)
             for name, gains in zip(RATES, quantiser.gains, strict=True)
         ),
         default_rate=RATES[DEFAULT_RATE],
-        head=FileEntry(**entry("head.onnx")), golden=FileEntry(**entry("golden.npz")),
-        tails=tails, default_tail=CLOUD_TAIL, origin=origin,
-    )  # fmt: skip
+        head=FileEntry(**entry("head.onnx")),
+        golden=FileEntry(**entry("golden.npz")),
+        tails=tails,
+        default_tail=CLOUD_TAIL,
+        origin=origin,
+    )
     manifest = manifest.model_copy(update={"meaning": meaning_of(manifest)})
     folder = root / manifest.fingerprint
     folder.mkdir(parents=True, exist_ok=True)
@@ -175,9 +183,12 @@ def main() -> int:
     parser.add_argument("--run", default="base", help="name of the run")
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parser.add_argument(
-        "--gain", action="append", default=[], metavar="RATE=FACTOR",
+        "--gain",
+        action="append",
+        default=[],
+        metavar="RATE=FACTOR",
         help="turn a rate's knob: its gains times so much; less than 1 sends fewer bytes",
-    )  # fmt: skip
+    )
     parser.add_argument("--default", action="store_true", help="make them the default weights")
     arguments = parser.parse_args()
     try:

@@ -42,9 +42,10 @@ def in_half(data: bytes) -> bytes:
     model = onnx.load_model_from_string(data)
     graph = model.graph
     large = [
-        one for one in graph.initializer
+        one
+        for one in graph.initializer
         if one.data_type == TensorProto.FLOAT and np.prod(one.dims) >= _FEWEST_VALUES
-    ]  # fmt: skip
+    ]
     for one in large:
         stored = numpy_helper.from_array(
             numpy_helper.to_array(one).astype(np.float16), f"{one.name}_half"

@@ -42,9 +42,11 @@ def main() -> int:
     parser.add_argument("--members", type=int, default=2, help="besides the run's own cloud tail")
     parser.add_argument("--epochs", type=int, default=1, help="of each member")
     parser.add_argument(
-        "--tail-of", metavar="RUN", default="",
+        "--tail-of",
+        metavar="RUN",
+        default="",
         help="members begin as this run's cloud tail, be it of another kind or on another head",
-    )  # fmt: skip
+    )
     parser.add_argument("--of", nargs="+", metavar="RUN", help="of these instead, on one head")
     arguments = parser.parse_args()
     try:
@@ -61,8 +63,13 @@ def main() -> int:
         for seed in range(1, arguments.members + 1):
             one = member_recipe(recipe, seed, arguments.epochs)
             train_member(
-                arguments.run, one, train, held_out, member, tail_of=begin,
-            )  # fmt: skip
+                arguments.run,
+                one,
+                train,
+                held_out,
+                member,
+                tail_of=begin,
+            )
             names.append(f"{arguments.run}-{member}{seed}")
         names = arguments.of or names
         members = [load_split_model(CHECKPOINTS / name / CHECKPOINT) for name in names]

@@ -58,9 +58,11 @@ def add_int8(folder: Path, pictures: NDArray[np.uint8]) -> None:
     crops = np.stack([enlarge_crop(one) for one in pictures])[:, None]
     data = static_int8(whole_model(weights, BACKBONE), crops)
     entry = TailEntry(
-        file=f"{NAME}.onnx", sha256=hashlib.sha256(data).hexdigest(), path=AnswerPath.LOCAL,
+        file=f"{NAME}.onnx",
+        sha256=hashlib.sha256(data).hexdigest(),
+        path=AnswerPath.LOCAL,
         answers={one: Measured(temperature=1.0) for one in manifest.tails[LOCAL_TAIL].answers},
-    )  # fmt: skip
+    )
     with np.load(io.BytesIO((folder / manifest.golden.file).read_bytes())) as file:
         arrays = {key: file[key] for key in file.files}
     found = Tail(data, 1).all_logits(weights.golden.crops[:, None])
@@ -69,11 +71,15 @@ def add_int8(folder: Path, pictures: NDArray[np.uint8]) -> None:
     np.savez_compressed(packed, **arrays)
     sha256 = hashlib.sha256(packed.getvalue()).hexdigest()
     origin = f"head and {LOCAL_TAIL} in int8, ranges from {len(pictures)} faces of Training"
-    changed = Manifest.model_validate(manifest.model_copy(update={
-        "tails": {**manifest.tails, NAME: entry},
-        "golden": FileEntry(file=manifest.golden.file, sha256=sha256),
-        "origin": {**manifest.origin, NAME: origin},
-    }).model_dump())  # fmt: skip
+    changed = Manifest.model_validate(
+        manifest.model_copy(
+            update={
+                "tails": {**manifest.tails, NAME: entry},
+                "golden": FileEntry(file=manifest.golden.file, sha256=sha256),
+                "origin": {**manifest.origin, NAME: origin},
+            }
+        ).model_dump()
+    )
     write_whole(folder / entry.file, data)
     write_whole(folder / manifest.golden.file, packed.getvalue())
     write_whole(folder / "manifest.json", f"{changed.model_dump_json(indent=2)}\n".encode())

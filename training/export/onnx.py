@@ -97,7 +97,7 @@ def export_local_tail(tail: nn.Module, label_sets: Sequence[str] = FER2013_ALONE
 
 def export_crop_classifier(
     classifier: nn.Module, label_sets: Sequence[str] = FER2013_ALONE
-) -> bytes:  # fmt: skip
+) -> bytes:
     """A classifier, which takes uint8 crops ``(N, 1, 224, 224)``, as ONNX bytes with an output for
     each of ``label_sets``, in the order of its logits."""
     module = classifier if len(label_sets) == 1 else _LocalByLabelSet(classifier)
@@ -151,10 +151,16 @@ def _export(module: nn.Module, examples: dict[str, Tensor], outputs: Sequence[st
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's exporter warns of its own internals
         program = torch.onnx.export(
-            module.eval(), tuple(examples.values()), input_names=list(examples),
-            output_names=list(outputs), dynamic_shapes=tuple({0: batch} for _ in examples),
-            opset_version=OPSET, dynamo=True, optimize=True, verbose=False,
-        )  # fmt: skip
+            module.eval(),
+            tuple(examples.values()),
+            input_names=list(examples),
+            output_names=list(outputs),
+            dynamic_shapes=tuple({0: batch} for _ in examples),
+            opset_version=OPSET,
+            dynamo=True,
+            optimize=True,
+            verbose=False,
+        )
     exporter_log.setLevel(level)
     assert program is not None
     model = program.model_proto

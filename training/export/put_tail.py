@@ -97,9 +97,12 @@ def begun_with(model: SplitModel) -> str:
 
 
 def put_tail(
-    folder: Path, name: str, tail: nn.Module, origin: str,
+    folder: Path,
+    name: str,
+    tail: nn.Module,
+    origin: str,
     label_sets: Sequence[str] = FER2013_ALONE,
-) -> None:  # fmt: skip
+) -> None:
     """Write ``tail`` with golden logits and where it comes from; replaces one of the same name.
 
     The one called ``local`` takes features, a ``CropClassifier`` crops, every other one ``y_hat``;
@@ -128,10 +131,11 @@ def put_tail(
     with np.load(io.BytesIO((folder / manifest.golden.file).read_bytes())) as file:
         arrays = {key: file[key] for key in file.files}
     entry = TailEntry(
-        file=f"{name}.onnx", sha256=hashlib.sha256(data).hexdigest(),
+        file=f"{name}.onnx",
+        sha256=hashlib.sha256(data).hexdigest(),
         path=AnswerPath.LOCAL if local else AnswerPath.CLOUD,
         answers={LabelSet(one): Measured(temperature=1.0) for one in label_sets},
-    )  # fmt: skip
+    )
     if (before := manifest.tails.get(name)) is not None:
         for key in golden_names(name, before).values():
             del arrays[key]
@@ -141,12 +145,16 @@ def put_tail(
     np.savez_compressed(packed, **arrays)
     sha256 = hashlib.sha256(packed.getvalue()).hexdigest()
     rates = [rate.model_copy(update=_without(rate, name)) for rate in manifest.rates]
-    manifest = Manifest.model_validate(manifest.model_copy(update={
-        "tails": {**manifest.tails, name: entry},
-        "rates": tuple(rates),
-        "golden": FileEntry(file=manifest.golden.file, sha256=sha256),
-        "origin": {**manifest.origin, name: origin},
-    }).model_dump())  # fmt: skip
+    manifest = Manifest.model_validate(
+        manifest.model_copy(
+            update={
+                "tails": {**manifest.tails, name: entry},
+                "rates": tuple(rates),
+                "golden": FileEntry(file=manifest.golden.file, sha256=sha256),
+                "origin": {**manifest.origin, name: origin},
+            }
+        ).model_dump()
+    )
     write_whole(folder / f"{name}.onnx", data)
     write_whole(folder / manifest.golden.file, packed.getvalue())
     write_whole(folder / "manifest.json", f"{manifest.model_dump_json(indent=2)}\n".encode())

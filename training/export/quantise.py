@@ -112,11 +112,16 @@ def static_int8(data: bytes, crops: NDArray[np.uint8]) -> bytes:
         logger.setLevel(logging.ERROR)  # it recommends a step that was done
         try:
             quantize_static(
-                source, target, Crops(), quant_format=QuantFormat.QDQ, per_channel=True,
-                activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+                source,
+                target,
+                Crops(),
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
                 op_types_to_quantize=["Conv", "Gemm"],
                 extra_options={"WeightSymmetric": True, "ActivationSymmetric": False},
-            )  # fmt: skip
+            )
         finally:
             logger.setLevel(level)
         return target.read_bytes()
@@ -126,10 +131,13 @@ def _weights_of(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
     """The large weights, which stand second in their operator's inputs."""
     names = {node.input[1] for node in graph.node if node.op_type in _WEIGHED}
     return [
-        one for one in graph.initializer
-        if one.name in names and np.prod(one.dims) >= _FEWEST_VALUES
-        and one.data_type == onnx.TensorProto.FLOAT and not one.name.endswith("reduce")
-    ]  # fmt: skip
+        one
+        for one in graph.initializer
+        if one.name in names
+        and np.prod(one.dims) >= _FEWEST_VALUES
+        and one.data_type == onnx.TensorProto.FLOAT
+        and not one.name.endswith("reduce")
+    ]
 
 
 def _checked(model: onnx.ModelProto) -> bytes:

@@ -33,9 +33,10 @@ def whole_model(weights: Weights, name: str) -> bytes:
 def _behind_its_head(head: onnx.ModelProto, tail: onnx.ModelProto) -> onnx.ModelProto:
     inputs, outputs = ["crop"], [one.name for one in tail.graph.output]
     both = compose.merge_models(
-        compose.add_prefix(head, _HEAD), compose.add_prefix(tail, _TAIL),
+        compose.add_prefix(head, _HEAD),
+        compose.add_prefix(tail, _TAIL),
         io_map=[(f"{_HEAD}features", f"{_TAIL}features")],
-    )  # fmt: skip
+    )
     model = onnx.shape_inference.infer_shapes(both)
     cut = Extractor(model).extract_model(
         [f"{_HEAD}{one}" for one in inputs], [f"{_TAIL}{one}" for one in outputs]

@@ -54,10 +54,11 @@ class Library:
         point = self.array(f"{name}_pw_weight", outputs * inputs).reshape(outputs, inputs, 1, 1)
         depth = self.array(f"{name}_dw_weight", 9 * outputs).reshape(3, 3, 1, outputs)
         return (
-            point, self.array(f"{name}_pw_bias", outputs),
+            point,
+            self.array(f"{name}_pw_bias", outputs),
             np.ascontiguousarray(depth.transpose(3, 2, 0, 1)),
             self.array(f"{name}_dw_bias", outputs),
-        )  # fmt: skip
+        )
 
     def stem(self, outputs: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The first convolution, 3x3 with step 2, of pictures ``(1, 1, H, W)``."""
@@ -85,9 +86,11 @@ class _Graph:
         point, point_bias, depth, depth_bias = arrays
         out = self.add("Conv", [source, self.keep(point), self.keep(point_bias)])
         out = self.add(
-            "Conv", [out, self.keep(depth), self.keep(depth_bias)],
-            group=len(depth), pads=[1, 1, 1, 1],
-        )  # fmt: skip
+            "Conv",
+            [out, self.keep(depth), self.keep(depth_bias)],
+            group=len(depth),
+            pads=[1, 1, 1, 1],
+        )
         return self.add("Relu", [out]) if relu else out
 
     def halved(self, source: str) -> str:
@@ -96,9 +99,12 @@ class _Graph:
     def doubled(self, source: str) -> str:
         scales = self.keep(np.array([1, 1, 2, 2], np.float32))
         return self.add(
-            "Resize", [source, "", scales],
-            mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor",
-        )  # fmt: skip
+            "Resize",
+            [source, "", scales],
+            mode="nearest",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+        )
 
 
 def yunet(library: Library) -> onnx.ModelProto:
@@ -133,15 +139,18 @@ def yunet(library: Library) -> onnx.ModelProto:
         found = graph.pair(above, together, relu=False)
         graph.nodes[-1].output[0] = name = f"stride_{STRIDES[level]}"
         assert found
-        maps.append(helper.make_tensor_value_info(
-            name, TensorProto.FLOAT, [1, 6, f"H/{STRIDES[level]}", f"W/{STRIDES[level]}"]
-        ))  # fmt: skip
+        maps.append(
+            helper.make_tensor_value_info(
+                name, TensorProto.FLOAT, [1, 6, f"H/{STRIDES[level]}", f"W/{STRIDES[level]}"]
+            )
+        )
     given = helper.make_tensor_value_info("picture", TensorProto.UINT8, [1, 1, "H", "W"])
     made = helper.make_model(
         helper.make_graph(graph.nodes, "yunet", [given], maps[::-1], graph.parameters),
-        opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR,
+        opset_imports=[helper.make_opsetid("", _OPSET)],
+        ir_version=_IR,
         doc_string="YuNet, parameters of libfacedetection: (c) Shiqi Yu, 3-clause BSD licence",
-    )  # fmt: skip
+    )
     onnx.checker.check_model(made, full_check=True)
     return made
 

@@ -32,9 +32,11 @@ def step_seconds(step: Callable[[], object], clock: Callable[[], float] = time.m
 def add_minutes(parser: argparse.ArgumentParser) -> None:
     """The flag ``--minutes``."""
     parser.add_argument(
-        "--minutes", type=_positive, metavar="M",
+        "--minutes",
+        type=_positive,
+        metavar="M",
         help="fewer epochs, where all would take longer; timed at the start",
-    )  # fmt: skip
+    )
 
 
 def _positive(text: str) -> float:

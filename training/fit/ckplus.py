@@ -38,7 +38,7 @@ def judged(data: CKPlus, chosen: NDArray[np.bool_], smoothing: float = 0.0) -> J
 
 def run_fold(
     data: CKPlus, tested: NDArray[np.bool_], arguments: argparse.Namespace, name: str
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Train on what is not ``tested``; which pictures of the rest are right."""
     lesson, test = judged(data, ~tested, LABEL_SMOOTHING), judged(data, tested)
     trainer = ClassifierTrainer(
@@ -51,10 +51,11 @@ def run_fold(
         answers = [answer(trainer, view) for view in ten_windows(test.faces.pictures)]
     labels = test.faces.labels
     return {
-        "n": len(labels), "single": int((answers[0].argmax(axis=1) == labels).sum()),
+        "n": len(labels),
+        "single": int((answers[0].argmax(axis=1) == labels).sum()),
         "ten": int((np.mean(answers, axis=0).argmax(axis=1) == labels).sum()),
         "epochs": trainer.epochs_done,
-    }  # fmt: skip
+    }
 
 
 @torch.no_grad()

@@ -60,9 +60,15 @@ class ClassifierTrainer:
     """One run of a classifier, which goes on after its last whole epoch."""
 
     def __init__(
-        self, model: str, run: str, train: Judged, taught: Tensor | None, bf16: bool = False,
-        prune: float = 0.0, start_from: str = "",
-    ) -> None:  # fmt: skip
+        self,
+        model: str,
+        run: str,
+        train: Judged,
+        taught: Tensor | None,
+        bf16: bool = False,
+        prune: float = 0.0,
+        start_from: str = "",
+    ) -> None:
         self.device, self.bf16 = training_device(), bf16
         torch.manual_seed(0)
         self.label_sets = sorted(train.targets)
@@ -89,9 +95,11 @@ class ClassifierTrainer:
         self.weights = self.weights.to(self.device)
         self.epochs_done, self.planned = 0, 0
         settings = {
-            "model": model, "prune": str(prune), "start_from": start_from or "nothing",
+            "model": model,
+            "prune": str(prune),
+            "start_from": start_from or "nothing",
             "teacher": "none" if taught is None else "some",
-        }  # fmt: skip
+        }
         self._origin: dict[str, Any] = {SETTINGS: settings, FACES: faces_mark(train)}
         self.folder = Path("training/runs") / run
         self.checkpoint = Path(".checkpoints") / run / CHECKPOINT
@@ -140,9 +148,7 @@ class ClassifierTrainer:
             epochs = scaled_epochs([epochs], [epoch_s], minutes)[0]
         self.planned = epochs
 
-    def fit(
-        self, held_out: dict[str, Judged], minutes: float | None = None, most: int = 0
-    ) -> None:  # fmt: skip
+    def fit(self, held_out: dict[str, Judged], minutes: float | None = None, most: int = 0) -> None:
         """Train what is left of the plan, which is cut after each epoch to what ``minutes`` from
         now still allow, of ``most`` at most: a machine with other work gets slower and faster."""
         begun, first = time.monotonic(), self.epochs_done
@@ -284,9 +290,14 @@ def main() -> int:
             taught_by(arguments.teacher, train, arguments.threads) if arguments.teacher else None
         )
         trainer = ClassifierTrainer(
-            arguments.model, arguments.run or arguments.model, train, taught, arguments.bf16,
-            arguments.prune, arguments.start_from,
-        )  # fmt: skip
+            arguments.model,
+            arguments.run or arguments.model,
+            train,
+            taught,
+            arguments.bf16,
+            arguments.prune,
+            arguments.start_from,
+        )
         if not trainer.resume(None if arguments.minutes else arguments.epochs):
             trainer.plan(arguments.epochs, arguments.minutes)
         if trainer.finished:

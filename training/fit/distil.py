@@ -69,16 +69,21 @@ def main() -> int:
         one = member_recipe(whole, 0, arguments.epochs)
         own = isinstance(teacher_of(CHECKPOINTS / arguments.teacher / CHECKPOINT), TailsTeacher)
         recipe = dataclasses.replace(
-            one, stages=(
+            one,
+            stages=(
                 dataclasses.replace(
-                    one.stages[0], parts=TAILS, augment=STRENGTH, recropped=RECROPPED,
+                    one.stages[0],
+                    parts=TAILS,
+                    augment=STRENGTH,
+                    recropped=RECROPPED,
                     lr_first=OWN_LR if own else one.stages[0].lr_first,
                 ),
             ),
             model=dataclasses.replace(one.model, cloud="lite"),
             start_from=arguments.teacher if own else arguments.run,
-            teacher=arguments.teacher, teacher_share=TEACHER_SHARE,
-        )  # fmt: skip
+            teacher=arguments.teacher,
+            teacher_share=TEACHER_SHARE,
+        )
         train, held_out = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
         logged = {
             "holdout": Judged.by_fer2013(held_out),

@@ -24,16 +24,28 @@ _CLOUD = "cloud_tail."
 def member_recipe(whole: Recipe, seed: int, epochs: int) -> Recipe:
     """How one member goes on: the cloud tail alone, at the size it is used at."""
     stage = Stage(
-        size=224, epochs=epochs, lr_first=1e-3, lr_last=5e-6, parts=("cloud",), batch=64,
-        warm_up_steps=60, augment=whole.stages[-1].augment, recropped=whole.stages[-1].recropped,
-    )  # fmt: skip
+        size=224,
+        epochs=epochs,
+        lr_first=1e-3,
+        lr_last=5e-6,
+        parts=("cloud",),
+        batch=64,
+        warm_up_steps=60,
+        augment=whole.stages[-1].augment,
+        recropped=whole.stages[-1].recropped,
+    )
     return dataclasses.replace(whole, seed=seed, stages=(stage,), start_from="", mutual=0.0)
 
 
 def train_member(
-    run: str, recipe: Recipe, train: Judged, held_out: dict[str, Judged], name: str = "member",
-    kind: type[SplitModel] = SplitModel, tail_of: str = "",
-) -> SplitModel:  # fmt: skip
+    run: str,
+    recipe: Recipe,
+    train: Judged,
+    held_out: dict[str, Judged],
+    name: str = "member",
+    kind: type[SplitModel] = SplitModel,
+    tail_of: str = "",
+) -> SplitModel:
     """``run`` with the member's cloud tail, averaged weights, trained or found finished. It begins
     as the one of the run ``tail_of``, else as that of ``run``."""
     name = f"{run}-{name}{recipe.seed}"

@@ -43,9 +43,12 @@ def faces_mark(judged: Judged) -> str:
 
 
 def check_settings(
-    made: Mapping[str, str], now: Mapping[str, str], checkpoint: Path, finished: bool,
+    made: Mapping[str, str],
+    now: Mapping[str, str],
+    checkpoint: Path,
+    finished: bool,
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
-) -> None:  # fmt: skip
+) -> None:
     """Whether a run may go on from ``checkpoint``, made with the settings ``made``. One that is not
     finished may have others by now but for its network's, and ``say`` is given them.
 

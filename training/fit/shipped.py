@@ -48,9 +48,12 @@ _FACES, _PRIOR_FACES = 256, 512
 
 @torch.no_grad()
 def shipped_model(
-    folder: Path, tail: str, member: int | None, faces: Faces,
+    folder: Path,
+    tail: str,
+    member: int | None,
+    faces: Faces,
     label_sets: Sequence[str] | None = None,
-) -> SplitModel:  # fmt: skip
+) -> SplitModel:
     """Head, local tail and the cloud tail ``tail`` (of an ensemble, its ``member``) of a folder of
     weights. ``faces`` are what the norms' statistics are measured on.
 
@@ -98,8 +101,9 @@ def shipped_config(
     prefix = _prefix(cloud) + ("" if member is None else f"members.{member}.")
     shapes = _shapes(head) | {
         f"{CLOUD}{name.removeprefix(prefix)}": shape
-        for name, shape in _shapes(cloud).items() if name.startswith(prefix)
-    }  # fmt: skip
+        for name, shape in _shapes(cloud).items()
+        if name.startswith(prefix)
+    }
     outputs = [output.name for output in onnx.load(cloud).graph.output]
     own = outputs if set(outputs) <= set(LabelSet) else [LabelSet.FER2013.value]
     return config_of(shapes, label_sets or own)
@@ -214,9 +218,11 @@ def main() -> int:
     parser.add_argument("--tail", default="cloud", help="the cloud tail")
     parser.add_argument("--member", type=int, help="of an ensemble, which one (from 0)")
     parser.add_argument(
-        "--label-sets", nargs="+", choices=[one.value for one in LabelSet],
+        "--label-sets",
+        nargs="+",
+        choices=[one.value for one in LabelSet],
         help="what the run shall answer; else what the tails do",
-    )  # fmt: skip
+    )
     arguments = parser.parse_args()
     checkpoint = CHECKPOINTS / arguments.run / CHECKPOINT
     try:

@@ -70,9 +70,13 @@ def draw_rate(generator: torch.Generator) -> int:
 def freeze(model: SplitModel, stage: Stage) -> None:
     """Train mode and gradients for the stage's parts alone."""
     modules: list[tuple[str, nn.Module]] = [
-        ("stem", model.head.stem), ("local", model.local_tail), ("cloud", model.cloud_tail),
-        ("encoder", model.head.encoder), ("encoder", model.gains), ("encoder", model.prior),
-    ]  # fmt: skip
+        ("stem", model.head.stem),
+        ("local", model.local_tail),
+        ("cloud", model.cloud_tail),
+        ("encoder", model.head.encoder),
+        ("encoder", model.gains),
+        ("encoder", model.prior),
+    ]
     model.train()
     for name, module in modules:
         module.train(name in stage.parts)

@@ -12,9 +12,13 @@ from training.models.split_model import SplitModel
 
 # What the teacher's library calls the parts of a block.
 _PARTS = {
-    "_expand_conv": "expand", "_bn0": "norm1", "_depthwise_conv": "depthwise", "_bn1": "norm2",
-    "_project_conv": "project", "_bn2": "norm3",
-}  # fmt: skip
+    "_expand_conv": "expand",
+    "_bn0": "norm1",
+    "_depthwise_conv": "depthwise",
+    "_bn1": "norm2",
+    "_project_conv": "project",
+    "_bn2": "norm3",
+}
 
 
 @torch.no_grad()

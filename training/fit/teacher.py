@@ -71,9 +71,10 @@ class Teacher(nn.Module):
 
         with contextlib.redirect_stdout(io.StringIO()):
             net = EfficientNet.from_pretrained(
-                NETWORK.lower(), weights_path=Weights.get_model_file_path(),
+                NETWORK.lower(),
+                weights_path=Weights.get_model_file_path(),
                 num_classes=len(LABELS) * label_sets,
-            )  # fmt: skip
+            )
         net._global_params = net._global_params._replace(drop_connect_rate=DROP_PATH)
         net._dropout.p = DROPOUT
         stem = net._conv_stem  # grey is three colours that are equal
@@ -112,9 +113,13 @@ def load_teacher(checkpoint: Path) -> Teacher:
 
 
 def fit(
-    train: Judged, held_out: dict[str, Judged], run: str, epochs: int, start_from: str = "",
+    train: Judged,
+    held_out: dict[str, Judged],
+    run: str,
+    epochs: int,
+    start_from: str = "",
     minutes: float | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Train one from ImageNet or the run ``start_from``, or go on after its last whole epoch; fewer
     ``epochs`` where they would take more than ``minutes``.
 
@@ -123,8 +128,9 @@ def fit(
         ValueError: the run was finished with other settings.
     """
     origin: dict[str, Any] = {
-        SETTINGS: {"start_from": start_from or "ImageNet"}, FACES: faces_mark(train)
-    }  # fmt: skip
+        SETTINGS: {"start_from": start_from or "ImageNet"},
+        FACES: faces_mark(train),
+    }
     device = training_device()
     folder, checkpoint = Path("training/runs") / run, Path(".checkpoints") / run / CHECKPOINT
     folder.mkdir(parents=True, exist_ok=True)
@@ -246,9 +252,13 @@ def main() -> int:
         data, votes = data_path(arguments.data), votes_or_none(arguments.votes)
         train, held_out, _ = parts(data, votes, LABEL_SMOOTHING)
         fit(
-            train, held_out, arguments.run, arguments.epochs, arguments.start_from,
+            train,
+            held_out,
+            arguments.run,
+            arguments.epochs,
+            arguments.start_from,
             arguments.minutes,
-        )  # fmt: skip
+        )
     except ValueError as error:
         parser.error(str(error))
     except DataError as error:

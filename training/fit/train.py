@@ -58,8 +58,9 @@ def _train(arguments: argparse.Namespace, recipe: Recipe) -> None:
     needs_votes = "crowd" in recipe.model.label_sets
     train, held_out, left_out = parts(
         data_path(arguments.data),
-        votes_path(arguments.votes) if needs_votes else None, recipe.label_smoothing,
-    )  # fmt: skip
+        votes_path(arguments.votes) if needs_votes else None,
+        recipe.label_smoothing,
+    )
 
     run = Path("training/runs") / arguments.run
     try:

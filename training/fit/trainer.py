@@ -50,9 +50,13 @@ class Trainer:
     """One run: its model, optimiser, place in the recipe, log and checkpoints."""
 
     def __init__(
-        self, recipe: Recipe, run: Path, checkpoints: Path, device: torch.device,
+        self,
+        recipe: Recipe,
+        run: Path,
+        checkpoints: Path,
+        device: torch.device,
         kind: type[SplitModel] = SplitModel,
-    ) -> None:  # fmt: skip
+    ) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.device = recipe, device
         self._draws = Draws(recipe.seed)
@@ -308,10 +312,13 @@ class Trainer:
 
     def _report(self, stage: Stage, held_out: dict[str, Judged]) -> None:
         row: dict[str, Any] = {
-            "stage": self.stage, "epoch": self.epoch, "size": stage.size,
-            "loss": self.loss_sum / max(self.step, 1), "seconds": round(self.seconds, 1),
+            "stage": self.stage,
+            "epoch": self.epoch,
+            "size": stage.size,
+            "loss": self.loss_sum / max(self.step, 1),
+            "seconds": round(self.seconds, 1),
             "lr": self.optimiser.param_groups[0]["lr"],
-        }  # fmt: skip
+        }
         if stage.latent_bytes:
             row["latent_bytes"] = [round(b or 0.0, 1) for b in self.rates.recent_bytes]
             row["rate_weights"] = [round(w, 3) for w in self.rates.log_weights]

@@ -24,8 +24,9 @@ def config_of(
     Raises:
         ValueError: it is of no network of this code.
     """
-    cloud = {name.removeprefix(CLOUD): shape for name, shape in shapes.items()
-             if name.startswith(CLOUD)}  # fmt: skip
+    cloud = {
+        name.removeprefix(CLOUD): shape for name, shape in shapes.items() if name.startswith(CLOUD)
+    }
     kind = next(
         (kind for part, kind in _BY_PART.items() if any(n.startswith(part) for n in cloud)),
         "shufflenet",
@@ -34,9 +35,12 @@ def config_of(
     sets = tuple(label_sets) if label_sets else _label_sets(cloud)
     modules, directions = _attention(cloud)
     return SplitConfig(
-        cloud=kind, stem=stem, label_sets=sets, modules=modules,
+        cloud=kind,
+        stem=stem,
+        label_sets=sets,
+        modules=modules,
         directions=directions or SplitConfig.directions,
-    )  # fmt: skip
+    )
 
 
 def _label_sets(cloud: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:

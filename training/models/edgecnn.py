@@ -57,9 +57,11 @@ class EdgeCNN(nn.Module):
     def __init__(self, label_sets: int = 1, dropout: float = 0.0) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            nn.Conv2d(1, STEM, 3, padding=1), nn.BatchNorm2d(STEM), nn.ReLU(inplace=True),
+            nn.Conv2d(1, STEM, 3, padding=1),
+            nn.BatchNorm2d(STEM),
+            nn.ReLU(inplace=True),
             nn.MaxPool2d(3, stride=2, padding=1),
-        )  # fmt: skip
+        )
         stages: list[nn.Module] = []
         channels = STEM
         for place, blocks in enumerate(BLOCKS):

@@ -62,9 +62,11 @@ class LightFER(nn.Module):
 
         stem = (wide(32), wide(64))
         self.stem = nn.Sequential(
-            *conv_bn(1, stem[0], 3), nn.ReLU(inplace=True),
-            *conv_bn(stem[0], stem[1], 3), nn.ReLU(inplace=True),
-        )  # fmt: skip
+            *conv_bn(1, stem[0], 3),
+            nn.ReLU(inplace=True),
+            *conv_bn(stem[0], stem[1], 3),
+            nn.ReLU(inplace=True),
+        )
         blocks: list[nn.Module] = []
         c_in = stem[1]
         for place, channels in enumerate(map(wide, ENTRY)):
@@ -75,9 +77,11 @@ class LightFER(nn.Module):
         blocks.append(XceptionBlock(c_in, (c_in, widths[0])))
         self.blocks = nn.Sequential(*blocks)
         self.exit = nn.Sequential(
-            *separable(widths[0], widths[1]), nn.ReLU(inplace=True),
-            *separable(widths[1], widths[2]), nn.ReLU(inplace=True),
-        )  # fmt: skip
+            *separable(widths[0], widths[1]),
+            nn.ReLU(inplace=True),
+            *separable(widths[1], widths[2]),
+            nn.ReLU(inplace=True),
+        )
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(widths[2], len(LABELS) * label_sets)
 

@@ -49,9 +49,7 @@ class InvertedResidual(nn.Module):
     """Expand, filter, project (Sandler et al., 2018), without squeeze-and-excitation:
     ``(N, c_in, H, W)`` -> ``(N, c_out, H / stride, W / stride)``."""
 
-    def __init__(
-        self, c_in: int, c_out: int, kernel: int, stride: int, drop_path: float
-    ) -> None:  # fmt: skip
+    def __init__(self, c_in: int, c_out: int, kernel: int, stride: int, drop_path: float) -> None:
         super().__init__()
         width = _EXPAND * c_in
         self.expand = nn.Conv2d(c_in, width, 1, bias=False)
@@ -93,12 +91,14 @@ class LiteTail(nn.Module):
         self.decoder = Decoder(LITE_CHANNELS)
         self.attention = attention
         channels = (LITE_CHANNELS, *(c_out for c_out, _, _ in blocks))
-        self.blocks = nn.Sequential(*(
-            InvertedResidual(
-                channels[i], *blocks[i], _DROP_PATH * (FIRST_BLOCK + i) / _NETWORK_BLOCKS
+        self.blocks = nn.Sequential(
+            *(
+                InvertedResidual(
+                    channels[i], *blocks[i], _DROP_PATH * (FIRST_BLOCK + i) / _NETWORK_BLOCKS
+                )
+                for i in range(len(blocks))
             )
-            for i in range(len(blocks))
-        ))  # fmt: skip
+        )
         self.dropout = nn.Dropout(_DROPOUT)
         self.classifier = nn.Linear(channels[-1], outputs)
 

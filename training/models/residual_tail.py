@@ -49,9 +49,12 @@ class ResidualTail(nn.Module):
     """
 
     def __init__(
-        self, attention: nn.Sequential, outputs: int,
-        widths: tuple[int, ...] = WIDTHS, blocks: tuple[int, ...] = BLOCKS,
-    ) -> None:  # fmt: skip
+        self,
+        attention: nn.Sequential,
+        outputs: int,
+        widths: tuple[int, ...] = WIDTHS,
+        blocks: tuple[int, ...] = BLOCKS,
+    ) -> None:
         super().__init__()
         self.first = nn.Sequential(*conv_bn(LATENT_CHANNELS, widths[0], 3), nn.ReLU(inplace=True))
         self.attention = attention

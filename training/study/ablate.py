@@ -89,11 +89,16 @@ def train(
     bar.close()
     accuracy = measure(network, budget, measured)
     return Run(
-        config, budget, seed, round(accuracy, 5), len(measured),
+        config,
+        budget,
+        seed,
+        round(accuracy, 5),
+        len(measured),
         loss=round(float(np.mean(losses[-len(losses) // 10 :])), 4),
         parameters=sum(p.numel() for p in network.parameters()),
-        cpu_s=round(time.process_time() - started, 1), torch=torch.__version__,
-    )  # fmt: skip
+        cpu_s=round(time.process_time() - started, 1),
+        torch=torch.__version__,
+    )
 
 
 @torch.no_grad()
@@ -137,9 +142,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3)
     for part in fields(Budget):
         parser.add_argument(
-            f"--{part.name}", type=type(part.default), default=part.default,
+            f"--{part.name}",
+            type=type(part.default),
+            default=part.default,
             help=f"default {part.default}",
-        )  # fmt: skip
+        )
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--results", type=Path, default=RUNS)
     parser.add_argument(

@@ -149,11 +149,15 @@ def section(study: Study, budget: Budget, runs: Runs, picture: str) -> str:
     ]
     lines += [
         [
-            variant.name, _accuracy(variant, runs), f"{row.mean:+.2f}",
-            f"{row.low:+.2f} to {row.high:+.2f}", _paper(variant.paper, row.paper), row.verdict,
+            variant.name,
+            _accuracy(variant, runs),
+            f"{row.mean:+.2f}",
+            f"{row.low:+.2f} to {row.high:+.2f}",
+            _paper(variant.paper, row.paper),
+            row.verdict,
         ]
         for variant, row in zip(others, rows, strict=True)
-    ]  # fmt: skip
+    ]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     compared = "\n".join(f"- {_sentence(pair)}" for pair in pairs)
     return (
@@ -232,12 +236,31 @@ def draw(study: Study, runs: Runs, target: Path) -> None:
         first = y == 0
         seeds = runs[row.first].keys() & base.keys()
         points = [100 * (runs[row.first][s].accuracy - base[s].accuracy) for s in seeds]
-        axes.plot([row.low, row.high], [y, y], color="tab:blue", linewidth=2,
-                  label="95 % interval" if first else None)  # fmt: skip
-        axes.plot(points, [y] * len(points), "o", color="tab:blue", markersize=4, alpha=0.5,
-                  label="one seed" if first else None)  # fmt: skip
-        axes.plot(row.mean, y, "|", color="tab:blue", markersize=16, markeredgewidth=2,
-                  label="mean here" if first else None)  # fmt: skip
+        axes.plot(
+            [row.low, row.high],
+            [y, y],
+            color="tab:blue",
+            linewidth=2,
+            label="95 % interval" if first else None,
+        )
+        axes.plot(
+            points,
+            [y] * len(points),
+            "o",
+            color="tab:blue",
+            markersize=4,
+            alpha=0.5,
+            label="one seed" if first else None,
+        )
+        axes.plot(
+            row.mean,
+            y,
+            "|",
+            color="tab:blue",
+            markersize=16,
+            markeredgewidth=2,
+            label="mean here" if first else None,
+        )
     papers = [(row.paper, y) for y, row in enumerate(rows) if row.paper is not None]
     axes.plot(*zip(*papers, strict=True), "D", color="tab:orange", label="paper 001")
     axes.axvline(0, color="black", linewidth=0.8)

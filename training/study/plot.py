@@ -18,10 +18,14 @@ from training.study.figure_file import save_figure
 RUNS = Path("training/runs")
 # One colour per tail, one line style per part of the data.
 COLOURS = {
-    "local": "tab:blue", "cloud": "tab:orange", "teacher": "tab:green",
-    "local_crowd": "tab:blue", "cloud_crowd": "tab:orange",
-    "local_fer2013": "tab:cyan", "cloud_fer2013": "tab:red",
-}  # fmt: skip
+    "local": "tab:blue",
+    "cloud": "tab:orange",
+    "teacher": "tab:green",
+    "local_crowd": "tab:blue",
+    "cloud_crowd": "tab:orange",
+    "local_fer2013": "tab:cyan",
+    "cloud_fer2013": "tab:red",
+}
 STYLES = {"public_test": "-", "holdout": ":"}
 
 
@@ -82,9 +86,14 @@ def draw(rows: list[dict[str, Any]], title: str, target: Path) -> None:
             text = f"stage {row['stage'] + 1}: {row['size']} px"
             # Upright: a stage may be two epochs wide.
             bottom.text(
-                index + 0.6, 0.35, text, transform=bottom.get_xaxis_transform(),
-                rotation=90, va="bottom", fontsize=8,
-            )  # fmt: skip
+                index + 0.6,
+                0.35,
+                text,
+                transform=bottom.get_xaxis_transform(),
+                rotation=90,
+                va="bottom",
+                fontsize=8,
+            )
     save_figure(figure, target, dpi=120)
     plt.close(figure)
 

@@ -13,9 +13,13 @@ from training.data.datasets import Faces
 from training.data.votes import COLUMNS
 
 # Of each label, the column of its votes.
-COLUMN_OF = dict(zip(
-    LABELS, ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"), strict=True
-))  # fmt: skip
+COLUMN_OF = dict(
+    zip(
+        LABELS,
+        ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"),
+        strict=True,
+    )
+)
 
 
 def made_votes(faces: Faces, seed: int = 0) -> NDArray[np.int64]:

@@ -83,5 +83,6 @@ def test_the_doctor_looks_at_each(tmp_path: Path) -> None:
     text = CAMERA + CAMERA.replace('"a"', '"b"').replace("demo", "none.mp4")
     found = [one for one in findings(load(tmp_path, text)) if one.name.startswith("camera")]
     assert [(one.name, one.verdict) for one in found] == [
-        ("camera a", Verdict.GOOD), ("camera b", Verdict.BAD),
-    ]  # fmt: skip
+        ("camera a", Verdict.GOOD),
+        ("camera b", Verdict.BAD),
+    ]

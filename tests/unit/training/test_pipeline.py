@@ -51,8 +51,10 @@ def test_steps_run_in_order_and_what_one_gives_reaches_the_next(tmp_path: Path) 
     runner = Runner()
     run_pipeline(steps("r.toml"), tmp_path / "state.json", runner)
     assert [words[0] for words in runner.ran] == [
-        "training.fit.train", "training.export.export", "training.export.add_tail",
-    ]  # fmt: skip
+        "training.fit.train",
+        "training.export.export",
+        "training.export.add_tail",
+    ]
     assert runner.ran[2] == ["training.export.add_tail", "--weights", "weights/abc"]
 
 

@@ -135,9 +135,11 @@ def test_the_command_prints_json_and_needs_no_torch(weights_folder: Path, tmp_pa
 
 
 def test_copies_and_other_weights_stand_beside(
-    weights_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    weights_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     training = made_faces(20, seed=6, first_id=100)
     training.pictures[:3] = FACES.pictures[:3]
     write_zip(tmp_path / "data.zip", members({"PublicTest": FACES, "Training": training}))
@@ -173,9 +175,18 @@ def test_both_label_sets_on_every_path(
     write_zip(tmp_path / "data.zip", members({"PublicTest": FACES}))
     votes = write_votes(tmp_path / "votes.csv", {"PublicTest": FACES})
     result = measured(
-        monkeypatch, "--data", tmp_path / "data.zip", "--votes", votes,
-        "--weights", crowd_weights_folder, "--threads", 1, "--plot", tmp_path / "a.png",
-    )  # fmt: skip
+        monkeypatch,
+        "--data",
+        tmp_path / "data.zip",
+        "--votes",
+        votes,
+        "--weights",
+        crowd_weights_folder,
+        "--threads",
+        1,
+        "--plot",
+        tmp_path / "a.png",
+    )
     json.dumps(result)
     assert (tmp_path / "a.png").stat().st_size > 5_000
     assert set(result["paths"]) == {"cloud", "local", "image", "cloud+local"}
@@ -213,9 +224,18 @@ def test_weights_of_one_label_set_are_measured_by_what_people_say_too(
     write_zip(tmp_path / "data.zip", members({"PublicTest": FACES}))
     votes = write_votes(tmp_path / "votes.csv", {"PublicTest": FACES})
     result = measured(
-        monkeypatch, "--data", tmp_path / "data.zip", "--votes", votes, "--path", "local",
-        "--weights", weights_folder, "--threads", 1,
-    )  # fmt: skip
+        monkeypatch,
+        "--data",
+        tmp_path / "data.zip",
+        "--votes",
+        votes,
+        "--path",
+        "local",
+        "--weights",
+        weights_folder,
+        "--threads",
+        1,
+    )
     found = result["paths"]["local"]
     assert (found["fer2013"]["n"], found["crowd"]["protocol"]["n"]) == (40, 32)
     assert found["crowd"]["cross_entropy"] > 0
@@ -256,9 +276,14 @@ def test_calibration_by_either_label_set(
     ],
 )
 def test_errors_are_one_line(
-    arguments: list[str], code: int, message: str, weights_folder: Path, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    arguments: list[str],
+    code: int,
+    message: str,
+    weights_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.delenv(VOTES_VARIABLE, raising=False)
     data = tmp_path / "data.zip"
     write_zip(data, members({"PublicTest": made_faces(2)}))

@@ -72,9 +72,11 @@ def test_table_and_picture(tmp_path: Path) -> None:
 
 
 def test_by_what_people_say(
-    crowd_weights_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    crowd_weights_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     made = made_faces(20, seed=5)
     write_zip(tmp_path / "data.zip", members({"PublicTest": made}))
     votes = write_votes(tmp_path / "votes.csv", {"PublicTest": made})

@@ -66,8 +66,13 @@ def test_a_difference_has_an_interval_by_clip() -> None:
 
 def test_the_table_has_a_line_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.accuracy.cascade_clips.machine_line", lambda machine: "here")
-    row = {"threshold": 0.8, "again_s": 1.0, "sent": 0.06, "accuracy": 0.87,
-           "less_than_all_sent": {"difference": -0.001, "interval_95": [-0.01, 0.008]}}  # fmt: skip
+    row = {
+        "threshold": 0.8,
+        "again_s": 1.0,
+        "sent": 0.06,
+        "accuracy": 0.87,
+        "less_than_all_sent": {"difference": -0.001, "interval_95": [-0.01, 0.008]},
+    }
     text = table({
         "clips": 2, "frames": 30, "labels": "crowd", "fingerprint": "f", "tail": "cloud",
         "all_sent": 0.87, "none_sent": 0.86, "rows": [row], "machine": {},

@@ -43,8 +43,11 @@ def test_the_float_tail_is_the_tail_without_its_quantiser(paths: Paths) -> None:
 def test_every_form_of_the_latent_is_a_point(paths: Paths) -> None:
     points = {point.name: point for point in latent_points(paths, FACES, 1)}
     assert set(points) == {
-        *(rate.name for rate in paths.weights.manifest.rates), "one byte", "float16", "float32",
-    }  # fmt: skip
+        *(rate.name for rate in paths.weights.manifest.rates),
+        "one byte",
+        "float16",
+        "float32",
+    }
     assert points["one byte"].bytes_mean == 6277
     assert points["float16"].bytes_mean == 5 + 2 * 6272
     assert points["float32"].bytes_mean == 5 + 4 * 6272
@@ -65,9 +68,11 @@ def test_points_by_what_people_say(crowd_weights_folder: Path) -> None:
 
 
 def test_the_command(
-    weights_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    weights_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     write_zip(tmp_path / "data.zip", members({"PublicTest": FACES}))
     monkeypatch.setattr(picture_grid, "SIDES_PX", (32, 48))
     monkeypatch.setattr(picture_grid, "QUALITIES", {"jpeg": (10, 60), "webp": (10, 60)})

@@ -67,9 +67,11 @@ def test_single_is_what_a_user_gets_and_ten_the_mean_of_such_answers(folder: Pat
 
 
 def test_the_command_reports_ten_windows_next_to_the_single_view(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     data, votes = tmp_path / "fer2013.zip", tmp_path / "votes.csv"
     write_zip(data, members({"PublicTest": FACES}))
     write_votes(votes, {"PublicTest": FACES})

@@ -36,10 +36,16 @@ ANGRY, DISGUST, _, HAPPY, NEUTRAL, *_ = range(len(LABELS))
 
 def measured(folder: Path, weights: Path, votes: Path | None, docs: str = "docs") -> Row:
     """The figures of the card that is then in ``folder / docs``."""
-    return report(argparse.Namespace(
-        data=str(folder / "small.zip"), votes=votes and str(votes), weights=weights,
-        docs=folder / docs, most=None, threads=1,
-    ))  # fmt: skip
+    return report(
+        argparse.Namespace(
+            data=str(folder / "small.zip"),
+            votes=votes and str(votes),
+            weights=weights,
+            docs=folder / docs,
+            most=None,
+            threads=1,
+        )
+    )
 
 
 @pytest.fixture(scope="module")
@@ -343,15 +349,19 @@ def test_pose_of_a_face_and_of_none(astronaut: np.ndarray, monkeypatch: pytest.M
 def test_the_run_is_a_link() -> None:
     facts = run_facts({"data": "FER2013 Training", "start_from": "none/such", "run": "tests/unit"})
     assert facts == [
-        ("data", "FER2013 Training"), ("start from", "none/such"),
+        ("data", "FER2013 Training"),
+        ("start from", "none/such"),
         ("run", "[`tests/unit`](../../tests/unit)"),
-    ]  # fmt: skip
+    ]
 
 
 def test_errors_are_one_line() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "model_card", "--data", "none.zip"],
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert done.returncode == 3
     assert done.stderr.splitlines() == ["benchmark: no data set at none.zip"]

@@ -28,9 +28,12 @@ from benchmarks.degraded.degradations import (
 RNG = np.random.default_rng(0)
 # Smooth on a scale of some pixels, as faces are.
 PICTURES = np.clip(
-    128 + 900 * blurred(RNG.integers(0, 256, (6, 48, 48), dtype=np.uint8), 3.0).astype(float) / 128
-    - 900, 0, 255,
-).astype(np.uint8)  # fmt: skip
+    128
+    + 900 * blurred(RNG.integers(0, 256, (6, 48, 48), dtype=np.uint8), 3.0).astype(float) / 128
+    - 900,
+    0,
+    255,
+).astype(np.uint8)
 POINT = np.zeros((1, 48, 48), np.uint8)
 POINT[0, 24, 20] = 255
 

@@ -19,8 +19,9 @@ from training.data.votes import COLUMNS, VOTES_VARIABLE, Votes
 
 FACES = Faces(
     np.random.default_rng(0).integers(0, 256, (5, 48, 48), dtype=np.uint8),
-    np.array([0, 3, 3, 4, 5]), np.arange(5),
-)  # fmt: skip
+    np.array([0, 3, 3, 4, 5]),
+    np.arange(5),
+)
 DARK = "light x 0.015"
 ALL = DEGRADATIONS | SEVERE
 
@@ -38,8 +39,12 @@ def sure(labels: list[int], confidence: float = 0.9) -> np.ndarray:
 def test_a_row_by_hand() -> None:
     found = row(sure([0, 3, 3, 0, 0]), truths(FACES, None)["fer2013"])
     assert found == {
-        "accuracy": 0.6, "n": 5, "confidence_mean": 0.9, "ece": 0.3, "sure_and_wrong": 0.4,
-    }  # fmt: skip
+        "accuracy": 0.6,
+        "n": 5,
+        "confidence_mean": 0.9,
+        "ece": 0.3,
+        "sure_and_wrong": 0.4,
+    }
     unsure = row(sure([0, 3, 3, 0, 0], 0.7), truths(FACES, None)["fer2013"])
     assert unsure["sure_and_wrong"] == 0
 
@@ -151,9 +156,11 @@ def test_the_whole_measurement(
 ) -> None:
     people = tmp_path / "votes.csv"
     people.write_text(
-        "name," + ",".join(COLUMNS) + "\n"
+        "name,"
+        + ",".join(COLUMNS)
+        + "\n"
         + "".join(f"PublicTest_{n},0,9,0,1,0,0,0,0,0,0\n" for n in range(6))
-    )  # fmt: skip
+    )
     common = ("--data", str(data), "--votes", str(people), "--weights", str(weights_folder))
     common += ("--most", "4", "--tail", "cloud", "--rate", "default")
     plot = tmp_path / "degraded.png"

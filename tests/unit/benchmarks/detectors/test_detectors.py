@@ -76,17 +76,23 @@ def row(value: int, key: str) -> dict[str, float]:
 
 
 RESULT = {
-    "frame": "480x360", "usage": "PublicTest", "faces": 2, "turned_side_px": 100, "machine": {},
+    "frame": "480x360",
+    "usage": "PublicTest",
+    "faces": 2,
+    "turned_side_px": 100,
+    "machine": {},
     "detectors": {
         name: {
-            "by_side_px": [row(24, "side_px")], "by_yaw_deg": [row(30, "yaw_deg")],
-            "by_roll_deg": [row(90, "roll_deg")], "search_ms": 3.0,
+            "by_side_px": [row(24, "side_px")],
+            "by_yaw_deg": [row(30, "yaw_deg")],
+            "by_roll_deg": [row(90, "roll_deg")],
+            "search_ms": 3.0,
             "photos_by_side_px": [row(24, "side_px")],
             "false_finds": {"skimage": 1, "of_skimage": 16, "made": 0, "of_made": 200},
         }
         for name in ("dlib", "yunet")
     },
-}  # fmt: skip
+}
 
 
 def test_the_figure_is_written(tmp_path: Path) -> None:

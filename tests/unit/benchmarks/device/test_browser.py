@@ -5,9 +5,13 @@ from benchmarks.device.browser import STAGES, _rates
 
 def test_frames_a_second_are_of_the_stages_that_run() -> None:
     ms = {
-        "detect": 60.0, "detect_small": 30.0, "crop": 5.0, "head": 20.0, "encode": 5.0,
+        "detect": 60.0,
+        "detect_small": 30.0,
+        "crop": 5.0,
+        "head": 20.0,
+        "encode": 5.0,
         "local_tail": 15.0,
-    }  # fmt: skip
+    }
     assert set(ms) == set(STAGES)
     assert _rates({name: {"p50_ms": value} for name, value in ms.items()}) == {
         "local_every_frame_searched": 10.0,

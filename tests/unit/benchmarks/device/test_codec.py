@@ -23,10 +23,16 @@ def test_every_codec_is_measured_on_the_latents_it_is_given() -> None:
     sizes = {row["codec"]: row["bytes_mean"] for row in rows}
     assert sizes["raw"] == 6277
     assert sizes["entropy"] < 3000
-    text = table({
-        "faces": len(latents), "of": "golden", "batch": 4, "rows": rows, "fingerprint": "f" * 16,
-        "machine": describe_machine(),
-    })  # fmt: skip
+    text = table(
+        {
+            "faces": len(latents),
+            "of": "golden",
+            "batch": 4,
+            "rows": rows,
+            "fingerprint": "f" * 16,
+            "machine": describe_machine(),
+        }
+    )
     assert "6277.0" in text
 
 

@@ -16,9 +16,12 @@ from training.models.split_model import SplitConfig
 
 def test_macs_of_layers_by_hand() -> None:
     layers = nn.Sequential(
-        nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8),
-        nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.Flatten(), nn.Linear(8 * 16, 7),
-    )  # fmt: skip
+        nn.Conv2d(3, 8, 3, stride=2, padding=1),
+        nn.BatchNorm2d(8),
+        nn.Conv2d(8, 8, 3, padding=1, groups=8),
+        nn.Flatten(),
+        nn.Linear(8 * 16, 7),
+    )
     by_hand = 8 * 16 * 3 * 9 + 8 * 16 * 9 + 8 * 16 * 7
     counts = count_macs(layers, torch.zeros(1, 3, 8, 8))
     assert counts == {"network": by_hand, "asp": 0, "sfp": 0}

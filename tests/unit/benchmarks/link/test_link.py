@@ -19,9 +19,12 @@ from splitfer.shared.weights import Weights, default_folder
 from splitfer.shared.weights.manifest import Manifest, Measured
 
 PLACE = {
-    "device": "Pi 4", "kilobytes_per_s": 100.0, "round_trip_ms": 50.0, "loss": 0.0,
+    "device": "Pi 4",
+    "kilobytes_per_s": 100.0,
+    "round_trip_ms": 50.0,
+    "loss": 0.0,
     "deadline_ms": 150.0,
-}  # fmt: skip
+}
 
 
 def said(accuracy: float, log_loss: float | None = None) -> dict[LabelSet, Measured]:
@@ -52,9 +55,13 @@ def manifest(weights: Weights) -> Manifest:
 
 def outcome(ms: float, path: str = "local", rate: str | None = None) -> dict[str, Any]:
     return {
-        "ms": ms, "processor_ms": 2.0 if path == "local" else 1.5, "path": path, "rate": rate,
-        "sent_bytes": 0 if path == "local" else 900, "together": path == "cloud" and ms > 190,
-    }  # fmt: skip
+        "ms": ms,
+        "processor_ms": 2.0 if path == "local" else 1.5,
+        "path": path,
+        "rate": rate,
+        "sent_bytes": 0 if path == "local" else 900,
+        "together": path == "cloud" and ms > 190,
+    }
 
 
 def rows(manifest: Manifest, **p50_ms: float) -> list[dict[str, Any]]:
@@ -123,8 +130,9 @@ def test_the_verdict_holds_each_target_against_each_point(manifest: Manifest) ->
     assert point["auto:latency"]["p50_ms"] == 20.0
     assert missed(**{"two-way": 59.0}) == ["one_way_not_faster_than_two_way"]
     assert missed(**{"auto:latency": 21.1}) == [
-        "auto_latency_over_5_percent", "auto_latency_over_its_own_ways",
-    ]  # fmt: skip
+        "auto_latency_over_5_percent",
+        "auto_latency_over_its_own_ways",
+    ]
     assert missed(full=18.0) == ["auto_latency_over_5_percent"]
     assert missed(auto=151.0) == ["auto_late_or_worse"]
 
@@ -155,10 +163,14 @@ def test_results_of_a_device_each_are_joined(manifest: Manifest, tmp_path: Path)
     for name, slow_ms in (("Pi 4", 20.0), ("Pi 5", 30.0)):
         part = [row | {"device": name} for row in rows(manifest, **{"auto:latency": slow_ms})]
         result = {
-            "fingerprint": "f", "plan": {"rounds": 3}, "link": "packets", "processor": "cpu.max",
-            "devices": {name: {"factor": 1.0, "backbone_ms": 5.0}}, "rows": part,
+            "fingerprint": "f",
+            "plan": {"rounds": 3},
+            "link": "packets",
+            "processor": "cpu.max",
+            "devices": {name: {"factor": 1.0, "backbone_ms": 5.0}},
+            "rows": part,
             "verdict": verdict(part),
-        }  # fmt: skip
+        }
         files.append(tmp_path / f"{name}.json")
         files[-1].write_text(json.dumps(result))
     whole = joined(files)
@@ -179,14 +191,21 @@ def test_results_of_a_device_each_are_joined(manifest: Manifest, tmp_path: Path)
 def test_the_table_names_every_strategy(manifest: Manifest) -> None:
     measured = rows(manifest)
     result = {
-        "fingerprint": "f", "link": "packets", "processor": "cpu.max",
-        "devices": {"Pi 4": {"factor": 6.0, "backbone_ms": 33.0}}, "rows": measured,
+        "fingerprint": "f",
+        "link": "packets",
+        "processor": "cpu.max",
+        "devices": {"Pi 4": {"factor": 6.0, "backbone_ms": 33.0}},
+        "rows": measured,
         "verdict": verdict(measured),
         "machine": {
-            "processor": "p", "cores": 2, "load_1min": 0, "system": "s", "python": "3",
+            "processor": "p",
+            "cores": 2,
+            "load_1min": 0,
+            "system": "s",
+            "python": "3",
             "versions": {},
         },
-    }  # fmt: skip
+    }
     text = table(result)
     assert all(row["strategy"] in text for row in measured)
 

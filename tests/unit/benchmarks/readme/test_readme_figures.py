@@ -72,44 +72,74 @@ def measured(label: float, people: float) -> dict[str, Any]:
 
 PRINTED: dict[str, dict[str, Any]] = {
     "--rate all": {
-        "usage": "PublicTest", "n": 3589, "tail": "cloud", "copies_in_training": 419,
+        "usage": "PublicTest",
+        "n": 3589,
+        "tail": "cloud",
+        "copies_in_training": 419,
         "fingerprint": "76c2",
         "paths": {
             "cloud": {**measured(0.7, 0.82), "bytes_mean": 301.2},
             "local": measured(0.69, 0.81),
-            "image": {**measured(0.68, 0.8), "bytes_mean": 802.0,
-                      "picture_codec": "jpeg:75, 48x48 grey"},
+            "image": {
+                **measured(0.68, 0.8),
+                "bytes_mean": 802.0,
+                "picture_codec": "jpeg:75, 48x48 grey",
+            },
             "cloud+local": {**measured(0.71, 0.83), "bytes_mean": 301.2},
         },
         "differences": {"cloud - local, crowd": CHANGE},
     },
     "--tail": {"paths": {"cloud": {**measured(0.72, 0.84), "bytes_mean": 301.2}}},
     "--through-detector": {
-        "labels": "crowd", "found": 2700, "found_share": 0.75, "frame": "640x480",
-        "through_detector": {"cloud": {
-            "direct": 0.71, "detected": 0.7, "jittered": 0.7,
-            "detected - direct": CHANGE, "jittered - direct": CHANGE,
-        }},
+        "labels": "crowd",
+        "found": 2700,
+        "found_share": 0.75,
+        "frame": "640x480",
+        "through_detector": {
+            "cloud": {
+                "direct": 0.71,
+                "detected": 0.7,
+                "jittered": 0.7,
+                "detected - direct": CHANGE,
+                "jittered - direct": CHANGE,
+            }
+        },
     },
     "--calibration": {
         "labels": "crowd",
-        "calibration": {"cloud": {
-            "ece": 0.021, "ece_adaptive": 0.022,
-            "coverage": [{"coverage": 1.0, "accuracy": 0.7}, {"coverage": 0.9, "accuracy": 0.75}],
-        }},
+        "calibration": {
+            "cloud": {
+                "ece": 0.021,
+                "ece_adaptive": 0.022,
+                "coverage": [
+                    {"coverage": 1.0, "accuracy": 0.7},
+                    {"coverage": 0.9, "accuracy": 0.75},
+                ],
+            }
+        },
     },
     "benchmarks.accuracy.rate_accuracy": {
-        "labels": "crowd", "usage": "PublicTest", "n": 3589, "tail": "cloud",
-        "points": [{"kind": "rate", "name": "low", "bytes_mean": 160.3, "accuracy": 0.69},
-                   {"kind": "raw", "name": "float32", "bytes_mean": 25093.0, "accuracy": 0.702},
-                   {"kind": "jpeg", "name": "q", "bytes_mean": 900.0, "accuracy": 0.6}],
+        "labels": "crowd",
+        "usage": "PublicTest",
+        "n": 3589,
+        "tail": "cloud",
+        "points": [
+            {"kind": "rate", "name": "low", "bytes_mean": 160.3, "accuracy": 0.69},
+            {"kind": "raw", "name": "float32", "bytes_mean": 25093.0, "accuracy": 0.702},
+            {"kind": "jpeg", "name": "q", "bytes_mean": 900.0, "accuracy": 0.6},
+        ],
         "against": {
-            "jpeg": {"accuracies": [0.6, 0.69], "ratio_worst": 0.41, "ratio_mean": 0.35,
-                     "ratio_worst_interval_95": [0.35, 0.48], "best_accuracy": 0.69},
+            "jpeg": {
+                "accuracies": [0.6, 0.69],
+                "ratio_worst": 0.41,
+                "ratio_mean": 0.35,
+                "ratio_worst_interval_95": [0.35, 0.48],
+                "best_accuracy": 0.69,
+            },
             "webp": {"accuracies": None, "best_accuracy": 0.61},
         },
     },
-}  # fmt: skip
+}
 
 
 TAILS = {
@@ -162,8 +192,13 @@ def test_what_a_benchmark_printed_becomes_a_table(
 ) -> None:
     def printed(*arguments: str) -> dict[str, Any]:
         line = " ".join(arguments)
-        keys = ("--tail", "--calibration", "--through-detector", "--rate all",
-                "benchmarks.accuracy.rate_accuracy")  # fmt: skip
+        keys = (
+            "--tail",
+            "--calibration",
+            "--through-detector",
+            "--rate all",
+            "benchmarks.accuracy.rate_accuracy",
+        )
         return PRINTED[next(key for key in keys if key in line)]
 
     monkeypatch.setattr(readme_accuracy, "run_json", printed)
@@ -189,22 +224,29 @@ def test_the_link_and_the_cascade_become_tables(monkeypatch: pytest.MonkeyPatch)
     found = {
         "rows": [link_row(name, ms) for name, ms in times.items()],
         "verdict": {
-            "points": 1, "auto_latency_over_5_percent": [["Pi 4"]],
+            "points": 1,
+            "auto_latency_over_5_percent": [["Pi 4"]],
             "auto_latency_over_its_own_ways": [],
-            "auto_late_or_worse": [], "one_way_not_faster_than_two_way": [],
+            "auto_late_or_worse": [],
+            "one_way_not_faster_than_two_way": [],
         },
         "machine": describe_machine(),
-    }  # fmt: skip
+    }
     monkeypatch.setattr(readme_link, "run_json", lambda *_: found)
     text = readme.PARTS["link"](None)
     assert "| Pi 4, 100 KB/s, 50 ms | 30 | 81 | 550 | 215 | 31 | 32, 64 | 150 |" in text
     assert "Of 1 points, `auto` for latency is more than 5 % over" in text
 
     rows = [
-        {"threshold": n / 20, "share_sent": n / 20, "accuracy": 0.6 + n / 200,
-         "accuracy_at_random": 0.6, "bytes_mean": 10.0 * n}
+        {
+            "threshold": n / 20,
+            "share_sent": n / 20,
+            "accuracy": 0.6 + n / 200,
+            "accuracy_at_random": 0.6,
+            "bytes_mean": 10.0 * n,
+        }
         for n in range(21)
-    ]  # fmt: skip
+    ]
     monkeypatch.setattr(readme_link, "run_json", lambda *_: {"labels": "crowd", "rows": rows})
     text = readme.PARTS["cascade"](None)
     assert "| 0.8 | 80% | 68.00% | 60.00% | 160 |" in text

@@ -55,9 +55,11 @@ def test_what_was_never_measured_names_the_command() -> None:
     ("options", "name"),
     [
         (["--data", "fer2013.zip"], "accuracy"),
-        (["--data", "fer2013.zip", "--path", "cloud", "--tail", "paper"],
-         "accuracy-path-cloud-tail-paper"),
+        (
+            ["--data", "fer2013.zip", "--path", "cloud", "--tail", "paper"],
+            "accuracy-path-cloud-tail-paper",
+        ),
     ],
-)  # fmt: skip
+)
 def test_names_of_files(options: list[str], name: str) -> None:
     assert results.name_of("accuracy", options) == name

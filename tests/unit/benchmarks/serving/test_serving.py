@@ -158,9 +158,13 @@ def test_faces_count_only_in_time() -> None:
 
 
 RAW = {
-    "faces_per_s": 500.0, "best_batch": 8, "batch_ms": {"1": 1.5}, "idle_ms": 2.0,
-    "server_batch_max": 8, "server_batch_max_ms": 16.0,
-}  # fmt: skip
+    "faces_per_s": 500.0,
+    "best_batch": 8,
+    "batch_ms": {"1": 1.5},
+    "idle_ms": 2.0,
+    "server_batch_max": 8,
+    "server_batch_max_ms": 16.0,
+}
 
 
 def row(server: str, protocol: str, what: str, goodput: float, **other: Any) -> dict[str, Any]:
@@ -200,9 +204,8 @@ def test_the_verdict_names_what_was_met_and_what_was_missed() -> None:
     assert said["stream: idle p50 overhead, ms"]["measured"] == 0.75
     assert said["stream: goodput / litserve"]["measured"] == 2.25
     page = written(
-        {"raw": RAW, "rows": rows, "verdict": list(said.values()), "machine": MACHINE,
-         "plan": PLAN}
-    )  # fmt: skip
+        {"raw": RAW, "rows": rows, "verdict": list(said.values()), "machine": MACHINE, "plan": PLAN}
+    )
     assert "| `stream` | 450 | 470 | 420 | 240 | 10.0 | 2.5, 30.0 | 2.5 |" in page
     assert "| litserve | 200 | - | - | - | - | 2.5, 30.0 | - |" in page
     assert "stream: goodput / raw, 4 a call 0.94 (0.94 to 0.94; >= 0.95)" in page
@@ -249,6 +252,11 @@ def test_a_miss_is_not_rounded_away_and_what_has_no_figure_is_named() -> None:
 
 
 MACHINE: dict[str, Any] = {
-    "processor": "p", "cores": 2, "load_1min": 0.1, "system": "s", "python": "3", "versions": {},
-}  # fmt: skip
+    "processor": "p",
+    "cores": 2,
+    "load_1min": 0.1,
+    "system": "s",
+    "python": "3",
+    "versions": {},
+}
 PLAN = {"deadline_ms": 150.0, "rounds": 3}

@@ -44,9 +44,12 @@ def camera(admission: Admission) -> Caller:
     ids=["rotated", "scope taken away", "the same"],
 )
 def test_a_kept_caller_is_judged_by_the_tokens_of_now(
-    admission: Admission, tmp_path: Path, token: str, scope: Scope,
+    admission: Admission,
+    tmp_path: Path,
+    token: str,
+    scope: Scope,
     error: type[SplitFerError] | None,
-) -> None:  # fmt: skip
+) -> None:
     caller = camera(admission)
     running = caller.request()
     admission.access.reload(tokens(tmp_path, token, scope))

@@ -27,9 +27,12 @@ class Played:
         for size in (1, 2, 4, 8):
             self.times.learn(size, 0.01 * size)
         self.batcher: Batcher[str, str] = Batcher(
-            self.run, batch_max=batch_max, queue_max=queue_max, times=self.times,
+            self.run,
+            batch_max=batch_max,
+            queue_max=queue_max,
+            times=self.times,
             clock=lambda: self.now,
-        )  # fmt: skip
+        )
         self.came: list[asyncio.Future[str]] = []
 
     async def run(self, names: list[str]) -> Sequence[str]:

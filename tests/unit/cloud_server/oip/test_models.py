@@ -38,9 +38,14 @@ class FewTails:
         return SimpleNamespace(tails=self.tails[fingerprint or "new"], served=tuple(self.tails))
 
     async def infer_latents(
-        self, fingerprint: str, tail: str, symbols: np.ndarray, rate: str, deadline: Deadline,
+        self,
+        fingerprint: str,
+        tail: str,
+        symbols: np.ndarray,
+        rate: str,
+        deadline: Deadline,
         labels: LabelSet | None,
-    ) -> Inferred:  # fmt: skip
+    ) -> Inferred:
         self.asked = {"weights": fingerprint, "tail": tail, "rate": rate, "deadline": deadline}
         self.asked["labels"] = labels
         return Inferred(self.results, LatencyMs())

@@ -37,8 +37,9 @@ def test_what_is_ambiguous_in_grpc_is_told_apart_by_our_code() -> None:
     busy, large = errors.Overloaded("x"), errors.PayloadTooLarge("x")
     assert codes_of(busy).grpc is codes_of(large).grpc
     assert dict(trailing_metadata(busy)) == {
-        "splitfer-code": "overloaded", "splitfer-retryable": "true",
-    }  # fmt: skip
+        "splitfer-code": "overloaded",
+        "splitfer-retryable": "true",
+    }
     assert dict(trailing_metadata(large))["splitfer-retryable"] == "false"
 
 

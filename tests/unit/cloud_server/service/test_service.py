@@ -412,9 +412,11 @@ async def test_pictures_wait_in_bounds(
 
 
 async def test_a_picture_that_breaks_the_detector_fails_alone(
-    service: Service, astronaut: np.ndarray, monkeypatch: pytest.MonkeyPatch,
+    service: Service,
+    astronaut: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+) -> None:
     def broken(*_: Any) -> None:
         raise RuntimeError("a secret cause")
 

@@ -34,8 +34,9 @@ def test_it_says_what_prometheus_own_says(values: list[tuple[str, float]]) -> No
     ours, theirs = CollectorRegistry(), CollectorRegistry()
     histogram = Histogram("taken_seconds", "What was taken", ("who",), BOUNDS)
     ours.register(_Only(histogram))
-    reference = Reference("taken_seconds", "What was taken", ("who",), buckets=BOUNDS,
-                          registry=theirs)  # fmt: skip
+    reference = Reference(
+        "taken_seconds", "What was taken", ("who",), buckets=BOUNDS, registry=theirs
+    )
     for who, value in values:
         histogram.observe((who,), value)
         reference.labels(who).observe(value)

@@ -37,8 +37,10 @@ def test_json_is_one_line_whatever_is_said() -> None:
     told = json.loads(said)
     assert told.pop("time").endswith("+00:00")
     assert told == {
-        "level": "warning", "logger": "splitfer.cloud_server", "message": 'two\nlines and "quotes"',
-    }  # fmt: skip
+        "level": "warning",
+        "logger": "splitfer.cloud_server",
+        "message": 'two\nlines and "quotes"',
+    }
 
 
 def test_json_has_the_request_and_its_trace() -> None:
@@ -97,8 +99,10 @@ print("fine")
 """
     done = subprocess.run(
         ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, code],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.stdout == "fine\n"
 
 

@@ -18,8 +18,10 @@ def test_events_are_added_and_the_newest_is_found(tmp_path: Path) -> None:
     log.add("stop")
     AuditLog(path, failed.append).add("start", settings="b")
     assert [json.loads(line)["event"] for line in path.read_text().splitlines()] == [
-        "start", "stop", "start",
-    ]  # fmt: skip
+        "start",
+        "stop",
+        "start",
+    ]
     newest = log.last("start")
     assert newest is not None
     assert newest["settings"] == "b"

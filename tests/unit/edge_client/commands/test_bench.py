@@ -36,11 +36,18 @@ def test_more_threads_must_be_worth_it() -> None:
     ("frame_ms", "side_px", "deadline_ms"), [(100, 640, 120), (1000, 960, 300), (5, 320, 50)]
 )
 def test_the_finest_search_that_keeps_up(frame_ms: float, side_px: int, deadline_ms: float) -> None:
-    found = [measured(1, 480, 50), measured(2, 480, 45), measured(1, 320, 20),
-             measured(1, 640, 80), measured(1, 960, 200)]  # fmt: skip
+    found = [
+        measured(1, 480, 50),
+        measured(2, 480, 45),
+        measured(1, 320, 20),
+        measured(1, 640, 80),
+        measured(1, 960, 200),
+    ]
     assert recommended(found, frame_ms) == {
-        "threads": 1, "search_side_px": side_px, "deadline_ms": deadline_ms,
-    }  # fmt: skip
+        "threads": 1,
+        "search_side_px": side_px,
+        "deadline_ms": deadline_ms,
+    }
 
 
 def test_every_size_is_tried_with_the_best_threads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,16 +69,18 @@ def test_what_the_server_said_is_its_mean_of_lately() -> None:
 
 def test_a_server_that_makes_it_sure_is_not_asked_again() -> None:
     asked = tracks()
-    count = [ask(asked, step / 10, [face(answer(0.75))], answer(1.0, tail="cloud"))
-             for step in range(50)]  # fmt: skip
+    count = [
+        ask(asked, step / 10, [face(answer(0.75))], answer(1.0, tail="cloud")) for step in range(50)
+    ]
     assert sum(count) == 1
 
 
 def test_a_face_that_shows_something_else_is_asked_about_at_once() -> None:
     asked, said = tracks(), answer(0.3, tail="cloud")
     assert ask(asked, 0.0, [face(answer(0.5))], said) == 1
-    changed = [ask(asked, 0.005 + step / 200, [face(answer(0.9, place=3))], said)
-               for step in range(9)]  # fmt: skip
+    changed = [
+        ask(asked, 0.005 + step / 200, [face(answer(0.9, place=3))], said) for step in range(9)
+    ]
     assert sum(changed) == 1
 
 

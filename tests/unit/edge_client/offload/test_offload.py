@@ -225,8 +225,9 @@ def test_one_bad_face_is_answered_here_and_its_neighbour_there() -> None:
     reply = infer_reply(result(), result(error="malformed_payload"))
     faces = answer(PlayedDevice(), PlayedLink(PlayedCall(reply)))
     assert [(f.path, f.reason) for f in faces] == [
-        (AnswerPath.CLOUD, None), (AnswerPath.LOCAL, Reason.SERVER_ERROR),
-    ]  # fmt: skip
+        (AnswerPath.CLOUD, None),
+        (AnswerPath.LOCAL, Reason.SERVER_ERROR),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -295,8 +296,9 @@ def test_image_with_one_bad_face_answers_that_box_here() -> None:
     reply = classify_reply(result(), result(error="inference_failed"))
     faces = answer(PlayedDevice(), PlayedLink(PlayedCall(reply)), AnswerPath.IMAGE)
     assert [(f.path, f.reason, f.box.w) for f in faces] == [
-        (AnswerPath.IMAGE, None, 50), (AnswerPath.LOCAL, Reason.SERVER_ERROR, 50),
-    ]  # fmt: skip
+        (AnswerPath.IMAGE, None, 50),
+        (AnswerPath.LOCAL, Reason.SERVER_ERROR, 50),
+    ]
 
 
 def test_a_device_that_fails_says_how_many_faces_are_lost() -> None:
@@ -499,9 +501,13 @@ def test_confidence_falls_with_each_pictures_quality_whoever_answers(path: Answe
 @pytest.mark.parametrize(("below", "uncertain"), [(0.0, []), (0.3, [1]), (0.5, [0, 1])])
 def test_answers_below_the_threshold_are_uncertain(below: float, uncertain: list[int]) -> None:
     offload = Offload(
-        PlayedDevice(quality=(0.9, 0.2)), None, always(AnswerPath.LOCAL), DEADLINE_MS, 85,  # type: ignore[arg-type]
+        PlayedDevice(quality=(0.9, 0.2)),
+        None,
+        always(AnswerPath.LOCAL),
+        DEADLINE_MS,
+        85,  # type: ignore[arg-type]
         uncertain_below=below,
-    )  # fmt: skip
+    )
     faces = offload.answer(FRAME, time.monotonic())
     assert [i for i, face in enumerate(faces) if face.uncertain] == uncertain
 

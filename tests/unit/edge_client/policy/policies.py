@@ -27,11 +27,15 @@ def cost(ms: float) -> Cost:
 def costs(tail_ms: float = 10, link: LinkFit | None = None, missed: float = 0.0) -> Costs:
     """A device and a link of 20 ms and 100 KB/s: `high` takes 46 ms up, `low` 27 ms."""
     return Costs(
-        cost(6), cost(3), cost(tail_ms), cost(4),
-        {"high": cost(1), "low": cost(1)}, {"high": 2600, "low": 700},
+        cost(6),
+        cost(3),
+        cost(tail_ms),
+        cost(4),
+        {"high": cost(1), "low": cost(1)},
+        {"high": 2600, "low": 700},
         link=link or LinkFit(20, 0.01, deviation_ms=1, mean_bytes=1000, missed=missed),
         server={AnswerPath.CLOUD: cost(4), AnswerPath.IMAGE: cost(12)},
-    )  # fmt: skip
+    )
 
 
 def settings(objective: Objective, **changes: object) -> PolicySettings:

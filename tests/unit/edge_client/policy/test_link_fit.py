@@ -9,9 +9,9 @@ import pytest
 from splitfer.edge_client.policy.link_fit import LinkFit, Sample, fit
 
 
-def samples(sizes: list[int], rtt_ms: float, bytes_per_s: float, noise_ms: float = 0.5) -> list[
-    Sample
-]:  # fmt: skip
+def samples(
+    sizes: list[int], rtt_ms: float, bytes_per_s: float, noise_ms: float = 0.5
+) -> list[Sample]:
     draw = random.Random(3)
     return [
         Sample(n, n / 15, size, rtt_ms + size / bytes_per_s * 1000 + draw.uniform(0, noise_ms))

@@ -63,37 +63,53 @@ def router(manifest: Manifest, **settings: Any) -> Router:
 def test_ways_have_their_measured_accuracy(manifest: Manifest) -> None:
     ways = {one.name: one.accuracy for one in candidates(manifest, image=True)}
     assert ways == {
-        "local": 0.68, "cloud:high": 0.71, "cloud:default": 0.7, "cloud:low": 0.69,
+        "local": 0.68,
+        "cloud:high": 0.71,
+        "cloud:default": 0.7,
+        "cloud:low": 0.69,
         "image": pytest.approx(0.7 - IMAGE_ACCURACY_LOSS),
-    }  # fmt: skip
+    }
 
 
 def with_both(manifest: Manifest, losses: bool) -> Manifest:
     """Weights whose tails were measured together, and their log losses too if asked for."""
-    tail, figures = manifest.default_tail, {
-        "high": (0.73, 0.86, 0.89), "default": (0.7, 0.9, 0.88), "low": (0.72, 0.87, 0.91),
-    }  # fmt: skip
+    tail, figures = (
+        manifest.default_tail,
+        {
+            "high": (0.73, 0.86, 0.89),
+            "default": (0.7, 0.9, 0.88),
+            "low": (0.72, 0.87, 0.91),
+        },
+    )
     rates = tuple(
-        one.model_copy(update={
-            "answers": {tail: said(
-                one.answers[tail][FER2013].accuracy,
-                {"PublicTest": figures[one.name][2]} if losses else {},
-            )},
-            "together": {tail: {FER2013: Together(
-                accuracy={"PublicTest": figures[one.name][0]},
-                log_loss={"PublicTest": figures[one.name][1]},
-            )}},
-        })
+        one.model_copy(
+            update={
+                "answers": {
+                    tail: said(
+                        one.answers[tail][FER2013].accuracy,
+                        {"PublicTest": figures[one.name][2]} if losses else {},
+                    )
+                },
+                "together": {
+                    tail: {
+                        FER2013: Together(
+                            accuracy={"PublicTest": figures[one.name][0]},
+                            log_loss={"PublicTest": figures[one.name][1]},
+                        )
+                    }
+                },
+            }
+        )
         for one in manifest.rates
-    )  # fmt: skip
+    )
     tails = dict(manifest.tails)
     if losses:
         tails = {
-            name: entry.model_copy(update={
-                "answers": said(entry.answers[FER2013].accuracy, {"PublicTest": 0.89})
-            })
+            name: entry.model_copy(
+                update={"answers": said(entry.answers[FER2013].accuracy, {"PublicTest": 0.89})}
+            )
             for name, entry in tails.items()
-        }  # fmt: skip
+        }
     return manifest.model_copy(update={"rates": rates, "tails": tails})
 
 
@@ -103,13 +119,21 @@ def test_both_answers_together_are_a_way_where_they_are_better(
 ) -> None:
     measured = with_both(manifest, losses)
     ways = {one.name: (one.together, one.merit) for one in candidates(measured, together=True)}
-    assert ways == ({
-        "local": (False, -0.89), "cloud:high": (True, -0.86), "cloud:default": (False, -0.88),
-        "cloud:low": (True, -0.87),
-    } if losses else {
-        "local": (False, 0.68), "cloud:high": (True, 0.73), "cloud:default": (False, 0.7),
-        "cloud:low": (True, 0.72),
-    })  # fmt: skip
+    assert ways == (
+        {
+            "local": (False, -0.89),
+            "cloud:high": (True, -0.86),
+            "cloud:default": (False, -0.88),
+            "cloud:low": (True, -0.87),
+        }
+        if losses
+        else {
+            "local": (False, 0.68),
+            "cloud:high": (True, 0.73),
+            "cloud:default": (False, 0.7),
+            "cloud:low": (True, 0.72),
+        }
+    )
     assert not any(one.together for one in candidates(measured))
 
     def asked(**settings: Any) -> set[bool]:
@@ -140,11 +164,11 @@ def test_what_was_measured_is_that_of_the_label_set_in_use(manifest: Manifest) -
         for name, entry in manifest.tails.items()
     }
     rates = tuple(
-        one.model_copy(update={
-            "answers": {name: with_crowd(of) for name, of in one.answers.items()}
-        })
+        one.model_copy(
+            update={"answers": {name: with_crowd(of) for name, of in one.answers.items()}}
+        )
         for one in manifest.rates
-    )  # fmt: skip
+    )
     both = manifest.model_copy(update={"tails": tails, "rates": rates})
     assert {one.accuracy for one in candidates(both)} == {0.9}, "crowd is the default"
     assert candidates(both, label_set=FER2013) == candidates(manifest)
@@ -278,8 +302,11 @@ def test_only_a_timeout_tells_a_time(manifest: Manifest, failure: Reason, timed:
 def test_the_report_counts_decisions(manifest: Manifest) -> None:
     made = router(manifest, policy="cloud")
     assert made.report() == {
-        "decisions": {}, "switches": 0, "tries": 0, "shadow": {"faces": 0, "agreement": None},
-    }  # fmt: skip
+        "decisions": {},
+        "switches": 0,
+        "tries": 0,
+        "shadow": {"faces": 0, "agreement": None},
+    }
     for _ in range(3):
         made.next_frame()
         assert made.decision is None

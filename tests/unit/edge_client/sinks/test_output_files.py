@@ -73,10 +73,15 @@ def test_what_is_no_file_has_no_files() -> None:
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ("z", "z"), ("z", "./z"), ("z", "pictures/../Z"), ("z", "../other/z"),
-        ("dangling.json", "new.json"), ("é.json", "e\u0301.JSON"), ("hard.jpg", "linked.jpg"),
+        ("z", "z"),
+        ("z", "./z"),
+        ("z", "pictures/../Z"),
+        ("z", "../other/z"),
+        ("dangling.json", "new.json"),
+        ("é.json", "e\u0301.JSON"),
+        ("hard.jpg", "linked.jpg"),
     ],
-)  # fmt: skip
+)
 def test_no_output_is_another_one(one: str, other: str, folder: Path) -> None:
     before = sorted(folder.iterdir())
     with pytest.raises(ConfigError) as refused:

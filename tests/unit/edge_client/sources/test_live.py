@@ -44,8 +44,11 @@ def test_a_stream_that_is_away_at_the_start_is_waited_for_and_each_cause_told_on
     assert len(list(source)) == 2
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 4
     assert [record.getMessage().split(";")[0] for record in caplog.records] == [
-        "door: no way", "door: refused", "door: pictures come, after 0 s", "door: it ended",
-    ]  # fmt: skip
+        "door: no way",
+        "door: refused",
+        "door: pictures come, after 0 s",
+        "door: it ended",
+    ]
 
 
 def test_without_patience_the_first_failure_is_an_error() -> None:

@@ -84,8 +84,9 @@ def test_what_happens_to_faces_is_told() -> None:
     assert answers[0].answer == happy.answer
     assert tracks.follow(0.5, [])[1] == []
     assert tracks.follow(1.6, [])[1] == [
-        FaceEvent(Happening.LEFT, 1, "happy", False), FaceEvent(Happening.NOBODY),
-    ]  # fmt: skip
+        FaceEvent(Happening.LEFT, 1, "happy", False),
+        FaceEvent(Happening.NOBODY),
+    ]
     assert tracks.follow(5.0, [])[1] == []
 
 

@@ -58,9 +58,11 @@ class PlayedServer:
             release = read_release(self.folder)
             assert release is not None
             reply = pb.WeightsPart(
-                data=manifest, size_bytes=len(manifest), release=release.number,
+                data=manifest,
+                size_bytes=len(manifest),
+                release=release.number,
                 signature=release.signature,
-            )  # fmt: skip
+            )
         self.change(request, reply)
         return reply
 

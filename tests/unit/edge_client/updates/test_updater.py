@@ -54,9 +54,16 @@ class Run:
             self.events.append(event)
 
         looks = Updater(
-            store, BASE, KEY.public_key(), self.config, self.server, lambda: dict(self.books),
-            renew, told, judged,
-        )  # fmt: skip
+            store,
+            BASE,
+            KEY.public_key(),
+            self.config,
+            self.server,
+            lambda: dict(self.books),
+            renew,
+            told,
+            judged,
+        )
         return self._stack.enter_context(closing(looks))
 
     def close(self) -> None:

@@ -64,9 +64,7 @@ def test_over_the_border_its_pixels_are_repeated(dx: int, dy: int) -> None:
     frame = noise(96, 136)
     crop = crop_face(frame, Box(dx, dy, 48, 48), AS_IS)
     padded = np.pad(frame, 60, mode="edge")
-    np.testing.assert_array_equal(
-        crop, enlarged(padded[60 + dy : 108 + dy, 60 + dx : 108 + dx])
-    )  # fmt: skip
+    np.testing.assert_array_equal(crop, enlarged(padded[60 + dy : 108 + dy, 60 + dx : 108 + dx]))
 
 
 def test_a_box_wholly_outside_repeats_the_corner() -> None:

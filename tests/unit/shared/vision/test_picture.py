@@ -88,9 +88,7 @@ def test_palette_png_with_transparency_is_converted(small: Image.Image) -> None:
 def test_transparency_is_dropped(small: Image.Image) -> None:
     clear = small.copy()
     clear.putalpha(7)
-    np.testing.assert_array_equal(
-        decode_picture(encoded(clear, "PNG"), MOST), np.asarray(small)
-    )  # fmt: skip
+    np.testing.assert_array_equal(decode_picture(encoded(clear, "PNG"), MOST), np.asarray(small))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])

@@ -35,9 +35,12 @@ def test_a_good_picture_has_full_marks(grey: NDArray[np.uint8]) -> None:
     found = quality(crop(grey), SIDE_PX)
     assert found.score > 0.95
     assert dataclasses.asdict(found) == {
-        "score": found.score, "size": 1.0, "sharpness": found.sharpness,
-        "brightness": 1.0, "contrast": 1.0,
-    }  # fmt: skip
+        "score": found.score,
+        "size": 1.0,
+        "sharpness": found.sharpness,
+        "brightness": 1.0,
+        "contrast": 1.0,
+    }
 
 
 def test_the_score_is_the_worst_part(grey: NDArray[np.uint8]) -> None:

@@ -93,9 +93,12 @@ def test_a_key_is_made_once_and_read_again(tmp_path: Path) -> None:
 
 def test_another_kind_of_key_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "key.pem"
-    for text in (b"no key", X25519PrivateKey.generate().public_key().public_bytes(
-        Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
-    )):  # fmt: skip
+    for text in (
+        b"no key",
+        X25519PrivateKey.generate()
+        .public_key()
+        .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+    ):
         file.write_bytes(text)
         with pytest.raises(ConfigError, match=r"key\.pem"):
             read_public_key(file)

@@ -45,12 +45,15 @@ def model(
         helper.make_node("Sum", [source, "weight", "inner", "chosen"], [target]),
     ]
     graph = helper.make_graph(
-        nodes, "graph",
+        nodes,
+        "graph",
         [helper.make_tensor_value_info(source, TensorProto.FLOAT, ["N", shape])],
         [helper.make_tensor_value_info(target, TensorProto.FLOAT, ["N", shape])],
-        [tensor("weight", external == "initializer"),
-         helper.make_tensor("flag", TensorProto.BOOL, [], [True])],
-    )  # fmt: skip
+        [
+            tensor("weight", external == "initializer"),
+            helper.make_tensor("flag", TensorProto.BOOL, [], [True]),
+        ],
+    )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     return made.SerializeToString()
 
@@ -109,10 +112,11 @@ def network(
 ) -> bytes:
     """A model of ``nodes``; inputs as ``{name: (type, shape)}``, outputs as ``{name: type}``."""
     graph = helper.make_graph(
-        nodes, "graph",
+        nodes,
+        "graph",
         [helper.make_tensor_value_info(name, *of) for name, of in inputs.items()],
         [helper.make_tensor_value_info(name, of, None) for name, of in outputs.items()],
-    )  # fmt: skip
+    )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     return made.SerializeToString()
 
@@ -126,9 +130,10 @@ def test_a_head_gives_z_whether_it_rounds_or_not(second: str, kind: int, lowest:
         helper.make_node("Cast", ["crop"], [second], to=kind),
     ]
     data = network(
-        {"crop": (TensorProto.UINT8, ["N", 1, 4, 4])}, nodes,
+        {"crop": (TensorProto.UINT8, ["N", 1, 4, 4])},
+        nodes,
         {"features": TensorProto.FLOAT, second: kind},
-    )  # fmt: skip
+    )
     crops = np.arange(32, dtype=np.uint8).reshape(2, 4, 4)
     z = Head(data, 1).run(crops)[1]
     assert z.dtype == np.float32
@@ -139,8 +144,9 @@ def stepped_tail() -> Tail:
     """Gives the steps as its logits."""
     nodes = [helper.make_node("Identity", ["step"], ["logits"])]
     inputs = {
-        "latent": (TensorProto.UINT8, ["N", 8, 28, 28]), "step": (TensorProto.FLOAT, ["N", 8]),
-    }  # fmt: skip
+        "latent": (TensorProto.UINT8, ["N", 8, 28, 28]),
+        "step": (TensorProto.FLOAT, ["N", 8]),
+    }
     return Tail(network(inputs, nodes, {"logits": TensorProto.FLOAT}), 1)
 
 

@@ -353,8 +353,9 @@ def test_tails_of_both_label_sets_pass_their_golden_checks(
     symbols, steps = both.golden.latents, both.quantiser.steps(1)
     np.testing.assert_allclose(
         both.tail("cloud", 1).logits(symbols, steps, LabelSet.FER2013),
-        one.tail("cloud", 1).logits(symbols, steps), atol=1e-4,
-    )  # fmt: skip
+        one.tail("cloud", 1).logits(symbols, steps),
+        atol=1e-4,
+    )
 
 
 @pytest.mark.parametrize("label_set", ["crowd", "fer2013"])
@@ -393,13 +394,21 @@ def test_label_sets_and_priors_that_are_not_there_are_named(
 
 
 SECOND = {
-    "schema_version": 2, "rates": [
-        {"name": "high", "gains": [1.0] * 8, "bytes_mean": 9, "temperature": {"cloud": 1.5},
-         "accuracy": {"cloud": {"Test": 0.7}}, "log_loss": {"cloud": {"Test": 0.8}},
-         "together": {"cloud": {"accuracy": {"Test": 0.75}, "log_loss": {"Test": 0.7}}}},
+    "schema_version": 2,
+    "rates": [
+        {
+            "name": "high",
+            "gains": [1.0] * 8,
+            "bytes_mean": 9,
+            "temperature": {"cloud": 1.5},
+            "accuracy": {"cloud": {"Test": 0.7}},
+            "log_loss": {"cloud": {"Test": 0.8}},
+            "together": {"cloud": {"accuracy": {"Test": 0.75}, "log_loss": {"Test": 0.7}}},
+        },
         {"name": "low", "gains": [0.5] * 8, "bytes_mean": 5, "accuracy": {"cloud": {"Test": 0.6}}},
-    ], "default_rate": "high",
-}  # fmt: skip
+    ],
+    "default_rate": "high",
+}
 
 
 def test_a_manifest_of_schema_2_is_one_of_fer2013(weights_copy: Path) -> None:
@@ -431,7 +440,7 @@ def test_a_manifest_of_schema_2_is_one_of_fer2013(weights_copy: Path) -> None:
 ])  # fmt: skip
 def test_nonsense_of_an_earlier_schema_is_refused(
     weights_copy: Path, change: dict[str, Any]
-) -> None:  # fmt: skip
+) -> None:
     edit(weights_copy, lambda m: m.update({"schema_version": 2, **change}))
     with pytest.raises(WeightsError, match=r"manifest\.json: "):
         Weights(weights_copy)

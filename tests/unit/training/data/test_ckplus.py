@@ -18,8 +18,9 @@ def arrays(n: int = 35) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     return {
         "pictures": rng.integers(0, 256, (n, 48, 48), dtype=np.uint8),
-        "labels": np.arange(n) % 7, "subjects": PEOPLE[np.arange(n) % len(PEOPLE)],
-    }  # fmt: skip
+        "labels": np.arange(n) % 7,
+        "subjects": PEOPLE[np.arange(n) % len(PEOPLE)],
+    }
 
 
 def test_folders_by_label_with_the_subject_in_the_name(tmp_path: Path) -> None:

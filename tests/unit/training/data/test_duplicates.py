@@ -26,8 +26,9 @@ def smooth(n: int, seed: int) -> NDArray[np.uint8]:
     """Pictures with large shapes, as photographs have."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (n, 8, 8), dtype=np.uint8)
-    large = [np.asarray(Image.fromarray(p).resize((48, 48), Image.Resampling.BICUBIC))
-             for p in coarse]  # fmt: skip
+    large = [
+        np.asarray(Image.fromarray(p).resize((48, 48), Image.Resampling.BICUBIC)) for p in coarse
+    ]
     return np.stack(large)
 
 
@@ -42,8 +43,10 @@ DIMMER = (PICTURES[4] * 0.6 + 30).astype(np.uint8)
 def test_copies_are_found_and_others_are_not() -> None:
     stack = np.stack((*PICTURES, PICTURES[2], DIMMER, PICTURES[7][:, ::-1]))
     pairs = find_pairs(stack)
-    found = {(int(i), int(j)): (bool(m), bool(e)) for i, j, m, e in
-             zip(pairs.first, pairs.second, pairs.mirrored, pairs.exact, strict=True)}  # fmt: skip
+    found = {
+        (int(i), int(j)): (bool(m), bool(e))
+        for i, j, m, e in zip(pairs.first, pairs.second, pairs.mirrored, pairs.exact, strict=True)
+    }
     assert found == {(2, 12): (False, True), (4, 13): (False, False), (7, 14): (True, True)}
 
 

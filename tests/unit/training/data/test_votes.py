@@ -44,9 +44,14 @@ def index(label: str) -> int:
 
 def test_columns_become_our_labels() -> None:
     same = {
-        "anger": "angry", "disgust": "disgust", "fear": "fear", "happiness": "happy",
-        "neutral": "neutral", "sadness": "sad", "surprise": "surprise",
-    }  # fmt: skip
+        "anger": "angry",
+        "disgust": "disgust",
+        "fear": "fear",
+        "happiness": "happy",
+        "neutral": "neutral",
+        "sadness": "sad",
+        "surprise": "surprise",
+    }
     for column, label in same.items():
         one = votes({column: 10})
         assert one.distribution[0].tolist() == [float(name == label) for name in LABELS]

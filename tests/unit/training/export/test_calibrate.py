@@ -57,9 +57,7 @@ def voted(faces: Faces, seed: int) -> Judged:
     hard = np.where(np.arange(len(faces)) % 3 == 0, -1, votes.argmax(1)).astype(np.int64)
     hard[1] = 7  # contempt: no answer is right
     single = Judged.by_fer2013(faces)
-    return Judged(
-        faces, {CROWD: votes, **single.targets}, {CROWD: hard, **single.labels}
-    )  # fmt: skip
+    return Judged(faces, {CROWD: votes, **single.targets}, {CROWD: hard, **single.labels})
 
 
 def test_each_label_set_is_calibrated_and_measured_by_what_people_said(

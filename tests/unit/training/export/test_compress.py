@@ -111,9 +111,12 @@ def test_what_is_lost_is_counted_on_the_faces_that_count() -> None:
     ],
 )
 def test_errors_are_one_line(
-    arguments: list[str], code: int, said: str,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    arguments: list[str],
+    code: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     try:
         found = run(monkeypatch, *arguments)
     except SystemExit as ended:

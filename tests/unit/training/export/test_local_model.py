@@ -125,11 +125,12 @@ def test_the_policy_knows_what_it_was_measured_to_do(folder: Path, tmp_path: Pat
     manifest = Weights(known).manifest
     local = {
         tail: next(
-            one.accuracy for one in candidates(manifest, local_tail=tail)
+            one.accuracy
+            for one in candidates(manifest, local_tail=tail)
             if one.path is AnswerPath.LOCAL
         )
         for tail in ("local", "edgecnn")
-    }  # fmt: skip
+    }
     assert local == {"local": 0.6, "edgecnn": 0.5}
 
 

@@ -20,8 +20,9 @@ def test_the_mean_of_runs_has_the_mean_of_their_weights_and_statistics() -> None
     second.state_dict()[norm].fill_(4.0)
     expected = {
         name: (tensor + second.state_dict()[name]) / 2
-        for name, tensor in first.state_dict().items() if tensor.is_floating_point()
-    }  # fmt: skip
+        for name, tensor in first.state_dict().items()
+        if tensor.is_floating_point()
+    }
     assert expected[norm].unique().tolist() == [2.0]
     mean = mean_of([first, second]).state_dict()
     for name, tensor in expected.items():

@@ -60,9 +60,13 @@ def test_folds_are_trained_tested_and_kept_and_not_done_again(
     ],
 )
 def test_errors_are_one_line(
-    data: str, arguments: list[str], code: int, said: str,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    data: str,
+    arguments: list[str],
+    code: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     try:
         found: object = run(monkeypatch, "--data", data, "--model", "edgecnn", *arguments)
     except SystemExit as ended:

@@ -33,9 +33,12 @@ def test_both_tails_go_on_and_the_head_stands_still(places: Path) -> None:
     whole = Recipe(stages=(Stage(size=224, epochs=1, lr_first=0.1, lr_last=0.1, parts=("cloud",)),))
     one = member_recipe(whole, seed=0, epochs=1)
     recipe = replace(
-        one, stages=(replace(one.stages[0], size=64, parts=distil.TAILS),), model=before.config,
-        start_from="first", teacher="first",
-    )  # fmt: skip
+        one,
+        stages=(replace(one.stages[0], size=64, parts=distil.TAILS),),
+        model=before.config,
+        start_from="first",
+        teacher="first",
+    )
     after = distil.distil("second", recipe, FACES, {"holdout": FACES})
 
     old, new = before.state_dict(), after.state_dict()

@@ -12,9 +12,13 @@ from training.fit.prune import GROWING, MagnitudePruner, prunable
 def network() -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Conv2d(1, 8, 3), nn.Conv2d(8, 64, 3), nn.Conv2d(64, 64, 3, groups=64),
-        nn.Conv2d(64, 64, 1), nn.Flatten(), nn.Linear(64, 7),
-    )  # fmt: skip
+        nn.Conv2d(1, 8, 3),
+        nn.Conv2d(8, 64, 3),
+        nn.Conv2d(64, 64, 3, groups=64),
+        nn.Conv2d(64, 64, 1),
+        nn.Flatten(),
+        nn.Linear(64, 7),
+    )
 
 
 def test_first_depthwise_and_last_layers_keep_all_their_weights() -> None:

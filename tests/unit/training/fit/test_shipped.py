@@ -33,9 +33,7 @@ def test_it_answers_as_the_files_do(
         torch.testing.assert_close(got.local, wanted.local, atol=1e-4, rtol=1e-4)
         assert torch.equal(got.values, wanted.values)
         y_hat = got.values / model.gains.gains()[1].view(1, -1, 1, 1)
-        torch.testing.assert_close(
-            model.cloud_tail(y_hat), expected(y_hat), atol=1e-4, rtol=1e-4
-        )  # fmt: skip
+        torch.testing.assert_close(model.cloud_tail(y_hat), expected(y_hat), atol=1e-4, rtol=1e-4)
 
 
 def test_training_can_go_on_from_there(weights_folder: Path) -> None:
@@ -61,9 +59,11 @@ def test_what_the_folder_does_not_hold_is_named(weights_folder: Path) -> None:
 
 
 def test_the_command_writes_a_checkpoint_once(
-    weights_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    weights_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setattr(shipped, "CHECKPOINTS", tmp_path)
     monkeypatch.setattr(shipped, "fit_prior", lambda model, faces: [500.0, 400.0, 300.0])
     monkeypatch.setattr(shipped, "data_path", lambda path: path)
@@ -90,7 +90,7 @@ def test_both_label_sets_begin_as_the_one_that_is_there(
         logits = getattr(wanted, path)
         torch.testing.assert_close(
             getattr(got, path), torch.cat((logits, logits), 1), atol=1e-4, rtol=1e-4
-        )  # fmt: skip
+        )
 
 
 def test_tails_of_both_label_sets_answer_as_their_files_do(
@@ -101,6 +101,4 @@ def test_tails_of_both_label_sets_answer_as_their_files_do(
     with torch.no_grad():
         got, wanted = model(VIEWS), crowd_model(VIEWS)
     for path in ("local", "cloud"):
-        torch.testing.assert_close(
-            getattr(got, path), getattr(wanted, path), atol=1e-4, rtol=1e-4
-        )  # fmt: skip
+        torch.testing.assert_close(getattr(got, path), getattr(wanted, path), atol=1e-4, rtol=1e-4)

@@ -24,14 +24,23 @@ from training.recipe import Recipe, Stage
 
 RECIPE = Recipe(
     stages=(
-        Stage(32, 2, 1e-3, 5e-4, ("stem", "local"), batch=4, warm_up_steps=2,
-              bf16=False),
-        Stage(32, 2, 5e-4, 1e-4, ("stem", "encoder", "local", "cloud"), batch=4, bf16=False,
-              start_cloud=True, refit_statistics=True, latent_bytes=(40.0, 20.0, 10.0)),
+        Stage(32, 2, 1e-3, 5e-4, ("stem", "local"), batch=4, warm_up_steps=2, bf16=False),
+        Stage(
+            32,
+            2,
+            5e-4,
+            1e-4,
+            ("stem", "encoder", "local", "cloud"),
+            batch=4,
+            bf16=False,
+            start_cloud=True,
+            refit_statistics=True,
+            latent_bytes=(40.0, 20.0, 10.0),
+        ),
     ),
     mutual=0.5,
     average=0.9,
-)  # fmt: skip
+)
 FACES = Judged.by_fer2013(
     made_faces(14), RECIPE.label_smoothing
 )  # three steps an epoch, and a rest that is left out
@@ -142,9 +151,11 @@ def test_mixed_pairs_and_a_teachers_answers_are_the_same_after_a_kill(
     final = fit(second)
     for name, tensor in expected.items():
         assert torch.equal(final[name], tensor), name
-    untaught = fit(Trainer(
-        replace(recipe, teacher=""), tmp_path / "u-log", tmp_path / "u", torch.device("cpu")
-    ))  # fmt: skip
+    untaught = fit(
+        Trainer(
+            replace(recipe, teacher=""), tmp_path / "u-log", tmp_path / "u", torch.device("cpu")
+        )
+    )
     assert any(not torch.equal(final[name], tensor) for name, tensor in untaught.items())
 
 
@@ -173,13 +184,24 @@ def test_a_target_is_the_smoothed_label_and_the_teachers_answer_to_the_view(tmp_
 def test_a_run_with_both_label_sets_trains_and_reports_both(tmp_path: Path) -> None:
     targets, labels = FACES.targets[LabelSet.FER2013], FACES.faces.labels
     both = Judged(
-        FACES.faces, {LabelSet.CROWD: targets, LabelSet.FER2013: targets},
+        FACES.faces,
+        {LabelSet.CROWD: targets, LabelSet.FER2013: targets},
         {LabelSet.CROWD: np.where(labels == 3, -1, 4), LabelSet.FER2013: labels},
-    )  # fmt: skip
-    stage = Stage(56, 1, 1e-3, 1e-3, ("stem", "encoder", "local", "cloud"), batch=4, bf16=False,
-                  degraded=0.5, latent_bytes=(40.0, 20.0, 10.0))  # fmt: skip
-    model = SplitConfig(label_sets=("crowd", "fer2013"), stem="small", cloud="residual",
-                        modules="none")  # fmt: skip
+    )
+    stage = Stage(
+        56,
+        1,
+        1e-3,
+        1e-3,
+        ("stem", "encoder", "local", "cloud"),
+        batch=4,
+        bf16=False,
+        degraded=0.5,
+        latent_bytes=(40.0, 20.0, 10.0),
+    )
+    model = SplitConfig(
+        label_sets=("crowd", "fer2013"), stem="small", cloud="residual", modules="none"
+    )
     recipe = Recipe((stage,), model=model, mutual=0.5)
     one = Trainer(recipe, tmp_path / "run", tmp_path / "c", torch.device("cpu"))
     with pytest.raises(ValueError, match="crowd"):

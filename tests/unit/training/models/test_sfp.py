@@ -46,9 +46,7 @@ def test_the_default_at_the_split_point() -> None:
     torch.manual_seed(0)
     module, x = SFP(116), torch.randn(1, 116, 28, 28)
     with torch.no_grad():
-        torch.testing.assert_close(
-            module(x), literal(module, x, "db2", 3), rtol=1e-5, atol=1e-5
-        )  # fmt: skip
+        torch.testing.assert_close(module(x), literal(module, x, "db2", 3), rtol=1e-5, atol=1e-5)
 
 
 def test_the_papers_grouping() -> None:

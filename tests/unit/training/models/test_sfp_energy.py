@@ -22,9 +22,7 @@ def literal_pool(x: Tensor, wavelet: str, levels: int) -> Tensor:
     for level, group in enumerate(torch.chunk(x, levels, dim=1), start=1):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Level value of .* is too high")
-            ll, details, *_ = pywt.wavedec2(
-                group.numpy().astype(np.float64), wavelet, level=level
-            )  # fmt: skip
+            ll, details, *_ = pywt.wavedec2(group.numpy().astype(np.float64), wavelet, level=level)
         low.append(np.abs(ll).mean(axis=(2, 3)))
         high.append(np.mean([np.abs(band).mean(axis=(2, 3)) for band in details], axis=0))
     return torch.from_numpy(np.concatenate(low + high, axis=1)).float()
@@ -53,9 +51,7 @@ def test_the_default_at_the_split_point(size: int) -> None:
     torch.manual_seed(0)
     module, x = SFPEnergy(116), torch.randn(1, 116, size, size)
     with torch.no_grad():
-        torch.testing.assert_close(
-            module(x), literal(module, x, "db2", 3), rtol=1e-5, atol=1e-5
-        )  # fmt: skip
+        torch.testing.assert_close(module(x), literal(module, x, "db2", 3), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("channels", "level"), [(1, 3), (2, 4), (5, 4)])
