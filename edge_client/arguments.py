@@ -156,6 +156,10 @@ def make_parser() -> argparse.ArgumentParser:
     doctor.set_defaults(command="doctor")
     doctor.add_argument("--source", action=Once, metavar="S", help="as of run")
     doctor.add_argument("--json", action="store_true", help="one JSON line per finding")
+    doctor.add_argument(
+        "--env-file", type=file_name, metavar="FILE",
+        help="variables (NAME=value) of the service that is looked at, such as its camera.env",
+    )  # fmt: skip
     _of_the_link(doctor)
     _of_settings(doctor)
 

@@ -51,6 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from splitfer.edge_client.config import load_config
         from splitfer.shared.settings import printable
 
+        if variables := getattr(arguments, "env_file", None):
+            from splitfer.edge_client.settings.variables_file import take_variables
+
+            take_variables(variables)
         config = load_config(
             arguments.config,
             given_flags(arguments),

@@ -163,7 +163,8 @@ def _broker(config: EdgeConfig) -> Finding:
         return Finding("broker", Verdict.GOOD, f"{host}:{port} takes this device")
     return Finding(
         "broker", Verdict.BAD, f"{host}:{port}: {fault}",
-        "is it running and reached from here; are mqtt_user, mqtt_password and mqtt_ca right?",
+        "is it running and reached from here; are mqtt_user, mqtt_password, mqtt_tls and mqtt_ca "
+        "right?",
     )  # fmt: skip
 
 

@@ -176,6 +176,37 @@ const RUN = {
     });
   },
 
+  // Which frames, `frame_ms` apart, are searched by a device whose search takes `search_ms`.
+  async searched({ frame_ms, search_ms, frames }) {
+    const { Offload } = await load("offload.js");
+    let nowMs = 0;
+    let searched = false;
+    const one = new Float32Array(7).fill(1 / 7);
+    const device = {
+      manifest: { tails: { cloud: { answers: { crowd: {} } }, local: { answers: { crowd: {} } } }, default_tail: "cloud" },
+      labelSet: "crowd", labels: ["a", "b", "c", "d", "e", "f", "g"], model: "m/local",
+      grey: (rgba) => rgba,
+      find: () => {
+        searched = true;
+        nowMs += search_ms;
+        return [[0, 0, 90, 90]];
+      },
+      crops: () => [], qualities: () => [1], head: async () => ({}), local: async () => [one],
+      trust: () => ({ confidence: 1, uncertain: false }),
+    };
+    const offload = new Offload(device, { refusal: null }, () => nowMs);
+    offload.wanted = "local";
+    const found = [];
+    for (let frame = 0; frame < frames; frame++) {
+      searched = false;
+      const startMs = nowMs;
+      await offload.answer({ rgba: null, width: 640, height: 480, takenMs: nowMs });
+      found.push(searched);
+      nowMs = Math.max(nowMs, startMs + frame_ms);
+    }
+    return found;
+  },
+
   async breaker({ cases }) {
     const states = await load("breaker.js");
     const step = {

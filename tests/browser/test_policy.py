@@ -50,6 +50,19 @@ def python_paths(one: dict[str, Any]) -> list[str]:
     return paths
 
 
+@pytest.mark.parametrize(
+    ("frame_ms", "search_ms", "share"),
+    [(100, 20, 1.0), (100, 70, 1 / 3), (1000, 70, 1.0)],
+    ids=["quick", "slow search", "few frames"],
+)
+def test_an_old_box_is_not_taken_for_a_face(
+    tmp_path: Path, frame_ms: float, search_ms: float, share: float
+) -> None:
+    given = {"frame_ms": frame_ms, "search_ms": search_ms, "frames": 40}
+    searched = run_module("searched", given, tmp_path)[10:]
+    assert sum(searched) / len(searched) == pytest.approx(share, abs=0.05)
+
+
 def test_auto_settles_where_a_python_edges_does(tmp_path: Path) -> None:
     cases = [
         case(call_ms=call_ms, tail_ms=tail_ms, elapsed_ms=elapsed_ms, cloud_is_better=better)

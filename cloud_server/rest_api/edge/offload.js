@@ -12,6 +12,8 @@ const QUICK_SEARCH_SHARE = 0.1;
 const SLOW_SEARCH_SHARE = 0.2;
 const FIRST_SEARCHES = 3; // of a browser that has yet to compile
 const SEARCH_EVERY = 3;
+// Where frames are few, faces move between two: an older box is not taken for one.
+export const OLDEST_BOX_MS = 400;
 
 export class Offload {
   #device;
@@ -22,6 +24,7 @@ export class Offload {
   #calls = [];
   #boxes = [];
   #sinceSearch = Infinity;
+  #searchedAtMs = -Infinity;
   #searches = 0;
   #searchSidePx = SEARCH_SIDE_PX;
   #cloudIsBetter;
@@ -79,6 +82,7 @@ export class Offload {
 
   #searched(detectMs) {
     this.#sinceSearch = 0;
+    this.#searchedAtMs = this.#now();
     this.#searches++;
     if (this.#searches <= FIRST_SEARCHES) return;
     this.#costs.detect.add(detectMs);
@@ -90,7 +94,8 @@ export class Offload {
 
   #searchDue() {
     const quick = this.#costs.detect.mean <= QUICK_SEARCH_SHARE * this.deadlineMs;
-    return !this.#boxes.length || ++this.#sinceSearch >= (quick ? 1 : SEARCH_EVERY);
+    const old = this.#now() - this.#searchedAtMs > OLDEST_BOX_MS;
+    return !this.#boxes.length || old || ++this.#sinceSearch >= (quick ? 1 : SEARCH_EVERY);
   }
 
   async #cloud(z, boxes, times, elapsed, features) {

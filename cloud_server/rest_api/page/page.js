@@ -7,6 +7,7 @@ import { Boxes, Cards, sentence, showCost } from "./view.js";
 
 const SMALLER_SIDE_PX = 1600;
 const ANNOUNCE_EVERY_MS = 4000; // a screen reader cannot follow a webcam frame by frame
+const WHERE_NONE = "Faces that are small in the picture, or turned, are missed: try a part of it.";
 const EXAMPLE_CREDIT = "Eileen Collins; NASA, public domain";
 
 const at = (id) => document.getElementById(id);
@@ -41,7 +42,8 @@ async function showStill(blob, name, credit = "") {
     const result = await askFaces(blob, token(), mine.signal);
     setState("shown");
     showResult(result);
-    say(sentence(result.body.faces));
+    const some = result.body.faces.length > 0;
+    say(some ? sentence(result.body.faces) : `${sentence([])} ${WHERE_NONE}`);
   } catch (error) {
     if (mine.signal.aborted) return;
     setState("shown");
