@@ -49,10 +49,10 @@ def test_the_doctor_has_the_services_secrets(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "camera.env"
-    file.write_text("SPLITFER_EDGE_DEVICE_ID=hall\nSPLITFER_EDGE_TOKEN=secret\n")
+    file.write_text("SPLITFER_EDGE_DEVICE_ID=hall\nSPLITFER_EDGE_TOKEN=hush-hush\n")
     assert main(["doctor", "--env-file", str(file), "--print-config"]) == 0
     printed = capsys.readouterr().out
     assert "device_id: hall" in printed
-    assert "secret" not in printed
+    assert "hush" not in printed
     assert main(["doctor", "--env-file", str(tmp_path / "nowhere.env")]) == 2
     assert "nowhere.env" in capsys.readouterr().err
