@@ -20,7 +20,7 @@ say() { echo "arm64: $(date +%T) $*" >&2; }
 die() { echo "arm64: $*" >&2; exit 1; }
 
 for tool in qemu-aarch64-static:qemu-user-static mmdebstrap:mmdebstrap \
-    aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu unshare:util-linux; do
+    aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu; do
     command -v "${tool%:*}" > /dev/null || die "${tool%:*} is missing: apt-get install ${tool#*:}"
 done
 
@@ -107,6 +107,7 @@ log=$CACHE/server.log
 "$BIN/python" -m splitfer.cloud_server.cli serve --grpc-port 0 --http-port 0 2> "$log" &
 server=$!
 trap 'kill "$server" 2> /dev/null || true' EXIT
+trap 'exit 130' HUP INT TERM
 until address=$(sed -n 's/.* on grpc \([^ ,]*\),.*/\1/p' "$log") && [ -n "$address" ]; do
     kill -0 "$server" 2> /dev/null || die "the server did not start: $(tail -n 1 "$log")"
     sleep 0.2
