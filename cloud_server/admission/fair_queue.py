@@ -57,6 +57,10 @@ class FairQueue(Generic[T]):
         """All items, in no order."""
         return (item for line in self._lines.values() for _, _, item in line.waiting)
 
+    def has(self, owner: str) -> bool:
+        """Whether anything of this owner waits."""
+        return owner in self._lines
+
     def add(self, owner: str, urgency: float, item: T) -> None:
         """Add an item of ``owner``."""
         line = self._lines.get(owner)

@@ -26,6 +26,7 @@ from typing import Generic, TypeVar
 
 from splitfer.cloud_server.admission.account import current_account
 from splitfer.cloud_server.admission.fair_queue import FairQueue
+from splitfer.cloud_server.admission.recent_callers import RecentCallers
 from splitfer.cloud_server.inference.batch_time import BatchTime
 from splitfer.cloud_server.inference.next_batch import next_batch
 from splitfer.cloud_server.inference.queued_item import QueuedItem
@@ -85,6 +86,7 @@ class Batcher(Generic[Item, Result]):
         self._clock = clock
         self._ageing_s = ageing_s
         self._queue: FairQueue[QueuedItem[Item, Result]] = FairQueue()
+        self._recent = RecentCallers(clock)
         self._taken: list[QueuedItem[Item, Result]] = []
         self._ends_s: float | None = None  # when the run under way should end
         self._wake = asyncio.Event()
@@ -112,6 +114,7 @@ class Batcher(Generic[Item, Result]):
         if len(self._queue) >= self._queue_max:
             self._queue.give_way(owner).fail(Overloaded(self._full_words()))
         self._queue.add(owner, self._urgency(deadline), entry)
+        self._recent.asked(owner)
         self._wake.set()
         if len(self._queue) >= self.batch_max:
             self._full.set()
@@ -221,8 +224,9 @@ class Batcher(Generic[Item, Result]):
         def left_s(entry: QueuedItem[Item, Result]) -> float:
             return entry.deadline.at_s - self._clock()
 
+        light_callers = any(not self._queue.has(owner) for owner in self._recent)
         batch, passed = next_batch(
-            self._queue.order(), self._wanted, left_s, self._times, self.batch_max
+            self._queue.order(), self._wanted, left_s, self._times, self.batch_max, light_callers
         )
         self._queue.served(passed)
         return batch

@@ -13,12 +13,11 @@ from typing import Generic, TypeVar
 
 from splitfer.cloud_server.admission.account import Account, current_account
 from splitfer.cloud_server.admission.fair_queue import FairQueue
+from splitfer.cloud_server.admission.recent_callers import RecentCallers
 from splitfer.shared.deadline import Clock
 from splitfer.shared.errors import NotReady, Overloaded
 
 T = TypeVar("T")
-# For so long after another one has asked, a caller leaves a worker to it.
-_KEPT_S = 10.0
 
 
 @dataclass(eq=False)
@@ -42,7 +41,7 @@ class FairWorkers(Generic[T]):
         self._threads, self._most, self._clock = threads, most, clock
         self._waiting: FairQueue[_Job[T]] = FairQueue()
         self._in_work: Counter[str] = Counter()
-        self._asked_s: dict[str, float] = {}  # when each caller asked last
+        self._recent = RecentCallers(clock)
         self._closed = False
 
     def warm_up(self, begin: Callable[[], None]) -> None:
@@ -64,7 +63,7 @@ class FairWorkers(Generic[T]):
         self._make_room(account.key)
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         job = _Job(work, future, account, contextvars.copy_context())
-        self._asked_s[account.key] = self._clock()
+        self._recent.asked(account.key)
         self._waiting.add(account.key, self._clock(), job)
         self._start_more()
         return await future
@@ -97,15 +96,9 @@ class FairWorkers(Generic[T]):
 
     def _may(self, owner: str) -> bool:
         """Whether one more job of this owner may begin."""
-        at_once = self._threads if self._alone(owner) else max(1, self._threads - 1)
+        alone = all(other == owner for other in self._recent)
+        at_once = self._threads if alone else max(1, self._threads - 1)
         return self._in_work[owner] < at_once
-
-    def _alone(self, owner: str) -> bool:
-        since_s = self._clock() - _KEPT_S
-        for other, asked_s in list(self._asked_s.items()):
-            if asked_s < since_s:
-                del self._asked_s[other]
-        return not self._asked_s.keys() - {owner}
 
     def _start(self, job: _Job[T]) -> None:
         loop, owner = asyncio.get_running_loop(), job.account.key
