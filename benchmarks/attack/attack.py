@@ -3,7 +3,7 @@
 For each attack a server is started. An honest caller asks it for faces, pictures and probes, at
 first alone and then beside the attacker. What is told: memory of the server and its decoders over
 what they held before, and once more within a minute after; how many of the honest calls were
-answered, and their 95th percentiles; how long a stop takes while the attack goes on.
+answered, and their medians and 95th percentiles; how long a stop takes while the attack goes on.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from benchmarks.attack import messages as of
 from benchmarks.attack.server import HOSTILE, Target
+from benchmarks.attack.unfinished import UnfinishedStreams
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
 Attacker = Callable[[Target], None]
@@ -151,6 +152,32 @@ def stalled_bodies(target: Target) -> None:
         f"Content-Length: {size}\r\n\r\n"
     ).encode()
     hold(target.http, 300, head + bytes(size - 1), wait_s=20)
+
+
+def unfinished_sockets(target: Target) -> None:
+    """WebSockets whose messages lack their last byte."""
+    size = 250_000
+    handshake = (
+        f"GET /v1/latents/stream?fingerprint={target.fingerprint} HTTP/1.1\r\nHost: x\r\n"
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        f"Authorization: Bearer {HOSTILE}\r\n\r\n"
+    ).encode()
+    # Masked with nothing: a mask of zeros.
+    head = b"\x82\xff" + struct.pack(">Q", size) + bytes(4)
+    hold(target.http, 256, handshake + head + bytes(size - 1))
+
+
+def unfinished_streams(target: Target) -> None:
+    """Thousands of gRPC streams whose messages lack their last byte."""
+
+    def once() -> None:
+        with contextlib.suppress(OSError), connected(target.grpc) as connection:
+            streams = UnfinishedStreams(connection, of.INFER_STREAM, HOSTILE, 100, 250_000)
+            while True:
+                streams.go_on(_PATIENCE_S)
+
+    together([once] * 40)
 
 
 def strangers(calls_per_s: float = 1800) -> Attacker:

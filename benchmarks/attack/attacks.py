@@ -64,6 +64,12 @@ ATTACKS = {
         "calls of 32 faces within 20 s, 16 at once, with a token", by.faces(32, 20_000, 16)
     ),
     "stalled_bodies": Attack("300 bodies of 8 MiB without their last byte", by.stalled_bodies),
+    "unfinished_sockets": Attack(
+        "256 WebSockets, messages of 250 kB without their last byte", by.unfinished_sockets
+    ),
+    "unfinished_streams": Attack(
+        "4,000 gRPC streams, messages of 250 kB without their last byte", by.unfinished_streams
+    ),
     "idle_connections": Attack("4,500 idle gRPC connections", by.idle_connections),
     "silent_connections": Attack(
         "2,500 silent connections to a port of TLS", by.silent_connections, tls=True

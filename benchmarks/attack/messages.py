@@ -14,6 +14,7 @@ from splitfer.shared.codec.latent import Latent
 from splitfer.shared.codec.payload import PayloadCodec
 
 INFER = "/splitfer.v1.SplitFer/Infer"
+INFER_STREAM = "/splitfer.v1.SplitFer/InferStream"
 MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
 # A field and the length 0: two bytes, and an object of some hundred where it is read.
 EMPTY_INPUT, EMPTY_OUTPUT, EMPTY_PAYLOAD = b"\x2a\x00", b"\x32\x00", b"\x1a\x00"

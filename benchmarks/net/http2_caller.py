@@ -13,34 +13,35 @@ import struct
 from collections import deque
 from collections.abc import Callable
 
-_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_DATA, _HEADERS, _RST, _SETTINGS, _PING, _GOAWAY, _WINDOW = 0, 1, 3, 4, 6, 7, 8
-_END_STREAM, _END_HEADERS, _ACK = 0x1, 0x4, 0x1
-_HEADER_TABLE_BYTES, _MOST_CALLS, _INITIAL_WINDOW, _MOST = 1, 3, 4, 2**31 - 1
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+DATA, HEADERS, RST, SETTINGS, PING, WINDOW = 0, 1, 3, 4, 6, 8
+END_STREAM, END_HEADERS, ACK = 0x1, 0x4, 0x1
+_HEADER_TABLE_BYTES, _MOST_CALLS, INITIAL_WINDOW, _MOST = 1, 3, 4, 2**31 - 1
 _STATUS = re.compile(rb"grpc-status[\x01\x02](\d+)")
 _CANCELLED = 1
-_FIRST_WINDOW_BYTES = 65_535
+FIRST_WINDOW_BYTES = 65_535
 
 # Told once a call ended: its message, or None where it failed; and its gRPC status, where one came.
 Done = Callable[[bytes | None, int | None], None]
 
 
-def _frame(kind: int, flags: int, stream: int, body: bytes = b"") -> bytes:
+def frame(kind: int, flags: int, stream: int, body: bytes = b"") -> bytes:
+    """One of HTTP/2's frames."""
     return struct.pack(">I", len(body))[1:] + struct.pack(">BBI", kind, flags, stream) + body
 
 
-def _literal(name: str, value: str) -> bytes:
+def literal(name: str, value: str) -> bytes:
     """A header that neither side remembers."""
     return b"\x00" + bytes((len(name),)) + name.encode() + bytes((len(value),)) + value.encode()
 
 
 def header_block(authority: str, method: str, timeout_ms: int) -> bytes:
     """The headers of a call; ``timeout_ms`` 0 names none."""
-    timeout = _literal("grpc-timeout", f"{timeout_ms}m") if timeout_ms else b""
+    timeout = literal("grpc-timeout", f"{timeout_ms}m") if timeout_ms else b""
     return (
         b"\x83\x86"  # POST, http
-        + _literal(":path", method) + _literal(":authority", authority) + _literal("te", "trailers")
-        + _literal("content-type", "application/grpc") + timeout
+        + literal(":path", method) + literal(":authority", authority) + literal("te", "trailers")
+        + literal("content-type", "application/grpc") + timeout
     )  # fmt: skip
 
 
@@ -50,7 +51,7 @@ class Http2Caller(asyncio.Protocol):
     def __init__(self, block: bytes) -> None:
         self._block = block
         self._waiting: deque[tuple[int, bytes]] = deque()  # bytes of flow control, and what to send
-        self._window = _FIRST_WINDOW_BYTES
+        self._window = FIRST_WINDOW_BYTES
         self._most_calls, self._under_way = _MOST, 0
         self._next_stream = 1
         self._buffer = bytearray()
@@ -58,18 +59,16 @@ class Http2Caller(asyncio.Protocol):
         self._calls: dict[int, Done] = {}
         self._open_stream = 0
         self._on_message: Callable[[bytes], None] | None = None
-        self._stream_window = self._first_stream_window = _FIRST_WINDOW_BYTES
+        self._stream_window = self._first_stream_window = FIRST_WINDOW_BYTES
         self.lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say hello, and give the server all the room there is."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        settings = struct.pack(">HIHI", _HEADER_TABLE_BYTES, 0, _INITIAL_WINDOW, _MOST)
-        window = struct.pack(">I", _MOST - _FIRST_WINDOW_BYTES)
-        transport.write(
-            _PREFACE + _frame(_SETTINGS, 0, 0, settings) + _frame(_WINDOW, 0, 0, window)
-        )
+        settings = struct.pack(">HIHI", _HEADER_TABLE_BYTES, 0, INITIAL_WINDOW, _MOST)
+        window = struct.pack(">I", _MOST - FIRST_WINDOW_BYTES)
+        transport.write(PREFACE + frame(SETTINGS, 0, 0, settings) + frame(WINDOW, 0, 0, window))
 
     def call(self, message: bytes, done: Done) -> None:
         """One unary call."""
@@ -77,20 +76,20 @@ class Http2Caller(asyncio.Protocol):
         self._next_stream += 2
         self._calls[number], self._messages[number] = done, bytearray()
         data = b"\x00" + struct.pack(">I", len(message)) + message
-        frames = _frame(_HEADERS, _END_HEADERS, number, self._block)
-        self._send(len(data), frames + _frame(_DATA, _END_STREAM, number, data))
+        frames = frame(HEADERS, END_HEADERS, number, self._block)
+        self._send(len(data), frames + frame(DATA, END_STREAM, number, data))
 
     def open_stream(self, on_message: Callable[[bytes], None]) -> None:
         """Open the one stream that ``say`` sends on; ``on_message`` gets what comes back."""
         number = self._open_stream = self._next_stream
         self._next_stream += 2
         self._on_message, self._messages[number] = on_message, bytearray()
-        self._transport.write(_frame(_HEADERS, _END_HEADERS, number, self._block))
+        self._transport.write(frame(HEADERS, END_HEADERS, number, self._block))
 
     def say(self, message: bytes) -> None:
         """One message on the open stream."""
         data = b"\x00" + struct.pack(">I", len(message)) + message
-        self._send(len(data), _frame(_DATA, 0, self._open_stream, data))
+        self._send(len(data), frame(DATA, 0, self._open_stream, data))
 
     def close(self) -> None:
         """Hang up."""
@@ -119,32 +118,32 @@ class Http2Caller(asyncio.Protocol):
         del buffer[:at]
 
     def _frame_came(self, kind: int, flags: int, stream: int, body: bytes) -> None:
-        if kind == _DATA and stream in self._messages:
+        if kind == DATA and stream in self._messages:
             self._messages[stream] += body
             if stream == self._open_stream:
                 self._tell_messages()
-        elif kind == _SETTINGS and not flags & _ACK:
+        elif kind == SETTINGS and not flags & ACK:
             for key, value in struct.iter_unpack(">HI", body):
                 if key == _MOST_CALLS:
                     self._most_calls = value
-                if key == _INITIAL_WINDOW:
+                if key == INITIAL_WINDOW:
                     self._stream_window += value - self._first_stream_window
                     self._first_stream_window = value
-            self._transport.write(_frame(_SETTINGS, _ACK, 0))
+            self._transport.write(frame(SETTINGS, ACK, 0))
             self._flush()
-        elif kind == _PING and not flags & _ACK:
-            self._transport.write(_frame(_PING, _ACK, 0, body))
-        elif kind == _WINDOW:
+        elif kind == PING and not flags & ACK:
+            self._transport.write(frame(PING, ACK, 0, body))
+        elif kind == WINDOW:
             (more,) = struct.unpack(">I", body)
             if stream == 0:
                 self._window += more
             elif stream == self._open_stream:
                 self._stream_window += more
             self._flush()
-        if kind == _RST:
+        if kind == RST:
             self._ended(stream, _CANCELLED)
-        elif kind in (_DATA, _HEADERS) and flags & _END_STREAM:
-            status = _STATUS.search(body) if kind == _HEADERS else None
+        elif kind in (DATA, HEADERS) and flags & END_STREAM:
+            status = _STATUS.search(body) if kind == HEADERS else None
             self._ended(stream, int(status[1]) if status else None)
 
     def _ended(self, stream: int, status: int | None) -> None:

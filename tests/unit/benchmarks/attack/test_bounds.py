@@ -37,6 +37,7 @@ def attacked(kind: str, **values: Any) -> dict[str, Any]:
         (changed(alive=False), ["died"]),
         (attacked("face", failed={"cancelled": 1}), ["success"]),
         (attacked("picture", p95_ms=30.1), ["p95 picture"]),
+        (attacked("face", p50_ms=10.1), ["p50 face"]),
     ],
 )
 def test_a_bound_that_does_not_hold_is_named(row: dict[str, Any], missed: list[str]) -> None:
