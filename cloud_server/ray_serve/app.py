@@ -69,6 +69,7 @@ class Ingress:
         self._parts = parts = Parts(config, _with_remote_tails(config, tails))
         parts.start()
         parts.health.phase = Phase.SERVING
+        self._hurry = asyncio.Event()
         self._calls = RayCalls(config, parts.service, parts.admission, parts.observer, parts.budget)
 
     def __serve_build_asgi_app__(self) -> HttpObserver:
@@ -79,6 +80,20 @@ class Ingress:
             parts.config, parts.service, parts.admission, parts.observer, parts.metrics,
             parts.registry, parts.budget, alone=False,
         )  # fmt: skip
+
+    async def leave(self) -> None:
+        """Serve on while readiness says no."""
+        self._parts.health.phase = Phase.LEAVING
+
+    async def drain(self) -> None:
+        """Refuse what is new; returns once what is in flight has had its answer, or its time. It
+        goes on refusing until Ray ends it."""
+        self._parts.health.phase = Phase.DRAINING
+        await self._parts.finish(self._hurry)
+
+    async def hurry(self) -> None:
+        """Wait no longer for what is in flight."""
+        self._hurry.set()
 
     async def answer(self, method: str, message: bytes, context: Any) -> Reply:
         """Answer one gRPC call."""

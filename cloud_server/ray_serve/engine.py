@@ -7,17 +7,24 @@ import os
 import signal
 import socket
 import threading
+from typing import TYPE_CHECKING, Any
 
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.weights.registry import Registry
 from splitfer.shared.errors import ConfigError
 from splitfer.shared.extras import how_to_install
 
+if TYPE_CHECKING:
+    from ray.serve.handle import DeploymentHandle
+
 APPLICATION = "splitfer"
 SERVICES = "splitfer.cloud_server.ray_grpc.add_services"
 # Ours are small; Ray's default would take a third of the machine's memory.
 _OBJECT_STORE_BYTES = 128 * 2**20
 _SLACK_BYTES = 64 * 2**10
+
+# For a replica to hear what it is to do, and between two looks at whether it has.
+_HEARD_S, _LOOK_S = 1.0, 0.05
 
 log = logging.getLogger("splitfer.cloud_server")
 
@@ -57,15 +64,15 @@ def serve(config: CloudConfig) -> None:
     }  # fmt: skip
     ray.init(logging_level=config.log_level.upper(), **local)
     try:
-        stop = threading.Event()
+        stop, hurry = threading.Event(), threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+            signal.signal(number, lambda *_: hurry.set() if stop.is_set() else stop.set())
         ray_serve.start(
             proxy_location="EveryNode" if joins else "HeadOnly",
             http_options={"host": config.host, "port": http_port},
             grpc_options={"port": grpc_port, "grpc_servicer_functions": [SERVICES]},
         )
-        ray_serve.run(application(config), name=APPLICATION, route_prefix="/")
+        ingress = ray_serve.run(application(config), name=APPLICATION, route_prefix="/")
         if config.token is None and config.tokens is None:
             log.warning("Ray's proxy listens for gRPC on every address, and no token is set")
         log.info(
@@ -74,13 +81,40 @@ def serve(config: CloudConfig) -> None:
             config.host, grpc_port, config.host, http_port,
         )  # fmt: skip
         stop.wait()
-        log.info("draining")
-        ray_serve.delete(APPLICATION)
+        _drain(ingress, config, hurry)
+        if joins:
+            ray_serve.delete(APPLICATION)
     finally:
-        if not joins:
-            ray_serve.shutdown()
-        ray.shutdown()
+        ray.shutdown()  # of our own all processes
     log.info("stopped")
+
+
+def _drain(ingress: DeploymentHandle[Any], config: CloudConfig, hurry: threading.Event) -> None:
+    """As the engine 'process' does, in every replica that callers reach; the proxies listen on."""
+    if config.lame_duck_s:
+        log.info("leaving: serving for %g s more while readiness says no", config.lame_duck_s)
+        _all_replicas(ingress, "leave", _HEARD_S)
+        hurry.wait(config.lame_duck_s)
+    log.info("draining")
+    drained = threading.Event()
+
+    def drain() -> None:
+        _all_replicas(ingress, "drain", config.drain_s + _HEARD_S)
+        drained.set()
+
+    threading.Thread(target=drain, name="drain", daemon=True).start()
+    while not drained.wait(_LOOK_S):
+        if hurry.is_set():
+            _all_replicas(ingress, "hurry", _HEARD_S)
+            drained.wait(_HEARD_S)
+            return
+
+
+def _all_replicas(ingress: DeploymentHandle[Any], method: str, within_s: float) -> None:
+    try:
+        ingress.broadcast(method).results(timeout_s=within_s, return_exceptions=True)
+    except Exception as error:  # a replica is gone, or hangs: the stop goes on
+        log.warning("not every replica could be told to %s: %s", method, error)
 
 
 def _prepare(config: CloudConfig) -> None:

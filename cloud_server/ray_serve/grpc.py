@@ -85,7 +85,8 @@ def add_services(servicer: Any, server: Any) -> None:
     routed = server.service_handler_factory
 
     def carried(service_method: str, streaming_type: Any) -> Callable[..., Any]:
-        return _carried(routed(service_method, streaming_type))
+        of_health = service_method.startswith(f"/{HEALTH_SERVICE}/")
+        return _carried(routed(service_method, streaming_type), of_health)
 
     served = set(methods().values())
     server.service_handler_factory = carried
@@ -106,15 +107,19 @@ def _behaviour(handler: Handler) -> Any:
     return handler.unary_unary
 
 
-def _carried(handler: Callable[..., Any]) -> Callable[..., Any]:
+def _carried(handler: Callable[..., Any], of_health: bool) -> Callable[..., Any]:
     """Ray's handler of one method, with the deadline carried in and our code carried out."""
 
     async def unary(request: bytes, context: Any) -> Any:
         reply = await handler(request, _WithDeadline(context))
-        kind = _OF_THE_PROXY.get(context.code())
         trailing = tuple(context.trailing_metadata() or ())
-        if kind is not None and CODE_KEY not in dict(trailing):
+        if of_health or CODE_KEY in dict(trailing):
+            return reply  # our own word
+        if kind := _OF_THE_PROXY.get(context.code()):
             context.set_trailing_metadata((*trailing, *trailing_metadata(kind(""))))
+            if kind is NotReady:  # Ray's words are of replicas and routes
+                context.set_code(codes_of(kind("")).grpc)
+                context.set_details("the server is starting or stopping")
         return reply
 
     return unary
