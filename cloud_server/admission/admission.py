@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Self
 
 from splitfer.cloud_server.admission.access import Access, Identity
-from splitfer.cloud_server.admission.account import work_for
+from splitfer.cloud_server.admission.account import Account, work_for
 from splitfer.cloud_server.admission.health import Health
 from splitfer.cloud_server.admission.in_flight import InFlight
 from splitfer.cloud_server.admission.rate_limit import RateLimiter
@@ -48,6 +48,11 @@ class Caller:
     def name(self) -> str:
         """The name of the caller's identity."""
         return self._identity.name
+
+    @property
+    def account(self) -> Account:
+        """What its work is charged to."""
+        return self._identity.account
 
     def judge_anew(self) -> None:
         """Where tokens or scopes have changed, ask again whether it may ask. It is cheap. What the

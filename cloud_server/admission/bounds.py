@@ -20,15 +20,18 @@ IDLE_BYTES = 640 * MIB
 PICTURE_BYTES_A_PIXEL = 16
 # More than this waits for its turn rather than for memory.
 _MOST_BUDGET_BYTES = 512 * MIB
+_LEAST_STANDING_PART = 8
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Connections open at once on each port, and the bytes of what callers have sent."""
+    """Connections open at once on each port, the bytes of what callers have sent, and how many of
+    them may be held for as long as a caller likes."""
 
     http_connections: int
     grpc_connections: int
     in_flight_bytes: int
+    standing_bytes: int
 
 
 def bounds_of(config: CloudConfig, open_files: int, memory_bytes: int) -> Bounds:
@@ -47,7 +50,11 @@ def bounds_of(config: CloudConfig, open_files: int, memory_bytes: int) -> Bounds
             "%d descriptors (ulimit -n) are enough for %d HTTP and %d gRPC connections, not for %d "
             "and %d", open_files, http, grpc, config.connections_max, config.grpc_connections_max,
         )  # fmt: skip
-    return Bounds(http, grpc, _in_flight_bytes(config, memory_bytes))
+    in_flight_bytes = _in_flight_bytes(config, memory_bytes)
+    # The largest picture finds room beside them, unless memory is so short.
+    beside = in_flight_bytes - least_in_flight_bytes(config.limits)
+    standing_bytes = max(beside, in_flight_bytes // _LEAST_STANDING_PART)
+    return Bounds(http, grpc, in_flight_bytes, standing_bytes)
 
 
 def least_in_flight_bytes(limits: Limits) -> int:

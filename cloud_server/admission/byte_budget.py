@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Self
 
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import DeadlineExceeded, NotReady, Overloaded, PayloadTooLarge
@@ -40,15 +39,6 @@ class ByteBudget:
             if not self._fits(owner, size):
                 raise Overloaded("what is being received and read takes all memory that it may")
             self._take(owner, size)
-
-    @contextmanager
-    def held(self, owner: str, size: int) -> Iterator[None]:
-        """``take``, and ``give_back`` at the end."""
-        self.take(owner, size)
-        try:
-            yield
-        finally:
-            self.give_back(owner, size)
 
     def wait_for(self, owner: str, size: int, deadline: Deadline) -> None:
         """The same, once it is there. It blocks its thread.
@@ -95,3 +85,66 @@ class ByteBudget:
     def _take(self, owner: str, size: int) -> None:
         self._held_bytes += size
         self._held[owner] += size
+
+
+class StandingPart(ByteBudget):
+    """Up to ``most_bytes`` of ``whole`` for what callers may hold for as long as they please, such
+    as open streams: shared as the whole is, and the rest of it is left to what ends by itself."""
+
+    def __init__(self, whole: ByteBudget, most_bytes: int) -> None:
+        super().__init__(most_bytes)
+        self._whole = whole
+
+    def take(self, owner: str, size: int) -> None:
+        """So much of it, until ``give_back``.
+
+        Raises:
+            Overloaded: it is not there for this caller now, of the part or of the whole.
+        """
+        super().take(owner, size)
+        try:
+            self._whole.take(owner, size)
+        except Overloaded:
+            super().give_back(owner, size)
+            raise
+
+    def give_back(self, owner: str, size: int) -> None:
+        """What was taken."""
+        self._whole.give_back(owner, size)
+        super().give_back(owner, size)
+
+
+class Held:
+    """What ``owner`` holds of ``budget`` for one thing, as it grows and shrinks, until ``leave``.
+
+    Raises:
+        Overloaded: ``size`` is not there.
+    """
+
+    __slots__ = ("_budget", "_owner", "size")
+
+    def __init__(self, budget: ByteBudget, owner: str, size: int = 0) -> None:
+        self._budget, self._owner, self.size = budget, owner, 0
+        self.become(size)
+
+    def become(self, size: int) -> None:
+        """So much from now on.
+
+        Raises:
+            Overloaded: it is more, and not there; it stays as it was.
+        """
+        if size > self.size:
+            self._budget.take(self._owner, size - self.size)
+        elif size < self.size:
+            self._budget.give_back(self._owner, self.size - size)
+        self.size = size
+
+    def leave(self) -> None:
+        """Nothing any more."""
+        self.become(0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()

@@ -24,6 +24,7 @@ from splitfer.cloud_server.grpc_api.splitfer import (
 )
 from splitfer.cloud_server.grpc_api.stream import InferStreams
 from splitfer.cloud_server.grpc_api.wrap import Wrap
+from splitfer.cloud_server.service.frame_stream import StreamBounds
 from splitfer.cloud_server.service.service import Service
 from splitfer.cloud_server.telemetry.observer import Observer
 from splitfer.cloud_server.weights.handed_out import HandedOutWeights
@@ -47,15 +48,16 @@ class GrpcServer:
 
     def __init__(
         self, config: CloudConfig, service: Service, admission: Admission, observer: Observer,
-        tls: ServerTls, bounds: Bounds, budget: ByteBudget,
+        tls: ServerTls, bounds: Bounds, budget: ByteBudget, standing: ByteBudget,
         handed_out: HandedOutWeights | None = None,
     ) -> None:  # fmt: skip
         reader = Reader(config.receive_s)
         methods = Methods(Wrap(admission, observer, reader, budget))
-        self._streams = InferStreams(
-            service, admission, observer, budget, config.deadline_ms, config.stream_in_flight
-        )
         streamed = config.limits.infer_message_bytes + SLACK_BYTES
+        self._streams = InferStreams(
+            service, admission, observer, budget, standing, streamed,
+            StreamBounds(config.stream_in_flight, config.deadline_ms),
+        )  # fmt: skip
         methods.take(
             SERVICE, pb_grpc.add_SplitFerServicer_to_server,
             SplitFerServicer(service, config.deadline_ms, self._streams, handed_out),

@@ -15,9 +15,8 @@ from typing import Any, NoReturn, TypeAlias
 
 import grpc
 
-from splitfer.cloud_server.admission.account import current_account
 from splitfer.cloud_server.admission.admission import Admission
-from splitfer.cloud_server.admission.byte_budget import ByteBudget
+from splitfer.cloud_server.admission.byte_budget import ByteBudget, Held
 from splitfer.cloud_server.admission.caller import grpc_caller
 from splitfer.cloud_server.admission.tokens import Scope
 from splitfer.cloud_server.grpc_api.message import Context, Reader, read_message
@@ -31,6 +30,8 @@ log = logging.getLogger(__name__)
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 # For a method that is asked with a name at most.
 SMALL_BYTES = 4096
+# A message, and the values that are made of it.
+_COPIES = 2
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,10 @@ class Wrap:
                 return reply
             caller = grpc_caller(self._admission, context, method.scope)
             # Before it is read as much as it may have: gRPC keeps what has come of it.
-            with caller.request(), self._budget.held(current_account().key, method.most_bytes):
+            most = method.most_bytes
+            with caller.request(), Held(self._budget, caller.account.key, most) as held:
                 message = await self._message(read, method, messages, context, request)
+                held.become(_COPIES * message.ByteSize())
                 if request is not None:
                     context.set_trailing_metadata(((REQUEST_ID, request.id),))
                 reply = write(await inner(message, context))

@@ -27,7 +27,7 @@ from splitfer.cloud_server.grpc_api.methods import CHECK, Collector
 from splitfer.cloud_server.grpc_api.oip import OIP_SERVICE, OipServicer, oip_methods
 from splitfer.cloud_server.grpc_api.splitfer import SERVICE, SplitFerServicer, splitfer_methods
 from splitfer.cloud_server.grpc_api.wrap import Handler, Wrap
-from splitfer.cloud_server.protocol.error_map import trailing_metadata
+from splitfer.cloud_server.protocol.error_map import codes_of, trailing_metadata
 from splitfer.cloud_server.service.service import Service
 from splitfer.cloud_server.telemetry.observer import Observer
 from splitfer.shared.errors import DeadlineExceeded, NotReady, Overloaded, SplitFerError

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from splitfer.cloud_server.admission.account import current_account
-from splitfer.cloud_server.admission.byte_budget import ByteBudget
+from splitfer.cloud_server.admission.byte_budget import ByteBudget, Held
 from splitfer.cloud_server.service.service import too_large
 from splitfer.shared.errors import (
     DeadlineExceeded,
@@ -62,13 +62,13 @@ class BodyLimit:
         announced = headers.get("content-length", "")
         encoding = headers.get("content-encoding", "").strip().lower()
         encoding = "" if encoding == "identity" else encoding
-        seen, taken, whole = 0, 0, False
-        owner = current_account().key
+        seen, whole = 0, False
+        held = Held(self._budget, current_account().key)
         packed: _Packed | None = None
         end_s = asyncio.get_running_loop().time() + self._receive_s
 
         async def counted() -> Message:
-            nonlocal seen, taken, whole, packed
+            nonlocal seen, whole, packed
             # The announcement is judged here, where an endpoint asks for the body, so that the
             # refusal goes the way of every other error.
             if announced.isdecimal() and int(announced) > most:
@@ -91,16 +91,11 @@ class BodyLimit:
                 body = packed.opened(body, whole)
                 message = {**message, "body": body}
             if body:
-                size = _COPIES * len(body)
-                self._budget.take(owner, size)
-                taken += size
+                held.become(held.size + _COPIES * len(body))
             return message
 
-        try:
+        with held:
             await self._app(scope, counted, send)
-        finally:
-            if taken:
-                self._budget.give_back(owner, taken)
 
 
 class _Packed:

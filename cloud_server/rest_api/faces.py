@@ -194,7 +194,7 @@ def build_app(
         return Response(encode(metrics.registry), media_type=content_type)
 
     app.include_router(latents_routes(service, config))
-    app.include_router(oip_router(service, admission, config))
+    app.include_router(oip_router(service, admission, config, budget))
     app.include_router(admin_routes(registry, config))
     app.router.routes.extend(page_routes())
     app.router.routes.extend(edge_routes(registry))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, QueryParams
@@ -12,12 +13,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from splitfer.cloud_server.admission import tokens
 from splitfer.cloud_server.admission.admission import Admission, Caller
+from splitfer.cloud_server.admission.byte_budget import ByteBudget, Held
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.protocol.choices import wanted_labels
 from splitfer.cloud_server.protocol.error_map import codes_of, http_headers, json_body
-from splitfer.cloud_server.rest_api.latent_stream import Asked, LatentStream, StreamBounds
+from splitfer.cloud_server.rest_api.latent_stream import OfConnection, WebSocketWire
 from splitfer.cloud_server.rest_api.safe_headers import SAFE
+from splitfer.cloud_server.rest_api.websocket import charge
+from splitfer.cloud_server.service.frame_stream import FrameStream, OpenStreams, StreamBounds
 from splitfer.cloud_server.service.service import Service
+from splitfer.cloud_server.service.stream_wire import End
 from splitfer.cloud_server.telemetry.observer import Observer
 from splitfer.shared.errors import (
     Forbidden,
@@ -40,15 +45,14 @@ class LatentStreams:
 
     def __init__(
         self, app: ASGIApp, service: Service, admission: Admission, observer: Observer,
-        config: CloudConfig,
+        budget: ByteBudget, config: CloudConfig,
     ) -> None:  # fmt: skip
-        self._app, self._service = app, service
+        self._app, self._service, self._budget = app, service, budget
         self._admission, self._observer = admission, observer
         self._most, self._origins = config.latent_streams_max, config.cors_origins
-        self._bounds = StreamBounds(
-            config.stream_in_flight, config.keep_alive_s, config.deadline_ms
-        )
-        self._open: set[LatentStream] = set()
+        self._bounds = StreamBounds(config.stream_in_flight, config.deadline_ms)
+        self._idle_s = config.keep_alive_s
+        self._open = OpenStreams()
 
     @property
     def offered(self) -> bool:
@@ -57,8 +61,7 @@ class LatentStreams:
 
     def drain(self) -> None:
         """They end once what they have read is answered."""
-        for stream in self._open:
-            stream.drain()
+        self._open.drain()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection, or one request."""
@@ -67,28 +70,30 @@ class LatentStreams:
         headers = Headers(scope=scope)
         request = self._observer.begin("http", _METHOD, headers)
         try:
-            caller, asked = self._admitted(scope, headers)
+            caller, of = self._admitted(scope, headers)
+            charge(scope, Held(self._budget, caller.account.key))
         except Exception as raised:
             error = raised if isinstance(raised, SplitFerError) else unexpected_error()
             request.code = error.code
             return await _refuse(error, scope, receive, send)
         finally:
             self._observer.end(request)
-        stream = LatentStream(
-            self._service, caller, self._observer, asked, self._bounds, receive, send
+        wire = WebSocketWire(receive, send, of, self._idle_s)
+        stream = FrameStream(
+            self._service, caller, self._observer, self._budget, self._bounds, wire
         )
-        self._open.add(stream)
-        try:
+        with self._open.holding(stream), contextlib.suppress(OSError):  # it has gone
             chosen = SUBPROTOCOL if SUBPROTOCOL in scope["subprotocols"] else None
             await receive()  # that it wants to be accepted
             await send({"type": "websocket.accept", "subprotocol": chosen})
-            await stream.run()
-        except OSError:
-            pass  # it has gone
-        finally:
-            self._open.discard(stream)
+            end: End | SplitFerError
+            try:
+                end = await stream.run()
+            except SplitFerError as no_message:
+                end = no_message
+            await wire.close(end)
 
-    def _admitted(self, scope: Scope, headers: Headers) -> tuple[Caller, Asked]:
+    def _admitted(self, scope: Scope, headers: Headers) -> tuple[Caller, OfConnection]:
         """Who asks, and for what, before anything of a message is read."""
         if not self._is_known_origin(headers):
             raise Forbidden("a page of another origin may not ask: see cors_origins")
@@ -103,7 +108,7 @@ class LatentStreams:
         if not fingerprint:
             raise MalformedPayload("fingerprint: name the weights that made the latents")
         labels = wanted_labels(query.get("labels", ""))
-        return caller, Asked(fingerprint, query.get("tail", ""), labels)
+        return caller, OfConnection(fingerprint, query.get("tail", ""), labels)
 
     def _is_known_origin(self, headers: Headers) -> bool:
         """Browsers ask nobody before a page opens a WebSocket to anywhere."""

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse, Response
 
+from splitfer.cloud_server.admission.account import current_account
 from splitfer.cloud_server.admission.admission import Admission
+from splitfer.cloud_server.admission.byte_budget import ByteBudget, Held
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.oip.models import (
     EXTENSIONS,
@@ -19,7 +21,7 @@ from splitfer.cloud_server.oip.models import (
 )
 from splitfer.cloud_server.oip.tensor import TensorSpec
 from splitfer.cloud_server.protocol.error_map import RETRY_AFTER_S
-from splitfer.cloud_server.rest_api.oip_binary import read_infer, write_reply
+from splitfer.cloud_server.rest_api.oip_binary import objects_bytes, read_infer, write_reply
 from splitfer.cloud_server.rest_api.oip_schema import (
     LiveBody,
     ModelReadyBody,
@@ -135,7 +137,9 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {s: {"model": OipErrorBody, "description": _MEANINGS[s]} for s in statuses}
 
 
-def oip_router(service: Service, admission: Admission, config: CloudConfig) -> APIRouter:
+def oip_router(
+    service: Service, admission: Admission, config: CloudConfig, budget: ByteBudget
+) -> APIRouter:
     """The routes. Whoever includes them answers ``SplitFerError`` with ``oip_error``."""
     router = APIRouter(tags=["Open Inference Protocol"])
     models = OipModels(service, config.limits.faces_per_frame)
@@ -224,11 +228,14 @@ def oip_router(service: Service, admission: Admission, config: CloudConfig) -> A
         except TimeoutError:
             raise DeadlineExceeded("the deadline passed while the body was read") from None
         header_length = request.headers.get(HEADER_LENGTH)
-        if len(body) < _AT_ONCE_BYTES:
-            asked = read_infer(body, header_length)
-        else:  # not on the loop, which answers everybody
-            asked = await asyncio.to_thread(read_infer, body, header_length)
-        outputs = await models.infer(model, asked.inputs, asked.parameters, asked.outputs, deadline)
+        with Held(budget, current_account().key, objects_bytes(body, header_length)):
+            if len(body) < _AT_ONCE_BYTES:
+                asked = read_infer(body, header_length)
+            else:  # not on the loop, which answers everybody
+                asked = await asyncio.to_thread(read_infer, body, header_length)
+            outputs = await models.infer(
+                model, asked.inputs, asked.parameters, asked.outputs, deadline
+            )
         reply, json_bytes = write_reply(asked, model, outputs)
         if json_bytes is None:
             return Response(reply, media_type="application/json")

@@ -25,6 +25,8 @@ from splitfer.shared.errors import MalformedPayload, PayloadTooLarge
 # tensor's. Room for as many latents as may come, or eight crops.
 MOST_JSON_BYTES = 2 * 2**20
 _OBJECTS_MAX = 256
+# Of Python's objects that JSON becomes: a number or a word, a list.
+_VALUE_BYTES, _LIST_BYTES = 48, 96
 
 
 @dataclass(frozen=True)
@@ -46,23 +48,7 @@ def read_infer(body: bytes, header_length: str | None) -> HttpInfer:
         MalformedPayload: not such a body; the message says where.
         PayloadTooLarge: its JSON is over ``MOST_JSON_BYTES``.
     """
-    size = len(body)
-    if header_length is not None:
-        # Beyond some digits Python would refuse to read the number.
-        if not (header_length.isascii() and header_length.isdigit() and len(header_length) < 20):
-            raise MalformedPayload("Inference-Header-Content-Length is not a number of bytes")
-        size = int(header_length)
-        if size > len(body):
-            raise MalformedPayload(
-                f"Inference-Header-Content-Length is {size}, the body {len(body)} bytes"
-            )
-    if size > MOST_JSON_BYTES:
-        raise PayloadTooLarge(
-            f"{size} bytes of JSON; at most {MOST_JSON_BYTES}: send the tensors raw behind it"
-        )
-    # Each would be an object of some hundred bytes before anybody counts what it is for.
-    if body.count(b"{", 0, size) > _OBJECTS_MAX:
-        raise MalformedPayload(f"more than {_OBJECTS_MAX} objects in the JSON")
+    size = _json_bytes(body, header_length)
     try:
         asked = InferBody.model_validate_json(body[:size])
     except ValidationError as error:
@@ -88,6 +74,17 @@ def read_infer(body: bytes, header_length: str | None) -> HttpInfer:
     )
 
 
+def objects_bytes(body: bytes, header_length: str | None) -> int:
+    """The most memory that the values of its JSON take.
+
+    Raises:
+        MalformedPayload, PayloadTooLarge: see ``read_infer``.
+    """
+    size = _json_bytes(body, header_length)
+    lists, values = body.count(b"[", 0, size), body.count(b",", 0, size)
+    return size + _VALUE_BYTES * values + _LIST_BYTES * lists
+
+
 def write_reply(
     asked: HttpInfer, model: OipModel, outputs: Sequence[OutputTensor]
 ) -> tuple[bytes, int | None]:
@@ -111,6 +108,27 @@ def write_reply(
     if not behind:
         return text, None
     return b"".join((text, *behind)), len(text)
+
+
+def _json_bytes(body: bytes, header_length: str | None) -> int:
+    size = len(body)
+    if header_length is not None:
+        # Beyond some digits Python would refuse to read the number.
+        if not (header_length.isascii() and header_length.isdigit() and len(header_length) < 20):
+            raise MalformedPayload("Inference-Header-Content-Length is not a number of bytes")
+        size = int(header_length)
+        if size > len(body):
+            raise MalformedPayload(
+                f"Inference-Header-Content-Length is {size}, the body {len(body)} bytes"
+            )
+    if size > MOST_JSON_BYTES:
+        raise PayloadTooLarge(
+            f"{size} bytes of JSON; at most {MOST_JSON_BYTES}: send the tensors raw behind it"
+        )
+    # Each would be an object of some hundred bytes before anybody counts what it is for.
+    if body.count(b"{", 0, size) > _OBJECTS_MAX:
+        raise MalformedPayload(f"more than {_OBJECTS_MAX} objects in the JSON")
+    return size
 
 
 def _contents(given: RequestInput, raw: memoryview) -> tuple[Contents, memoryview]:

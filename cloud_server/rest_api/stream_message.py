@@ -20,8 +20,7 @@ from splitfer.cloud_server.rest_api.latents import (
 from splitfer.cloud_server.rest_api.schema import ErrorDetail, error_detail
 from splitfer.cloud_server.service.results import Inferred
 from splitfer.shared.contracts import Limits
-from splitfer.shared.errors import MalformedPayload, SplitFerError
-from splitfer.shared.wire import DEADLINE_MS_MAX
+from splitfer.shared.errors import SplitFerError
 
 _HEADER = struct.Struct(">IIQ")
 
@@ -49,10 +48,8 @@ class StreamMessage:
         """The payloads.
 
         Raises:
-            MalformedPayload: the deadline is out of range, or the body no payloads.
+            MalformedPayload: the body is none.
         """
-        if self.deadline_ms > DEADLINE_MS_MAX:
-            raise MalformedPayload(f"the deadline is from 0 to {DEADLINE_MS_MAX} ms")
         return split_payloads(self.body)
 
 

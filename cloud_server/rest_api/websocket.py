@@ -6,17 +6,21 @@ import asyncio
 import base64
 import binascii
 import logging
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Any, ClassVar
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
 
+from splitfer.cloud_server.admission.byte_budget import Held
 from splitfer.cloud_server.rest_api.doorway import Guest
+from splitfer.shared.errors import Overloaded
 
 # Of one message: nobody has to send it in more. And between two messages: pings and pongs.
 FRAGMENTS_MAX, CONTROL_FRAMES_MAX = 64, 64
-_POLICY_VIOLATION = 1008
+_POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013
+_CHARGE = "charge"
 # The peer has this long to say that it has heard of the end.
 _CLOSE_S = 2.0
 # Less than websockets takes, which refuses in words of its own.
@@ -32,7 +36,9 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
     in fragments, before it is read.
 
     A message that has begun must be whole within ``receive_s``, and what is sent must be taken
-    within ``wait_s``. Until it is, nothing more is read, pings neither.
+    within ``wait_s``. Until it is, nothing more is read, pings neither. What has come and is not
+    received yet is held of the budget of whoever ``charge`` names; where there is no room for it
+    the connection ends.
     """
 
     guest: Guest | None = None  # where a ``Doorway`` let it in
@@ -46,6 +52,8 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         self._taken: asyncio.TimerHandle | None = None
         self._control = 0
         self._begun_bytes = 0  # of a frame that is not all there
+        self._queued_bytes = 0  # of messages
+        self._held: Held | None = None
         inner: Any = self.app
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -61,6 +69,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         """Take bytes of the peer; a wait for them may end."""
         self._begun_bytes += len(data)
         super().data_received(data)
+        self._hold()
         if self.transport.is_closing() or not (self.frames or self._begun_bytes):
             _stop(self._whole)
             self._whole = None
@@ -83,13 +92,47 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
                 self._control = 0 if event.fin else self._control
             if fragments > FRAGMENTS_MAX or self._control > CONTROL_FRAMES_MAX:
                 self.conn.data_to_send()  # pongs that nobody waits for any more
-                self.conn.fail(_POLICY_VIOLATION, "too many small frames")
-                self.frames, events = [], events[:place]
-                self.conn.events = events
-                super().handle_events()
-                return self.handle_parser_exception()
+                self.conn.events = events[:place]
+                return self._fail(_POLICY_VIOLATION, "too many small frames")
         self.conn.events = events
         super().handle_events()
+
+    def handle_connect(self, event: Request) -> None:
+        """It asks to be one."""
+        super().handle_connect(event)
+        if not self.close_sent:
+            self.scope["state"][_CHARGE] = self._charge
+
+    def send_receive_event_to_app(self) -> None:
+        """A message is whole."""
+        if not self.close_sent:
+            self._queued_bytes += sum(map(len, self.frames))
+        super().send_receive_event_to_app()
+
+    def _charge(self, held: Held) -> None:
+        self._held = held
+        self._hold()
+
+    def _hold(self) -> None:
+        if self._held is None:
+            return
+        size = self._begun_bytes + self._queued_bytes + sum(map(len, self.frames))
+        try:
+            self._held.become(size)
+        except Overloaded as error:
+            self._fail(_TRY_AGAIN_LATER, str(error))
+
+    def _fail(self, code: int, reason: str) -> None:
+        self.conn.fail(code, reason)  # what comes still is dropped
+        self.frames = []
+        self._stop_charging()
+        super().handle_events()
+        self.handle_parser_exception()
+
+    def _stop_charging(self) -> None:
+        if self._held is not None:
+            self._held.leave()
+            self._held = None
 
     def handle_parser_exception(self) -> None:
         """Close the connection after a fault of the peer."""
@@ -100,7 +143,9 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
 
     async def receive(self) -> Any:
         """The next message. That there is room for it does not mean that the peer takes answers."""
-        message = await super().receive()
+        message: Any = await super().receive()
+        self._queued_bytes -= len(message.get("bytes") or message.get("text") or b"")
+        self._hold()
         if not self.writable.is_set():
             self.transport.pause_reading()
         return message
@@ -125,7 +170,13 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         _stop(self._taken)
         if self.guest is not None:
             self.guest.left()
+        self._stop_charging()
         super().connection_lost(exc)
+
+
+def charge(scope: MutableMapping[str, Any], held: Held) -> None:
+    """What comes on the connection of ``scope``, and is not received yet, is held of ``held``."""
+    scope["state"][_CHARGE](held)
 
 
 def bounded_websocket(receive_s: float, wait_s: float) -> type[BoundedWebSocket]:

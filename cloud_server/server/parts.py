@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import threading
 
 from splitfer.cloud_server.admission.access import Access
 from splitfer.cloud_server.admission.admission import Admission
 from splitfer.cloud_server.admission.bounds import bounds_of
-from splitfer.cloud_server.admission.byte_budget import ByteBudget
+from splitfer.cloud_server.admission.byte_budget import ByteBudget, StandingPart
 from splitfer.cloud_server.admission.health import Health
 from splitfer.cloud_server.admission.tls import ServerTls
 from splitfer.cloud_server.config import CloudConfig
@@ -26,6 +28,9 @@ from splitfer.cloud_server.weights.handed_out import HandedOutWeights
 from splitfer.cloud_server.weights.registry import Registry
 from splitfer.shared.version import server_version
 
+log = logging.getLogger("splitfer.cloud_server")
+# For answers that are there already to reach their connections, before what is left is refused.
+_ANSWERS_S = 0.1
 # For the last traces to reach their receiver when the server stops.
 _TRACES_S = 0.3
 
@@ -45,6 +50,7 @@ class Parts:
         self.observer = Observer(self.metrics, self._tracing)
         self.bounds = bounds_of(config, raise_open_files(), memory_bytes())
         self.budget = ByteBudget(self.bounds.in_flight_bytes)
+        self.standing = StandingPart(self.budget, self.bounds.standing_bytes)
         self._pictures = PictureReader(config, self.budget)
         self.handed_out = HandedOutWeights(registry) if config.hand_out_weights else None
         self._head = ServedHead(config)
@@ -55,6 +61,21 @@ class Parts:
         """Begin to answer. Belongs to the event loop that it is called on."""
         self.registry.start(BatchObservers(self.metrics, self._tracing))
         self._head.start()
+
+    async def finish(self, hurry: asyncio.Event) -> bool:
+        """While draining: what is in flight is answered, or, after ``drain_s`` or at ``hurry``,
+        faces and pictures of it are refused. Whether nothing is left of it."""
+        waits = [asyncio.create_task(self.health.empty()), asyncio.create_task(hurry.wait())]
+        await asyncio.wait(waits, timeout=self.config.drain_s, return_when=asyncio.FIRST_COMPLETED)
+        for task in waits:
+            task.cancel()
+        if not self.health.is_empty:
+            # They get their refusal while there is still a connection to send it on.
+            log.warning("stopping with requests in flight")
+            await self.close()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.health.empty(), _ANSWERS_S)
+        return self.health.is_empty
 
     async def close(self) -> None:
         """Stop now; what has no answer yet raises ``NotReady``."""

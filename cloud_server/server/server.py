@@ -25,8 +25,6 @@ from splitfer.cloud_server.weights.folder_watcher import watching
 from splitfer.cloud_server.weights.registry import Registry
 
 log = logging.getLogger("splitfer.cloud_server")
-# For answers that are there already to reach their connections, before what is left is refused.
-_ANSWERS_S = 0.1
 
 
 async def serve(
@@ -81,11 +79,13 @@ async def _serve(
         parts.registry,
         parts.budget,
     )
-    streams = LatentStreams(app, parts.service, parts.admission, parts.observer, config)
+    streams = LatentStreams(
+        app, parts.service, parts.admission, parts.observer, parts.budget, config
+    )
     http = HttpServer(listener, config, streams, parts.tls, parts.bounds)
     grpc_server = GrpcServer(
         config, parts.service, parts.admission, parts.observer, parts.tls, parts.bounds,
-        parts.budget, parts.handed_out,
+        parts.budget, parts.standing, parts.handed_out,
     )  # fmt: skip
     parts.start()
     await grpc_server.start()
@@ -139,16 +139,7 @@ async def _drain(
     http.drain()
     log.info("draining")
     # The listeners stay open meanwhile, so that probes see it and callers get our refusal.
-    waits = [asyncio.create_task(parts.health.empty()), asyncio.create_task(hurry.wait())]
-    drain_s = parts.config.drain_s
-    await asyncio.wait(waits, timeout=drain_s, return_when=asyncio.FIRST_COMPLETED)
-    for task in waits:
-        task.cancel()
-    if not parts.health.is_empty:
-        # Its waiting faces get their refusal while there is still a connection to send it on.
-        log.warning("stopping with requests in flight")
-        await parts.close()
-        await _within(_ANSWERS_S, parts.health.empty())
+    if not await parts.finish(hurry):
         http.hang_up()  # on those that wait still, such as for the rest of a body
     http.should_exit = True
     await asyncio.gather(grpc_server.stop(LAST_WORDS_S), http_task)

@@ -18,7 +18,8 @@ from splitfer.cloud_server.admission.in_flight import InFlight
 from splitfer.cloud_server.admission.tokens import Scope
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.grpc_api import stream as infer_stream
-from splitfer.cloud_server.grpc_api.stream import InferStream
+from splitfer.cloud_server.grpc_api.stream import GrpcWire
+from splitfer.cloud_server.service.frame_stream import FrameStream, StreamBounds
 from splitfer.cloud_server.service.results import Inferred
 from splitfer.cloud_server.telemetry.metrics import Metrics
 from splitfer.cloud_server.telemetry.observer import Observer
@@ -58,6 +59,7 @@ class PlayedService:
 
     def __init__(self, metrics: Metrics) -> None:
         self.observer = Observer(metrics, NoTracing())
+        self.budget = ByteBudget(2**20)
         self.health, self.weights = Health(), InFlight()
         self.health.phase = Phase.SERVING
         self.begun: list[str] = []
@@ -84,11 +86,12 @@ class PlayedService:
         self.withdrawn += 1
 
 
-def stream(service: PlayedService, call: PlayedCall, most: int) -> InferStream:
+def stream(service: PlayedService, call: PlayedCall, most: int) -> FrameStream[Any]:
     played: Any = service
     context: Any = call
     caller = Admission(Access(CloudConfig()), service.health).caller(None, Scope.INFER, None)
-    return InferStream(played, caller, service.observer, ByteBudget(2**30), 150, context, most)
+    bounds, wire = StreamBounds(most, 150), GrpcWire(context)
+    return FrameStream(played, caller, service.observer, service.budget, bounds, wire)
 
 
 def test_a_message_that_has_no_time_is_refused_before_anything_is_done_for_it() -> None:
@@ -107,7 +110,7 @@ def test_a_message_that_has_no_time_is_refused_before_anything_is_done_for_it() 
     assert all(call.written[number].error.retryable for number in (0, 2))
     assert call.written[4].response.results[0].answer.model == ANSWER.model
     assert "requests 5 (2 overloaded, 2 ok, 1 too_large)" in metrics.summary()
-    assert service.health.in_flight == service.weights.count == 0
+    assert service.health.in_flight == service.weights.count == service.budget.held_bytes == 0
 
 
 def test_an_answer_that_cannot_be_said_is_an_error_of_its_message_alone(
@@ -124,7 +127,7 @@ def test_an_answer_that_cannot_be_said_is_an_error_of_its_message_alone(
     monkeypatch.setattr(infer_stream, "fill", fail)
     service, call = asyncio.run(served())
     assert [call.written[number].error.code for number in (0, 1)] == ["internal"] * 2
-    assert service.health.in_flight == service.weights.count == 0
+    assert service.health.in_flight == service.weights.count == service.budget.held_bytes == 0
 
 
 def test_a_caller_that_hangs_up_is_counted_for_each_message_that_was_read() -> None:
@@ -137,11 +140,12 @@ def test_a_caller_that_hangs_up_is_counted_for_each_message_that_was_read() -> N
             stream(service, PlayedCall(messages("a", "b", "c")), most=3).run()
         )
         await service.third.wait()
+        assert service.budget.held_bytes > 0
         serving.cancel()
         await asyncio.wait([serving])
         return service
 
     service = asyncio.run(served())
     assert service.withdrawn == 3
-    assert service.health.in_flight == service.weights.count == 0
+    assert service.health.in_flight == service.weights.count == service.budget.held_bytes == 0
     assert "requests 3 (3 hung_up)" in metrics.summary()
