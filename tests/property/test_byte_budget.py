@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitfer.cloud_server.admission.byte_budget import ByteBudget
+from splitfer.cloud_server.admission.byte_budget import ByteBudget, Held, StandingPart
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import DeadlineExceeded, NotReady, Overloaded, PayloadTooLarge
 
@@ -75,3 +75,23 @@ def test_a_stop_ends_the_wait() -> None:
     budget.close()
     waiting.join(60)
     assert len(ended) == 1
+
+
+@given(STEPS, st.integers(1, MOST))
+def test_what_stands_is_a_part_of_the_whole(steps: list[tuple[str, int]], part_bytes: int) -> None:
+    whole = ByteBudget(MOST)
+    part = StandingPart(whole, part_bytes)
+    held = {owner: Held(part, owner) for owner in "abc"}
+    for owner, size in steps:
+        before = held[owner].size
+        try:
+            held[owner].become(max(0, size))
+        except Overloaded:
+            assert held[owner].size == before
+        assert part.held_bytes == whole.held_bytes == sum(one.size for one in held.values())
+        assert part.held_bytes <= part_bytes
+        whole.take("d", MOST - part_bytes)  # of who comes, whatever stands
+        whole.give_back("d", MOST - part_bytes)
+    for one in held.values():
+        one.leave()
+    assert part.held_bytes == whole.held_bytes == 0

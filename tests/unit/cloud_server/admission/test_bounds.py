@@ -23,6 +23,8 @@ def test_a_large_machine_has_what_the_settings_say(caplog: pytest.LogCaptureFixt
     assert bounds.http_connections == CONFIG.connections_max
     assert bounds.grpc_connections == CONFIG.grpc_connections_max
     assert bounds.in_flight_bytes == 512 * MIB
+    beside = bounds.in_flight_bytes - bounds.standing_bytes
+    assert beside == least_in_flight_bytes(CONFIG.limits), "the largest picture is always read"
     assert not caplog.records
 
 
@@ -51,6 +53,7 @@ def test_too_little_memory_is_said_and_the_largest_picture_is_read_all_the_same(
     with caplog.at_level(logging.WARNING):
         bounds = bounds_of(CONFIG, 10_000, 512 * MIB)
     assert bounds.in_flight_bytes == least_in_flight_bytes(CONFIG.limits)
+    assert bounds.standing_bytes == bounds.in_flight_bytes // 8, "some streams there are"
     assert "512 MiB of memory" in caplog.text
 
 
