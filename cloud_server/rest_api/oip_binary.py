@@ -25,8 +25,8 @@ from splitfer.shared.errors import MalformedPayload, PayloadTooLarge
 # tensor's. Room for as many latents as may come, or eight crops.
 MOST_JSON_BYTES = 2 * 2**20
 _OBJECTS_MAX = 256
-# Of Python's objects that JSON becomes: a number or a word, a list.
-_VALUE_BYTES, _LIST_BYTES = 48, 96
+# Of Python's objects that JSON becomes, by what stands in it for each: a comma, a quote, a list.
+_VALUE_BYTES, _QUOTE_BYTES, _LIST_BYTES = 48, 40, 144
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ def objects_bytes(body: bytes, header_length: str | None) -> int:
         MalformedPayload, PayloadTooLarge: see ``read_infer``.
     """
     size = _json_bytes(body, header_length)
-    lists, values = body.count(b"[", 0, size), body.count(b",", 0, size)
-    return size + _VALUE_BYTES * values + _LIST_BYTES * lists
+    marks = ((b",", _VALUE_BYTES), (b'"', _QUOTE_BYTES), (b"[", _LIST_BYTES))
+    return size + sum(each * body.count(mark, 0, size) for mark, each in marks)
 
 
 def write_reply(

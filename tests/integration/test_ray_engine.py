@@ -5,11 +5,15 @@ its log's traceback of a caller that hangs up, and reflection's list of its own 
 """
 
 import signal
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
+import httpx
 import pytest
+from grpc_health.v1 import health_pb2
 
 from tests.integration import cloud_process
 from tests.integration.cloud_process import CloudProcess
@@ -43,10 +47,12 @@ from tests.integration.test_rest_api import (  # noqa: F401  # fixtures and test
     test_the_documentation_tells_bodies_and_errors,
     test_what_the_framework_refuses_looks_the_same,
 )
+from tests.processes import wait_until
 
 pytest.importorskip("ray")
 # Ray starts eight processes.
 START_S = 240
+DRAIN_S = 10
 pytestmark = pytest.mark.timeout(START_S + 60)
 
 
@@ -56,7 +62,8 @@ def server(
 ) -> Iterator[CloudProcess]:
     file = tmp_path_factory.mktemp("ray") / "cloud.yaml"
     file.write_text(
-        "engine: ray\nray: {tail_cpus: 0.1, tail_replicas_max: 1, tail_queued_max: 4}\n"
+        f"engine: ray\ndrain_s: {DRAIN_S}\n"
+        "ray: {tail_cpus: 0.1, tail_replicas_max: 1, tail_queued_max: 4}\n"
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cloud_process, "PATIENCE_S", START_S)
@@ -79,10 +86,50 @@ def test_a_full_queue_is_our_overloaded(server: CloudProcess, stub) -> None:  # 
     assert stub.Infer(request, timeout=TIMEOUT_S).results[0].answer.model
 
 
-def test_it_drains_and_ends_by_itself(server: CloudProcess) -> None:
-    server.signal(signal.SIGTERM)
-    assert server.exit_code() == 0
+def test_it_drains_as_one_process_does(server: CloudProcess, portrait: bytes) -> None:  # noqa: F811
+    """A picture whose second half comes while the server drains is answered; who comes is told."""
+    host, port = server.http.split(":")
+    url = f"http://{server.http}"
+    with (
+        server.channel() as to,
+        socket.create_connection((host, int(port)), TIMEOUT_S) as caller,
+        httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False) as http,
+    ):
+        head = (
+            "POST /v1/faces HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
+            f"Content-Length: {len(portrait)}\r\nConnection: close\r\n\r\n"
+        )
+        caller.sendall(head.encode() + portrait[:1000])
+        wait_until(
+            lambda: "splitfer_requests_in_flight 1" in http.get("/metrics").text, "a call in flight"
+        )
+        asked_s = time.monotonic()
+        server.signal(signal.SIGTERM)
+        wait_until(lambda: http.get("/readyz").status_code == 503, "readiness says no")
+        refusal = http.get("/v1/model")
+        with pytest.raises(grpc.RpcError) as raised:
+            to.unary_unary("/splitfer.v1.SplitFer/GetModel")(b"", timeout=TIMEOUT_S)
+        health = to.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=TIMEOUT_S)
+        caller.sendall(portrait[1000:])
+        answer = b"".join(iter(lambda: caller.recv(65536), b""))
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert server.exit_code() == 0
+        took_s = time.monotonic() - asked_s
+    assert http_code(refusal) == (503, "not_ready", "the server is draining")
+    error = raised.value
+    assert (error.code(), error.details()) == (
+        grpc.StatusCode.UNAVAILABLE, "the server is draining",
+    )  # fmt: skip
+    assert dict(error.trailing_metadata())["splitfer-code"] == "not_ready"
+    assert (
+        health_pb2.HealthCheckResponse.FromString(health).status
+        == health_pb2.HealthCheckResponse.NOT_SERVING
+    )
+    assert took_s < DRAIN_S + 2
     assert "draining" in server.log
     assert "\x1b" not in server.log, "a log has no colours"
-    with server.channel() as channel, pytest.raises(grpc.RpcError):  # noqa: F811
-        channel.unary_unary("/splitfer.v1.SplitFer/GetModel")(b"", timeout=5)
+
+
+def http_code(answer: httpx.Response) -> tuple[int, str, str]:
+    error = answer.json()["error"]
+    return answer.status_code, error["code"], error["message"]

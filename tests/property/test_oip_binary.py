@@ -4,6 +4,7 @@ believed that is not there."""
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from splitfer.cloud_server.oip.tensor import (
 from splitfer.cloud_server.rest_api.oip_binary import (
     MOST_JSON_BYTES,
     HttpInfer,
+    objects_bytes,
     read_infer,
     write_reply,
 )
@@ -203,3 +205,25 @@ def unpacked(raw: bytes) -> list[str]:
         words.append(raw[4 : 4 + size].decode())
         raw = raw[4 + size :]
     return words
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats(allow_nan=False)
+    | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=12),
+    max_leaves=60,
+)  # fmt: skip
+
+
+@given(st.lists(JSON, max_size=20), st.sampled_from([(",", ":"), (", ", ": ")]))
+def test_what_json_takes_is_known_before_it_is_read(
+    data: list[Any], separators: tuple[str, str]
+) -> None:
+    body = json.dumps({"data": data}, separators=separators, ensure_ascii=False).encode()
+
+    def taken(value: Any) -> int:
+        inner = sum(map(taken, value)) if isinstance(value, list) else 0
+        return sys.getsizeof(value) + inner
+
+    kept = sum(taken(value) for value in json.loads(body)["data"])
+    assert kept <= objects_bytes(body, None)

@@ -99,6 +99,20 @@ def test_fields_inside_fields_count_too(open_to_all: CloudProcess) -> None:
     assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
+def test_numbers_that_nobody_reads_are_refused(open_to_all: CloudProcess) -> None:
+    """Eight bytes each would be kept of a byte on the wire, for as long as the call waits."""
+    tensor = oip_pb.ModelInferRequest.InferInputTensor(
+        name="latent", datatype="UINT8", shape=[1, 8, 28, 28]
+    )
+    tensor.contents.uint_contents.extend([128] * 8 * 28 * 28)
+    request = oip_pb.ModelInferRequest(model_name="tail-cloud", inputs=[tensor])
+    with open_to_all.channel() as channel:
+        assert channel.unary_unary(of.MODEL_INFER)(request.SerializeToString(), timeout=PATIENCE_S)
+        request.inputs[0].contents.int64_contents.extend([1] * 1_000_000)
+        code = code_of(channel, of.MODEL_INFER, request.SerializeToString())
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+
+
 def test_packed_messages_are_not_unpacked(open_to_all: CloudProcess) -> None:
     with open_to_all.channel() as channel:
         code = code_of(channel, of.INFER, bytes(100_000), compression=grpc.Compression.Gzip)

@@ -45,6 +45,12 @@ class Call:
     def code(self) -> Any:
         return self._code
 
+    def set_code(self, code: Any) -> None:
+        self._code = code
+
+    def set_details(self, details: str) -> None:
+        self.details = details
+
     def trailing_metadata(self) -> tuple:
         return self.trailing
 
@@ -84,6 +90,7 @@ def test_the_deadline_comes_along_and_a_callers_own_word_does_not_count() -> Non
     [
         (grpc.StatusCode.RESOURCE_EXHAUSTED, ("overloaded", "true")),
         (grpc.StatusCode.UNAVAILABLE, ("not_ready", "true")),
+        (grpc.StatusCode.NOT_FOUND, ("not_ready", "true")),
         (grpc.StatusCode.INTERNAL, ("internal", "false")),
     ],
 )
@@ -92,6 +99,8 @@ def test_the_proxys_own_refusals_get_our_code(code: grpc.StatusCode, ours: tuple
     trailing = dict(call.trailing)
     assert (trailing["splitfer-code"], trailing["splitfer-retryable"]) == ours
     assert trailing["request_id"] == "1"
+    if ours[0] == "not_ready":
+        assert call.code() is grpc.StatusCode.UNAVAILABLE, "whatever Ray makes of it"
 
 
 def test_our_own_errors_and_good_replies_pass_as_they_are() -> None:
