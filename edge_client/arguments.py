@@ -157,9 +157,11 @@ def make_parser() -> argparse.ArgumentParser:
     doctor.add_argument("--source", action=Once, metavar="S", help="as of run")
     doctor.add_argument("--json", action="store_true", help="one JSON line per finding")
     doctor.add_argument(
-        "--env-file", type=file_name, metavar="FILE",
+        "--env-file",
+        type=file_name,
+        metavar="FILE",
         help="variables (NAME=value) of the service that is looked at, such as its camera.env",
-    )  # fmt: skip
+    )
     _of_the_link(doctor)
     _of_settings(doctor)
 

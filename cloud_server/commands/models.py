@@ -85,9 +85,10 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cert", type=file_name, metavar="FILE", help="PEM shown to the server")
     parser.add_argument("--key", type=file_name, metavar="FILE", help="PEM of --cert's key")
     parser.add_argument(
-        "--insecure-token", action="store_true",
+        "--insecure-token",
+        action="store_true",
         help="let the token go to another machine without TLS",
-    )  # fmt: skip
+    )
     parser.add_argument("--json", action="store_true", help="print the server's reply as it is")
     parser.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
 
@@ -193,8 +194,10 @@ def _ask(
     finally:
         connection.close()
     if len(text) > _LONGEST_REPLY_BYTES:
-        raise LinkError(f"{url} gave more than {_LONGEST_REPLY_BYTES} bytes, as this server never "
-                        f"does; let --url name cloud-server's {_NAMES.port}")  # fmt: skip
+        raise LinkError(
+            f"{url} gave more than {_LONGEST_REPLY_BYTES} bytes, as this server never "
+            f"does; let --url name cloud-server's {_NAMES.port}"
+        )
     try:
         reply = json.loads(text)
         if response.status == http.client.OK:

@@ -60,12 +60,13 @@ def wheels_only(x86: Given, arm: Given, wheels: Path) -> Check:
     installed = {name.replace("_", "-").lower() for name in arm["packages"]} - OF_VENV
     megabytes = sum(path.stat().st_size for path in found) / 1e6
     return Check(
-        "installed from wheels alone", "",
+        "installed from wheels alone",
+        "",
         f"{len(installed)} packages of {len(fit)} wheels, {megabytes:.1f} MB; "
         f"compilers there: {', '.join(arm['compilers']) or 'none'}",
         "every package a wheel, no compiler",
         fit == found and installed <= named and not arm["compilers"],
-    )  # fmt: skip
+    )
 
 
 def golden_checks(x86: Given, arm: Given) -> list[Check]:
@@ -84,10 +85,12 @@ def latents(x86: Given, arm: Given) -> Check:
     off = np.abs(mine - theirs)
     count, most = np.count_nonzero(off), int(off.max())
     return Check(
-        "latents: symbols that differ", f"{mine.shape[1]} crops, {mine.shape[0]} rates",
+        "latents: symbols that differ",
+        f"{mine.shape[1]} crops, {mine.shape[0]} rates",
         f"{count} of {off.size}, by at most {most}",
-        f"{SYMBOL_SHARE:.2%}, by at most 1", most <= 1 and count <= SYMBOL_SHARE * off.size,
-    )  # fmt: skip
+        f"{SYMBOL_SHARE:.2%}, by at most 1",
+        most <= 1 and count <= SYMBOL_SHARE * off.size,
+    )
 
 
 def logits(x86: Given, arm: Given) -> Check:
@@ -95,9 +98,12 @@ def logits(x86: Given, arm: Given) -> Check:
     mine, theirs = x86.arrays["logits"], arm.arrays["logits"]
     off, largest = float(np.abs(mine - theirs).max()), float(np.abs(mine).max())
     return Check(
-        "local logits: largest difference", f"up to {largest:.1f}", f"{off:.1e} off",
-        f"{LOGIT_TOLERANCE:.0e} of the largest", off <= LOGIT_TOLERANCE * max(1.0, largest),
-    )  # fmt: skip
+        "local logits: largest difference",
+        f"up to {largest:.1f}",
+        f"{off:.1e} off",
+        f"{LOGIT_TOLERANCE:.0e} of the largest",
+        off <= LOGIT_TOLERANCE * max(1.0, largest),
+    )
 
 
 def payloads(x86: Given, arm: Given) -> list[Check]:
@@ -111,14 +117,20 @@ def payloads(x86: Given, arm: Given) -> list[Check]:
             "payloads of Arm, read on x86-64", f"{read_here} of {of}", "", "all", read_here == of
         ),
         Check(
-            "payloads of x86-64, read on Arm", "", f"{read_there} of {of_mine}", "all",
+            "payloads of x86-64, read on Arm",
+            "",
+            f"{read_there} of {of_mine}",
+            "all",
             read_there == of_mine,
         ),
         Check(
-            "entropy code of the same symbols", f"{bodies} bodies", f"{same} the same bytes", "all",
+            "entropy code of the same symbols",
+            f"{bodies} bodies",
+            f"{same} the same bytes",
+            "all",
             same == bodies,
         ),
-    ]  # fmt: skip
+    ]
 
 
 def clip(x86: Given, arm: Given) -> Check:
@@ -128,10 +140,12 @@ def clip(x86: Given, arm: Given) -> Check:
         return Check("clip: first frame", str(mine.shape), str(theirs.shape), "as large", False)
     off = np.abs(mine - theirs)
     return Check(
-        "clip: first frame's pixels", f"{mine.shape[1]} x {mine.shape[0]}",
-        f"off by at most {off.max()}, {off.mean():.2f} in the mean", f"at most {PIXEL_STEPS}",
+        "clip: first frame's pixels",
+        f"{mine.shape[1]} x {mine.shape[0]}",
+        f"off by at most {off.max()}, {off.mean():.2f} in the mean",
+        f"at most {PIXEL_STEPS}",
         bool(off.max() <= PIXEL_STEPS),
-    )  # fmt: skip
+    )
 
 
 def classified(x86: Given, arm: Given, path: str) -> list[Check]:
@@ -141,10 +155,12 @@ def classified(x86: Given, arm: Given, path: str) -> list[Check]:
     if mine["code"] or theirs["code"] or len(mine["faces"]) != len(theirs["faces"]):
         return [
             Check(
-                what, *(f"exit {one['code']}, {len(one['faces'])} faces" for one in (mine, theirs)),
-                "exit 0, as many", False,
+                what,
+                *(f"exit {one['code']}, {len(one['faces'])} faces" for one in (mine, theirs)),
+                "exit 0, as many",
+                False,
             )
-        ]  # fmt: skip
+        ]
     checks = []
     for number, (a, b) in enumerate(zip(mine["faces"], theirs["faces"], strict=True), 1):
         off = max(abs(p - b["probabilities"][label]) for label, p in a["probabilities"].items())

@@ -106,17 +106,23 @@ def _camera(config: EdgeConfig) -> Finding:
             ender.cancel()
         if frame is None:
             return Finding(
-                "camera", Verdict.BAD, f"{source.name}: no picture in {_FRAME_S:g} s",
+                "camera",
+                Verdict.BAD,
+                f"{source.name}: no picture in {_FRAME_S:g} s",
                 "look whether another program uses it, and at its cable or address",
-            )  # fmt: skip
+            )
         height, width = frame.rgb.shape[:2]
         words = (
             f"{source.name}: {width}x{height}, the first picture after "
             f"{time.monotonic() - began_s:.1f} s"
         )
         if frame.rgb.std() < 2:
-            return Finding("camera", Verdict.POOR, f"{words}, all of one colour",
-                           "is its lens covered, or the room dark?")  # fmt: skip
+            return Finding(
+                "camera",
+                Verdict.POOR,
+                f"{words}, all of one colour",
+                "is its lens covered, or the room dark?",
+            )
         return Finding("camera", Verdict.GOOD, words)
 
 
@@ -130,10 +136,12 @@ def _models(config: EdgeConfig) -> Finding:
     words = f"{device.fingerprint}: hashes and golden answers agree; {head + tail:.0f} ms a face"
     if head + tail > config.deadline_ms:
         return Finding(
-            "models", Verdict.POOR, words,
+            "models",
+            Verdict.POOR,
+            words,
             f"the deadline is {config.deadline_ms:g} ms: `edge-client bench` finds one that "
             "this device keeps",
-        )  # fmt: skip
+        )
     return Finding("models", Verdict.GOOD, words)
 
 
@@ -156,16 +164,22 @@ def _broker(config: EdgeConfig) -> Finding:
     )
     password = config.mqtt_password.get_secret_value() if config.mqtt_password else None
     fault = probe(
-        host, port, config.mqtt_user, password, pems.context() if config.broker_tls else None,
+        host,
+        port,
+        config.mqtt_user,
+        password,
+        pems.context() if config.broker_tls else None,
         _BROKER_S,
-    )  # fmt: skip
+    )
     if fault is None:
         return Finding("broker", Verdict.GOOD, f"{host}:{port} takes this device")
     return Finding(
-        "broker", Verdict.BAD, f"{host}:{port}: {fault}",
+        "broker",
+        Verdict.BAD,
+        f"{host}:{port}: {fault}",
         "is it running and reached from here; are mqtt_user, mqtt_password, mqtt_tls and mqtt_ca "
         "right?",
-    )  # fmt: skip
+    )
 
 
 def _webhook(config: EdgeConfig) -> Finding:
@@ -178,8 +192,12 @@ def _webhook(config: EdgeConfig) -> Finding:
             if address.tls:
                 pems.context().wrap_socket(plain, server_hostname=address.host).close()
     except OSError as error:
-        return Finding("webhook", Verdict.BAD, f"{address}: {error.strerror or error}",
-                       "answers wait in the outbox until it is there")  # fmt: skip
+        return Finding(
+            "webhook",
+            Verdict.BAD,
+            f"{address}: {error.strerror or error}",
+            "answers wait in the outbox until it is there",
+        )
     return Finding("webhook", Verdict.GOOD, f"{address} is there (nothing was posted)")
 
 
@@ -187,11 +205,19 @@ def _clock(config: EdgeConfig) -> Finding:
     now_s = time.time()
     shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now_s))
     if now_s < _EARLIEST_S:
-        return Finding("clock", Verdict.BAD, f"it says {shown}",
-                       "set it: timedatectl set-ntp true; TLS and records need it")  # fmt: skip
+        return Finding(
+            "clock",
+            Verdict.BAD,
+            f"it says {shown}",
+            "set it: timedatectl set-ntp true; TLS and records need it",
+        )
     if _synchronised() is False:
-        return Finding("clock", Verdict.POOR, f"it says {shown}, and is not synchronised",
-                       "timedatectl set-ntp true")  # fmt: skip
+        return Finding(
+            "clock",
+            Verdict.POOR,
+            f"it says {shown}, and is not synchronised",
+            "timedatectl set-ntp true",
+        )
     return Finding("clock", Verdict.GOOD, f"it says {shown}")
 
 
@@ -206,15 +232,19 @@ def _disk(config: EdgeConfig) -> Finding:
     folder = config.outbox.parent if config.outbox else state_folder()
     there = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
     if not os.access(there, os.W_OK):
-        return Finding("disk", Verdict.BAD, f"{there} cannot be written",
-                       "let this user write it, or set outbox and audit elsewhere")  # fmt: skip
+        return Finding(
+            "disk",
+            Verdict.BAD,
+            f"{there} cannot be written",
+            "let this user write it, or set outbox and audit elsewhere",
+        )
     free_mb = shutil.disk_usage(there).free / _MB
     words = f"{folder}: {free_mb:.0f} MB free"
-    wanted_mb = _LEAST_FREE_MB + (config.outbox_max_mb if config.mqtt_answers or config.webhook
-                                  else 0)  # fmt: skip
+    wanted_mb = _LEAST_FREE_MB + (
+        config.outbox_max_mb if config.mqtt_answers or config.webhook else 0
+    )
     if free_mb < wanted_mb:
-        return Finding("disk", Verdict.POOR, words,
-                       f"make room: {wanted_mb:.0f} MB are asked for")  # fmt: skip
+        return Finding("disk", Verdict.POOR, words, f"make room: {wanted_mb:.0f} MB are asked for")
     return Finding("disk", Verdict.GOOD, words)
 
 
@@ -228,9 +258,11 @@ def as_lines(found: Finding) -> str:
 def as_record(found: Finding) -> str:
     """A finding as one JSON line, for a program."""
     record: dict[str, Any] = {
-        "name": found.name, "verdict": found.verdict.value, "words": found.words,
+        "name": found.name,
+        "verdict": found.verdict.value,
+        "words": found.words,
         "to_do": found.to_do or None,
-    }  # fmt: skip
+    }
     return json.dumps(record)
 
 

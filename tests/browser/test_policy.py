@@ -91,8 +91,13 @@ def test_a_choice_and_a_refusal_are_kept(tmp_path: Path) -> None:
         case(wanted="cloud", elapsed_ms=320.0),  # the device should have started already
     ]
     found = run_module("paths", {"cases": cases}, tmp_path)
-    expected = [("local", None), ("cloud", None), ("local", "breaker_open"),
-                ("local", "link_down"), ("local", "deadline")]  # fmt: skip
+    expected = [
+        ("local", None),
+        ("cloud", None),
+        ("local", "breaker_open"),
+        ("local", "link_down"),
+        ("local", "deadline"),
+    ]
     for paths, one in zip(found, expected, strict=True):
         assert {(path, reason) for path, reason, _ in paths} == {one}
         assert not any(trial for _, _, trial in paths)

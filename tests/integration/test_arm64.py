@@ -52,9 +52,10 @@ def measured() -> tuple[Measured, Arrays]:
         "local": said("local"), "cloud": said("cloud"),
     }  # fmt: skip
     arrays = {
-        "symbols": symbols, "logits": weights.golden.logits["local"][weights.label_set(None)],
+        "symbols": symbols,
+        "logits": weights.golden.logits["local"][weights.label_set(None)],
         "frame": np.zeros((4, 4, 3), np.uint8),
-    }  # fmt: skip
+    }
     return of_one, arrays
 
 
@@ -79,8 +80,11 @@ def table(
             np.savez(tmp_path / name / "arrays.npz", **arrays)
         wheels = tmp_path / "wheels"
         wheels.mkdir()
-        for name in ("splitfer-0-cp311-abi3-manylinux_2_17_aarch64", "numpy-2-py3-none-any",
-                     "onnxruntime-1-cp311-cp311-manylinux_2_28_aarch64"):  # fmt: skip
+        for name in (
+            "splitfer-0-cp311-abi3-manylinux_2_17_aarch64",
+            "numpy-2-py3-none-any",
+            "onnxruntime-1-cp311-cp311-manylinux_2_28_aarch64",
+        ):
             (wheels / f"{name}.whl").touch()
         folders = [str(tmp_path / name) for name in ("x86", "arm", "wheels")]
         monkeypatch.setattr(sys, "argv", ["compare.py", *folders, "a title"])

@@ -86,8 +86,9 @@ def test_load_switch_roll_back_unload(
         assert models(server, "--json", "rollback") == 0
         reply = json.loads(capsys.readouterr().out)
         assert [(one["fingerprint"], one["state"]) for one in reply["models"]] == [
-            (old, "default"), (new, "serving"),
-        ]  # fmt: skip
+            (old, "default"),
+            (new, "serving"),
+        ]
         assert reply["previous"] is None
 
         # What cannot be done says why, in one line, with an exit code of its own.
@@ -113,9 +114,11 @@ def test_load_switch_roll_back_unload(
 
 
 def test_only_an_admin_may(
-    old_weights_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    old_weights_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     with CloudProcess(old_weights_folder) as server:
         # Without tokens nobody is an admin, not even on loopback.
         assert ask(server, "GET", MODELS).status_code == 403
@@ -176,8 +179,10 @@ def test_a_server_that_cannot_work_says_why(
     authority(tmp_path, "ca")
     authority(tmp_path, "strange-ca")
     certificate(tmp_path, "server", "ca")
-    tls = {name: str(tmp_path / f"server.{end}") for name, end in
-           (("tls_cert", "pem"), ("tls_key", "key"))}  # fmt: skip
+    tls = {
+        name: str(tmp_path / f"server.{end}")
+        for name, end in (("tls_cert", "pem"), ("tls_key", "key"))
+    }
     ca, strange = str(tmp_path / "ca.pem"), str(tmp_path / "strange-ca.pem")
 
     def says(url: str, *flags: str) -> str:

@@ -37,9 +37,13 @@ def replies(app: ASGIApp, *pieces: bytes, connections_max: int = 10) -> bytes:
 
     async def talk() -> bytes:
         config = uvicorn.Config(
-            app, http=bounded_http(5, connections_max), lifespan="off", log_config=None,
-            access_log=False, h11_max_incomplete_event_size=HEADER_BYTES,
-        )  # fmt: skip
+            app,
+            http=bounded_http(5, connections_max),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            h11_max_incomplete_event_size=HEADER_BYTES,
+        )
         config.load()
         state = uvicorn.server.ServerState()
         loop = asyncio.get_running_loop()

@@ -80,9 +80,12 @@ def test_every_benchmark_with_a_command_line_is_listed() -> None:
     ],
 )
 def test_what_is_not_installed_is_one_line(
-    main_of: Callable[[], int], command: str, module: str,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    main_of: Callable[[], int],
+    command: str,
+    module: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setattr(sys, "argv", ["command", command, "--help"])
     assert main_of() == 2

@@ -27,10 +27,11 @@ def made(tmp_path: Path) -> Make:
     key = ec.generate_private_key(ec.SECP256R1())
     (tmp_path / "key.pem").write_bytes(
         key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         )
-    )  # fmt: skip
+    )
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "cloud")])
 
     def make(begin_days: float, end_days: float) -> CloudConfig:
