@@ -46,6 +46,7 @@ def start_child(module: str, *arguments: str) -> tuple[subprocess.Popen[bytes], 
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 env=_environment(),
+                process_group=0,  # a terminal's Ctrl-C is for the parent, also while a child begins
             )
     except BaseException:
         ours.close()
