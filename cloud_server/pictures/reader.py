@@ -132,8 +132,8 @@ class PictureReader:
             self._idle_decoders.append(decoder)
 
     def _warm_up(self, threads: int) -> None:
-        # Making a detector takes a quarter of a second, which the first callers would pay. The
-        # barrier keeps each thread busy until all of them have begun.
+        # Else the first callers would wait for the detectors to be loaded. The barrier keeps each
+        # thread busy until all of them have begun.
         together = threading.Barrier(threads)
 
         def begin() -> None:

@@ -68,7 +68,6 @@ class StuckTail:
 
 
 def config_of(weights_folder: Path, **settings: Any) -> CloudConfig:
-    # Each picture thread makes a detector, which takes a quarter of a second.
     return CloudConfig(weights=(weights_folder,), **{"picture_threads": 1, **settings})
 
 
