@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, Query, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from prometheus_client.exposition import choose_encoder
@@ -30,6 +30,7 @@ from splitfer.cloud_server.rest_api.latents import latents_routes
 from splitfer.cloud_server.rest_api.oip import is_oip, oip_error, oip_router
 from splitfer.cloud_server.rest_api.page import page_routes
 from splitfer.cloud_server.rest_api.schema import (
+    DeadlineMs,
     ErrorBody,
     FacesBody,
     HealthBody,
@@ -47,7 +48,6 @@ from splitfer.shared.errors import DeadlineExceeded, NotReady, SplitFerError, un
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.prior import Prior
 from splitfer.shared.version import server_version
-from splitfer.shared.wire import DEADLINE_HEADER, DEADLINE_MS_MAX
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _PICTURE_BODY: dict[str, Any] = {
@@ -135,15 +135,7 @@ def build_app(
                 "empty for the server's default"
             ),
         ] = None,
-        deadline_ms: Annotated[
-            float | None,
-            Header(
-                alias=DEADLINE_HEADER,
-                description="milliseconds, from arrival, in which the answer is of use",
-                gt=0,
-                le=DEADLINE_MS_MAX,
-            ),
-        ] = None,
+        deadline_ms: DeadlineMs = None,
     ) -> FacesBody:
         start = time.perf_counter()
         deadline = Deadline.after_ms(deadline_ms or config.deadline_ms)

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel, BeforeValidator, Field
 
 from splitfer.cloud_server.config import CloudConfig
-from splitfer.cloud_server.rest_api.schema import ErrorBody, ErrorDetail, error_detail
+from splitfer.cloud_server.rest_api.schema import DeadlineMs, ErrorBody, ErrorDetail, error_detail
 from splitfer.cloud_server.service.results import FaceResult, Inferred
 from splitfer.cloud_server.service.service import Service
 from splitfer.shared.contracts import REPLY_VERSION, Limits
@@ -27,7 +27,7 @@ from splitfer.shared.errors import (
 from splitfer.shared.labels import LABELS, LabelSet
 from splitfer.shared.reply_checksum import infer_checksum
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
-from splitfer.shared.wire import DEADLINE_HEADER, DEADLINE_MS_MAX, FINGERPRINT_HEADER
+from splitfer.shared.wire import FINGERPRINT_HEADER
 
 LENGTH_BYTES = 2
 _BODY: dict[str, Any] = {
@@ -125,15 +125,7 @@ def latents_routes(service: Service, config: CloudConfig) -> APIRouter:
             BeforeValidator(lambda word: word or None),
             Query(description="whose labels the answers are; empty for the weights' default"),
         ] = None,
-        deadline_ms: Annotated[
-            float | None,
-            Header(
-                alias=DEADLINE_HEADER,
-                description="what remains of the deadline, in milliseconds from arrival",
-                gt=0,
-                le=DEADLINE_MS_MAX,
-            ),
-        ] = None,
+        deadline_ms: DeadlineMs = None,
     ) -> LatentsBody:
         deadline = Deadline.after_ms(deadline_ms or config.deadline_ms)
         if not fingerprint:

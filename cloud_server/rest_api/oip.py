@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from splitfer.cloud_server.admission.account import current_account
@@ -32,11 +32,11 @@ from splitfer.cloud_server.rest_api.oip_schema import (
     ServerBody,
     TensorBody,
 )
+from splitfer.cloud_server.rest_api.schema import DeadlineMs
 from splitfer.cloud_server.service.service import Service
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import DeadlineExceeded
 from splitfer.shared.version import server_version
-from splitfer.shared.wire import DEADLINE_HEADER, DEADLINE_MS_MAX
 
 PREFIX = "/v2"
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -112,15 +112,6 @@ _INFER_REQUEST: dict[str, Any] = {
         },
     },
 }
-_DeadlineMs = Annotated[
-    float | None,
-    Header(
-        alias=DEADLINE_HEADER,
-        description="milliseconds, from arrival, in which the answer is of use",
-        gt=0,
-        le=DEADLINE_MS_MAX,
-    ),
-]
 
 
 def is_oip(path: str) -> bool:
@@ -249,7 +240,7 @@ def oip_router(
     }
 
     @router.post(f"{PREFIX}/models/{{name}}/infer", summary="Ask a model", **infer_route)
-    async def infer(request: Request, name: str, deadline_ms: _DeadlineMs = None) -> Response:
+    async def infer(request: Request, name: str, deadline_ms: DeadlineMs = None) -> Response:
         return await inferred(request, name, "", deadline_ms)
 
     @router.post(
@@ -258,7 +249,7 @@ def oip_router(
         **infer_route,
     )
     async def infer_version(
-        request: Request, name: str, version: str, deadline_ms: _DeadlineMs = None
+        request: Request, name: str, version: str, deadline_ms: DeadlineMs = None
     ) -> Response:
         return await inferred(request, name, version, deadline_ms)
 

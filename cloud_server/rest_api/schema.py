@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import Header
 from pydantic import BaseModel, Field
 
 from splitfer.cloud_server.service.results import Classified, FaceResult, ServedModel
@@ -11,6 +12,17 @@ from splitfer.shared.contracts import REPLY_VERSION, Box, Trust
 from splitfer.shared.errors import SplitFerError
 from splitfer.shared.labels import LABELS, LabelSet
 from splitfer.shared.prior import Prior
+from splitfer.shared.wire import DEADLINE_HEADER, DEADLINE_MS_MAX
+
+DeadlineMs = Annotated[
+    float | None,
+    Header(
+        alias=DEADLINE_HEADER,
+        description="milliseconds, from arrival, in which the answer is of use",
+        gt=0,
+        le=DEADLINE_MS_MAX,
+    ),
+]
 
 
 class ErrorDetail(BaseModel):
