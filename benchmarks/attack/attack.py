@@ -78,10 +78,13 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     }
     share = _QUICK if arguments.quick else 1.0
     return {
-        "drain_s": DRAIN_S, "quiet_s": share * QUIET_S, "attack_s": share * ATTACK_S,
+        "drain_s": DRAIN_S,
+        "quiet_s": share * QUIET_S,
+        "attack_s": share * ATTACK_S,
         "after_s": share * AFTER_S,
-        "attacks": rows, "machine": machine,
-    }  # fmt: skip
+        "attacks": rows,
+        "machine": machine,
+    }
 
 
 def main() -> int:
@@ -90,9 +93,12 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--only", action="append", choices=ATTACKS, metavar="NAME",
+        "--only",
+        action="append",
+        choices=ATTACKS,
+        metavar="NAME",
         help=f"this attack, of {', '.join(ATTACKS)}; else all",
-    )  # fmt: skip
+    )
     parser.add_argument("--quick", action="store_true", help="a third of the time: a try")
     parser.add_argument("--json", action="store_true", help="print JSON")
     # Whoever ends it must not leave servers behind.

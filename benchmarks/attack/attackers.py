@@ -36,9 +36,13 @@ def channel(target: Target) -> grpc.Channel:
 
 
 def calls(
-    method: str, message: bytes, known: bool, at_once: int = 4, timeout_s: float = _PATIENCE_S,
+    method: str,
+    message: bytes,
+    known: bool,
+    at_once: int = 4,
+    timeout_s: float = _PATIENCE_S,
     compression: grpc.Compression = grpc.Compression.NoCompression,
-) -> Attacker:  # fmt: skip
+) -> Attacker:
     """gRPC calls, so many at once, by a stranger or with a token of its own."""
 
     def attack(target: Target) -> None:

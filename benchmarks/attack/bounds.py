@@ -82,10 +82,14 @@ def _line(row: Row) -> list[str]:
         for kind in _KINDS
     ]
     return [
-        row["title"], f"{row['peak_mib'] - row['idle_mib']:,}",
-        f"{row['left_mib'] / row['idle_mib']:.2f}", f"{success(row):.1%}", *both,
-        f"{row['stop_s']:.1f}", ", ".join(misses(row)) or "none",
-    ]  # fmt: skip
+        row["title"],
+        f"{row['peak_mib'] - row['idle_mib']:,}",
+        f"{row['left_mib'] / row['idle_mib']:.2f}",
+        f"{success(row):.1%}",
+        *both,
+        f"{row['stop_s']:.1f}",
+        ", ".join(misses(row)) or "none",
+    ]
 
 
 def _ratio(row: Row, kind: str, which: str) -> float:

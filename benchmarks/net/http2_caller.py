@@ -40,9 +40,12 @@ def header_block(authority: str, method: str, timeout_ms: int) -> bytes:
     timeout = literal("grpc-timeout", f"{timeout_ms}m") if timeout_ms else b""
     return (
         b"\x83\x86"  # POST, http
-        + literal(":path", method) + literal(":authority", authority) + literal("te", "trailers")
-        + literal("content-type", "application/grpc") + timeout
-    )  # fmt: skip
+        + literal(":path", method)
+        + literal(":authority", authority)
+        + literal("te", "trailers")
+        + literal("content-type", "application/grpc")
+        + timeout
+    )
 
 
 class Http2Caller(asyncio.Protocol):

@@ -48,8 +48,13 @@ def bounds_of(config: CloudConfig, open_files: int, memory_bytes: int) -> Bounds
         http, grpc = max(1, http * there // wanted), max(1, grpc * there // wanted)
         log.warning(
             "%d descriptors (ulimit -n) are enough for %d HTTP and %d gRPC connections, not for %d "
-            "and %d", open_files, http, grpc, config.connections_max, config.grpc_connections_max,
-        )  # fmt: skip
+            "and %d",
+            open_files,
+            http,
+            grpc,
+            config.connections_max,
+            config.grpc_connections_max,
+        )
     in_flight_bytes = _in_flight_bytes(config, memory_bytes)
     # The largest picture finds room beside them, unless memory is so short.
     beside = in_flight_bytes - least_in_flight_bytes(config.limits)
@@ -80,6 +85,7 @@ def _in_flight_bytes(config: CloudConfig, memory_bytes: int) -> int:
         log.warning(
             "%d MiB of memory are less than the %d MiB that these limits want: lower "
             "limits.picture_pixels or give more",
-            memory_bytes // MIB, (IDLE_BYTES + least) // MIB,
-        )  # fmt: skip
+            memory_bytes // MIB,
+            (IDLE_BYTES + least) // MIB,
+        )
     return max(least, min(_MOST_BUDGET_BYTES, memory_bytes - IDLE_BYTES))

@@ -47,26 +47,42 @@ class GrpcServer:
     """The listening server. ``port`` is the one that was got, also where 0 was asked."""
 
     def __init__(
-        self, config: CloudConfig, service: Service, admission: Admission, observer: Observer,
-        tls: ServerTls, bounds: Bounds, budget: ByteBudget, standing: ByteBudget,
+        self,
+        config: CloudConfig,
+        service: Service,
+        admission: Admission,
+        observer: Observer,
+        tls: ServerTls,
+        bounds: Bounds,
+        budget: ByteBudget,
+        standing: ByteBudget,
         handed_out: HandedOutWeights | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         reader = Reader(config.receive_s)
         methods = Methods(Wrap(admission, observer, reader, budget))
         streamed = config.limits.infer_message_bytes + SLACK_BYTES
         self._streams = InferStreams(
-            service, admission, observer, budget, standing, streamed,
+            service,
+            admission,
+            observer,
+            budget,
+            standing,
+            streamed,
             StreamBounds(config.stream_in_flight, config.deadline_ms),
-        )  # fmt: skip
+        )
         methods.take(
-            SERVICE, pb_grpc.add_SplitFerServicer_to_server,
+            SERVICE,
+            pb_grpc.add_SplitFerServicer_to_server,
             SplitFerServicer(service, config.deadline_ms, self._streams, handed_out),
-            splitfer_methods(config.limits), streamed,
-        )  # fmt: skip
+            splitfer_methods(config.limits),
+            streamed,
+        )
         methods.take(
-            OIP_SERVICE, oip_pb_grpc.add_GRPCInferenceServiceServicer_to_server,
-            OipServicer(service, admission, config), oip_methods(config.limits),
-        )  # fmt: skip
+            OIP_SERVICE,
+            oip_pb_grpc.add_GRPCInferenceServiceServicer_to_server,
+            OipServicer(service, admission, config),
+            oip_methods(config.limits),
+        )
         names = frozenset(("", SERVICE, OIP_SERVICE))
         self._health = HealthServicer(admission.health, names, reader, config.wait_s)
         methods.add_health(self._health)

@@ -97,9 +97,15 @@ class InferStreams:
     message of ``message_bytes`` of ``standing``: gRPC tells nothing of one that is not whole."""
 
     def __init__(
-        self, service: Service, admission: Admission, observer: Observer, budget: ByteBudget,
-        standing: ByteBudget, message_bytes: int, bounds: StreamBounds,
-    ) -> None:  # fmt: skip
+        self,
+        service: Service,
+        admission: Admission,
+        observer: Observer,
+        budget: ByteBudget,
+        standing: ByteBudget,
+        message_bytes: int,
+        bounds: StreamBounds,
+    ) -> None:
         self._service, self._admission, self._observer = service, admission, observer
         self._budget, self._standing = budget, standing
         self._message_bytes, self._bounds = message_bytes, bounds

@@ -77,9 +77,15 @@ class Ingress:
         # Ray's proxy puts the id, which the request had already, in the reply itself.
         parts = self._parts
         return http_app(
-            parts.config, parts.service, parts.admission, parts.observer, parts.metrics,
-            parts.registry, parts.budget, alone=False,
-        )  # fmt: skip
+            parts.config,
+            parts.service,
+            parts.admission,
+            parts.observer,
+            parts.metrics,
+            parts.registry,
+            parts.budget,
+            alone=False,
+        )
 
     async def leave(self) -> None:
         """Serve on while readiness says no."""

@@ -59,9 +59,14 @@ def serve(config: CloudConfig) -> None:
     grpc_port = config.grpc_port or _free_port()
     http_port = config.http_port or _free_port()
     joins = "RAY_ADDRESS" in os.environ
-    local = {} if joins else {
-        "include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES,
-    }  # fmt: skip
+    local = (
+        {}
+        if joins
+        else {
+            "include_dashboard": False,
+            "object_store_memory": _OBJECT_STORE_BYTES,
+        }
+    )
     ray.init(logging_level=config.log_level.upper(), **local)
     try:
         stop, hurry = threading.Event(), threading.Event()
@@ -77,9 +82,13 @@ def serve(config: CloudConfig) -> None:
             log.warning("Ray's proxy listens for gRPC on every address, and no token is set")
         log.info(
             "serving %s (tail %s) on grpc %s:%d, http %s:%d",
-            default.fingerprint, next(iter(default.tails)),
-            config.host, grpc_port, config.host, http_port,
-        )  # fmt: skip
+            default.fingerprint,
+            next(iter(default.tails)),
+            config.host,
+            grpc_port,
+            config.host,
+            http_port,
+        )
         stop.wait()
         _drain(ingress, config, hurry)
         if joins:

@@ -159,9 +159,13 @@ class RayCalls:
     """Our servicers, called by a method's name with a message's bytes and Ray's context."""
 
     def __init__(
-        self, config: CloudConfig, service: Service, admission: Admission, observer: Observer,
+        self,
+        config: CloudConfig,
+        service: Service,
+        admission: Admission,
+        observer: Observer,
         budget: ByteBudget,
-    ) -> None:  # fmt: skip
+    ) -> None:
         limits = config.limits
         collected = _collected(
             SplitFerServicer(service, config.deadline_ms),

@@ -92,9 +92,13 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def build_app(
-    config: CloudConfig, service: Service, admission: Admission, metrics: Metrics,
-    registry: Registry, budget: ByteBudget,
-) -> FastAPI:  # fmt: skip
+    config: CloudConfig,
+    service: Service,
+    admission: Admission,
+    metrics: Metrics,
+    registry: Registry,
+    budget: ByteBudget,
+) -> FastAPI:
     """The application; ``service`` must be started on the same event loop."""
     app = DescribedApi(
         title="SplitFER",

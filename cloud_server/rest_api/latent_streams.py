@@ -44,9 +44,14 @@ class LatentStreams:
     """ASGI application: the WebSockets that are open. All else goes to ``app``."""
 
     def __init__(
-        self, app: ASGIApp, service: Service, admission: Admission, observer: Observer,
-        budget: ByteBudget, config: CloudConfig,
-    ) -> None:  # fmt: skip
+        self,
+        app: ASGIApp,
+        service: Service,
+        admission: Admission,
+        observer: Observer,
+        budget: ByteBudget,
+        config: CloudConfig,
+    ) -> None:
         self._app, self._service, self._budget = app, service, budget
         self._admission, self._observer = admission, observer
         self._most, self._origins = config.latent_streams_max, config.cors_origins

@@ -93,8 +93,10 @@ def write_reply(
     described = []
     for output in outputs:
         entry: dict[str, Any] = {
-            "name": output.name, "datatype": output.datatype, "shape": output.shape,
-        }  # fmt: skip
+            "name": output.name,
+            "datatype": output.datatype,
+            "shape": output.shape,
+        }
         if asked.raw_outputs.get(output.name, asked.raw_output):
             behind.append(output.raw())
             entry["parameters"] = {"binary_data_size": len(behind[-1])}

@@ -84,9 +84,16 @@ async def _serve(
     )
     http = HttpServer(listener, config, streams, parts.tls, parts.bounds)
     grpc_server = GrpcServer(
-        config, parts.service, parts.admission, parts.observer, parts.tls, parts.bounds,
-        parts.budget, parts.standing, parts.handed_out,
-    )  # fmt: skip
+        config,
+        parts.service,
+        parts.admission,
+        parts.observer,
+        parts.tls,
+        parts.bounds,
+        parts.budget,
+        parts.standing,
+        parts.handed_out,
+    )
     parts.start()
     await grpc_server.start()
     http_task = asyncio.create_task(http.run_here(), name="http")
@@ -111,8 +118,11 @@ async def _serve(
         log.info("devices may also have weights %s", ", ".join(model.served[1:]))
     log.info(
         "serving %s (tail %s) on grpc %s, http %s",
-        model.fingerprint, model.tails[0], grpc_server.address, http.address,
-    )  # fmt: skip
+        model.fingerprint,
+        model.tails[0],
+        grpc_server.address,
+        http.address,
+    )
 
     waits = [asyncio.create_task(stop.wait()), http_task]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

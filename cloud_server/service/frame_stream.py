@@ -75,9 +75,14 @@ class FrameStream(Generic[ReplyT]):
     """One open stream, of a caller that was let in already."""
 
     def __init__(
-        self, service: Service, caller: Caller, observer: Observer, budget: ByteBudget,
-        bounds: StreamBounds, wire: Wire[ReplyT],
-    ) -> None:  # fmt: skip
+        self,
+        service: Service,
+        caller: Caller,
+        observer: Observer,
+        budget: ByteBudget,
+        bounds: StreamBounds,
+        wire: Wire[ReplyT],
+    ) -> None:
         self._service, self._caller, self._observer = service, caller, observer
         self._budget, self._bounds, self._wire = budget, bounds, wire
         self._under_way: dict[_LetIn[ReplyT], PendingFaces[TailAnswer]] = {}

@@ -53,9 +53,12 @@ def judge(
     command = [sys.executable, "-P", "-m", __name__, str(folder), *map(str, wanted)]
     try:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             process_group=0,  # a terminal's Ctrl-C says nothing of the weights
-        )  # fmt: skip
+        )
     except OSError as error:
         raise NotJudged(f"they could not be judged: {error.strerror}") from error
     with process:

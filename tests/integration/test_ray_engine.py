@@ -118,8 +118,9 @@ def test_it_drains_as_one_process_does(server: CloudProcess, portrait: bytes) ->
     assert http_code(refusal) == (503, "not_ready", "the server is draining")
     error = raised.value
     assert (error.code(), error.details()) == (
-        grpc.StatusCode.UNAVAILABLE, "the server is draining",
-    )  # fmt: skip
+        grpc.StatusCode.UNAVAILABLE,
+        "the server is draining",
+    )
     assert dict(error.trailing_metadata())["splitfer-code"] == "not_ready"
     assert (
         health_pb2.HealthCheckResponse.FromString(health).status

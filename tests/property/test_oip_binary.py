@@ -208,11 +208,14 @@ def unpacked(raw: bytes) -> list[str]:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats(allow_nan=False)
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**30), 10**30)
+    | st.floats(allow_nan=False)
     | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=12),
     max_leaves=60,
-)  # fmt: skip
+)
 
 
 @given(st.lists(JSON, max_size=20), st.sampled_from([(",", ":"), (", ", ": ")]))

@@ -44,9 +44,12 @@ class Network:
         for size in (1, 2, 4, 8, 16, 32):
             times.learn(size, self.takes_s(size))
         self._batcher: Batcher[str, str] = Batcher(
-            self._run, batch_max=batch_max, queue_max=QUEUE_MAX, times=times,
+            self._run,
+            batch_max=batch_max,
+            queue_max=QUEUE_MAX,
+            times=times,
             clock=lambda: self.now_s,
-        )  # fmt: skip
+        )
         self._attacked = False
         self._shares = [(number + 0.5) / FACES for number in range(FACES)]
         self.latencies_s: list[float] = []
