@@ -37,6 +37,8 @@ CONTEMPT = len(LABELS)
 # FER+ gives no votes for some half per cent of the pictures, which are not faces. More than this
 # means that votes and pictures are not of one data set.
 MISSING_SHARE_MOST = 0.02
+# Of a few pictures of a part these may be missing, whatever their share.
+MISSING_OF_FEW = 2
 # Of each label, its column.
 _LABEL_COLUMNS = np.array(
     [
@@ -255,7 +257,7 @@ def _by_name(path: Path, rows: list[_Row], faces: Faces, usage: str) -> NDArray[
 
 
 def _few(path: Path, names: list[str], n: int, usage: str, what: str) -> None:
-    if len(names) > MISSING_SHARE_MOST * n:
+    if len(names) > max(MISSING_SHARE_MOST * n, MISSING_OF_FEW) or 0 < len(names) == n:
         raise DataError(
             f"{path}: {len(names)} of {n} pictures of {usage} {what}, the first is {names[0]}; "
             "are these the votes of this data set?"

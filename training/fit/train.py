@@ -83,10 +83,11 @@ def _train(arguments: argparse.Namespace, recipe: Recipe) -> None:
     }  # fmt: skip
     with trainer.log.open("a") as file:
         file.write(json.dumps(start) + "\n")
-    if trainer.finished:
+    nothing_left = trainer.finished
+    trainer.fit(train, held_out)
+    if nothing_left:
         done = ", ".join(str(stage.epochs) for stage in trainer.recipe.stages)
         say_finished(trainer.checkpoint, done)
-    trainer.fit(train, held_out)
 
 
 if __name__ == "__main__":

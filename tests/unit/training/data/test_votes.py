@@ -207,6 +207,18 @@ def test_a_few_pictures_may_have_no_row(tmp_path: Path) -> None:
         load_votes(path, FACES, "Training")
 
 
+def test_of_a_few_pictures_of_a_part_two_may_have_no_row(tmp_path: Path) -> None:
+    few = FACES.subset(np.arange(len(FACES)) < 20)
+    names = names_of(few)
+    path = write_votes(tmp_path / "votes.csv", names[2:], made_counts(18))
+    assert load_votes(path, few, "Training").missing == 2
+    path = write_votes(tmp_path / "votes.csv", names[3:], made_counts(17))
+    with pytest.raises(DataError, match="3 of 20 pictures"):
+        load_votes(path, few, "Training")
+    with pytest.raises(DataError, match="2 of 2 pictures"):
+        load_votes(path, few.subset(np.arange(20) < 2), "Training")
+
+
 def test_votes_of_another_data_set(tmp_path: Path) -> None:
     path = write_votes(tmp_path / "v.csv", names_of(FACES, "Test"), made_counts(len(FACES)))
     with pytest.raises(DataError, match="120 of 120 pictures of Training have no row"):
