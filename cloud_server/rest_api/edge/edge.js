@@ -129,7 +129,7 @@ async function start() {
   try {
     // The camera first: iOS gives it only to what a tap began.
     if (!(await openCamera())) return;
-    at("loading").textContent = loadedBytes ? `Loading: ${amount(loadedBytes)}` : "Loading, about 9 MB the first time";
+    at("loading").textContent = loadedBytes ? `Loading: ${amount(loadedBytes)}` : "Loading, about 7 MB the first time";
     await (ready ??= makeReady());
     if (mine !== turn) return;
     settings();
