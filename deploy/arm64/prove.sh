@@ -7,7 +7,7 @@
 #   SYSTEMS="trixie:3.13:cortex-a76" make arm64       Debian's release, its Python, qemu's processor
 #   MIRROR=...        where Debian is; else where this machine's apt finds its own
 #
-# It needs a Debian machine, Linux 6.7 or later, and packages that it names where they are missing.
+# It needs root on a Debian machine, Linux 6.7 or later, and packages that it names where they are missing.
 # Nothing of the machine is changed: arm64 programs start in a user namespace of their own.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -19,6 +19,7 @@ PICTURE=cloud_server/rest_api/page/example.jpg
 say() { echo "arm64: $(date +%T) $*" >&2; }
 die() { echo "arm64: $*" >&2; exit 1; }
 
+[ "$(id -u)" = 0 ] || die "run it as root: Debian's files belong to it"
 for tool in qemu-aarch64-static:qemu-user-static mmdebstrap:mmdebstrap \
     aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu; do
     command -v "${tool%:*}" > /dev/null || die "${tool%:*} is missing: apt-get install ${tool#*:}"
