@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from splitfer.cloud_server.admission.account import Account, work_for
 from splitfer.cloud_server.admission.rate_limit import RateLimiter
-from splitfer.cloud_server.config import CallerLimits
 from splitfer.cloud_server.inference.batch_time import BatchTime
 from splitfer.cloud_server.inference.batcher import Batcher
+from splitfer.cloud_server.settings.caller_limits import CallerLimits
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import Overloaded
 
