@@ -12,7 +12,7 @@ from contextvars import copy_context
 from statistics import median
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from splitfer.cloud_server.admission.account import Account, work_for
@@ -124,6 +124,7 @@ class Network:
 MS = st.integers(0, 40).map(lambda ms: ms / 1000)
 
 
+@example(fixed_s=0.011, each_s=0.0001, batch_max=0, frame=1)
 @settings(max_examples=60)
 @given(fixed_s=MS, each_s=MS, batch_max=st.integers(0, 40), frame=st.integers(1, 32))
 def test_faces(fixed_s: float, each_s: float, batch_max: int, frame: int) -> None:

@@ -29,7 +29,9 @@ def symmetric(weights: NDArray[np.float32], bits: int = BITS) -> tuple[NDArray[n
         return np.zeros(weights.shape, np.int8), 1.0
     scale = (2**bits - 1) / (2 * most)
     limit = (2**bits - 1) // 2
-    return np.clip(np.rint(scale * weights), -limit, limit).astype(np.int8), scale
+    return np.clip(np.rint(scale * weights.astype(np.float64)), -limit, limit).astype(
+        np.int8
+    ), scale
 
 
 def symmetric_int8(data: bytes) -> bytes:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -40,6 +40,7 @@ def change(before: bytes, after: bytes) -> float:
     return float(np.abs(logits(after) - wanted).max() / np.abs(wanted).max())
 
 
+@example(np.array([np.finfo(np.float32).tiny], np.float32))
 @given(FLOATS)
 def test_the_papers_symmetric_quantisation(weights: np.ndarray) -> None:
     rounded, scale = symmetric(weights)
