@@ -8,9 +8,11 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -126,8 +128,17 @@ def test_one_that_overruns_fails_alone() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
-def test_one_that_breaks_the_process_fails_alone(number: signal.Signals) -> None:
+def test_one_that_breaks_the_process_fails_alone(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
     decoder = PictureDecoder(MOST_PIXELS, 3600)
+    asking, ask = threading.Event(), decoder._ask
+
+    def asked(*given: Any) -> Any:
+        asking.set()
+        return ask(*given)
+
+    monkeypatch.setattr(decoder, "_ask", asked)
     assert_fine(decoder)
     pid = decoder.pid
     assert pid is not None
@@ -136,8 +147,9 @@ def test_one_that_breaks_the_process_fails_alone(number: signal.Signals) -> None
         os.kill(pid, signal.SIGSTOP)
         stat = Path(f"/proc/{pid}/stat")
         wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "a stop")
+        asking.clear()
         broken = thread.submit(decoder.decode, GOOD)
-        wait_until(lambda: not decoder.idle, "the picture to be on its way")
+        wait_until(asking.is_set, "the picture to be on its way")  # its process was alive
         os.kill(pid, number)
         with contextlib.suppress(ProcessLookupError):  # SIGKILL does not wait for it
             os.kill(pid, signal.SIGCONT)
