@@ -32,10 +32,19 @@ def _freed(behaviour: _Behaviour) -> Any:
         try:
             return await behaviour(messages, context)
         except BaseException as raised:
-            error: BaseException | None = raised
-            while error is not None:
-                traceback.clear_frames(error.__traceback__)
-                error = error.__cause__ or error.__context__
+            _clear(raised)
             raise
 
     return answer
+
+
+def _clear(raised: BaseException) -> None:
+    """Free the variables of every frame that the error, or one that led to it, went through."""
+    seen: set[int] = set()
+    left: list[BaseException | None] = [raised]
+    while left:
+        error = left.pop()
+        if error is not None and id(error) not in seen:  # a cause may name its own effect
+            seen.add(id(error))
+            traceback.clear_frames(error.__traceback__)
+            left += (error.__cause__, error.__context__)

@@ -41,7 +41,9 @@ async def refused(context: Any, held: list[weakref.ref[Message]]) -> None:
     held.append(weakref.ref(message))
     try:
         raise ValueError("no")
-    except ValueError:
+    except ValueError as error:
+        error.__cause__ = KeyError("why")
+        error.__cause__.__cause__ = error  # each names the other
         await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no")
 
 
