@@ -3,7 +3,8 @@
 with Recognizer() as recognizer:
     faces = recognizer.faces("portrait.jpg")
 
-Everything that it raises on purpose is a ``SplitFerError``; the rest of them are its kinds.
+What it raises on purpose is a ``SplitFerError``, of which the others here are kinds, or, where it is
+given what is no picture at all, a ``TypeError`` or ``ValueError``.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from splitfer.shared.errors import (
 
 if TYPE_CHECKING:
     from splitfer.edge_client.recognizer import Recognizer
+    from splitfer.edge_client.tracking.faces import FaceEvent
     from splitfer.shared.contracts import FaceAnswer
 
 __all__ = [
-    "ConfigError", "FaceAnswer", "ImageError", "PayloadTooLarge", "Recognizer", "SourceError",
-    "SourceRefused", "SplitFerError", "UnsupportedPicture", "WeightsError",
+    "ConfigError", "FaceAnswer", "FaceEvent", "ImageError", "PayloadTooLarge", "Recognizer",
+    "SourceError", "SourceRefused", "SplitFerError", "UnsupportedPicture", "WeightsError",
 ]  # fmt: skip
 
 
@@ -41,4 +43,8 @@ def __getattr__(name: str) -> Any:
         from splitfer.shared.contracts import FaceAnswer
 
         return FaceAnswer
+    if name == "FaceEvent":
+        from splitfer.edge_client.tracking.faces import FaceEvent
+
+        return FaceEvent
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

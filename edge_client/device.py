@@ -6,17 +6,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splitfer.edge_client.config import EdgeConfig
-from splitfer.edge_client.tracking.carried import CarriedDetector
 from splitfer.shared.codec.latent import Latent
 from splitfer.shared.contracts import LATENT_SHAPE, Answer, Box
 from splitfer.shared.prior import Prior
 from splitfer.shared.vision.crop import crop_face, ready_crop, to_grey
-from splitfer.shared.vision.detection import SearchLimits, open_detector
+from splitfer.shared.vision.detection import FaceDetector, SearchLimits, open_detector
 from splitfer.shared.vision.quality import scores
 from splitfer.shared.weights import Weights, default_folder
 
@@ -56,6 +56,14 @@ class FoundFaces:
         )
 
 
+class Search(Protocol):
+    """Finds the faces of a frame."""
+
+    def detect(self, grey: NDArray[np.uint8]) -> list[Box]:
+        """Boxes in a grey frame uint8 ``(H, W)``, in its pixels, the largest first."""
+        ...
+
+
 class Device:
     """Detector, head, quantiser, payload codec and local tail. Belongs to one thread at a time.
 
@@ -86,8 +94,8 @@ class Device:
         self.codecs = weights.payload_codec.names
         self._weights = weights
         self._cropping = weights.manifest.crop
-        self._detector = _detector(config)
-        self._detectors: dict[str | None, CarriedDetector] = {None: self._detector}
+        self._detectors: dict[str | None, FaceDetector] = {None: _detector(config)}
+        self._search: Search = self._detectors[None]
         self._ready_crops = config.crops
         self._head = weights.head(config.threads)
         self._tail = weights.tail(local_tail, config.threads)
@@ -98,9 +106,13 @@ class Device:
         """A detector for the frames of the camera of this name."""
         self._detectors[name] = _detector(config)
 
-    def turn_to(self, camera: str | None) -> None:
-        """The next frames are of the camera of this name; None where there is but one."""
-        self._detector = self._detectors[camera]
+    def detector(self, camera: str | None) -> FaceDetector:
+        """That of the camera of this name; None where there is but one."""
+        return self._detectors[camera]
+
+    def turn_to(self, search: Search) -> None:
+        """The faces of the next frames are found by this."""
+        self._search = search
 
     def find(self, rgb: NDArray[np.uint8]) -> FoundFaces | NoFaces:
         """Faces of a frame uint8 ``(H, W, 3)``, with their features and ``z``."""
@@ -108,7 +120,7 @@ class Device:
         grey = to_grey(rgb)
         height, width = grey.shape
         boxes = (
-            (Box(0, 0, width, height),) if self._ready_crops else tuple(self._detector.detect(grey))
+            (Box(0, 0, width, height),) if self._ready_crops else tuple(self._search.detect(grey))
         )
         detect_ms = since_ms(start)
         if not boxes:
@@ -177,19 +189,14 @@ class Device:
         self.head_ms_per_face, self.tail_ms_per_face = median(head_ms), median(tail_ms)
 
 
-def _detector(config: EdgeConfig) -> CarriedDetector:
-    return CarriedDetector(
-        open_detector(
-            config.detector,
-            SearchLimits(
-                config.search_side_px,
-                config.smallest_face_px,
-                config.faces_per_frame,
-                config.search_enlarged,
-            ),
-        ),
-        config.search_every,
+def _detector(config: EdgeConfig) -> FaceDetector:
+    limits = SearchLimits(
+        config.search_side_px,
+        config.smallest_face_px,
+        config.faces_per_frame,
+        config.search_enlarged,
     )
+    return open_detector(config.detector, limits)
 
 
 def since_ms(start_s: float) -> float:

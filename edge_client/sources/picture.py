@@ -131,7 +131,7 @@ def picture_of(image: PictureLike, most_pixels: int) -> Decoded:
         TypeError: nothing of these.
     """
     if isinstance(image, np.ndarray):
-        return Decoded(_rgb_of_array(image))
+        return Decoded(rgb_of_array(image))
     if isinstance(image, Image.Image):
         return _as_rgb(image, most_pixels)
     if isinstance(image, bytes | bytearray | memoryview):
@@ -160,7 +160,16 @@ def _of_path(path: Path, most_pixels: int) -> Decoded:
         raise type(error)(f"{path}: {error}") from error
 
 
-def _rgb_of_array(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def rgb_of_array(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An array uint8 of grey ``(H, W)`` or ``(H, W, 1)``, RGB ``(H, W, 3)`` or RGBA ``(H, W, 4)``
+    -> RGB uint8 ``(H, W, 3)`` in one piece of memory.
+
+    Raises:
+        ValueError: another array.
+        TypeError: no array.
+    """
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"expected an array of uint8, not {type(array).__name__}")
     grey = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1)
     colour = array.ndim == 3 and array.shape[2] in (3, 4)
     if array.dtype != np.uint8 or not array.size or not (grey or colour):
