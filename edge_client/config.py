@@ -27,14 +27,18 @@ PICTURE_SETTINGS: dict[str, Any] = {
     "search_side_px": 4096,
     "search_enlarged": True,
 }
-# What a command reads and writes, which a program does itself.
-_OF_COMMANDS = ("source", "output", "output_max_mb", "log_level")
+# What a command reads, writes, tells and shows, which a program does itself.
+_OF_COMMANDS = frozenset({
+    *SourceSettings.model_fields, *ApplianceSettings.model_fields, "weights_key",
+    "weights_every_h", "output", "output_max_mb", "log_level", "device_id", "heartbeat_s",
+})  # fmt: skip
 
 
 class EdgeConfig(
     ApplianceSettings, RecognitionSettings, RoutingSettings, ServerSettings, SourceSettings
 ):
-    """Settings of ``edge-client run`` and ``classify`` and of ``Recognizer``."""
+    """Settings of ``edge-client run`` and ``classify`` and, as far as they are of recognising, of
+    ``Recognizer``."""
 
     output: Annotated[str, PathWhere(lambda name: name != "-")] = Field(
         "-", description="where the answers go: a file of JSON lines, or - for standard output"
@@ -138,7 +142,7 @@ def program_config(settings: Mapping[str, Any]) -> EdgeConfig:
     Raises:
         ConfigError: names the key, also of a setting that only a command would obey.
     """
-    for name in _OF_COMMANDS:
-        if settings.get(name) is not None:
+    for name, value in settings.items():
+        if name in _OF_COMMANDS and value is not None:
             raise ConfigError(f"{name}: it is for the command edge-client, not for a program")
     return load_config(None, settings, single_pictures=True)

@@ -67,7 +67,17 @@ def test_single_pictures_have_a_longer_deadline_unless_one_is_set(tmp_path: Path
 
 @pytest.mark.parametrize(
     "settings",
-    [{"source": "0"}, {"output": "a.jsonl"}, {"output_max_mb": 1}, {"log_level": "info"}],
+    [
+        {"source": "0"},
+        {"output": "a.jsonl"},
+        {"output_max_mb": 1},
+        {"log_level": "info"},
+        {"masks": [[[0, 0], [1, 1]]]},
+        {"privacy": "aggregate"},
+        {"blur_faces": True},
+        {"mqtt": "broker.local"},
+        {"weights_key": "key.pem"},
+    ],
 )
 def test_a_program_is_told_which_settings_are_not_for_it(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"{next(iter(settings))}: .*not for a program"):
