@@ -34,9 +34,12 @@ class FetchedWeights:
 
     def given_up(self, config: EdgeConfig, why: str) -> bool:
         """The weights cannot be loaded: whether others are used from now on."""
-        if config.weights_key is None or not self._store.on_trial:
+        if config.weights_key is None or self._store.chosen.name is None:
             return False
-        self._store.give_up(why)
+        if self._store.on_trial:
+            self._store.give_up(why)
+        else:
+            self._store.lose(why)
         return True
 
     def watched(

@@ -93,10 +93,10 @@ class Updater:
         offer = offered(self._ask, store.folder(self._base), self._key)
         if offer is None or mark_of(offer.sha256) in store.chosen.refused:
             return False
-        if offer.release <= store.chosen.release:
-            raise WeightsError(
-                f"the server offers release {offer.release}; this device had {store.chosen.release}"
-            )
+        had = store.chosen.release
+        # The same once more where it is there no longer.
+        if offer.release < had or (offer.release == had and store.chosen.name is not None):
+            raise WeightsError(f"the server offers release {offer.release}; this device had {had}")
         name = folder_name(offer.manifest.fingerprint, offer.sha256)
         part = store.root / f"{name}{PART}"
         self._forget_other_parts(part)

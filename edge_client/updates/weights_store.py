@@ -5,8 +5,8 @@ STATE/weights/<name>/          a folder of weights that was fetched whole and ju
 STATE/weights/<name>.part/     one that is being fetched
 
 base --take--> on trial --confirm--> good --take--> on trial ...
-                  |                    ^
-                  +---- give_up -------+ (or base)
+                  |                    ^              |
+                  +---- give_up -------+ (or base)    +--lose--> base
 """
 
 from __future__ import annotations
@@ -116,6 +116,13 @@ class WeightsStore:
                 refused=self._with(chosen.name.partition("-")[2] if chosen.name else None),
             )
         )
+        self._clean()
+
+    def lose(self, why: str) -> None:
+        """What is used had proved itself, and can be loaded no more: a card that fails, or another
+        version of the program. The base is used from the next load on."""
+        _log.error("the weights %s cannot be used any more: %s", self.chosen.name, why)
+        self._save(replace(self.chosen, name=None, before=None, trial=False, loads=0))
         self._clean()
 
     def refuse(self, mark: str) -> None:

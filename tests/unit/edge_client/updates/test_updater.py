@@ -148,6 +148,16 @@ def test_releases_of_before_are_not_taken(run: Run) -> None:
     assert run.server.calls == 0
 
 
+def test_what_was_lost_is_taken_once_more(run: Run) -> None:
+    store = taken(run)
+    store.confirm()
+    store.lose("local.onnx was altered")
+    assert store.folder(BASE) == BASE
+    run.begin(store)
+    wait_until(lambda: run.renewed == 2, "the same release to be taken again")
+    assert (store.chosen.release, store.folder(BASE) == BASE) == (1, False)
+
+
 def test_closed_it_ends_at_once(run: Run) -> None:
     run.verdict = NotJudged("no memory")
     looks = run.begin(run.store())

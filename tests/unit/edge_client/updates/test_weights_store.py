@@ -9,6 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from splitfer.edge_client.config import EdgeConfig
+from splitfer.edge_client.updates.fetched_weights import FetchedWeights
 from splitfer.edge_client.updates.weights_store import (
     CHOSEN,
     MOST_LOADS,
@@ -89,6 +91,24 @@ def test_weights_that_somebody_removed_are_not_missed(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / name)
     store.load()
     assert store.folder(BASE) == BASE
+
+
+def with_key(base: Path) -> EdgeConfig:
+    return EdgeConfig(weights=base, weights_key=base, server="localhost:1")
+
+
+def test_what_proved_itself_and_cannot_be_loaded_any_more_stops_no_device(tmp_path: Path) -> None:
+    store = WeightsStore(tmp_path)
+    store.take(fetched(tmp_path, 1), 1)
+    store.confirm()
+    weights = FetchedWeights(tmp_path)
+    config = with_key(BASE)
+    assert weights.used_in(config).weights != BASE
+    assert weights.given_up(config, "local.onnx was altered")
+    assert weights.used_in(config).weights == BASE
+    assert not weights.given_up(config, "those of the settings are wrong too")
+    again = WeightsStore(tmp_path)
+    assert (again.chosen.name, again.chosen.release, again.chosen.refused) == (None, 1, ())
 
 
 @pytest.mark.parametrize(
