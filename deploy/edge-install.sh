@@ -68,10 +68,10 @@ install_it() {
 }
 
 uninstall() {
-    if live; then
-        systemctl disable --now 'splitfer-edge@*.service' 2> /dev/null || true
-        systemctl stop 'splitfer-edge@*.service' 2> /dev/null || true
-    fi
+    if live; then systemctl stop 'splitfer-edge@*.service' 2> /dev/null || true; fi
+    # `systemctl disable` takes no pattern. What stayed enabled would watch again, unasked, at the
+    # first start after another installation.
+    rm -f "$(dirname "$UNIT")"/*.wants/splitfer-edge@*.service
     rm -f "$UNIT" "$BIN"
     rm -rf "$OPT"
     if live; then systemctl daemon-reload; fi

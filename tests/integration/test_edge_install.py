@@ -73,6 +73,16 @@ def test_it_can_be_taken_off_and_leaves_what_is_the_owners(tmp_path: Path) -> No
     install(tmp_path, "uninstall")  # and again
 
 
+def test_what_was_enabled_is_no_longer(tmp_path: Path) -> None:
+    install(tmp_path)
+    wants = tmp_path / "etc/systemd/system/multi-user.target.wants"
+    wants.mkdir()
+    for name in ("splitfer-edge@camera", "splitfer-edge@front door", "other@camera"):
+        (wants / f"{name}.service").symlink_to(f"/etc/systemd/system/{name.split('@')[0]}@.service")
+    install(tmp_path, "uninstall")
+    assert [one.name for one in wants.iterdir()] == ["other@camera.service"]
+
+
 def test_an_unknown_word_does_nothing(tmp_path: Path) -> None:
     assert "unknown word" in install(tmp_path, "remove", code=1)
     assert not list(tmp_path.iterdir())
