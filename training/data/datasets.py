@@ -34,6 +34,7 @@ KAGGLE_ORDER = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral
 _MEMBER = re.compile(
     r"(?:^|/)(?P<label>[a-z]+)/(?P<usage>[A-Za-z]+)_(?P<id>\d+)\.(?:webp|png|jpe?g)$", re.I
 )
+_TABLE = re.compile(r"(?:^|/)(?:fer2013|icml_face_data)\.(?:csv|tar\.gz)$", re.I)
 
 
 class DataError(Exception):
@@ -86,12 +87,15 @@ def load_fer2013(path: Path, usage: str) -> Faces:
     except OSError as error:
         raise DataError(f"{error.filename or path}: {error.strerror or error}") from error
     if not rows:
-        how = (
-            f"its column Usage says {usage} nowhere"
-            if path.suffix == ".csv"
-            else f"they are <label>/{usage}_<number>.png (or .jpg, .webp), such as "
-            f"happy/{usage}_17.png; labels: {', '.join(LABELS)}"
-        )
+        if path.suffix.lower() == ".csv":
+            how = f"its column Usage says {usage} nowhere"
+        elif table := _table_in(path):
+            how = f"it holds {table}: unpack that, and name it"
+        else:
+            how = (
+                f"they are <label>/{usage}_<number>.png (or .jpg, .webp), such as "
+                f"happy/{usage}_17.png; labels: {', '.join(LABELS)}"
+            )
         raise DataError(f"{path} holds no pictures of {usage}: {how}")
     ids, labels, pictures = zip(*rows, strict=True)
     return Faces(np.stack(pictures), np.asarray(labels), np.asarray(ids))
@@ -116,9 +120,9 @@ _Row = tuple[int, int, NDArray[np.uint8]]
 
 
 def _rows(path: Path, usage: str) -> Iterator[_Row]:
-    if path.suffix == ".csv":
+    if path.suffix.lower() == ".csv":
         yield from _csv_rows(path, usage)
-    elif path.suffix == ".zip":
+    elif path.suffix.lower() == ".zip":
         try:
             with zipfile.ZipFile(path) as archive:
                 for name in archive.namelist():
@@ -134,6 +138,16 @@ def _rows(path: Path, usage: str) -> Iterator[_Row]:
                 yield (*found, _picture(file.read_bytes(), str(file)))
     else:
         raise DataError(f"{path} is neither a .csv, a .zip nor a folder")
+
+
+def _table_in(path: Path) -> str | None:
+    """A csv of pictures in a folder or zip, as Kaggle gives it out; None where there is none."""
+    if path.is_dir():
+        names = [file.name for file in path.iterdir()]
+    else:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    return next((name for name in sorted(names) if _TABLE.search(name)), None)
 
 
 def _member(name: str, usage: str) -> tuple[int, int] | None:

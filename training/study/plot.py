@@ -21,6 +21,10 @@ COLOURS = {
     "local": "tab:blue",
     "cloud": "tab:orange",
     "teacher": "tab:green",
+    "teacher_crowd": "tab:green",
+    "teacher_fer2013": "tab:olive",
+    "crowd": "tab:blue",
+    "fer2013": "tab:cyan",
     "local_crowd": "tab:blue",
     "cloud_crowd": "tab:orange",
     "local_fer2013": "tab:cyan",
@@ -46,7 +50,8 @@ def read_log(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             continue
         if "epoch" in row:
-            epochs[row["stage"], row["epoch"]] = row
+            # A run of a classifier has one stage, and does not say so.
+            epochs[row.setdefault("stage", 0), row["epoch"]] = row
     if not epochs:
         raise ValueError(f"{path} holds no epoch yet")
     return [epochs[place] for place in sorted(epochs)]
@@ -83,7 +88,8 @@ def draw(rows: list[dict[str, Any]], title: str, target: Path) -> None:
         if index == 0 or row["stage"] != rows[index - 1]["stage"]:
             for axes in (top, bottom):
                 axes.axvline(index + 0.5, color="black", linewidth=0.8, alpha=0.4)
-            text = f"stage {row['stage'] + 1}: {row['size']} px"
+            size = f": {row['size']} px" if "size" in row else ""
+            text = f"stage {row['stage'] + 1}{size}"
             # Upright: a stage may be two epochs wide.
             bottom.text(
                 index + 0.6,

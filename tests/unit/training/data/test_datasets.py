@@ -40,6 +40,25 @@ def test_every_form_gives_the_same_faces(tmp_path: Path, usage: str) -> None:
         assert_same(load_fer2013(tmp_path / kind, usage), PARTS[usage], tolerance)
 
 
+def test_the_endings_case_does_not_matter(tmp_path: Path) -> None:
+    write_csv(tmp_path / "FER2013.CSV", PARTS)
+    write_zip(tmp_path / "FER2013.ZIP", members(PARTS))
+    for name in ("FER2013.CSV", "FER2013.ZIP"):
+        assert_same(load_fer2013(tmp_path / name, "Training"), PARTS["Training"])
+
+
+def test_kaggles_csv_in_a_zip_or_folder_is_pointed_out(tmp_path: Path) -> None:
+    write_csv(tmp_path / "icml_face_data.csv", PARTS)
+    write_zip(
+        tmp_path / "challenge.zip",
+        {"readme.csv": b"", "fer/fer2013.tar.gz": b"", "icml_face_data.csv": b"emotion"},
+    )
+    with pytest.raises(DataError, match=r"it holds fer/fer2013\.tar\.gz: unpack that"):
+        load_fer2013(tmp_path / "challenge.zip", "Training")
+    with pytest.raises(DataError, match=r"it holds icml_face_data\.csv: unpack that, and name it"):
+        load_fer2013(tmp_path, "Training")
+
+
 def test_kaggles_class_numbers() -> None:
     # 0 angry, 1 disgust, 2 fear, 3 happy, 4 sad, 5 surprise, 6 neutral
     assert KAGGLE_ORDER[4] == "sad"

@@ -42,6 +42,31 @@ def test_the_command_draws_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert image.size > (800, 600)
 
 
+@pytest.mark.parametrize("tails", [("crowd", "fer2013"), ("teacher_crowd", "teacher_fer2013")])
+def test_a_run_of_one_stage_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tails: tuple[str, ...]
+) -> None:
+    part = dict.fromkeys(tails, 0.5)
+    write(
+        tmp_path / "small",
+        *(
+            json.dumps({"epoch": epoch, "loss": 2.0, "holdout": part, "public_test": part})
+            for epoch in range(3)
+        ),
+    )
+    monkeypatch.setattr(sys, "argv", ["plot", "--run", "small", "--runs", str(tmp_path)])
+    assert plot.main() == 0
+    assert (tmp_path / "small/curve.png").exists()
+
+
+def test_every_run_here_can_be_drawn() -> None:
+    logs = sorted(plot.RUNS.glob("*/log.jsonl"))
+    assert len(logs) > 20
+    for log in logs:
+        for row in read_log(log):
+            assert set(row["holdout"]) <= set(plot.COLOURS), log
+
+
 @pytest.mark.parametrize("lines", [[], ['{"resumed": false}']])
 def test_a_log_without_an_epoch(
     tmp_path: Path,
