@@ -3,6 +3,7 @@ where to."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -18,8 +19,6 @@ from splitfer.shared.deadline import Clock
 
 MAX_BYTES = 5_000_000
 """A file that is larger is renamed to ``.1`` first, in place of the last one."""
-
-_TAIL_BYTES = 1 << 16
 
 
 class AuditLog:
@@ -42,11 +41,15 @@ class AuditLog:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._turn_over()
             descriptor = os.open(
-                self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
+                self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
             )
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(json.dumps(record).encode() + b"\n")
-                file.flush()
+            with os.fdopen(descriptor, "rb+", buffering=0) as file:
+                size = os.fstat(descriptor).st_size
+                # A line that a kill or a full disk cut short costs itself alone.
+                torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+                line = (b"\n" if torn else b"") + json.dumps(record).encode() + b"\n"
+                if file.write(line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 os.fsync(file.fileno())
         except OSError as error:
             self._failed(f"audit log {self._path}: {error.strerror or error}")
@@ -78,21 +81,32 @@ class AuditLog:
         )
 
     def last(self, event: str) -> dict[str, Any] | None:
-        """The newest of such events, as far as the end of the file tells."""
-        with suppress(OSError, ValueError):
-            with self._path.open("rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
-                lines = file.read().splitlines()
-            for line in reversed(lines):
-                record = json.loads(line) if f'"{event}"'.encode() in line else None
-                if isinstance(record, dict) and record.get("event") == event:
-                    return record
+        """The newest of such events; None where the log holds none."""
+        for path in (self._path, self._older):
+            with suppress(OSError):
+                for line in reversed(path.read_bytes().splitlines()):
+                    record = _record(line) if f'"{event}"'.encode() in line else {}
+                    if record.get("event") == event:
+                        return record
         return None
+
+    @property
+    def _older(self) -> Path:
+        return self._path.with_name(self._path.name + ".1")
 
     def _turn_over(self) -> None:
         with suppress(FileNotFoundError):
             if self._path.stat().st_size > MAX_BYTES:
-                os.replace(self._path, self._path.with_name(self._path.name + ".1"))
+                os.replace(self._path, self._older)
+
+
+def _record(line: bytes) -> dict[str, Any]:
+    """Empty where the line was cut short."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def settings_mark(printed: str) -> str:

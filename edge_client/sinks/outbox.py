@@ -88,8 +88,10 @@ class Outbox:
         done = self._file.readers()
         self._disk_bytes = self._file.bytes_until()
         self._last = max([self._file.last(), *done.values()])
-        # A new reader gets what comes from now on.
-        self._done = {name: done.get(name, self._last) for name in readers}
+        # A new reader gets what comes from now on; one that had no part in the runs before, what is
+        # left of them.
+        gone = (self._file.first() or self._last + 1) - 1
+        self._done = {name: max(done.get(name, self._last), gone) for name in readers}
         self._settle(force=True)
 
     # -- in ------------------------------------------------------------------------------------

@@ -99,6 +99,10 @@ class OutboxFile:
         """The last answer that each reader has had."""
         return dict(self._db.execute("SELECT name, done FROM readers"))
 
+    def first(self) -> int:
+        """The oldest answer's number; 0 where there is none."""
+        return self._number("SELECT coalesce(min(seq), 0) FROM answers")
+
     def last(self) -> int:
         """The newest answer's number; 0 where there is none."""
         return self._number("SELECT coalesce(max(seq), 0) FROM answers")

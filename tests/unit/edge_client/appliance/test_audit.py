@@ -40,6 +40,32 @@ def test_it_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (log.last("start") or {})["number"] == 49
 
 
+@pytest.mark.parametrize(
+    "torn", [b'{"time": "2026", "event": "start", "sett', b'{"event": "start"']
+)
+def test_a_line_that_was_cut_short_costs_itself_alone(tmp_path: Path, torn: bytes) -> None:
+    log = AuditLog(tmp_path / "audit.jsonl", lambda words: pytest.fail(words))
+    log.add("start", settings="a")
+    with (tmp_path / "audit.jsonl").open("ab") as file:
+        file.write(torn)
+    assert (log.last("start") or {})["settings"] == "a"
+    log.add("stop")
+    _, left, last = (tmp_path / "audit.jsonl").read_bytes().splitlines()
+    assert left == torn
+    assert json.loads(last)["event"] == "stop"
+
+
+def test_the_last_start_is_found_behind_much_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "MAX_BYTES", 60_000)
+    log = AuditLog(tmp_path / "audit.jsonl", lambda words: pytest.fail(words))
+    log.add("start", settings="a")
+    while not (tmp_path / "audit.jsonl.1").exists():
+        log.add("changed", pause=True, by="MQTT" * 100)
+    assert (log.last("start") or {})["settings"] == "a"
+
+
 def test_a_disk_that_takes_nothing_holds_up_nobody(tmp_path: Path) -> None:
     failed: list[str] = []
     (tmp_path / "file").write_text("")

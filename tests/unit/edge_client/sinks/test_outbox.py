@@ -84,6 +84,28 @@ def test_a_new_reader_is_told_what_comes_from_now_on(path: Path) -> None:
         assert bodies(outbox, "mqtt") == [b"1", b"2"]
 
 
+def test_what_went_while_a_reader_was_not_named_does_not_wait_for_it(path: Path) -> None:
+    with closing(Outbox(path, ["mqtt", "webhook"])) as outbox:
+        outbox.put([b"1"])
+    with closing(Outbox(path, ["mqtt"])) as outbox:
+        outbox.put([b"2", b"3"])
+        take(outbox, "mqtt", limit=2)
+    with closing(Outbox(path, ["mqtt", "webhook"])) as outbox:
+        assert (outbox.count("webhook"), bodies(outbox, "webhook")) == (1, [b"3"])
+        take(outbox, "mqtt")
+        take(outbox, "webhook")
+        assert outbox.sent == {"mqtt": 1, "webhook": 1}
+    with closing(Outbox(path, ["mqtt"])) as outbox:
+        outbox.put([b"4"])
+        take(outbox, "mqtt")
+    with closing(Outbox(path, ["mqtt", "webhook"])) as outbox:
+        assert outbox.count("webhook") == 0
+        outbox.put([b"5"])
+        take(outbox, "mqtt")
+        take(outbox, "webhook")
+        assert balanced(outbox)
+
+
 def test_the_oldest_go_first_and_are_counted(path: Path) -> None:
     body = b"x" * (10_000 - ROW_BYTES)
     with closing(Outbox(path, ["mqtt", "webhook"], max_bytes=MB)) as outbox:
