@@ -3,8 +3,8 @@
 with Recognizer() as recognizer:
     faces = recognizer.faces("portrait.jpg")
 
-What it raises on purpose is a ``SplitFerError``, of which the others here are kinds, or, where it is
-given what is no picture at all, a ``TypeError`` or ``ValueError``.
+What it raises on purpose is a ``SplitFerError``, of which the others here are kinds, or, where it
+is given what is no picture at all, a ``TypeError`` or ``ValueError``.
 """
 
 from __future__ import annotations
