@@ -1,9 +1,9 @@
 """What each stage costs in a browser: ``python -m benchmarks browser``.
 
 Chromium without a window and a Python edge on one core, on one face of the same frame: search,
-crop, head, encoding, local tail. The browser's own throttling then slows it four and six times; a
-browser that is slow searches smaller pictures. And the bytes that the page loads at the first and
-at the second start, as the server's connections carry them.
+crop, head, encoding, local tail, EdgeCNN. The browser's own throttling then slows it four and six
+times; a browser that is slow searches smaller pictures. And the bytes that the page loads at the
+first and at the second start, as the server's connections carry them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from splitfer.shared.weights import Weights, default_folder
 # The browser's own, in device.js.
 SEARCH_SIDE_PX, QUICK_SEARCH_SIDE_PX = 480, 320
 SLOWED = (1, 4, 6)
-STAGES = ("detect", "detect_small", "crop", "head", "encode", "local_tail")
+STAGES = ("detect", "detect_small", "crop", "head", "encode", "local_tail", "edgecnn")
 _PATIENCE_S = 60.0
 _SERVING = re.compile(r"http [^:]+:(\d+)")
 _FLAGS = (
@@ -51,7 +51,7 @@ _FLAGS = (
 _OPEN = """
     const done = arguments[arguments.length - 1];
     (async () => {
-      const [{ Device }, ort, { loadWeights }] = await Promise.all(
+      const [{ Device }, ort, { loadFile, loadWeights }] = await Promise.all(
         ["device.js", "ort.mjs", "weights.js"].map((name) => import(`/edge/${name}`)));
       const bytes = async (name) => new Uint8Array(await (await fetch(`/edge/${name}`)).arrayBuffer());
       ort.env.wasm.numThreads = 1;
@@ -62,6 +62,10 @@ _OPEN = """
       const start = performance.now();
       window.device = await Device.open(ort, { codec, frontal, classifiers }, weights);
       window.openMs = performance.now() - start;
+      const { manifest } = weights;
+      if (device.lighterName !== "edgecnn") throw `the lighter network is ${device.lighterName}`;
+      const lighter = manifest.tails.edgecnn;
+      await device.addLighter(await loadFile("/edge/weights/", manifest, lighter, fetch));
       window.rgba = Uint8Array.from(atob(arguments[0]), (letter) => letter.charCodeAt(0));
     })().then(() => done(openMs), (error) => done(String(error)));
 """  # noqa: E501  # JavaScript
@@ -88,9 +92,12 @@ _ROUNDS = """
         ended("head");
         const payloads = device.payloads(z);
         ended("encode");
-        const answers = await device.local(features);
+        const answers = await device.larger.run({ features });
         ended("local_tail");
-        if (Math.min(payloads.length, answers.length) < boxes.length) throw "a face is lost";
+        const others = await device.lighter.run({ crops });
+        ended("edgecnn");
+        const least = Math.min(payloads.length, answers.length, others.length);
+        if (least < boxes.length) throw "a face is lost";
         if (round >= 0) for (const name in stages) (times[name] ??= []).push(stages[name]);
       }
       return times;
@@ -105,7 +112,9 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # what is started inherits it
     weights = Weights(default_folder())
     rgb, frame = face_frame()
-    stages, _ = device_stages(weights, 1, SEARCH_SIDE_PX, rgb)
+    stages, inputs = device_stages(weights, 1, SEARCH_SIDE_PX, rgb)
+    edgecnn = weights.tail("edgecnn", 1)
+    stages["edgecnn"] = lambda: edgecnn.run(inputs.crops[:, None])
     detector = DlibDetector(SearchLimits(max(rgb.shape), Limits.smallest_face_px, 1))
     boxes = [box.as_list() for box in detector.detect(to_grey(rgb))]
     quick = DlibDetector(
@@ -142,9 +151,10 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _rates(stages: dict[str, dict[str, float]]) -> dict[str, float]:
     """Frames a second with one face, as far as the browser's own work decides: answered by itself,
-    and by a server that takes no longer than the next frame's work."""
-    crop, head, encode, tail = (
-        stages[n]["p50_ms"] for n in ("crop", "head", "encode", "local_tail")
+    by its larger network and by EdgeCNN, and by a server that takes no longer than the next frame's
+    work."""
+    crop, head, encode, tail, edgecnn = (
+        stages[n]["p50_ms"] for n in ("crop", "head", "encode", "local_tail", "edgecnn")
     )
     rates = {}
     for name, search_ms in (
@@ -152,6 +162,7 @@ def _rates(stages: dict[str, dict[str, float]]) -> dict[str, float]:
         ("every_third_searched_small", stages["detect_small"]["p50_ms"] / 3),
     ):
         rates[f"local_{name}"] = round(1000 / (search_ms + crop + head + tail), 1)
+        rates[f"local_edgecnn_{name}"] = round(1000 / (search_ms + crop + edgecnn), 1)
         rates[f"cloud_{name}"] = round(1000 / (search_ms + crop + head + encode), 1)
     return rates
 

@@ -41,9 +41,10 @@ _WORKER_POLICY = _POLICY.replace("; require-trusted-types-for 'script'; trusted-
 _BUILT = ("codec.wasm", "frontal.wasm", "ort.mjs", "ort.wasm", "licences.txt")
 _OURS = (
     "edge.css", "edge.js", "edge.webmanifest", "icon-192.png", "icon-512.png", "worker.js",
-    "breaker.js", "device.js", "frontal.js", "link.js", "offline.js", "offload.js", "payload.js",
-    "policy.js", "quality.js", "reasons.js", "resize.js", "stream.js", "vision.js", "wasm.js",
-    "ways.js", "weights.js", "frontal.bin",
+    "announcer.js", "answers.js", "breaker.js", "device.js", "frontal.js", "link.js",
+    "local_model.js", "offline.js", "offload.js", "own_choice.js", "payload.js", "policy.js",
+    "quality.js", "reasons.js", "resize.js", "stream.js", "vision.js", "wasm.js", "ways.js",
+    "weights.js", "frontal.bin",
 )  # fmt: skip
 _OF_THE_PAGE = ("page.css", "api.js", "camera.js", "memory.js", "view.js", "icon.svg")
 _ABSENT = """<!doctype html>

@@ -156,5 +156,4 @@ def _file(registry: Registry, halves: Halves, fingerprint: str, name: str) -> by
 
 
 def _names(manifest: Manifest) -> set[str]:
-    entries = [manifest.head, manifest.tails[LOCAL_TAIL], manifest.golden]
-    return {one.file for one in (*entries, manifest.entropy) if one is not None}
+    return {one.file for one in manifest.device_files}

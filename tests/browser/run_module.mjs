@@ -178,33 +178,26 @@ const RUN = {
 
   // Which frames, `frame_ms` apart, are searched by a device whose search takes `search_ms`.
   async searched({ frame_ms, search_ms, frames }) {
-    const { Offload } = await load("offload.js");
-    let nowMs = 0;
-    let searched = false;
-    const one = new Float32Array(7).fill(1 / 7);
-    const device = {
-      manifest: { tails: { cloud: { answers: { crowd: {} } }, local: { answers: { crowd: {} } } }, default_tail: "cloud" },
-      labelSet: "crowd", labels: ["a", "b", "c", "d", "e", "f", "g"], model: "m/local",
-      grey: (rgba) => rgba,
-      find: () => {
-        searched = true;
-        nowMs += search_ms;
-        return [[0, 0, 90, 90]];
-      },
-      crops: () => [], qualities: () => [1], head: async () => ({}), local: async () => [one],
-      trust: () => ({ confidence: 1, uncertain: false }),
-    };
-    const offload = new Offload(device, { refusal: null }, () => nowMs);
-    offload.wanted = "local";
-    const found = [];
-    for (let frame = 0; frame < frames; frame++) {
-      searched = false;
-      const startMs = nowMs;
-      await offload.answer({ rgba: null, width: 640, height: 480, takenMs: nowMs });
-      found.push(searched);
-      nowMs = Math.max(nowMs, startMs + frame_ms);
-    }
-    return found;
+    const played = await play({ search_ms, frame_ms, phases: [{ frames }] });
+    return played.map(({ searched }) => searched);
+  },
+
+  // Which network answers each frame of a device of these times, and what ran for it.
+  async own({ cases }) {
+    return Promise.all(cases.map(play));
+  },
+
+  async lighter({ cases }) {
+    const { lighterOf } = await load("local_model.js");
+    return cases.map(({ manifest, label_set }) => lighterOf(manifest, label_set));
+  },
+
+  async heard({ cases }) {
+    const { Announcer } = await load("announcer.js");
+    return cases.map((words) => {
+      const announcer = new Announcer();
+      return words.map(([ms, one]) => announcer.heard(one, ms));
+    });
   },
 
   async breaker({ cases }) {
@@ -230,6 +223,73 @@ const RUN = {
     });
   },
 };
+
+// Frames of a device that takes so long for each part. `phases`: [{ frames, slowed }]; `fails`: the
+// file of its lighter network does not come; `reason`: that of every call to the server.
+async function play({
+  search_ms = 10, frame_ms = 0, head_ms = 1, tail_ms = 1, lighter_ms = 1, faces = 1, phases,
+  wanted = "local", own = "auto", fails = false, reason = null,
+}) {
+  const { Offload } = await load("offload.js");
+  let nowMs = 0;
+  let slowed = phases[0].slowed ?? 1;
+  let ran = [];
+  const took = (ms, what) => {
+    nowMs += slowed * ms;
+    ran.push(what);
+  };
+  const one = new Float32Array(7).fill(1 / 7);
+  const model = (name, takesCrops, ms) => ({
+    name, model: `f00/${name}`, takesCrops,
+    run: async (given) => {
+      if (!given[takesCrops ? "crops" : "features"]) throw new Error("nothing to answer of");
+      took(ms * faces, name);
+      return Array(faces).fill(one);
+    },
+  });
+  const tail = { path: "local", answers: { crowd: {} } };
+  const device = {
+    manifest: { tails: { cloud: { answers: { crowd: {} } }, local: tail, light: tail }, default_tail: "cloud" },
+    labelSet: "crowd", labels: ["a", "b", "c", "d", "e", "f", "g"],
+    larger: model("local", false, tail_ms), lighter: null, lighterName: "light",
+    measured: async (of) => (of ? { head: 0, tail: slowed * lighter_ms } : { head: slowed * head_ms, tail: slowed * tail_ms }),
+    grey: (rgba) => rgba,
+    find: () => {
+      took(search_ms, "search");
+      return Array(faces).fill([0, 0, 90, 90]);
+    },
+    crops: () => [1], qualities: () => Array(faces).fill(1),
+    head: async () => {
+      took(head_ms * faces, "head");
+      return { features: [1], z: [1] };
+    },
+    payloads: () => Array(faces).fill(new Uint8Array(3)),
+    trust: () => ({ confidence: 1, uncertain: false }),
+  };
+  const link = { refusal: null, infer: async () => Promise.reject(Object.assign(new Error(), { reason })) };
+  const loadLighter = async () => {
+    ran.push("load");
+    if (fails) throw new Error("no network");
+    device.lighter = model("light", true, lighter_ms);
+  };
+  const offload = new Offload(device, link, loadLighter, () => nowMs);
+  await offload.measure();
+  Object.assign(offload, { wanted, ownWanted: own });
+  const found = [];
+  for (const phase of phases) {
+    slowed = phase.slowed ?? 1;
+    for (let frame = 0; frame < phase.frames; frame++) {
+      ran = [];
+      const startMs = nowMs;
+      const [face] = await offload.answer({ rgba: null, width: 640, height: 480, takenMs: nowMs });
+      const { model, reason } = face;
+      const [head, loads, searched] = ["head", "load", "search"].map((what) => ran.includes(what));
+      found.push({ model, reason, head, loads, searched, head_ms: face.latency_ms.head });
+      nowMs = Math.max(nowMs, startMs + frame_ms);
+    }
+  }
+  return found;
+}
 
 const [what, file] = process.argv.slice(2);
 process.stdout.write(JSON.stringify(await RUN[what](JSON.parse(readFileSync(file, "utf8")))));

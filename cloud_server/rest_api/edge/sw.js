@@ -47,8 +47,15 @@ async function weightsManifest(event) {
     return known;
   }
   const response = await fetch(event.request);
-  if (response.ok) await cache.put(MANIFEST, response.clone());
+  await put(cache, MANIFEST, response);
   return response;
+}
+
+// Whether it is kept. A device that is full keeps nothing more, and the page works as far as there is
+// a network.
+async function put(cache, url, response) {
+  if (!response.ok) return false;
+  return cache.put(url, response.clone()).then(() => true, () => false);
 }
 
 // Another manifest takes the place of the old one once all its files are here: a start without a
@@ -58,12 +65,15 @@ async function renew(cache, request) {
   if (!response.ok) return;
   const { fingerprint, head, tails, half, golden, entropy } = await response.clone().json();
   const folder = new URL(`weights/${fingerprint}/`, HERE).href;
-  const urls = [head, half ?? tails.local, golden, entropy].filter(Boolean).map(({ file }) => folder + file);
-  for (const url of urls) {
-    const kept = await weights(new Request(url, { headers: request.headers }));
-    if (!kept.ok) return;
+  // Another local model that is here of the old ones is wanted of the new ones, too.
+  const here = new Set((await cache.keys()).map(({ url }) => url.slice(url.lastIndexOf("/") + 1)));
+  const others = Object.entries(tails).filter(([name, { file }]) => name !== "local" && here.has(file));
+  const wanted = [head, half ?? tails.local, golden, entropy, ...others.map(([, entry]) => entry)];
+  for (const { file } of wanted.filter(Boolean)) {
+    await weights(new Request(folder + file, { headers: request.headers }));
+    if (!(await cache.match(folder + file))) return;
   }
-  await cache.put(MANIFEST, response);
+  if (!(await put(cache, MANIFEST, response))) return;
   for (const { url } of await cache.keys()) {
     if (url !== MANIFEST && !url.startsWith(folder)) await cache.delete(url);
   }
@@ -75,6 +85,6 @@ async function weights(request) {
   const known = await cache.match(request.url);
   if (known) return known;
   const response = await fetch(request);
-  if (response.ok) await cache.put(request.url, response.clone());
+  await put(cache, request.url, response);
   return response;
 }

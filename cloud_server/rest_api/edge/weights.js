@@ -11,20 +11,12 @@ export class WeightsProblem extends Error {
   }
 }
 
-// `root`: the address of the weights; `ask` fetches; `told(bytes)` is told of what came. `half`: the
+// `root`: the address of the weights; `ask` fetches; `told` is called for each file that came. `half`: the
 // smaller file of the local tail, where there is one.
 // -> { manifest, head, tail, tables, golden, logits }
 export async function loadWeights(root, ask, told = () => {}, half = true) {
   const manifest = JSON.parse(new TextDecoder().decode(await read(`${root}manifest.json`, ask)));
-  const folder = `${root}${manifest.fingerprint}/`;
-  const file = async (entry) => {
-    const bytes = await read(folder + entry.file, ask);
-    told(bytes.length);
-    if ((await sha256(bytes)) !== entry.sha256) {
-      throw new WeightsProblem("weights", `${entry.file} is not the file that its manifest names.`);
-    }
-    return bytes;
-  };
+  const file = (entry) => loadFile(root, manifest, entry, ask, told);
   const rounded = half && Boolean(manifest.half);
   const [head, sent, tables, goldenFile] = await Promise.all([
     file(manifest.head),
@@ -35,6 +27,16 @@ export async function loadWeights(root, ask, told = () => {}, half = true) {
   const tail = rounded ? widened(await inflated(sent, "gzip")) : sent;
   const golden = await readArrays(goldenFile);
   return { manifest, head, tail, tables, golden, logits: rounded ? manifest.half.logits : logitsOf(manifest, golden) };
+}
+
+// The bytes of a file of the weights, which are those that the manifest's entry names.
+export async function loadFile(root, { fingerprint }, { file, sha256: expected }, ask, told = () => {}) {
+  const bytes = await read(`${root}${fingerprint}/${file}`, ask);
+  told();
+  if ((await sha256(bytes)) !== expected) {
+    throw new WeightsProblem("weights", `${file} is not the file that its manifest names.`);
+  }
+  return bytes;
 }
 
 async function read(url, ask) {
@@ -72,10 +74,10 @@ export async function readArrays(bytes) {
   return arrays;
 }
 
-// What the local tail has to come to, by label set.
-function logitsOf({ tails }, golden) {
-  const names = Object.keys(tails[LOCAL_TAIL].answers);
-  const key = (name) => (names.length > 1 ? `logits_local_${name}` : "logits_local");
+// What a local model has to come to, by label set.
+export function logitsOf({ tails }, golden, tail = LOCAL_TAIL) {
+  const names = Object.keys(tails[tail].answers);
+  const key = (name) => (names.length > 1 ? `logits_${tail}_${name}` : `logits_${tail}`);
   return Object.fromEntries(names.map((name) => [name, golden[key(name)].data]));
 }
 

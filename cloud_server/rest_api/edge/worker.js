@@ -4,10 +4,11 @@ import * as ort from "./ort.mjs";
 import { Device } from "./device.js";
 import { Link } from "./link.js";
 import { Offload } from "./offload.js";
-import { loadWeights } from "./weights.js";
+import { loadFile, loadWeights } from "./weights.js";
 
 const here = new URL(".", import.meta.url);
 const root = new URL("..", here).href;
+const weightsRoot = new URL("weights/", here).href;
 let token = "";
 let link = null;
 let offload = null;
@@ -18,14 +19,14 @@ async function bytesOf(name) {
   const response = await fetch(new URL(name, here));
   if (!response.ok) throw new Error(`${name}: the server answered ${response.status}.`);
   const bytes = new Uint8Array(await response.arrayBuffer());
-  postMessage({ type: "loaded", bytes: bytes.length });
+  postMessage({ type: "loaded" });
   return bytes;
 }
 
 async function open() {
-  const told = (bytes) => postMessage({ type: "loaded", bytes });
+  const told = () => postMessage({ type: "loaded" });
   const names = ["codec.wasm", "frontal.wasm", "frontal.bin", "ort.wasm"];
-  const load = (half) => loadWeights(new URL("weights/", here).href, ask, told, half);
+  const load = (half) => loadWeights(weightsRoot, ask, told, half);
   const weights = await load(true);
   const [codec, frontal, classifiers, runtime] = await Promise.all(names.map(bytesOf));
   ort.env.wasm.numThreads = 1;
@@ -36,8 +37,10 @@ async function open() {
   link = new Link(root, fingerprint, ({ state, cause }) => postMessage({ type: "link", state, cause }));
   link.token = token;
   link.keep();
-  offload = new Offload(device, link);
-  postMessage({ type: "ready", fingerprint, startMs: performance.now() - start });
+  offload = new Offload(device, link, () => loadLighter(device));
+  await offload.measure();
+  const { lighterName: lighter } = device;
+  postMessage({ type: "ready", fingerprint, lighter, startMs: performance.now() - start });
 }
 
 // With the smaller file of the local tail where it comes out right here, else with the whole one.
@@ -52,9 +55,21 @@ async function opened(files, weights, load) {
   }
 }
 
-async function answer({ id, rgba, width, height, takenMs }) {
-  // Clocks of threads begin at different instants.
-  const frame = { rgba, width, height, takenMs: takenMs - performance.timeOrigin };
+// The device's lighter network, and a word to the page where it does not come out right here.
+async function loadLighter(device) {
+  const entry = device.manifest.tails[device.lighterName];
+  const bytes = await loadFile(weightsRoot, device.manifest, entry, ask);
+  try {
+    await device.addLighter(bytes);
+  } catch (error) {
+    postMessage({ type: "note", sentence: `The larger network goes on. ${error.message}` });
+    throw Object.assign(error, { lasts: true });
+  }
+}
+
+async function answer({ id, rgba, width, height, ageMs }) {
+  // Clocks of threads begin at different instants, and that of the day may have been set between.
+  const frame = { rgba, width, height, takenMs: performance.now() - ageMs };
   const faces = await offload.answer(frame);
   postMessage({ type: "answer", id, width, height, faces });
 }
@@ -65,8 +80,9 @@ const DO = {
     await open();
   },
   frame: answer,
-  settings: ({ wanted, deadlineMs, token: given }) => {
+  settings: ({ wanted, own, deadlineMs, token: given }) => {
     if (wanted) offload.wanted = wanted;
+    if (own) offload.ownWanted = own;
     if (deadlineMs) offload.deadlineMs = deadlineMs;
     if (given !== undefined) link.token = token = given;
     link.tryNow();

@@ -18,6 +18,7 @@ export const available = Boolean(window.isSecureContext && navigator.mediaDevice
 export class Camera {
   #video;
   #canvas = document.createElement("canvas");
+  #stopped = () => {};
   #turns = 0; // of start and stop: a camera that comes after the next one is let go at once
 
   constructor(video) {
@@ -56,6 +57,7 @@ export class Camera {
     this.#turns++;
     letGo(this.#video.srcObject);
     this.#video.srcObject = null;
+    this.#stopped();
   }
 
   // People expect a mirror of a camera that looks at them.
@@ -63,12 +65,30 @@ export class Camera {
     return this.#settings.facingMode !== "environment";
   }
 
+  // Whether the video stands still, since a call or another program has the webcam.
+  get muted() {
+    return this.#track?.muted ?? false;
+  }
+
+  // Once that is over, or the webcam is stopped.
+  unmuted() {
+    const track = this.#track;
+    return new Promise((done) => {
+      for (const event of ["unmute", "ended"]) track.addEventListener(event, done, { once: true });
+      this.#stopped = done;
+    });
+  }
+
   get deviceId() {
     return this.#settings.deviceId ?? "";
   }
 
   get #settings() {
-    return this.#video.srcObject?.getVideoTracks()[0]?.getSettings() ?? {};
+    return this.#track?.getSettings() ?? {};
+  }
+
+  get #track() {
+    return this.#video.srcObject?.getVideoTracks()[0];
   }
 
   // What the video shows now, as a JPEG no larger than the server searches.
