@@ -8,7 +8,7 @@ from typing import Any
 
 from splitfer.edge_client.choices import Objective, Policy
 from splitfer.edge_client.sinks import flags as output_flags
-from splitfer.shared.arguments import Once, file_name
+from splitfer.shared.arguments import Once, file_name, frame_rate
 from splitfer.shared.detectors import DetectorName
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.local_models import BACKBONE
@@ -178,7 +178,7 @@ def make_parser() -> argparse.ArgumentParser:
     bench.add_argument("--overwrite", action="store_true", help="replace a file that is there")
     bench.add_argument(
         "--fps",
-        type=_positive,
+        type=frame_rate,
         default=10.0,
         metavar="N",
         help="frames a second that are to be answered (10)",
@@ -193,13 +193,6 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _of_settings(bench)
     return parser
-
-
-def _positive(text: str) -> float:
-    number = float(text)
-    if not 0 < number <= 1000:
-        raise argparse.ArgumentTypeError("expected a number above 0, at most 1000")
-    return number
 
 
 def _of_the_link(parser: argparse.ArgumentParser) -> None:

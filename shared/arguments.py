@@ -47,6 +47,18 @@ def file_name(text: str) -> Path:
     return Path(text)
 
 
+def frame_rate(text: str) -> float:
+    """Frames a second that were typed.
+
+    Raises:
+        argparse.ArgumentTypeError, ValueError: not a number above 0, at most 1000.
+    """
+    number = float(text)
+    if not 0 < number <= 1000:
+        raise argparse.ArgumentTypeError("expected a number above 0, at most 1000")
+    return number
+
+
 def add_setting(
     parser: argparse.ArgumentParser, settings: type[Settings], flag: str, **options: Any
 ) -> None:

@@ -4,6 +4,7 @@ that the device's tests run where there is none."""
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,10 @@ import splitfer.shared.weights
 from tests.manifests import edit_manifest, set_figures
 
 pytest_plugins = ["tests.exported_weights"] if importlib.util.find_spec("torch") else []
+
+# Whoever runs the tests may have settings of their own, such as where their data is.
+for _name in [name for name in os.environ if name.startswith("SPLITFER_")]:
+    del os.environ[_name]
 
 # A test does not measure time: on a busy machine any example may take long.
 hypothesis.settings.register_profile("patient", deadline=None)

@@ -274,7 +274,8 @@ def _calibration(card: Row) -> str:
         ]
         for name, row in card["calibration"].items()
     ]
-    shares = [f"surest {place['coverage']:.0%}" for place in _told(_any(card["calibration"]))]
+    any_row = next(iter(card["calibration"].values()))
+    shares = [f"surest {place['coverage']:.0%}" for place in _told(any_row)]
     head = ["", "temperature", "ECE", "adaptive", *(["expected"] if by_votes else [])]
     return "\n".join(
         [
@@ -282,10 +283,6 @@ def _calibration(card: Row) -> str:
             table([*head, "mean probability", *shares], rows),
         ]
     )
-
-
-def _any(rows: dict[str, Row]) -> Row:
-    return next(iter(rows.values()))
 
 
 def _told(row: Row) -> list[Row]:

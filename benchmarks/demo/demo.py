@@ -11,28 +11,22 @@ come back when the clip is over.
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
 import math
-import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from benchmarks.demo.answers import Answers
+from benchmarks.demo.processes import HOST, POLL_S, DemoFailed, Server, end, spawn
 from benchmarks.demo.table import table
 from benchmarks.demo.verdict import failed_conditions
 from splitfer.edge_client.sources.open import open_source
 
-HOST = "127.0.0.1"
-START_TIMEOUT_S = 120.0
-STOP_TIMEOUT_S = 15.0
 # The second start is slower than the first, measured twice as slow on two busy cores: the edge
 # works beside it.
 START_SLACK = 2.0
@@ -41,73 +35,8 @@ NOTICE_S = 2.3
 FACELESS_END_S = 0.7
 MOST_LAPS = 9
 
-_ROOT = Path(__file__).resolve().parent.parent.parent
-_POLL_S = 0.02
 _LOG = "server.log"
 _OUTPUTS = ("answers.jsonl", "annotated.mp4", "contact-sheet.png", "summary.json", _LOG)
-
-
-class DemoFailed(Exception):
-    """The demo could not be carried out; one line says why."""
-
-
-class Server:
-    """The cloud server as a process, on the same ports each time it is started."""
-
-    def __init__(self, log: Path) -> None:
-        self.grpc_port, self._http_port = _free_ports(2)
-        self._log = log
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start it, and do not wait."""
-        with self._log.open("ab") as log:
-            self._process = _spawn(
-                "splitfer.cloud_server.cli",
-                "serve",
-                "--host",
-                HOST,
-                "--grpc-port",
-                str(self.grpc_port),
-                "--http-port",
-                str(self._http_port),
-                log=log,
-            )
-
-    def wait_until_ready(self) -> None:
-        """Wait for ``/readyz``.
-
-        Raises:
-            DemoFailed: it ended, or is not ready after ``START_TIMEOUT_S``.
-        """
-        until_s = time.monotonic() + START_TIMEOUT_S
-        while not self._ready():
-            if self._process is None or self._process.poll() is not None:
-                raise DemoFailed(f"the server did not start: {self._last_words()}")
-            if time.monotonic() > until_s:
-                raise DemoFailed(f"the server is not ready after {START_TIMEOUT_S:.0f} s")
-            time.sleep(_POLL_S)
-
-    def stop(self) -> None:
-        """SIGTERM, and SIGKILL where that does not help; nothing where it does not run."""
-        if self._process is not None:
-            _end(self._process)
-            self._process = None
-
-    def _ready(self) -> bool:
-        # Not urllib: a proxy of the environment is none of loopback's business.
-        connection = http.client.HTTPConnection(HOST, self._http_port, timeout=1)
-        try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
-
-    def _last_words(self) -> str:
-        lines = self._log.read_text(errors="replace").strip().splitlines()
-        return f"{lines[-1] if lines else 'it said nothing'} (see {self._log})"
 
 
 def main() -> int:
@@ -178,7 +107,7 @@ def _outage(
 
     def wait_for(clip_s: float) -> float:
         while (now_s := answers.clip_time_s()) < clip_s and edge.poll() is None:
-            time.sleep(_POLL_S)
+            time.sleep(POLL_S)
         return now_s
 
     stopped_s = wait_for(total_s / 3)
@@ -211,7 +140,7 @@ def _report(out: Path, edge_exit: int, restart_s: float) -> int:
 @contextmanager
 def _edge(out: Path, port: int, laps: int) -> Iterator[subprocess.Popen[bytes]]:
     # By `cloud` wherever the link allows: what is shown is the link, lost and found again.
-    process = _spawn(
+    process = spawn(
         "splitfer.edge_client.cli",
         "run",
         "--source",
@@ -235,20 +164,7 @@ def _edge(out: Path, port: int, laps: int) -> Iterator[subprocess.Popen[bytes]]:
     try:
         yield process
     finally:
-        _end(process)
-
-
-def _spawn(*arguments: str, log: BinaryIO | None = None) -> subprocess.Popen[bytes]:
-    """A module of ours as a process. In a session of its own: Ctrl-C reaches the demo alone, which
-    then asks each of its processes once."""
-    return subprocess.Popen(
-        [sys.executable, "-m", *arguments],
-        cwd=_ROOT,
-        env=_environment(),
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-    )
+        end(process)
 
 
 def _interrupt(*_: object) -> None:
@@ -258,40 +174,11 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _environment() -> dict[str, str]:
-    """The environment without settings for other runs, and without a proxy for loopback."""
-    kept = {k: v for k, v in os.environ.items() if not k.upper().startswith("SPLITFER_")}
-    for name in ("no_proxy", "NO_PROXY"):
-        kept[name] = ",".join(filter(None, (kept.get(name), HOST)))
-    return kept
-
-
 def _clip_s() -> float:
     with open_source("demo") as clip:
         assert clip.frames_total is not None
         assert clip.fps is not None
         return clip.frames_total / clip.fps
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind((HOST, 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 def _say(text: str) -> None:

@@ -12,15 +12,17 @@ from splitfer.shared.reply_checksum import infer_checksum
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
 
-def fill(reply: pb.InferResponse, payloads: Iterable[bytes], inferred: Inferred) -> None:
+def write_infer_response(
+    reply: pb.InferResponse, payloads: Iterable[bytes], inferred: Inferred
+) -> None:
     """Say in an empty ``reply`` what became of ``payloads``."""
     for result in inferred.results:
-        fill_result(reply.results.add(), result)
-    fill_time(reply.time, inferred.latency_ms)
+        write_result(reply.results.add(), result)
+    write_times(reply.time, inferred.latency_ms)
     reply.checksum = infer_checksum(payloads, reply)
 
 
-def fill_result(into: pb.FaceResult, result: FaceResult) -> None:
+def write_result(into: pb.FaceResult, result: FaceResult) -> None:
     """Write an answer or an error into the message of a face."""
     if isinstance(result, SplitFerError):
         error = into.error
@@ -34,7 +36,7 @@ def fill_result(into: pb.FaceResult, result: FaceResult) -> None:
             answer.prior = result.prior.value
 
 
-def fill_time(into: pb.ServerTime, latency_ms: LatencyMs) -> None:
+def write_times(into: pb.ServerTime, latency_ms: LatencyMs) -> None:
     """Write the time of each stage that ran."""
     if latency_ms.total is not None:
         into.total_ms = latency_ms.total

@@ -7,7 +7,7 @@ import grpc
 from splitfer.cloud_server.admission.tokens import Scope
 from splitfer.cloud_server.grpc_api.deadline import deadline_of
 from splitfer.cloud_server.grpc_api.message import Context
-from splitfer.cloud_server.grpc_api.replies import fill, fill_result, fill_time
+from splitfer.cloud_server.grpc_api.replies import write_infer_response, write_result, write_times
 from splitfer.cloud_server.grpc_api.stream import InferStreams
 from splitfer.cloud_server.grpc_api.wrap import Method, abort_call
 from splitfer.cloud_server.protocol.choices import wanted_labels, wanted_prior
@@ -75,7 +75,7 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
             wanted_labels(request.labels),
         )
         reply = pb.InferResponse()
-        fill(reply, request.payloads, inferred)
+        write_infer_response(reply, request.payloads, inferred)
         return reply
 
     async def InferStream(self, _: object, context: Context) -> None:
@@ -97,11 +97,11 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
             seen.faces, seen.qualities, seen.trust, strict=True
         ):
             face = reply.faces.add(box=pb.Box(x=box.x, y=box.y, w=box.w, h=box.h))
-            fill_result(face.result, result)
+            write_result(face.result, result)
             face.quality = quality
             if trust is not None:
                 face.confidence, face.uncertain = trust.confidence, trust.uncertain
-        fill_time(reply.time, seen.latency_ms)
+        write_times(reply.time, seen.latency_ms)
         reply.checksum = classify_checksum(request.picture, reply)
         return reply
 

@@ -12,7 +12,7 @@ from splitfer.cloud_server.admission.admission import Admission
 from splitfer.cloud_server.admission.byte_budget import ByteBudget, Held
 from splitfer.cloud_server.admission.caller import grpc_caller
 from splitfer.cloud_server.admission.tokens import Scope
-from splitfer.cloud_server.grpc_api.replies import fill
+from splitfer.cloud_server.grpc_api.replies import write_infer_response
 from splitfer.cloud_server.protocol.choices import wanted_labels
 from splitfer.cloud_server.service.frame_stream import FrameStream, OpenStreams, StreamBounds
 from splitfer.cloud_server.service.results import Inferred
@@ -52,7 +52,7 @@ class StreamedRequest:
     def answer(self, inferred: Inferred) -> tuple[pb.InferStreamResponse, int]:
         """The reply, and its bytes."""
         reply = pb.InferStreamResponse(id=self._said.id)
-        fill(reply.response, self._said.request.payloads, inferred)
+        write_infer_response(reply.response, self._said.request.payloads, inferred)
         return reply, reply.ByteSize()
 
     def refusal(self, error: SplitFerError) -> tuple[pb.InferStreamResponse, int]:

@@ -105,9 +105,9 @@ class Batcher(Generic[Item, Result]):
         or, on closing, ``NotReady``.
 
         Raises:
-            NotReady, Overloaded: see ``admit``.
+            NotReady, Overloaded: see ``check_capacity``.
         """
-        self.admit(deadline)
+        self.check_capacity(deadline)
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         entry = QueuedItem(deadline, item, self._clock(), future)
         owner = entry.account.key
@@ -120,7 +120,7 @@ class Batcher(Generic[Item, Result]):
             self._full.set()
         return future
 
-    def admit(self, deadline: Deadline) -> None:
+    def check_capacity(self, deadline: Deadline) -> None:
         """Return where ``submit`` would take an item now; it is cheap.
 
         Raises:
@@ -203,8 +203,7 @@ class Batcher(Generic[Item, Result]):
     def _tell(self, batch: list[QueuedItem[Item, Result]]) -> None:
         if self._on_batch is not None:
             now_s = self._clock()
-            ages_ms = [(now_s - entry.submitted_s) * 1000 for entry in batch]
-            self._on_batch([entry.item for entry in batch], ages_ms)
+            self._on_batch([x.item for x in batch], [(now_s - x.submitted_s) * 1e3 for x in batch])
 
     async def _wait_for_more(self) -> None:
         self._full.clear()

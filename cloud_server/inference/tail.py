@@ -109,10 +109,10 @@ class ServedTail:
         cannot be read raises ``CodecError``."""
         return self._batcher.submit(face, deadline)
 
-    def admit(self, deadline: Deadline) -> None:
-        """See ``Batcher.admit``."""
+    def check_capacity(self, deadline: Deadline) -> None:
+        """See ``Batcher.check_capacity``."""
         try:
-            self._batcher.admit(deadline)
+            self._batcher.check_capacity(deadline)
         except Overloaded:
             self._refused += 1
             raise

@@ -65,7 +65,7 @@ class RemoteTail(ServedTail):
         Raises:
             NotReady: closed.
         """
-        self.admit(deadline)
+        self.check_capacity(deadline)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[TailAnswer] = loop.create_future()
         if not self._gathered:
@@ -73,7 +73,7 @@ class RemoteTail(ServedTail):
         self._gathered.append(_Waiting(face, deadline, future))
         return future
 
-    def admit(self, deadline: Deadline) -> None:
+    def check_capacity(self, deadline: Deadline) -> None:
         """Return where ``submit`` would take a face now; the replicas may still refuse it.
 
         Raises:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from splitfer.cloud_server.admission.account import current_account
 from splitfer.cloud_server.admission.byte_budget import ByteBudget, Held
-from splitfer.cloud_server.service.service import too_large
+from splitfer.cloud_server.service.limits import too_large
 from splitfer.shared.errors import (
     DeadlineExceeded,
     ImageError,

@@ -34,7 +34,7 @@ class FaceQueue:
     def __init__(self, metrics: Metrics, tracing: NoTracing) -> None:
         self._metrics, self._tracing = metrics, tracing
 
-    def begin(
+    def start(
         self,
         faces: Sequence[Face | SplitFerError],
         target: Target,

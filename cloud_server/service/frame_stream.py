@@ -148,10 +148,12 @@ class FrameStream(Generic[ReplyT]):
             self._caller.judge_anew()  # before a word of what is served, or of how busy it is
             asked = message.asked()
             deadline = self._deadline(message)
-            target = self._service.admit(asked.fingerprint, asked.tail, deadline, asked.labels)
+            target = self._service.check_capacity(
+                asked.fingerprint, asked.tail, deadline, asked.labels
+            )
             let_in = self._let_in(message, asked, target, request)
             try:
-                self._under_way[let_in] = self._service.begin(
+                self._under_way[let_in] = self._service.start_infer(
                     target, asked.payloads, deadline, partial(self._answered, let_in)
                 )
             except BaseException:

@@ -25,6 +25,7 @@ from splitfer.cloud_server.inference.pending_faces import PendingFaces
 from splitfer.cloud_server.inference.tail import TailAnswer
 from splitfer.cloud_server.pictures.reader import PictureReader
 from splitfer.cloud_server.service.face_queue import Answered, FaceQueue
+from splitfer.cloud_server.service.limits import too_large
 from splitfer.cloud_server.service.results import Classified, FaceResult, Inferred, ServedModel
 from splitfer.cloud_server.telemetry.metrics import Metrics
 from splitfer.cloud_server.telemetry.request import set_route
@@ -75,21 +76,21 @@ class Service:
             label_sets=served.label_sets(served.tail("")),
         )
 
-    def admit(
+    def check_capacity(
         self, fingerprint: str, tail: str, deadline: Deadline, labels: LabelSet | None = None
     ) -> Target:
-        """Where ``begin`` would take a face now; ``tail`` empty and ``labels`` None mean the
+        """Where ``start_infer`` would take a face now; ``tail`` empty and ``labels`` None mean the
         defaults. It is cheap.
 
         Raises:
             ModelMismatch, DeadlineExceeded: see ``infer``.
-            Overloaded, NotReady: see ``Batcher.admit``.
+            Overloaded, NotReady: see ``Batcher.check_capacity``.
         """
         target = self._timely_target(fingerprint, tail, deadline, labels)
-        target.tail.admit(deadline)
+        target.tail.check_capacity(deadline)
         return target
 
-    def begin(
+    def start_infer(
         self,
         target: Target,
         payloads: Sequence[bytes],
@@ -113,7 +114,7 @@ class Service:
 
         codec = target.weights.codec
         opened = [_opened(one, codec) for one in payloads]
-        return self._faces.begin(opened, target, deadline, settled)
+        return self._faces.start(opened, target, deadline, settled)
 
     async def infer(
         self,
@@ -135,7 +136,7 @@ class Service:
         target = self._timely_target(fingerprint, tail, deadline, labels)
         inferred: asyncio.Future[Inferred] = asyncio.get_running_loop().create_future()
         with target.weights.request():
-            faces = self.begin(target, payloads, deadline, partial(_answer_once, inferred))
+            faces = self.start_infer(target, payloads, deadline, partial(_answer_once, inferred))
             try:
                 return await inferred
             finally:
@@ -276,11 +277,6 @@ class Service:
         most = self._limits.faces_per_frame
         if faces > most:
             raise PayloadTooLarge(f"{faces} faces in one frame; at most {most}")
-
-
-def too_large(most_bytes: int) -> PayloadTooLarge:
-    """The error of a body over its limit."""
-    return PayloadTooLarge(f"the body is larger than {most_bytes} bytes")
 
 
 def _opened(payload: bytes, codec: PayloadCodec) -> Payload | SplitFerError:

@@ -36,7 +36,6 @@ from splitfer.edge_client.sinks.run_status import STILL_FLOWS_S, Health, Newest,
 from splitfer.edge_client.sinks.sink import Sink
 from splitfer.edge_client.source_name import slug
 from splitfer.edge_client.sources.base import Source
-from splitfer.shared.certificates import read_certificates
 from splitfer.shared.extras import needing
 from splitfer.shared.settings import printable
 
@@ -182,21 +181,11 @@ class Appliance:
             self._outputs.add("metrics", metrics)
 
     def _start_webhook(self, stack: ExitStack) -> None:
-        address, config = self._config.webhook_address, self._config
-        if address is None or self._outbox is None:
+        if self._config.webhook_address is None or self._outbox is None:
             return
-        from splitfer.edge_client.sinks.webhook import Webhook
+        from splitfer.edge_client.sinks.webhook_open import opened_webhook
 
-        secret = config.webhook_secret
-        webhook = Webhook(
-            address,
-            self._outbox,
-            secret.get_secret_value().encode() if secret else None,
-            read_certificates(config.webhook_ca, None, None, ("webhook_ca", "", "")).context()
-            if address.tls
-            else None,
-            self._version,
-        )
+        webhook = opened_webhook(self._config, self._outbox, self._version)
         self.status.facts["webhook"] = webhook.report
         stack.callback(webhook.close)
 

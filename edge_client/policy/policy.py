@@ -71,11 +71,11 @@ class Bucket(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """What one decision leaves to the next. ``held`` is the name of the candidate in use,
-    ``beaten`` the frames in a row that another was better; the cap's ``bytes`` start full."""
+    """What one decision leaves to the next. ``current`` is the name of the candidate in use,
+    ``losses_in_row`` for how many frames another was better; the cap's ``bytes`` start full."""
 
-    held: str = AnswerPath.LOCAL.value
-    beaten: int = 0
+    current: str = AnswerPath.LOCAL.value
+    losses_in_row: int = 0
     switches: Bucket = Bucket(SWITCHES)
     bytes: Bucket | None = None
     frames_since_trial: int = PROBE_FRAMES
@@ -103,7 +103,7 @@ def decide(
         for name, one in predict(settings.candidates, costs, frame, deadline_ms).items()
     }
     local = settings.candidates[0]
-    held = predictions.get(memory.held) or predictions[local.name]
+    held = predictions.get(memory.current) or predictions[local.name]
     best, why = _best(predictions, settings, held.candidate.name)
     chosen, why, memory = _change(held, best, why, settings, memory, now_s)
 
@@ -120,7 +120,7 @@ def decide(
             if chosen.path is not AnswerPath.LOCAL or unknown:
                 chosen, why = probe, Why.TRIAL
             if unknown:  # it stays in use if it turns out well
-                memory = memory._replace(held=probe.name)
+                memory = memory._replace(current=probe.name)
     shadow = False
     if chosen.path is AnswerPath.CLOUD and not frame.answered:
         shadow = shadow_due(memory.asked, settings.shadow_share)
@@ -128,7 +128,7 @@ def decide(
     decision = Decision(
         chosen,
         why,
-        memory.held,
+        memory.current,
         settings.objective,
         frame,
         tuple(predictions.values()),
@@ -203,12 +203,12 @@ def _change(
     if held.barred is not None:  # for this frame: that is no verdict on the path
         return best, {CAP: Why.CAPPED, UNKNOWN: why}.get(held.barred, Why.REFUSED), memory
     if best == held.candidate:
-        if memory.beaten or memory.held != best.name:
-            memory = memory._replace(held=best.name, beaten=0)
+        if memory.losses_in_row or memory.current != best.name:
+            memory = memory._replace(current=best.name, losses_in_row=0)
         return best, why, memory
-    memory = memory._replace(held=held.candidate.name, beaten=memory.beaten + 1)
+    memory = memory._replace(current=held.candidate.name, losses_in_row=memory.losses_in_row + 1)
     useless = settings.objective is not Objective.LATENCY and not held.in_time()
-    if memory.beaten < PATIENCE and not useless:
+    if memory.losses_in_row < PATIENCE and not useless:
         return held.candidate, Why.HELD, memory
     local = settings.candidates[0]
     switches = memory.switches.at(now_s, 1 / SWITCH_EVERY_S, SWITCHES)
@@ -218,7 +218,7 @@ def _change(
         best, why = local, Why.SWITCH_LIMIT
     if best != local:
         memory = memory._replace(switches=switches.less(1))
-    return best, why, memory._replace(held=best.name, beaten=0)
+    return best, why, memory._replace(current=best.name, losses_in_row=0)
 
 
 def _trial_due(memory: Memory, now_s: float) -> bool:

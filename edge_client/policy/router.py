@@ -86,7 +86,7 @@ class Router:
         if faces is not None:
             self._faces = faces
         frame = FrameFacts(elapsed_ms, self._faces, pixels, searched, answered)
-        held = self._memory.held
+        held = self._memory.current
         if self._always is not None:
             decision = self._configured(self._always, frame, refusal)
         else:
@@ -95,7 +95,7 @@ class Router:
             )
         self.decision = decision
         self._by_choice[decision.chosen.name] += 1
-        if self._memory.held != held:
+        if self._memory.current != held:
             self._counts["switches"] += 1
         if decision.probe is not None:
             self._counts["tries"] += 1

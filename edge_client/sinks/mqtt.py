@@ -143,10 +143,8 @@ class Mqtt:
         client.on_connect = self._on_connect
         client.on_message = self._on_message
         client.on_publish = self._on_publish
-        if self._newer:
-            client.connect(self._broker.host, self._broker.port, _KEEP_ALIVE_S, clean_start=True)
-        else:
-            client.connect(self._broker.host, self._broker.port, _KEEP_ALIVE_S)
+        newer: dict[str, Any] = {"clean_start": True} if self._newer else {}
+        client.connect(self._broker.host, self._broker.port, _KEEP_ALIVE_S, **newer)
         give_up_s = self._clock() + CONNECT_S
         while not self._closed.is_set():
             code = client.loop(_LOOP_S)

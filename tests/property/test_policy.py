@@ -175,7 +175,7 @@ def test_a_slower_link_never_makes_sending_more_attractive(
     server = {AnswerPath.CLOUD: cloud, AnswerPath.IMAGE: image}
     fast = Costs(detect, head, tail, payload_bytes=RATES, link=link, server=server)
     by = PolicySettings(CANDIDATES, deadline_ms, objective, min_accuracy)
-    memory = Memory(held=held, beaten=beaten, frames_since_trial=0)
+    memory = Memory(current=held, losses_in_row=beaten, frames_since_trial=0)
     over_slow, _ = decide(fast._replace(link=slower), frame, by, memory, 1.0)
     over_fast, _ = decide(fast, frame, by, memory, 1.0)
     if over_slow.path is not AnswerPath.LOCAL and over_slow.why is not Why.HELD:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,13 @@ CHECKPOINT = "last.pt"
 KEPT = "weights.pt"
 RUNS = Path("training/runs")
 BACKBONE = ("head.stem.", "local_tail.")
+
+
+def save_checkpoint(checkpoint: Path, state: dict[str, Any]) -> None:
+    """Write it so that a kill in the middle leaves the one before."""
+    temporary = checkpoint.with_suffix(".tmp")
+    torch.save(state, temporary)
+    os.replace(temporary, checkpoint)
 
 
 def load_weights(model: SplitModel, checkpoint: Path) -> None:

@@ -24,7 +24,7 @@ from training.data.ckplus import CKPlus, image_folds, load_ckplus, subject_folds
 from training.data.datasets import DATA_VARIABLE, DataError, Faces
 from training.data.judged import Judged
 from training.data.ten_windows import ten_windows
-from training.fit.classifier import LABEL_SMOOTHING, ClassifierTrainer, middle
+from training.fit.classifier_trainer import LABEL_SMOOTHING, ClassifierTrainer, middle
 from training.models.family import CLASSIFIERS
 
 SPLITS = ("subjects", "images")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from training.data.judged import parts
-from training.fit.classifier import LABEL_SMOOTHING, ClassifierTrainer
+from training.fit.classifier_trainer import LABEL_SMOOTHING, ClassifierTrainer
 
 
 def prune_run(

@@ -36,3 +36,10 @@ class RateControl:
         self.recent_bytes[rate] = now
         off = max(-1.0, min(1.0, latent_bytes / target - 1))
         self.log_weights[rate] = max(-12.0, min(4.0, self.log_weights[rate] + _GAIN * off))
+
+    def report(self) -> dict[str, list[float]]:
+        """For a run's log: mean bytes of late, and logarithms of the weights, by rate."""
+        return {
+            "latent_bytes": [round(one or 0.0, 1) for one in self.recent_bytes],
+            "rate_weights": [round(one, 3) for one in self.log_weights],
+        }

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from splitfer.shared.labels import LABELS
 from training.fit.checkpoint import averaged_weights
-from training.fit.teacher import load_teacher
+from training.fit.teacher import Teacher, load_teacher
 from training.models.architecture import CLOUD, config_of
 from training.models.split_model import SplitModel
 
@@ -56,6 +56,19 @@ def mean_teacher(checkpoints: Sequence[Path], device: torch.device) -> nn.Module
     teacher = (teachers[0] if len(teachers) == 1 else MeanTeacher(teachers)).to(device)
     # torch's stub of Module.to knows no memory_format.
     return teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def blocks_teacher(teacher: nn.Module | None) -> Teacher:
+    """The one whose blocks a tail can begin with: ``teacher`` itself, or the first such among
+    several.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for one in teacher.teachers if isinstance(teacher, MeanTeacher) else [teacher]:
+        if isinstance(one, Teacher):
+            return one
+    raise ValueError("start_lite takes the blocks of a teacher of training.fit.teacher")
 
 
 def teacher_of(checkpoint: Path) -> nn.Module:

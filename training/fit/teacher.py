@@ -12,9 +12,7 @@ import argparse
 import contextlib
 import copy
 import io
-import json
 import math
-import os
 import sys
 import time
 from pathlib import Path
@@ -33,9 +31,10 @@ from training.data.judged import Judged, parts
 from training.data.votes import votes_or_none
 from training.fit.average import Average
 from training.fit.budget import add_minutes, scaled_epochs, step_seconds
-from training.fit.checkpoint import CHECKPOINT, averaged_weights
+from training.fit.checkpoint import CHECKPOINT, averaged_weights, save_checkpoint
 from training.fit.decay import decay_groups
 from training.fit.device import training_device
+from training.fit.epoch_log import append_row
 from training.fit.origin import (
     FACES,
     SETTINGS,
@@ -187,15 +186,11 @@ def fit(
         row["seconds"] = round(time.monotonic() - started, 1)
         with average.in_place(teacher):
             row |= {name: accuracy(teacher, judged) for name, judged in held_out.items()}
-        with (folder / "log.jsonl").open("a") as file:
-            file.write(json.dumps(row) + "\n")
-        tqdm.write(json.dumps(row))
+        append_row(folder / "log.jsonl", row)
         state = {"model": teacher.state_dict(), "optimiser": optimiser.state_dict()}
         state |= {"average": average.state(), "draws": draws.get_state(), "epochs": epoch + 1}
         state |= {"dropout": torch.get_rng_state(), "planned": epochs, **origin}
-        temporary = checkpoint.with_suffix(".tmp")  # a kill leaves the one before
-        torch.save(state, temporary)
-        os.replace(temporary, checkpoint)
+        save_checkpoint(checkpoint, state)
 
 
 def _loss(teacher: nn.Module, pictures: Tensor, targets: Tensor, draws: torch.Generator) -> Tensor:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import copy
-import json
-import os
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from training.data.augment import degraded, enlarge, mixed, random_views, recropped
@@ -20,9 +19,10 @@ from training.data.datasets import DataError
 from training.data.judged import Judged
 from training.fit.average import Average
 from training.fit.budget import scaled_epochs, step_seconds
-from training.fit.checkpoint import CHECKPOINT, load_weights
+from training.fit.checkpoint import CHECKPOINT, load_weights, save_checkpoint
 from training.fit.decay import decay_groups
 from training.fit.draws import Draws
+from training.fit.epoch_log import append_row
 from training.fit.losses import by_label_set, cross_entropy, divergence, mean_answer, targets_of
 from training.fit.origin import (
     FACES,
@@ -37,8 +37,8 @@ from training.fit.stage_run import accuracy, autocast, draw_rate, freeze, learni
 from training.fit.start_cloud import start_cloud
 from training.fit.start_decoder import follow_local
 from training.fit.start_lite import start_lite
-from training.fit.tails_teacher import MeanTeacher, mean_teacher
-from training.fit.teacher import Teacher
+from training.fit.statistics import refit_statistics
+from training.fit.tails_teacher import blocks_teacher, mean_teacher
 from training.models.split_model import SplitModel
 from training.recipe import Recipe, Stage
 
@@ -69,8 +69,7 @@ class Trainer:
             self._start_from(checkpoints.parent / recipe.start_from / CHECKPOINT)
         self.teacher = None
         if recipe.teacher:
-            runs = recipe.teacher.split("+")
-            taught_by = [checkpoints.parent / run / CHECKPOINT for run in runs]
+            taught_by = [checkpoints.parent / r / CHECKPOINT for r in recipe.teacher.split("+")]
             self.teacher = mean_teacher(taught_by, device)
         self.average = Average(model, recipe.average)
         self.optimiser = torch.optim.AdamW(
@@ -84,21 +83,17 @@ class Trainer:
         run.mkdir(parents=True, exist_ok=True)
         checkpoints.mkdir(parents=True, exist_ok=True)
 
-    # -- state ---------------------------------------------------------------------------------
-
     PLACE = ("stage", "epoch", "step", "loss_sum", "seconds")
 
     def save(self) -> None:
-        """Write the checkpoint so that a kill in the middle leaves the one before."""
+        """Write the checkpoint."""
         state = {name: getattr(self, name) for name in self.PLACE}
         state |= {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
         state |= {"average": self.average.state(), "rates": asdict(self.rates)}
         state |= self._origin
         if self.epochs:
             state["epochs"] = self.epochs
-        temporary = self.checkpoint.with_suffix(".tmp")
-        torch.save(state, temporary)
-        os.replace(temporary, self.checkpoint)
+        save_checkpoint(self.checkpoint, state)
 
     @property
     def finished(self) -> bool:
@@ -130,13 +125,10 @@ class Trainer:
 
     def _start_from(self, checkpoint: Path) -> None:
         load_weights(self.model, checkpoint)
-        if not checkpoint.exists():  # weights that were kept know nothing of rates
-            return
-        rates = torch.load(checkpoint, map_location="cpu").get("rates")
-        if rates and any(rates["recent_bytes"]):
-            self.rates = RateControl(**rates)
-
-    # -- training ------------------------------------------------------------------------------
+        if checkpoint.exists():  # weights that were kept know nothing of rates
+            rates = torch.load(checkpoint, map_location="cpu").get("rates")
+            if rates and any(rates["recent_bytes"]):
+                self.rates = RateControl(**rates)
 
     def fit(self, train: Judged, held_out: dict[str, Judged]) -> None:
         """Run what is left of the recipe.
@@ -170,21 +162,20 @@ class Trainer:
         Raises:
             ValueError: a label set that the network answers has not judged the faces.
         """
-        model, optimiser, average, rates = self.model, self.optimiser, self.average, self.rates
-        targets = targets_of(train, self.recipe.model.label_sets).to(self.device)
-        epoch_s = []
-        for stage in self.recipe.stages:
-            self.model, self.rates = copy.deepcopy(model), copy.deepcopy(rates)
-            self.average = Average(self.model, self.recipe.average)
-            self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=0.0)
-            freeze(self.model, stage)
-            n = min(stage.batch, len(train))
-            some = torch.from_numpy(train.faces.pictures[:n]).to(self.device)
-            step_s = step_seconds(partial(self._learn, stage, some, targets[:n]))
-            epoch_s.append(step_s * max(1, len(train) // stage.batch))
-        self.model, self.optimiser, self.average, self.rates = model, optimiser, average, rates
-        planned = [stage.epochs for stage in self.recipe.stages]
-        self._plan(scaled_epochs(planned, epoch_s, minutes))
+        epoch_s = [self._epoch_s(stage, train) for stage in self.recipe.stages]
+        self._plan(scaled_epochs([one.epochs for one in self.recipe.stages], epoch_s, minutes))
+
+    def _epoch_s(self, stage: Stage, train: Judged) -> float:
+        trial = copy.copy(self)
+        trial.model, trial.rates = copy.deepcopy(self.model), copy.deepcopy(self.rates)
+        trial.average = Average(trial.model, self.recipe.average)
+        trial.optimiser = torch.optim.AdamW(trial.model.parameters(), lr=0.0)
+        freeze(trial.model, stage)
+        some = train.subset(np.arange(len(train)) < stage.batch)
+        pictures = torch.from_numpy(some.faces.pictures).to(self.device)
+        targets = targets_of(some, self.recipe.model.label_sets).to(self.device)
+        step_s = step_seconds(lambda: trial._learn(stage, pictures, targets))
+        return step_s * max(1, len(train) // stage.batch)
 
     def _plan(self, epochs: list[int]) -> None:
         self.epochs = epochs
@@ -217,41 +208,23 @@ class Trainer:
         if stage.follow_local:
             follow_local(self.model, enlarge(pictures[order[:256]], stage.size))
         if stage.start_lite:
-            start_lite(
-                self.model, self._blocks_teacher(), enlarge(pictures[order[:512]], stage.size)
-            )
+            some = enlarge(pictures[order[:512]], stage.size)
+            start_lite(self.model, blocks_teacher(self.teacher), some)
         self.average = Average(self.model, self.recipe.average)
 
-    def _blocks_teacher(self) -> Teacher:
-        several = self.teacher.teachers if isinstance(self.teacher, MeanTeacher) else [self.teacher]
-        for teacher in several:
-            if isinstance(teacher, Teacher):
-                return teacher
-        raise ValueError("start_lite takes the blocks of a teacher of training.fit.teacher")
-
-    @torch.no_grad()
     def _refit_statistics(self, stage: Stage, pictures: Tensor, order: Tensor) -> None:
-        """Batch statistics at this stage's size: they are not the ones of smaller pictures."""
-        norms = [m for m in self.model.modules() if isinstance(m, nn.BatchNorm2d)]
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None
-        self.model.train()
-        batches = torch.split(order[: STATISTICS_BATCHES * stage.batch], stage.batch)
-        for index, chosen in enumerate(tqdm(batches, desc="statistics", unit="batch")):
-            generator = self._draws.at("enter", index)
-            views = random_views(pictures[chosen], stage.size, generator, stage.augment)
-            with self._autocast():
-                self.model(views.to(memory_format=torch.channels_last))
-        for norm in norms:
-            norm.momentum = 0.1
+        def views() -> Iterator[Tensor]:
+            batches = torch.split(order[: STATISTICS_BATCHES * stage.batch], stage.batch)
+            for index, chosen in enumerate(tqdm(batches, desc="statistics", unit="batch")):
+                generator = self._draws.at("enter", index)
+                yield random_views(pictures[chosen], stage.size, generator, stage.augment)
+
+        refit_statistics(self.model, views(), self._autocast())
 
     def _one_epoch(self, stage: Stage, pictures: Tensor, targets: Tensor) -> None:
         freeze(self.model, stage)
         order = self._draws.order(len(pictures), self.stage, self.epoch).to(self.device)
-        batches = torch.split(order, stage.batch)
-        if len(batches[-1]) < stage.batch:
-            batches = batches[:-1]
+        batches = [one for one in torch.split(order, stage.batch) if len(one) == stage.batch]
         total = stage.epochs * len(batches)
         name = f"stage {self.stage + 1}, {stage.size} px, epoch {self.epoch + 1}/{stage.epochs}"
         bar = tqdm(batches, desc=name, unit="batch", initial=self.step, mininterval=5)
@@ -287,12 +260,12 @@ class Trainer:
         views = views.contiguous(memory_format=torch.channels_last)
         with self._autocast():
             logits, values = run_tails(self.model, stage, views, rate)
-        logits = [x.float() for x in logits]
-        loss = torch.stack([self._loss(x, targets) for x in logits]).sum()
+        logits, weights = [x.float() for x in logits], self.recipe.weights
+        loss = torch.stack([cross_entropy(x, targets, weights) for x in logits]).sum()
         if stage.together:
             with torch.no_grad(), self._autocast():  # the local tail stands still
                 local = self.model.local(views)
-            both = self._loss(mean_answer([logits[-1], local]), targets)
+            both = cross_entropy(mean_answer([logits[-1], local]), targets, weights)
             loss = loss.lerp(both, stage.together)
         shown = loss.item() / len(logits)
         if self.recipe.mutual and len(logits) > 1:
@@ -307,9 +280,6 @@ class Trainer:
         self.average.follow(self.model)
         return shown
 
-    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return cross_entropy(logits, targets, self.recipe.weights)
-
     def _report(self, stage: Stage, held_out: dict[str, Judged]) -> None:
         row: dict[str, Any] = {
             "stage": self.stage,
@@ -320,14 +290,11 @@ class Trainer:
             "lr": self.optimiser.param_groups[0]["lr"],
         }
         if stage.latent_bytes:
-            row["latent_bytes"] = [round(b or 0.0, 1) for b in self.rates.recent_bytes]
-            row["rate_weights"] = [round(w, 3) for w in self.rates.log_weights]
+            row |= self.rates.report()
         with self.average.in_place(self.model):
             for name, faces in held_out.items():
                 row[name] = accuracy(self.model, self.recipe, stage, faces)
-        with self.log.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-        tqdm.write(json.dumps(row))
+        append_row(self.log, row)
 
     def _autocast(self) -> torch.autocast:
         return autocast(self.recipe.stages[self.stage], self.device)

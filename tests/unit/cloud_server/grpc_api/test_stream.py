@@ -67,12 +67,14 @@ class PlayedService:
         self.withdrawn = 0
         self.answers = True
 
-    def admit(self, fingerprint: str, tail: str, _: Deadline, __: LabelSet | None) -> Any:
+    def check_capacity(self, fingerprint: str, tail: str, _: Deadline, __: LabelSet | None) -> Any:
         if tail == "busy":
             raise Overloaded("40 faces come first")
         return SimpleNamespace(tail=tail, weights=SimpleNamespace(request=lambda: self.weights))
 
-    def begin(self, place: Any, _: object, __: Deadline, done: Callable[[Inferred], None]) -> Any:
+    def start_infer(
+        self, place: Any, _: object, __: Deadline, done: Callable[[Inferred], None]
+    ) -> Any:
         if place.tail == "huge":
             raise PayloadTooLarge("9 faces in one frame")
         self.begun.append(place.tail)
@@ -124,7 +126,7 @@ def test_an_answer_that_cannot_be_said_is_an_error_of_its_message_alone(
         await stream(service, call, most=2).run()
         return service, call
 
-    monkeypatch.setattr(infer_stream, "fill", fail)
+    monkeypatch.setattr(infer_stream, "write_infer_response", fail)
     service, call = asyncio.run(served())
     assert [call.written[number].error.code for number in (0, 1)] == ["internal"] * 2
     assert service.health.in_flight == service.weights.count == service.budget.held_bytes == 0

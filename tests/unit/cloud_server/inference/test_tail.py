@@ -49,7 +49,7 @@ async def test_runs_give_way_while_many_messages_are_refused_and_no_longer_after
         return name
 
     def message() -> None:
-        served.admit(Deadline.after_ms(60_000))
+        served.check_capacity(Deadline.after_ms(60_000))
 
     def call() -> None:
         served.submit(FACE, Deadline.after_ms(60_000))

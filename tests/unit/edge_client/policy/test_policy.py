@@ -35,7 +35,7 @@ from tests.unit.edge_client.policy.policies import (
 )
 
 QUIET = Memory(frames_since_trial=0)
-USING_HIGH = QUIET._replace(held=HIGH.name)
+USING_HIGH = QUIET._replace(current=HIGH.name)
 DEAD = LinkFit(500, 0.1, deviation_ms=20, mean_bytes=1000)
 
 
@@ -114,9 +114,9 @@ def test_changes_are_limited_and_the_way_home_is_open() -> None:
     for n in range(1000):
         # As unkind as can be: good for long enough to be believed, then dead.
         link = None if n % 8 < 5 else DEAD
-        before = memory.held
+        before = memory.current
         decision, memory = decide(costs(link=link), FRAME, SETTINGS, memory, n / 100)
-        changes += memory.held != before
+        changes += memory.current != before
         if link is DEAD and decision.why is not Why.TRIAL:
             assert decision.chosen == LOCAL
     assert changes <= 2 * (SWITCHES + 10 / 5 + 1)
@@ -156,7 +156,7 @@ def test_on_local_the_smallest_payload_is_sent_beside_now_and_then() -> None:
 def test_a_rate_that_may_be_in_time_after_all_is_tried_in_its_place() -> None:
     # All that is known are small payloads: how long a large one takes is a guess.
     guess = LinkFit(20, 0.03, ms_per_byte_sd=0.02, deviation_ms=1, mean_bytes=700)
-    memory = Memory(held=LOW.name)
+    memory = Memory(current=LOW.name)
     decision, memory = decide(costs(link=guess), FRAME, SETTINGS, memory, 0.0)
     assert (decision.chosen, decision.why, decision.held) == (HIGH, Why.TRIAL, LOW.name)
     decision, _ = decide(costs(link=guess), FRAME, SETTINGS, memory, 0.1)
@@ -168,7 +168,7 @@ def test_a_picture_that_would_block_the_link_is_not_tried() -> None:
     guess = LinkFit(50, 0.08, ms_per_byte_sd=0.08, deviation_ms=1, mean_bytes=700)
     weak = costs(tail_ms=100, link=guess)._replace(detect=costs(tail_ms=300).tail)
     frame = FRAME._replace(elapsed_ms=0, searched=False)
-    decision, _ = decide(weak, frame, by, Memory(held=LOW.name), 0.0)
+    decision, _ = decide(weak, frame, by, Memory(current=LOW.name), 0.0)
     assert decision.probe != IMAGE
 
 
@@ -183,7 +183,7 @@ def test_the_cap_holds_and_the_path_stays() -> None:
             memory, sent = charge(memory, size), sent + size
         else:
             assert decision.why is Why.CAPPED
-        assert memory.held == HIGH.name
+        assert memory.current == HIGH.name
     assert 0.8 * 5000 * seconds < sent <= 5000 * (seconds + 1)
 
 
@@ -231,8 +231,8 @@ def test_only_the_first_frame_of_all_waits_for_a_link_that_nothing_is_known_of()
     first, memory = decide(unknown, FRAME, SETTINGS, Memory(), 0.0)
     assert (first.path, first.why) == (AnswerPath.CLOUD, Why.TRIAL)
     # The link was down, and is up again: what was missed on it is forgotten.
-    memory = memory._replace(frames_since_trial=PROBE_FRAMES, held=LOCAL.name)
+    memory = memory._replace(frames_since_trial=PROBE_FRAMES, current=LOCAL.name)
     again, memory = decide(unknown, FRAME, SETTINGS, memory, 1.0)
     assert again.path is AnswerPath.LOCAL
     assert again.probe is not None
-    assert memory.held == LOCAL.name
+    assert memory.current == LOCAL.name

@@ -12,7 +12,8 @@ from splitfer.shared.weights.runtime import softmax
 from tests.unit.training.faces import made_faces
 from training.data.datasets import Faces, held_out_of
 from training.data.judged import Judged, shares
-from training.export.calibrate import complete_manifest, fit_temperature, measure, unseen
+from training.export.calibrate import complete_manifest, measure, unseen
+from training.export.scores import fit_temperature
 
 CROWD, FER2013 = LabelSet
 

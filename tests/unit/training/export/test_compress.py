@@ -15,8 +15,8 @@ from training import __main__ as training_main
 from training.data.judged import Judged
 from training.export import compress
 from training.export.compress import lost
-from training.fit import classifier
-from training.fit.classifier import ClassifierTrainer
+from training.fit import classifier_trainer
+from training.fit.classifier_trainer import ClassifierTrainer
 
 FACES = {"Training": made_faces(60), "PublicTest": made_faces(20, seed=1, first_id=60)}
 
@@ -24,7 +24,7 @@ FACES = {"Training": made_faces(60), "PublicTest": made_faces(20, seed=1, first_
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(classifier, "BATCH", 16)
+    monkeypatch.setattr(classifier_trainer, "BATCH", 16)
     write_zip(tmp_path / "fer2013.zip", members(FACES))
     write_votes(tmp_path / "votes.csv", FACES)
 

@@ -9,8 +9,8 @@ import pytest
 from splitfer.shared.labels import LABELS
 from splitfer.shared.weights import Weights
 from splitfer.shared.weights.manifest import fingerprint
-from training.export.calibrate import fit_temperature
 from training.export.export import CROP, golden_crops, quantiser_of, turn
+from training.export.scores import fit_temperature
 from training.models.split_model import SplitModel
 
 

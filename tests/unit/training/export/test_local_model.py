@@ -20,7 +20,7 @@ from splitfer.shared.vision.crop import enlarge_crop
 from splitfer.shared.weights import Weights, default_folder
 from tests.manifests import edit_manifest, set_figures
 from training.export.local_model import add_local_model
-from training.fit.classifier import middle
+from training.fit.classifier_trainer import middle
 from training.models.crop_classifier import SIZE_PX, CropClassifier
 from training.models.edgecnn import EdgeCNN
 

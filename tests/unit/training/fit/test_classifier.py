@@ -11,8 +11,8 @@ from tests.unit.training.faces import made_faces, members, write_zip
 from training.data.datasets import DataError
 from training.data.judged import Judged
 from training.export.local_model import load_classifier
-from training.fit import classifier
-from training.fit.classifier import ClassifierTrainer, load_run
+from training.fit import classifier, classifier_trainer
+from training.fit.classifier_trainer import ClassifierTrainer, load_run
 from training.fit.prune import prunable
 from training.models.condensed import learned_convolutions
 from training.models.edgecnn import EdgeCNN
@@ -22,7 +22,7 @@ from training.models.residual_vgg19 import ResidualVGG19
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(classifier, "BATCH", 16)
+    monkeypatch.setattr(classifier_trainer, "BATCH", 16)
 
 
 def trainer(model: str, **options: object) -> ClassifierTrainer:
