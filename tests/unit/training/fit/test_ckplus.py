@@ -11,7 +11,7 @@ import pytest
 from tests.unit.training.faces import made_faces
 from training import pipeline
 from training.data.datasets import DATA_VARIABLE
-from training.fit import ckplus, classifier
+from training.fit import ckplus, classifier_trainer
 
 PIPELINE = Path("training/pipelines/vgg19-ckplus.toml").resolve()
 
@@ -19,7 +19,7 @@ PIPELINE = Path("training/pipelines/vgg19-ckplus.toml").resolve()
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(classifier, "BATCH", 16)
+    monkeypatch.setattr(classifier_trainer, "BATCH", 16)
     faces = made_faces(48)
     people = np.array([f"S{one % 8:03}" for one in range(48)])
     np.savez(tmp_path / "ck.npz", pictures=faces.pictures, labels=faces.labels, subjects=people)
