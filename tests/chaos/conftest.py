@@ -16,6 +16,8 @@ from tests.processes import Server
 
 # 0: the short form. `make chaos` sets it.
 CHAOS_MINUTES = float(os.environ.get("CHAOS_MINUTES", "0"))
+# How long a fault goes on once it has shown: in the short form for some forty answers.
+FAULT_S = 3 + min(27, 6 * CHAOS_MINUTES) if CHAOS_MINUTES else 1.0
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -9,7 +9,7 @@ from benchmarks.net.shape import Shape
 from splitfer.edge_client.recognizer import Recognizer
 from splitfer.shared.contracts import AnswerPath, Reason
 from splitfer.shared.weights import default_folder
-from tests.chaos.conftest import CHAOS_MINUTES
+from tests.chaos.conftest import CHAOS_MINUTES, FAULT_S
 from tests.chaos.faces import SEARCH_SIDE_PX, Picture
 from tests.chaos.watch import Watch
 from tests.processes import Server
@@ -17,7 +17,6 @@ from tests.processes import Server
 LATE = {Reason.LINK_DOWN, Reason.BREAKER_OPEN, Reason.DEADLINE}
 BLACKHOLE = Fault(blackhole=True)
 PATIENT_MS = 20_000.0
-FAULT_S = 3 + min(27, 6 * CHAOS_MINUTES)
 
 
 def both(forwarder: Forwarder, fault: Fault) -> None:
@@ -78,6 +77,6 @@ def test_flapping_every_three_seconds(watch: Watch, forwarder: Forwarder, told: 
 def test_flipped_bits_change_no_answer(watch: Watch, forwarder: Forwarder, way: str) -> None:
     forwarder.set(**{way: Fault(flip_every_bytes=2_000 if way == "up" else 500)})
     watch.until(lambda: any(one.path is AnswerPath.LOCAL for one in watch.answers), "any harm")
-    watch.for_s(2 * FAULT_S)
+    watch.for_s(3 * FAULT_S)
     forwarder.set(SOUND, SOUND)
     watch.back()

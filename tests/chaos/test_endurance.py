@@ -21,7 +21,7 @@ from tests.chaos.conftest import CHAOS_MINUTES
 from tests.chaos.faces import TOLERANCE, Picture
 from tests.processes import Server, wait_until
 
-SECONDS = 60 * CHAOS_MINUTES or 10
+SECONDS = 60 * CHAOS_MINUTES or 6
 AT_ONCE = 4
 CALL_S = 30.0
 # After this share of the run everything has its size: caches, arenas, threads.

@@ -9,6 +9,7 @@ import pytest
 from benchmarks.net.forwarder import Forwarder
 from splitfer.shared.contracts import SCHEMA_VERSION, AnswerPath, Reason
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
+from tests.chaos.conftest import FAULT_S
 from tests.chaos.faces import Picture
 from tests.chaos.played import PlayedServer
 from tests.chaos.watch import Watch
@@ -53,7 +54,7 @@ def test_another_model(
     watch.until_reason(Reason.BREAKER_OPEN)
     forwarder.accept()
     watch.until_reason(Reason.MODEL_MISMATCH)
-    watch.for_s(2)
+    watch.for_s(FAULT_S)
     assert peer.played.calls == 0, "nothing is sent to it"
     switch(watch, forwarder, server)
     assert watch.reasons() <= SWITCHED | {Reason.MODEL_MISMATCH}
@@ -111,7 +112,7 @@ def test_replies_of_other_faces_or_damaged_ones_are_not_believed(
     watch.until_cloud(3)
     peer.played.spoil = spoil  # type: ignore[assignment]
     watch.until_reason(Reason.SERVER_ERROR)
-    watch.for_s(2)
+    watch.for_s(FAULT_S)
     if spoil is not reordered:  # one face alone cannot be in the wrong order
         watch.until(lambda: watch.answers[-1].path is AnswerPath.LOCAL, "a local answer")
     switch(watch, forwarder, server)
@@ -130,7 +131,7 @@ def test_a_nonsense_time_is_not_believed(
     forwarder.reset()
     watch.until_cloud(1)
     peer.played.spoil = spoil
-    watch.for_s(2)
+    watch.for_s(FAULT_S)
     for answer in watch.answers:
         for milliseconds in (answer.latency_ms.link, answer.latency_ms.tail):
             assert milliseconds is None or 0 <= milliseconds < 60_000
