@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +17,7 @@ import torch
 from splitfer.shared.codec.entropy import EntropyTables
 from splitfer.shared.vision.crop import enlarge_crop
 from tests.manifests import edit_manifest
+from tests.once import made_once
 from training.models.split_model import SplitConfig, SplitModel
 
 # The networks here are small; threads that wait for each other only slow a busy machine down.
@@ -122,20 +121,14 @@ def _exported_once(
     model: SplitModel,
     edit: Callable[[dict[str, Any]], None] | None = None,
 ) -> Path:
-    """The folder that the exporter writes of ``model``: one for all processes that share the tests,
-    since each network takes the exporter some seven seconds."""
-    root = factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        root = root.parent
-    with (root / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (root / name).exists():
-            draft = root / f"{name}-draft"
-            folder = _export(model, draft)
-            if edit is not None:
-                edit_manifest(folder, edit)
-            draft.rename(root / name)
-    (folder,) = (root / name).iterdir()
+    """The folder that the exporter writes of ``model``, which takes it some seven seconds."""
+
+    def export(draft: Path) -> None:
+        folder = _export(model, draft)
+        if edit is not None:
+            edit_manifest(folder, edit)
+
+    (folder,) = made_once(factory, name, export).iterdir()
     return folder
 
 

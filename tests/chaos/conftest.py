@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import pickle
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -12,6 +13,7 @@ from splitfer.edge_client.recognizer import Recognizer
 from splitfer.shared.weights import default_folder
 from tests.chaos.faces import SEARCH_SIDE_PX, Picture, clip_pictures, distinct
 from tests.chaos.watch import DEADLINE_MS, Watch
+from tests.once import made_once
 from tests.processes import Server
 
 # 0: the short form. `make chaos` sets it.
@@ -33,21 +35,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def clip() -> list[Picture]:
+def clip(tmp_path_factory: pytest.TempPathFactory) -> list[Picture]:
     """Every fifth frame of the clip, answered offline."""
-    return clip_pictures(every=5)
+    return _once(tmp_path_factory, "clip", lambda: clip_pictures(every=5))
 
 
 @pytest.fixture(scope="session")
-def pictures() -> list[Picture]:
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Picture]:
     """Pictures with faces that cannot be mistaken for each other.
 
     Few of the clip's are: it shows one woman who smiles.
     """
-    pictures = distinct(clip_pictures())
+    pictures = _once(tmp_path_factory, "pictures", lambda: distinct(clip_pictures()))
     assert len(pictures) >= 8
     assert any(len(picture.faces) > 1 for picture in pictures)
     return pictures
+
+
+def _once(
+    factory: pytest.TempPathFactory, name: str, make: Callable[[], list[Picture]]
+) -> list[Picture]:
+    file = made_once(factory, name, lambda draft: draft.write_bytes(pickle.dumps(make())))
+    found: list[Picture] = pickle.loads(file.read_bytes())
+    return found
 
 
 @pytest.fixture(scope="session")
