@@ -153,7 +153,7 @@ def test_a_tiny_pipeline_makes_weights_that_load(
     monkeypatch.chdir(tmp_path)
     write_zip(Path("d.zip"), members({"Training": made_faces(40), "PublicTest": made_faces(8, 1)}))
     Path("recipe.toml").write_text(
-        '[model]\nstem = "small"\ncloud = "shufflenet"\nmodules = "none"\n[[stage]]\nsize = 56\n'
+        '[model]\nstem = "small"\ncloud = "residual"\nmodules = "none"\n[[stage]]\nsize = 56\n'
         "epochs = 40\nbatch = 16\nlr_first = 0.001\nlr_last = 0.0001\nbf16 = false\n"
         'latent_bytes = [540.0, 385.0, 238.0]\nparts = ["stem", "encoder", "local", "cloud"]\n'
     )
