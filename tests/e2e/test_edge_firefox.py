@@ -9,6 +9,7 @@ import pytest
 
 from splitfer.shared.weights import default_folder
 from tests.e2e import test_edge_network as network
+from tests.e2e import test_edge_own as own
 from tests.e2e import test_edge_page as chromium
 from tests.e2e.edge_page import needs_edge, open_edge, start, wait_for_path
 from tests.firefox import FirefoxPage, needs_firefox
@@ -36,6 +37,14 @@ def test_cloud_then_local_then_cloud_again(firefox: Any, server: CloudProcess) -
 
 def test_a_frames_answer_is_the_python_edges(firefox: Any, server: CloudProcess) -> None:
     chromium.test_a_frames_answer_is_the_python_edges(firefox, server)
+
+
+def test_the_lighter_networks_answer_is_a_python_edges(firefox: Any, server: CloudProcess) -> None:
+    own.test_its_answer_is_that_of_a_python_edge_with_it(firefox, server)
+
+
+def test_the_lighter_network_is_here_without_a_network(firefox: Any, server: CloudProcess) -> None:
+    own.test_it_is_here_without_a_network(firefox, server)
 
 
 def test_the_second_start_needs_no_network(firefox: Any, server: CloudProcess) -> None:

@@ -36,9 +36,9 @@ async function open() {
   const { fingerprint } = weights.manifest;
   link = new Link(root, fingerprint, ({ state, cause }) => postMessage({ type: "link", state, cause }));
   link.token = token;
-  link.keep();
   offload = new Offload(device, link, () => loadLighter(device));
   await offload.measure();
+  link.keep();
   const { lighterName: lighter } = device;
   postMessage({ type: "ready", fingerprint, lighter, startMs: performance.now() - start });
 }
