@@ -57,7 +57,8 @@ class Recognizer:
     With ``server`` the policy chooses the path of each picture, and the device answers where the
     server cannot; without one every answer is `local`. Further ``settings`` are those of
     ``EdgeConfig`` but what a command alone obeys (sources, outputs, a device's privacy); those that
-    are not given come from ``SPLITFER_EDGE_*`` variables.
+    are not given come from ``SPLITFER_EDGE_*`` variables. A process that is forked off with one has
+    it for the device alone; one that is to ask the server makes its own.
 
     Raises:
         ConfigError: a setting is wrong; the message names it.

@@ -10,6 +10,7 @@ a call. Where it is full or broken they go by a call each.
 from __future__ import annotations
 
 import logging
+import os
 import random
 import threading
 import time
@@ -47,10 +48,10 @@ class Link:
     """A server, by way of channels from ``open_channel``. Safe to use from several threads.
 
     ``fingerprint`` and ``codecs`` are of this device's weights, ``labels`` whose labels it asks
-    for; ``stream`` says whether latents go
-    on a stream where the server offers one; ``on`` also says so where it offers none. ``server``
-    is its name in the log; ``diagnose`` is asked, from the keeper's thread, where gRPC does not say
-    why the server cannot be used: its cause, or None where it finds none.
+    for; ``stream`` says whether latents go on a stream where the server offers one; ``on`` also
+    says so where it offers none. ``server`` is its name in the log; ``diagnose`` is asked, from the
+    keeper's thread, where gRPC does not say why the server cannot be used: its cause, or None where
+    it finds none. gRPC does not outlive a fork: in a process that was forked off the link is down.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Link:
         server: str = "(unnamed)",
         diagnose: Callable[[], Cause | None] = lambda: None,
     ) -> None:
+        self._process = os.getpid()
         self._stream_use = stream
         self._streams: Streams | None = None
         self._tracing = tracing or NoTracing()
@@ -88,12 +90,16 @@ class Link:
     @property
     def state(self) -> LinkState:
         """Where the link stands."""
-        return self._breaker.state
+        return LinkState.OPEN if self._inherited else self._breaker.state
 
     @property
     def refusal(self) -> Reason | None:
         """Why nothing can be sent now; None where it can."""
-        return self._breaker.refusal
+        return Reason.LINK_DOWN if self._inherited else self._breaker.refusal
+
+    @property
+    def _inherited(self) -> bool:
+        return os.getpid() != self._process
 
     @property
     def cause(self) -> Cause | None:
@@ -160,19 +166,16 @@ class Link:
 
     def close(self) -> None:
         """Hang up and end the keeper."""
+        if self._inherited:
+            return
         with self._changed:
             self._closing = True
             self._changed.notify_all()
         self._hang_up()  # ends a handshake under way
         self._keeper.join()
         self._hang_up()
-        counts = self.counts
-        _log.info(
-            "link closed: %d calls, %d failed, %d answered too late",
-            counts.calls,
-            counts.failed_calls,
-            counts.late_answers,
-        )
+        calls, failed, late = self.counts.calls, self.counts.failed_calls, self.counts.late_answers
+        _log.info("link closed: %d calls, %d failed, %d answered too late", calls, failed, late)
 
     # -- calls ---------------------------------------------------------------------------------
 
@@ -184,7 +187,7 @@ class Link:
         checksum_matches: Callable[[Any], bool],
     ) -> Call[Any]:
         with self._changed:
-            stub, refusal = self._stub, self._breaker.refusal
+            stub, refusal = self._stub, self.refusal
         if stub is None or refusal is not None:
             raise CallFailed(refusal or Reason.LINK_DOWN, "the link is not ready")
         timeout_s = max(0.001, deadline.remaining_ms() / 1000)

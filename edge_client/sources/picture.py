@@ -133,7 +133,10 @@ def picture_of(image: PictureLike, most_pixels: int) -> Decoded:
     if isinstance(image, np.ndarray):
         return Decoded(rgb_of_array(image))
     if isinstance(image, Image.Image):
-        return _as_rgb(image, most_pixels)
+        try:
+            return _as_rgb(image, most_pixels)
+        except (OSError, SyntaxError) as error:  # of a file that Pillow opened, and reads only now
+            raise ImageError(f"the picture is damaged or cut short: {error}") from error
     if isinstance(image, bytes | bytearray | memoryview):
         return read_picture(bytes(image), most_pixels)
     if isinstance(image, str | os.PathLike):

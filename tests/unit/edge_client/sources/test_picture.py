@@ -89,6 +89,12 @@ def test_16_bit_greys_become_8_bit_ones_and_not_white(kind: str) -> None:
     assert np.abs(rgb[:, :, 0].reshape(-1).astype(int) - np.arange(256)).max() <= 1
 
 
+def test_a_picture_that_pillow_opened_and_cannot_read_is_damaged(small: Image.Image) -> None:
+    opened = Image.open(io.BytesIO(encoded(small, "JPEG")[:300]))
+    with pytest.raises(ImageError, match="damaged or cut short: .*truncated"):
+        picture_of(opened, MOST)
+
+
 def test_a_jpeg_without_its_last_bytes_is_read_with_a_warning(
     small: Image.Image, caplog: pytest.LogCaptureFixture
 ) -> None:
