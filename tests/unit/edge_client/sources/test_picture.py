@@ -90,8 +90,9 @@ def test_16_bit_greys_become_8_bit_ones_and_not_white(kind: str) -> None:
 
 
 def test_a_picture_that_pillow_opened_and_cannot_read_is_damaged(small: Image.Image) -> None:
-    opened = Image.open(io.BytesIO(encoded(small, "JPEG")[:300]))
-    with pytest.raises(ImageError, match="damaged or cut short: .*truncated"):
+    data = encoded(small, "JPEG", quality=90)
+    opened = Image.open(io.BytesIO(data[: len(data) // 2]))
+    with pytest.raises(ImageError, match="damaged or cut short"):
         picture_of(opened, MOST)
 
 
