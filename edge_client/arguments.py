@@ -8,7 +8,7 @@ from typing import Any
 
 from splitfer.edge_client.choices import Objective, Policy
 from splitfer.edge_client.sinks import flags as output_flags
-from splitfer.shared.arguments import Once, file_name, frame_rate
+from splitfer.shared.arguments import Once, file_name, positive
 from splitfer.shared.detectors import DetectorName
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.local_models import BACKBONE
@@ -140,7 +140,7 @@ def make_parser() -> argparse.ArgumentParser:
     health.add_argument("--listen", metavar="HOST:PORT", help="where the run listens, as of run")
     health.add_argument(
         "--timeout-s",
-        type=float,
+        type=positive,
         metavar="S",
         help=f"in which it must answer ({ANSWER_S:g}) or work ({WORKS_S:g})",
     )
@@ -178,7 +178,7 @@ def make_parser() -> argparse.ArgumentParser:
     bench.add_argument("--overwrite", action="store_true", help="replace a file that is there")
     bench.add_argument(
         "--fps",
-        type=frame_rate,
+        type=positive,
         default=10.0,
         metavar="N",
         help="frames a second that are to be answered (10)",

@@ -47,11 +47,12 @@ def file_name(text: str) -> Path:
     return Path(text)
 
 
-def frame_rate(text: str) -> float:
-    """Frames a second that were typed.
+def positive(text: str) -> float:
+    """A number of seconds, frames a second or the like.
 
     Raises:
-        argparse.ArgumentTypeError, ValueError: not a number above 0, at most 1000.
+        argparse.ArgumentTypeError: it is not above 0, or is more than 1000.
+        ValueError: it is no number.
     """
     number = float(text)
     if not 0 < number <= 1000:

@@ -15,6 +15,7 @@ from typing import Any
 
 from splitfer.cloud_server.commands.own_server import own_connection
 from splitfer.cloud_server.config import CloudConfig
+from splitfer.shared.arguments import positive
 from splitfer.shared.errors import LinkError, NotReady
 from splitfer.shared.peer_words import peer_words
 
@@ -45,7 +46,7 @@ def add_health_command(commands: Any) -> None:
     )
     health.add_argument(
         "--timeout-s",
-        type=float,
+        type=positive,
         default=_TIMEOUT_S,
         metavar="S",
         help=f"in which it must answer ({_TIMEOUT_S:g})",

@@ -63,8 +63,9 @@ def run_sign(arguments: argparse.Namespace) -> None:
         weights.head(1)
         for model in weights.manifest.local_models.values():
             weights.tail(model, 1)
-        before = read_release(folder)
-        number = arguments.release or (before.number + 1 if before else 1)
+        before, number = read_release(folder), arguments.release
+        if number is None:
+            number = before.number + 1 if before else 1
         manifest = (folder / "manifest.json").read_bytes()
         write_release(folder, sign(manifest, number, read_private_key(arguments.key)))
     except OSError as error:

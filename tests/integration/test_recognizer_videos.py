@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,8 +31,8 @@ def nobody(face: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 @pytest.fixture
-def recognizer(weights_folder: Path) -> Iterator[Recognizer]:
-    with Recognizer(weights=weights_folder, search_every=100, **ASKED_ONCE) as opened:
+def recognizer() -> Iterator[Recognizer]:
+    with Recognizer(search_every=100, **ASKED_ONCE) as opened:
         yield opened
 
 
@@ -100,11 +99,10 @@ def test_what_was_asked_about_one_videos_faces_says_nothing_of_anothers(
 def test_a_camera_is_followed_as_its_own_settings_say(
     recognizer: Recognizer,
     monkeypatch: pytest.MonkeyPatch,
-    weights_folder: Path,
     nobody: NDArray[np.uint8],
 ) -> None:
     for name, lost_s in (("door", 1.0), ("garden", 0.1)):
-        config = EdgeConfig(weights=weights_folder, lost_s=lost_s, **ASKED_ONCE)
+        config = EdgeConfig(lost_s=lost_s, **ASKED_ONCE)
         recognizer.add_camera(name, config)
     videos = videos_of(recognizer, monkeypatch)
     for name in ("door", "garden"):

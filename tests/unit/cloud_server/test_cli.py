@@ -193,3 +193,11 @@ class _Without:
     def find_spec(self, name: str, *_: object) -> None:
         if name == self._module:
             raise ModuleNotFoundError(f"No module named '{self._library}'", name=self._library)
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "soon"])
+def test_health_waits_for_some_time(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        run(["health", "--timeout-s", seconds])
+    assert raised.value.code == 2
+    assert "--timeout-s" in capsys.readouterr().err

@@ -17,3 +17,11 @@ def test_weights_that_do_not_fit_into_the_memory_are_one_line(
     assert cli.main(["run", "--source", "demo", "--output", "/dev/null"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "out of memory" in line
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "soon"])
+def test_health_waits_for_some_time(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        cli.main(["health", "--timeout-s", seconds])
+    assert raised.value.code == 2
+    assert "--timeout-s" in capsys.readouterr().err

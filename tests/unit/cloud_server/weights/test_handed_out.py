@@ -99,6 +99,7 @@ def test_the_command_signs_what_it_has_looked_at(
         assert found.number == release
         manifest = (folder / "manifest.json").read_bytes()
         check_signature(manifest, found, read_public_key(key.with_suffix(".pub")))
+    assert run(["sign", str(folder), "--key", str(key), "--release", "0"]) == 2
     (folder / "local.onnx").write_bytes(b"altered")
     assert run(["sign", str(folder), "--key", str(key)]) == 4
     assert run(["sign", "--new-key", str(key)]) == 2
