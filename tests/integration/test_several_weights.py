@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
-from PIL import Image
 
 from splitfer.edge_client.recognizer import Recognizer
 from splitfer.shared.codec.payload import MAX_PAYLOAD_BYTES
-from splitfer.shared.contracts import AnswerPath, Reason
+from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from tests.integration.cloud_process import CloudProcess
 
@@ -41,47 +38,6 @@ def test_an_edge_with_either_is_answered_by_its_own(
         assert (face.rate, face.sent_bytes) == ("full", MAX_PAYLOAD_BYTES)
     else:
         assert face.rate == "default"
-
-
-FORKED = """
-import os, signal, sys
-from splitfer import Recognizer
-server, weights, picture = sys.argv[1:]
-recognizer = Recognizer(server, weights=weights, policy="cloud", deadline_ms=60_000)
-told = lambda: print(*((face.path.value, face.reason) for face in recognizer.faces(picture)))
-told()
-sys.stdout.flush()
-if child := os.fork():
-    _, status = os.waitpid(child, 0)
-    print("child", os.waitstatus_to_exitcode(status))
-    told()
-    recognizer.close()
-else:
-    signal.alarm(30)
-    told()
-    print(recognizer.server_away, recognizer.link_report()["state"])
-    recognizer.close()
-    sys.stdout.flush()
-    os._exit(0)
-"""
-
-
-def test_a_process_that_is_forked_off_answers_alone_and_at_once(
-    server: CloudProcess, coded_weights_folder: Path, astronaut: np.ndarray, tmp_path: Path
-) -> None:
-    Image.fromarray(astronaut[:300]).save(tmp_path / "portrait.png")
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", FORKED, server.grpc, str(coded_weights_folder),
-         str(tmp_path / "portrait.png")],
-        capture_output=True, text=True, timeout=100,
-    )  # fmt: skip
-    assert done.stdout.splitlines() == [
-        "('cloud', None)",
-        f"('local', {Reason.LINK_DOWN!r})",
-        "True open",
-        "child 0",
-        "('cloud', None)",
-    ], done.stderr
 
 
 def test_each_rate_is_sent_and_answered(
