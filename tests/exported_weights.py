@@ -56,7 +56,7 @@ def split_model() -> SplitModel:
 @pytest.fixture(scope="session")
 def weights_folder(split_model: SplitModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of weights as ``training.export`` writes it; read only, it is shared."""
-    return _exported_once(tmp_path_factory, "weights", split_model)
+    return _exported_once(tmp_path_factory, "weights", split_model, None)
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +74,9 @@ def crowd_model(split_model: SplitModel) -> SplitModel:
 
 
 @pytest.fixture(scope="session")
-def crowd_weights_folder(crowd_model: SplitModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def crowd_weights_folder(
+    crowd_model: SplitModel, weights_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """``weights_folder`` with tails of both label sets, behind the same head, so that their
     fingerprint is the same; they say how common the classes were in training."""
 
@@ -83,7 +85,8 @@ def crowd_weights_folder(crowd_model: SplitModel, tmp_path_factory: pytest.TempP
         for tail in manifest["tails"].values():
             tail["answers"] = {"crowd": {"temperature": 0.5}, "fer2013": {"temperature": 1.0}}
 
-    return _exported_once(tmp_path_factory, "crowd", crowd_model, calibrated)
+    head = weights_folder / "head.onnx"
+    return _exported_once(tmp_path_factory, "crowd", crowd_model, head, calibrated)
 
 
 @pytest.fixture(scope="session")
@@ -119,12 +122,14 @@ def _exported_once(
     factory: pytest.TempPathFactory,
     name: str,
     model: SplitModel,
+    head: Path | None,
     edit: Callable[[dict[str, Any]], None] | None = None,
 ) -> Path:
-    """The folder that the exporter writes of ``model``, which takes it some seven seconds."""
+    """The folder that the exporter writes of ``model``, which takes it some seven seconds; ``head``
+    is the model's where that was exported before."""
 
     def export(draft: Path) -> None:
-        folder = _export(model, draft)
+        folder = _export(model, head, draft)
         if edit is not None:
             edit_manifest(folder, edit)
 
@@ -132,15 +137,25 @@ def _exported_once(
     return folder
 
 
-def _export(model: SplitModel, into: Path) -> Path:
+def _export(model: SplitModel, head: Path | None, into: Path) -> Path:
     from training.export.export import write_weights
+    from training.export.onnx import export_cloud_tail, export_local_tail, export_model
 
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir()
     # torch's exporter logs thousands of lines, which would bury a failing test's own.
     logging.disable(logging.WARNING)
     try:
-        return write_weights(model, into, {"data": "none"})
+        if head is None:
+            networks = export_model(model)
+        else:
+            labels = model.config.label_sets
+            networks = {
+                "head": head.read_bytes(),
+                "local": export_local_tail(model.local_tail, labels),
+                "cloud": export_cloud_tail(model.cloud_tail, labels),
+            }
+        return write_weights(model, networks, into, {"data": "none"})
     finally:
         logging.disable(logging.NOTSET)
 

@@ -12,6 +12,7 @@ import io
 import json
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -98,13 +99,18 @@ def turn(model: SplitModel, turned: str) -> None:
 
 
 def write_weights(
-    model: SplitModel, root: Path, origin: dict[str, Any], tables: EntropyTables | None = None
+    model: SplitModel,
+    networks: Mapping[str, bytes],
+    root: Path,
+    origin: dict[str, Any],
+    tables: EntropyTables | None = None,
 ) -> Path:
-    """Export ``model`` under ``root``; gives the folder, named by the fingerprint.
+    """Write ``model`` under ``root``, with its ``networks`` as ``export_model`` gives them; gives
+    the folder, named by the fingerprint.
 
     Nothing is measured: temperatures are 1 and bytes those of a raw payload.
     """
-    files = {f"{name}.onnx": data for name, data in export_model(model).items()}
+    files = {f"{name}.onnx": data for name, data in networks.items()}
     crops = golden_crops()
     outputs = torch_outputs(model, crops)
     golden = io.BytesIO()
@@ -163,9 +169,11 @@ def write_weights(
     return folder
 
 
-def latents_by_rate(model: SplitModel, faces: Faces) -> list[NDArray[np.uint8]]:
+def latents_by_rate(
+    exported_head: bytes, quantiser: Quantiser, faces: Faces
+) -> list[NDArray[np.uint8]]:
     """Symbols uint8 ``(N, 8, 28, 28)`` at each rate, by the exported head."""
-    head, quantiser = Head(export_model(model)["head"], 2), quantiser_of(model)
+    head = Head(exported_head, 2)
     rows: list[list[NDArray[np.uint8]]] = [[] for _ in RATES]
     for start in tqdm(range(0, len(faces), 32), desc="latents", unit="batch", disable=None):
         crops = np.stack([enlarge_crop(p) for p in faces.pictures[start : start + 32]])
@@ -215,11 +223,13 @@ def _export(arguments: argparse.Namespace) -> Path:
         turn(model, turned)
     train, _ = split_off(load_fer2013(data, "Training"), HOLDOUT_SHARE)
     fit = train.subset(np.arange(len(train)) % max(1, len(train) // FIT_FACES) == 0)
-    tables = fit_tables(latents_by_rate(model, fit), SYMBOL_LIMIT)
+    networks = export_model(model)
+    latents = latents_by_rate(networks["head"], quantiser_of(model), fit)
+    tables = fit_tables(latents, SYMBOL_LIMIT)
     origin = {"data": "FER2013 Training", "run": f"training/runs/{arguments.run}"}
     if arguments.gain:
         origin["gain"] = " ".join(arguments.gain)
-    folder = write_weights(model, arguments.weights, origin, tables)
+    folder = write_weights(model, networks, arguments.weights, origin, tables)
     measure_folder(folder, data, votes)
     return folder
 

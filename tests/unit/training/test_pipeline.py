@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import Tensor, nn
 
 from splitfer.shared.weights import Weights
 from tests.unit.training.faces import made_faces, members, write_zip
 from training import pipeline
+from training.export import onnx
 from training.pipeline import Step, data_mark, read_pipeline, run_pipeline
 
 PIPELINES = sorted(Path("training/pipelines").glob("*.toml"))
@@ -149,6 +152,13 @@ def test_a_tiny_pipeline_makes_weights_that_load(
             assert module.main() == 0
         return {}
 
+    def export(module: nn.Module, examples: dict[str, Tensor], outputs: Sequence[str]) -> bytes:
+        exported.append(module)
+        return export_one(module, examples, outputs)
+
+    exported: list[nn.Module] = []
+    export_one = onnx._export
+    monkeypatch.setattr(onnx, "_export", export)
     monkeypatch.setattr(pipeline, "run_module", run_here)
     monkeypatch.chdir(tmp_path)
     write_zip(Path("d.zip"), members({"Training": made_faces(40), "PublicTest": made_faces(8, 1)}))
@@ -172,6 +182,7 @@ def test_a_tiny_pipeline_makes_weights_that_load(
     assert set(Weights(folder).manifest.tails) == {"local", "cloud"}
     log = Path("training/runs/tiny/log.jsonl").read_text().splitlines()
     assert json.loads(log[0])["epochs"] == [1]
+    assert len(exported) == 3, "each network takes seconds: once is enough"
     capfd.readouterr()
     assert pipeline.main() == 0
     assert capfd.readouterr().out.count("finished before") == 2
