@@ -122,6 +122,13 @@ def test_a_camera_that_a_call_takes_is_not_answered_of(page: Page) -> None:
     assert not page.find("#problem").is_displayed()
 
 
+def test_a_video_that_was_paused_while_the_page_was_away_goes_on(page: Page) -> None:
+    start(page)
+    page.driver.execute_script("video.pause()")
+    paused = "return video.paused"
+    wait_until(lambda: not page.driver.execute_script(paused), "the camera's picture to move")
+
+
 def test_a_camera_that_is_refused_and_then_allowed(page: Page) -> None:
     page.driver.execute_script("""
         const devices = navigator.mediaDevices;

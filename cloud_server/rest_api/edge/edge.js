@@ -156,7 +156,7 @@ async function start() {
 async function openCamera() {
   const came = await camera.start("", () => {
     stop();
-    showProblem("The camera went away.", "Another program may have taken it, or it was unplugged.");
+    showProblem("The camera went away.", "It was unplugged, another program took it, or it is no longer allowed.");
   }, facing);
   if (came) at("video").classList.toggle("mirrored", camera.mirrored);
   return came;
@@ -207,6 +207,7 @@ async function seeing(mine) {
 
 function nextPicture() {
   const video = at("video");
+  if (video.paused) video.play().catch(() => {}); // as a browser left it whose page was away
   return new Promise((done) => {
     if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(done);
     else requestAnimationFrame(done);

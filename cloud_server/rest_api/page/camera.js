@@ -6,7 +6,7 @@ const LONGER_SIDE_PX = 640; // the server searches no larger picture
 const QUALITY = 0.8;
 
 const SENTENCES = {
-  NotAllowedError: "The camera was not allowed. The browser's address bar lets you change that.",
+  NotAllowedError: "The camera was not allowed. Allow it beside the page's address, or in the browser's settings.",
   NotFoundError: "No camera was found.",
   OverconstrainedError: "This camera is gone. Choose another one.",
   NotReadableError: "The camera is in use by another program.",
