@@ -75,6 +75,23 @@ def test_its_answer_is_that_of_a_python_edge_with_it(browser: Page, server: Clou
     wait_until(lambda: "lighter network" in page.driver.execute_script(words), "the page to say so")
 
 
+def test_a_device_that_is_too_slow_takes_it_by_itself(browser: Page, server: CloudProcess) -> None:
+    """Any is, of which a frame's answer is wanted in a fiftieth of a second."""
+    page = browser
+    open_edge(page, server)
+    page.driver.execute_script("""
+        const Real = window.Worker;
+        window.Worker = class extends Real {
+          constructor(...all) { super(...all); window.part = this; }
+        };
+    """)
+    choose(page, wanted="local", own="auto")
+    start(page)
+    wait_until(lambda: faces_since(page, 0), "faces")
+    page.driver.execute_script("part.postMessage({ type: 'settings', deadlineMs: 20 })")
+    wait_until(lambda: by_lighter(page), "an answer of the lighter network")
+
+
 def test_it_is_here_without_a_network(browser: Page, server: CloudProcess) -> None:
     page = browser
     open_edge(page, server)
