@@ -26,6 +26,10 @@ _DATA_OPTIONS = {"--data": "fer2013.zip", "--votes": "ferplus.csv"}
 _only_kept = ContextVar("only_kept", default=False)
 
 
+class NotKept(ValueError):
+    """No result of a benchmark is kept; the message says what to run."""
+
+
 @contextmanager
 def kept_alone() -> Iterator[None]:
     """Inside, nothing is measured: results are read from their files."""
@@ -46,7 +50,7 @@ def run_json(module: str, *arguments: str) -> dict[str, Any]:
 
     Raises:
         subprocess.CalledProcessError: it failed.
-        ValueError: nothing was kept; the message says what to run.
+        NotKept: nothing was kept.
     """
     name, *options = module.rsplit(".", 1)[1], *_shown(arguments)
     command = " ".join(["python -m benchmarks", name, *options])
@@ -75,11 +79,11 @@ def kept(name: str, command: str) -> dict[str, Any]:
     """The result in ``RESULTS/name.json``.
 
     Raises:
-        ValueError: there is none.
+        NotKept: there is none.
     """
     file = RESULTS / f"{name}.json"
     if not file.exists():
-        raise ValueError(f"no {file}: run `{command}` by way of `python -m benchmarks readme`")
+        raise NotKept(f"no {file}: run `{command}` by way of `python -m benchmarks readme`")
     found: dict[str, Any] = json.loads(file.read_text())["result"]
     return found
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks.readme import results
+from benchmarks.readme import readme, results
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +50,27 @@ def test_how_long_a_benchmark_takes_is_known_from_its_longest_kept_result() -> N
 def test_what_was_never_measured_names_the_command() -> None:
     with results.kept_alone(), pytest.raises(ValueError, match=r"no .*link-quick\.json: run `py"):
         results.run_json("benchmarks.link.link", "--quick")
+
+
+def test_a_part_of_which_nothing_is_kept_leaves_its_page_and_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- rate -->\nold\n<!-- /rate -->\n<!-- demo -->\nold\n<!-- /demo -->\n")
+    parts = {
+        "rate": lambda _: str(results.run_json("benchmarks.accuracy.rate_accuracy")),
+        "demo": lambda _: "new",
+    }
+    monkeypatch.setattr(readme, "PARTS", parts)
+    monkeypatch.setattr(readme, "PAGES", (page,))
+    monkeypatch.setattr(sys, "argv", ["readme", "--kept"])
+    assert readme.main() == 0
+    assert page.read_text().splitlines() == [
+        "<!-- rate -->", "old", "<!-- /rate -->", "<!-- demo -->", "new", "<!-- /demo -->",
+    ]  # fmt: skip
+    assert "rate_accuracy.json: run" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["readme", "--kept", "rate"])
+    assert readme.main() == 1  # it was asked for
 
 
 @pytest.mark.parametrize(
