@@ -6,30 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from splitfer.shared.contracts import FEATURES_SHAPE, LATENT_SHAPE, AnswerPath
+from splitfer.shared.contracts import FEATURES_SHAPE, AnswerPath
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.weights import Weights
+from tests.unit.training.small_tail import SmallTail
 from training.export.large_tail import LARGE_TAIL
 from training.export.put_tail import put_tail
 from training.models.ensemble import Ensemble
 
 BOTH = ("crowd", "fer2013")
-
-
-class SmallTail(nn.Module):
-    """What a network of this code takes and gives, and exported in a tenth of the time: how a tail
-    is put does not depend on what is in it. Exports of real ones: ``tests.exported_weights``."""
-
-    def __init__(self, seed: int, label_sets: int = 1, channels: int = LATENT_SHAPE[0]) -> None:
-        super().__init__()
-        torch.manual_seed(seed)
-        self.classifier = nn.Linear(channels, 7 * label_sets)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        logits: Tensor = self.classifier(maps.mean(dim=(2, 3)))
-        return logits
 
 
 def test_an_ensemble_averages_probabilities() -> None:
