@@ -24,6 +24,8 @@ _PLAIN = (
 COLUMNS = (*_PLAIN, "smoothed_label", "x", "y", "w", "h", "latency_ms", *LABELS)
 """In the first row; the rest are as in docs/device/records.md."""
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
 
 class CsvLines:
     """Adds rows to ``path``; each frame's are out before the next frame, whole or not at all.
@@ -114,4 +116,4 @@ def _row(values: Sequence[object]) -> bytes:
 
 def _plain(value: object) -> object:
     """A name that a spreadsheet would take for a formula is marked as text."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "@")) else value
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

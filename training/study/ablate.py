@@ -125,6 +125,10 @@ def run_study(study: Study, budget: Budget, seeds: int, data: Path, results: Pat
     if budget.faces:
         order = np.random.default_rng(0).permutation(len(training))
         training = training.subset(order < budget.faces)
+    if len(training) < budget.batch:
+        raise DataError(
+            f"{len(training)} faces to learn from are less than a batch of {budget.batch}"
+        )
     for at, (variant, _, seed) in enumerate(missing, start=1):
         name = f"{at}/{len(missing)} {variant.name}, seed {seed}"
         run = train(variant.config, budget, seed, training, measured, name)

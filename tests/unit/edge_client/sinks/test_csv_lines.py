@@ -63,7 +63,10 @@ def test_two_runs_do_not_mix_their_rows(tmp_path: Path) -> None:
         CsvLines(path, Origin())
 
 
-def test_a_name_is_no_formula(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["=1+1", "@SUM(A1)", "+1", "-1+cmd|' /C calc'!A0"])
+def test_a_name_is_no_formula(tmp_path: Path, name: str) -> None:
     path = tmp_path / "a.csv"
-    write(path, 1, origin=Origin("=1+1", "@SUM(A1)"))
-    assert (rows(path)[0]["device_id"], rows(path)[0]["source_name"]) == ("'=1+1", "'@SUM(A1)")
+    write(path, 1, origin=Origin(name, name))
+    row = rows(path)[0]
+    assert (row["device_id"], row["source_name"]) == (f"'{name}", f"'{name}")
+    assert not row["label"].startswith("'")

@@ -71,6 +71,15 @@ def test_the_command_makes_only_what_is_missing(
     assert "12 of 12 runs are there" in capsys.readouterr().out
 
 
+def test_faces_that_fill_no_batch_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_zip(tmp_path / "small.zip", members({"Training": FACES, "PublicTest": FACES}))
+    data = str(tmp_path / "small.zip")
+    assert command(monkeypatch, tmp_path, "--data", data, "--faces", "5", "--batch", "8") == 3
+    assert "5 faces to learn from are less than a batch of 8" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
