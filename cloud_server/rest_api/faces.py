@@ -202,7 +202,8 @@ def _answer_errors(app: FastAPI) -> Callable[[Request, SplitFerError], Response]
     makes the reply to an error of ours."""
 
     def shaped(request: Request, code: str, message: str, retryable: bool) -> dict[str, Any]:
-        if is_oip(request.url.path):
+        # Not of ``request.url``, which is made of the caller's Host too.
+        if is_oip(request.scope["path"]):
             return oip_error(message)
         return json_body(code, message, retryable)
 
@@ -228,7 +229,7 @@ def _answer_errors(app: FastAPI) -> Callable[[Request, SplitFerError], Response]
         if isinstance(error.__cause__, SplitFerError):
             return reply(request, error.__cause__)
         code = _FRAMEWORK_CODES.get(error.status_code, "bad_request")
-        message = f"{request.method} {request.url.path}: {error.detail}"
+        message = f"{request.method} {request.scope['path']}: {error.detail}"
         set_error(code)
         body = shaped(request, code, message, False)
         return JSONResponse(body, error.status_code, error.headers)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import sys
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -16,6 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from splitfer.cloud_server.protocol.error_map import json_body
 from splitfer.cloud_server.rest_api.doorway import Guest
+from splitfer.cloud_server.rest_api.request_form import checked, has_bare_line_feed
 from splitfer.cloud_server.rest_api.safe_headers import SAFE
 from splitfer.cloud_server.rest_api.websocket import is_handshake
 
@@ -28,8 +28,6 @@ _LINGER_BYTES, _LINGER_S = 2**20, 2.0
 _SMALL_CHUNK_BYTES, _SMALL_CHUNKS_MAX = 256, 1024
 # Of a body, in one go: then others have their turn, and a refusal may stop it.
 _PARTS_A_TURN = 32
-_BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
-_HEADER_END = b"\r\n\r\n"
 # The same where the server stops.
 _STOPPING_S = 0.2
 _CLOSE = (b"connection", b"close")
@@ -103,17 +101,13 @@ class BoundedHttp(H11Protocol):
             self.loop.call_soon(self._go_on)
             return h11.NEED_DATA
         # Asked here, not where data comes in: a header may follow a body in one piece.
-        if self.conn.their_state is h11.IDLE and _has_bare_line_feed(self.conn.trailing_data[0]):
+        if self.conn.their_state is h11.IDLE and has_bare_line_feed(self.conn.trailing_data[0]):
             raise h11.RemoteProtocolError("lines end with CR LF", 400)
         event = self._heard()
         if isinstance(event, h11.Request):
             self._chunks = 0
-            if event.method == b"PRI":  # HTTP/2 as gRPC begins it
-                raise h11.RemoteProtocolError("gRPC has a port of its own, grpc_port", 505)
-            names = {name for name, _ in event.headers}
-            if {b"content-length", b"transfer-encoding"} <= names:
-                raise h11.RemoteProtocolError("Content-Length beside Transfer-Encoding", 400)
-        elif isinstance(event, h11.Data):
+            return checked(event)
+        if isinstance(event, h11.Data):
             self._parts += 1
             self._chunks += event.chunk_end and len(event.data) < _SMALL_CHUNK_BYTES
             if self._chunks > _SMALL_CHUNKS_MAX:
@@ -147,11 +141,15 @@ class BoundedHttp(H11Protocol):
     def pause_writing(self) -> None:
         """Begin to wait for the peer, which does not read."""
         super().pause_writing()
+        if self.guest is not None:
+            self.guest.is_quiet()
         self._reply = self._reply or self.loop.call_later(self.wait_s, self.transport.abort)
 
     def resume_writing(self) -> None:
         """Stop that wait: the peer reads again."""
         super().resume_writing()
+        if self.guest is not None and self.cycle is not None and not self.cycle.response_complete:
+            self.guest.asks()
         _stop(self._reply)
         self._reply = None
 
@@ -282,12 +280,6 @@ async def _too_long(scope: Scope, receive: Receive, send: Send) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 431, "headers": [*headers, *SAFE, _CLOSE]})
     await send({"type": "http.response.body", "body": body})
-
-
-def _has_bare_line_feed(data: bytes) -> bool:
-    """Whether a header that begins in ``data`` has a line that ends without CR; readers of HTTP
-    differ in what they take those for."""
-    return _BARE_LINE_FEED.search(data.partition(_HEADER_END)[0]) is not None
 
 
 def _stop(timer: asyncio.TimerHandle | None) -> None:

@@ -232,6 +232,30 @@ def test_a_redirect_does_not_go_where_the_caller_says(open_to_all: CloudProcess)
     assert b"evil.example" not in answer
 
 
+@pytest.mark.parametrize("path", ["/", "/docs", "/healthz", "/v1/model", "/v2", "/page/view.js"])
+def test_a_whole_address_is_taken_on_every_route_and_said_nowhere(
+    open_to_all: CloudProcess, path: str
+) -> None:
+    more = b"Host: x\r\nConnection: close\r\n\r\n"
+    answer = raw(open_to_all, b"GET http://evil.example%s HTTP/1.1\r\n" % path.encode() + more)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"evil.example" not in head
+    plain = httpx.get(f"http://{open_to_all.http}{path}", headers={"Accept-Encoding": ""})
+    assert body == plain.content
+    missing = raw(open_to_all, b"GET http://evil.example/v1/model/ HTTP/1.1\r\n" + more)
+    assert missing.startswith(b"HTTP/1.1 404 ")
+    assert b"evil.example" not in missing
+
+
+def test_a_callers_host_does_not_choose_the_shape_of_an_error(open_to_all: CloudProcess) -> None:
+    with httpx.Client(base_url=f"http://{open_to_all.http}") as client:
+        for host in ("[::", "x", "[v1.a]"):
+            answer = client.get("/v2/nothing", headers={"Host": host})
+            assert answer.status_code in (400, 404), answer.text
+            assert "error" in answer.json()
+
+
 @pytest.mark.parametrize("path", ["/", "/docs", "/healthz", "/v1/model", "/v2", "/nowhere"])
 def test_every_reply_says_what_browsers_shall_not_do(open_to_all: CloudProcess, path: str) -> None:
     headers = httpx.get(f"http://{open_to_all.http}{path}").headers

@@ -18,12 +18,14 @@ BOTH = b"POST /bad HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r
 LAST = b"GET /good HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
-def served() -> tuple[ASGIApp, list[str]]:
-    """An application, and the paths it was asked for."""
+def served(scopes: list[Scope] | None = None) -> tuple[ASGIApp, list[str]]:
+    """An application, and the paths it was asked for; ``scopes`` gets all that it was told."""
     asked: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         asked.append(scope["path"])
+        if scopes is not None:
+            scopes.append(scope)
         while (await receive()).get("more_body", False):
             pass
         await send({"type": "http.response.start", "status": 204, "headers": []})
@@ -142,4 +144,49 @@ def test_http2_is_told_where_grpc_is() -> None:
     assert reply.startswith(b"HTTP/1.1 505 ")
     assert b"gRPC has a port of its own, grpc_port" in reply
     assert reply.count(b"HTTP/1.1 5") == 1
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query", "host"),
+    [
+        (b"http://cloud.example/good?a=/b", "/good", b"a=/b", b"cloud.example"),
+        (b"HTTPS://[::1]:8080/v2/%41", "/v2/A", b"", b"[::1]:8080"),
+        (b"http://cloud.example", "/", b"", b"cloud.example"),
+        (b"http://cloud.example?a", "/", b"a", b"cloud.example"),
+        (b"http://cloud.example//good", "//good", b"", b"cloud.example"),
+        (b"/http://cloud.example/", "/http://cloud.example/", b"", b"x"),
+    ],
+)
+def test_a_target_may_be_a_whole_address_as_proxies_are_asked(
+    target: bytes, path: str, query: bytes, host: bytes
+) -> None:
+    scopes: list[Scope] = []
+    app, asked = served(scopes)
+    got = replies(app, GOOD + LAST.replace(b"/good", target))
+    assert got.count(b"HTTP/1.1 204 ") == 2
+    assert asked == ["/good", path]
+    assert scopes[1]["query_string"] == query
+    assert [v for name, v in scopes[1]["headers"] if name == b"host"] == [host]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        LAST.replace(b"/good", b"http:///good"),
+        LAST.replace(b"/good", b"http://:80/good"),
+        LAST.replace(b"/good", b"http://somebody:secret@cloud.example/good"),
+        LAST.replace(b"/good", b"http://[/good"),
+        LAST.replace(b"Host: x", b"Host: [x"),
+        LAST.replace(b"Host: x", b"Host: x/v2"),
+        LAST.replace(b"Host: x", b"Host: x?"),
+        LAST.replace(b"Host: x", b"Host: x@y"),
+        LAST.replace(b"Host: x", b"Host: x y"),
+        LAST.replace(b"Host: x\r\n", b""),
+        LAST.replace(b"Host: x", b"Host: x\r\nHost: y"),
+    ],
+)
+def test_a_host_that_is_none_is_refused(request_: bytes) -> None:
+    app, asked = served()
+    assert replies(app, request_).startswith(b"HTTP/1.1 400 ")
     assert asked == []
