@@ -122,3 +122,17 @@ def test_bodies_that_never_end_hold_no_more_than_their_share(plain: CloudProcess
                 refused += one.recv(12) == b"HTTP/1.1 503"
     assert refused >= 20
     assert memory.peak_mib - memory.idle_mib < 120
+
+
+def test_who_takes_nothing_of_a_large_file_holds_little_and_makes_room(plain: CloudProcess) -> None:
+    # Without a word of gzip: what lies packed here goes out as it was.
+    ask = b"GET /page/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
+    with MemoryWatch(plain.pid) as memory, contextlib.ExitStack() as stack:
+        for _ in range(250):  # more than may be connected
+            one = stack.enter_context(connected(plain))
+            one.sendall(ask)
+            assert one.recv(12) == b"HTTP/1.1 200"
+        for _ in range(3):
+            answer = httpx.get(f"http://{plain.http}/healthz", timeout=PATIENCE_S, trust_env=False)
+            assert answer.status_code == 200
+    assert memory.peak_mib - memory.idle_mib < 120
