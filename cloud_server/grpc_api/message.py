@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import grpc
@@ -23,6 +24,8 @@ _VARINT, _FIXED64, _LENGTH, _GROUP, _GROUP_END, _FIXED32 = range(6)
 STRANGERS_MAX, STRANGERS_S = 16, 5.0
 _MESSAGE = 11  # FieldDescriptor.TYPE_MESSAGE
 _VARINT_BYTES = 10
+# The largest number that one byte holds.
+_ONE_BYTE = 0x7F
 
 
 class Reader:
@@ -84,11 +87,15 @@ def _few(data: bytes, kind: Any) -> bool:
     inside = [(0, len(data), kind)]
     while inside:
         place, end, kind = inside.pop()
+        messages = _messages(kind)
         while place < end:
             left -= 1
             if left < 0:
                 return False
-            tag, place = _varint(data, place, end)
+            tag = data[place]
+            place += 1
+            if tag > _ONE_BYTE:
+                tag, place = _varint(data, place - 1, end)
             wire = tag & 7
             if wire == _VARINT:
                 _, place = _varint(data, place, end)
@@ -97,14 +104,23 @@ def _few(data: bytes, kind: Any) -> bool:
             elif wire == _FIXED32:
                 place += 4
             elif wire == _LENGTH:
-                length, place = _varint(data, place, end)
-                field = kind.fields_by_number.get(tag >> 3)
-                if field is not None and field.type == _MESSAGE:
-                    inside.append((place, min(place + length, end), field.message_type))
+                length = data[place] if place < end else 0
+                place += 1
+                if length > _ONE_BYTE:
+                    length, place = _varint(data, place - 1, end)
+                if length and (message := messages.get(tag >> 3)) is not None:
+                    inside.append((place, min(place + length, end), message))
                 place += length
             elif wire not in (_GROUP, _GROUP_END):
                 break
     return True
+
+
+@cache
+def _messages(kind: Any) -> dict[int, Any]:
+    """The fields of ``kind`` that hold messages, by number: their kinds."""
+    fields = kind.fields_by_number.items()
+    return {number: field.message_type for number, field in fields if field.type == _MESSAGE}
 
 
 def _varint(data: bytes, place: int, end: int) -> tuple[int, int]:

@@ -18,6 +18,7 @@ import grpc
 from splitfer.cloud_server.admission.admission import Admission
 from splitfer.cloud_server.admission.byte_budget import ByteBudget, Held
 from splitfer.cloud_server.admission.caller import grpc_caller
+from splitfer.cloud_server.admission.slowed import LARGE_BYTES, SlowedCallers
 from splitfer.cloud_server.admission.tokens import Scope
 from splitfer.cloud_server.grpc_api.message import Context, Reader, read_message
 from splitfer.cloud_server.protocol.error_map import codes_of, trailing_metadata
@@ -58,6 +59,7 @@ class Wrap:
     ) -> None:
         self._admission, self._observer = admission, observer
         self._reader, self._budget = reader, budget
+        self._slowed = SlowedCallers()
 
     def unary(self, name: str, handler: Handler, method: Method) -> Handler:
         """The handler of the unary method ``service/method`` called ``name``. To gRPC it is one of
@@ -96,18 +98,29 @@ class Wrap:
         assert write is not None
         try:
             if method.open_to_all:
-                message = await self._message(read, method, messages, context, request)
+                data = await self._data(method, messages, context, request)
+                message = read_message(read, data, method.most_bytes, method.kind)
                 reply: bytes = write(await inner(message, context))
                 return reply
             caller = grpc_caller(self._admission, context, method.scope)
             # Before it is read as much as it may have: gRPC keeps what has come of it.
-            most = method.most_bytes
-            with caller.request(), Held(self._budget, caller.account.key, most) as held:
-                message = await self._message(read, method, messages, context, request)
-                held.become(_COPIES * message.ByteSize())
-                if request is not None:
-                    context.set_trailing_metadata(((REQUEST_ID, request.id),))
-                reply = write(await inner(message, context))
+            most, key = method.most_bytes, caller.account.key
+            with caller.request(), Held(self._budget, key, most) as held:
+                if most > LARGE_BYTES:
+                    await self._slowed.wait(key)
+                data = await self._data(method, messages, context, request)
+                size = len(data)
+                try:
+                    message = read_message(read, data, most, method.kind)
+                    del data
+                    held.become(_COPIES * message.ByteSize())
+                    if request is not None:
+                        context.set_trailing_metadata(((REQUEST_ID, request.id),))
+                    reply = write(await inner(message, context))
+                except SplitFerError as refused:
+                    if not refused.retryable:
+                        self._slowed.refused(key, size)
+                    raise
                 return reply
         except SplitFerError as raised:
             error = raised
@@ -120,14 +133,12 @@ class Wrap:
             error = unexpected_error()
         await abort_call(context, error)
 
-    async def _message(
-        self, read: Any, method: Method, messages: Any, context: Context, request: Any
-    ) -> Any:
+    async def _data(self, method: Method, messages: Any, context: Context, request: Any) -> bytes:
         known = not method.open_to_all
         data = messages if isinstance(messages, bytes) else await self._reader.read(context, known)
         if request is not None:
             request.received_bytes = len(data)
-        return read_message(read, data, method.most_bytes, method.kind)
+        return data
 
 
 async def abort_call(context: Context, error: SplitFerError) -> NoReturn:

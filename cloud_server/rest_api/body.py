@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from splitfer.cloud_server.admission.account import current_account
 from splitfer.cloud_server.admission.byte_budget import ByteBudget, Held
+from splitfer.cloud_server.admission.slowed import LARGE_BYTES, SlowedCallers
 from splitfer.cloud_server.service.limits import too_large
 from splitfer.shared.errors import (
     DeadlineExceeded,
@@ -31,6 +32,10 @@ _ADMIN, _WISH_BYTES = "/v1/admin/", 16 * 2**10
 # The last is what `curl --data-binary` says of any body; the decoder knows better.
 _RAW_TYPES = ("image/", "application/octet-stream", "application/x-www-form-urlencoded")
 _ENCODINGS = ("gzip", "deflate")
+# Unpacked in one go: a fraction of a millisecond.
+_SLICE_BYTES = 64 * 2**10
+# Of a body that is refused: a length of so many digits is large, and a packed one counts as much.
+_NO_GOOD, _LARGE_DIGITS, _PACKED_BYTES = (400, 413, 415, 422), 6, 2 * LARGE_BYTES
 _EITHER = zlib.MAX_WBITS | 32  # zlib tells the two apart itself
 _HOW = (
     "send the picture as the body with Content-Type image/jpeg, image/png, image/webp or "
@@ -42,11 +47,12 @@ class BodyLimit:
     """ASGI middleware: a body over the limit is refused by its Content-Length before a byte is
     read, a chunked one as soon as it passes the limit, and one that is not all there after
     ``receive_s``. What is packed with gzip or deflate is unpacked, and held to the same limit. What
-    has come is taken from ``budget`` until the request has ended."""
+    has come is taken from ``budget`` until the request has ended. Callers whose packed or large
+    bodies are refused are read from more slowly."""
 
     def __init__(self, app: ASGIApp, body_bytes: int, receive_s: float, budget: ByteBudget) -> None:
         self._app, self._budget = app, budget
-        self._receive_s = receive_s
+        self._receive_s, self._slowed = receive_s, SlowedCallers()
         self._picture_bytes = body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,12 +69,18 @@ class BodyLimit:
         encoding = headers.get("content-encoding", "").strip().lower()
         encoding = "" if encoding == "identity" else encoding
         seen, whole = 0, False
-        held = Held(self._budget, current_account().key)
+        caller = current_account().key
+        held = Held(self._budget, caller)
         packed: _Packed | None = None
         end_s = asyncio.get_running_loop().time() + self._receive_s
 
         async def counted() -> Message:
             nonlocal seen, whole, packed
+            if packed is not None and packed.has_more:
+                await asyncio.sleep(0)  # others have their turn
+                return packed.part()
+            if not seen and (encoding or len(announced) >= _LARGE_DIGITS):
+                await self._slowed.wait(caller)
             # The announcement is judged here, where an endpoint asks for the body, so that the
             # refusal goes the way of every other error.
             if announced.isdecimal() and int(announced) > most:
@@ -87,44 +99,59 @@ class BodyLimit:
             if seen > most:
                 raise too_large(named)
             if encoding and message["type"] == "http.request":
-                packed = packed or _Packed(encoding, most, named)
-                body = packed.opened(body, whole)
-                message = {**message, "body": body}
-            if body:
-                held.become(held.size + _COPIES * len(body))
+                packed = packed or _Packed(encoding, most, named, held)
+                packed.take(body, whole)
+                return packed.part()
+            held.become(held.size + _COPIES * len(body))
             return message
 
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] in _NO_GOOD:
+                size = held.size // _COPIES
+                self._slowed.refused(caller, max(size, _PACKED_BYTES if packed else 0))
+            await send(message)
+
         with held:
-            await self._app(scope, counted, send)
+            await self._app(scope, counted, told)
 
 
 class _Packed:
     """A body whose Content-Encoding is ``encoding``, as it comes: at most ``most`` bytes of it are
-    unpacked; ``named`` is the limit that an error names."""
+    unpacked, and counted in ``held``; ``named`` is the limit that an error names."""
 
-    def __init__(self, encoding: str, most: int, named: int) -> None:
+    def __init__(self, encoding: str, most: int, named: int, held: Held) -> None:
         if encoding not in _ENCODINGS:
             raise MalformedPayload(f"Content-Encoding {encoding[:20]!r} is not read: gzip, deflate")
-        self._encoding, self._left, self._named = encoding, most, named
+        self._encoding, self._left, self._named, self._held = encoding, most, named, held
         self._unpacking = zlib.decompressobj(_EITHER)
+        self._packed, self._last, self.has_more = b"", False, False
 
-    def opened(self, body: bytes, last: bool) -> bytes:
-        """The next part of it.
+    def take(self, body: bytes, last: bool) -> None:
+        """What has come, for ``part``."""
+        self._packed, self._last = body, last
+
+    def part(self) -> Message:
+        """The next part of it, a slice; ``has_more``: another one waits.
 
         Raises:
             PayloadTooLarge: it is over the limit.
+            Overloaded: there is no memory for it.
             MalformedPayload: it is not gzip or deflate, damaged or cut short.
         """
         try:
-            plain = self._unpacking.decompress(body, self._left + 1)
+            plain = self._unpacking.decompress(self._packed, _SLICE_BYTES)
         except zlib.error as error:
             raise MalformedPayload(f"the body is no {self._encoding}: {error}") from error
+        self._packed = self._unpacking.unconsumed_tail
+        self.has_more = len(plain) == _SLICE_BYTES
         self._left -= len(plain)
         if self._left < 0:
             raise too_large(self._named)
-        if last and not self._unpacking.eof:
+        self._held.become(self._held.size + _COPIES * len(plain))
+        ends = self._last and not self.has_more
+        if ends and not self._unpacking.eof:
             raise MalformedPayload(f"the body's {self._encoding} is cut short")
-        return plain
+        return {"type": "http.request", "body": plain, "more_body": not ends}
 
 
 async def read_picture(request: Request, body_bytes: int) -> bytes:

@@ -21,7 +21,12 @@ from splitfer.cloud_server.oip.models import (
 )
 from splitfer.cloud_server.oip.tensor import TensorSpec
 from splitfer.cloud_server.protocol.error_map import RETRY_AFTER_S
-from splitfer.cloud_server.rest_api.oip_binary import objects_bytes, read_infer, write_reply
+from splitfer.cloud_server.rest_api.oip_binary import (
+    JsonBounds,
+    objects_bytes,
+    read_infer,
+    write_reply,
+)
 from splitfer.cloud_server.rest_api.oip_schema import (
     LiveBody,
     ModelReadyBody,
@@ -215,7 +220,7 @@ def oip_router(
         try:
             # So that a caller which sends slowly, or stops, does not hold its place.
             async with asyncio.timeout(deadline.remaining_ms() / 1000):
-                body = await request.body()
+                body = await _body(request)
         except TimeoutError:
             raise DeadlineExceeded("the deadline passed while the body was read") from None
         header_length = request.headers.get(HEADER_LENGTH)
@@ -254,6 +259,14 @@ def oip_router(
         return await inferred(request, name, version, deadline_ms)
 
     return router
+
+
+async def _body(request: Request) -> bytes:
+    bounds, parts = JsonBounds(request.headers.get(HEADER_LENGTH)), list[bytes]()
+    async for part in request.stream():
+        bounds.take(part)
+        parts.append(part)
+    return b"".join(parts)
 
 
 def _tensor(spec: TensorSpec) -> TensorBody:

@@ -74,6 +74,32 @@ def read_infer(body: bytes, header_length: str | None) -> HttpInfer:
     )
 
 
+class JsonBounds:
+    """A body as it comes, and what its JSON may be: what is too much is refused before all of it
+    is there. ``header_length`` as ``read_infer`` has it.
+
+    Raises:
+        MalformedPayload: ``header_length`` is no number.
+    """
+
+    def __init__(self, header_length: str | None) -> None:
+        self._left = None if header_length is None else _header_bytes(header_length)
+        self._seen = self._objects = 0
+
+    def take(self, part: bytes) -> None:
+        """The next part of the body.
+
+        Raises:
+            MalformedPayload, PayloadTooLarge: see ``read_infer``.
+        """
+        size = len(part) if self._left is None else min(len(part), self._left)
+        if self._left is not None:
+            self._left -= size
+        self._seen += size
+        self._objects += part.count(b"{", 0, size)
+        _check(self._seen, self._objects)
+
+
 def objects_bytes(body: bytes, header_length: str | None) -> int:
     """The most memory that the values of its JSON take.
 
@@ -115,22 +141,30 @@ def write_reply(
 def _json_bytes(body: bytes, header_length: str | None) -> int:
     size = len(body)
     if header_length is not None:
-        # Beyond some digits Python would refuse to read the number.
-        if not (header_length.isascii() and header_length.isdigit() and len(header_length) < 20):
-            raise MalformedPayload("Inference-Header-Content-Length is not a number of bytes")
-        size = int(header_length)
+        size = _header_bytes(header_length)
         if size > len(body):
             raise MalformedPayload(
                 f"Inference-Header-Content-Length is {size}, the body {len(body)} bytes"
             )
+    _check(size, body.count(b"{", 0, size))
+    return size
+
+
+def _header_bytes(header_length: str) -> int:
+    # Beyond some digits Python would refuse to read the number.
+    if not (header_length.isascii() and header_length.isdigit() and len(header_length) < 20):
+        raise MalformedPayload("Inference-Header-Content-Length is not a number of bytes")
+    return int(header_length)
+
+
+def _check(size: int, objects: int) -> None:
     if size > MOST_JSON_BYTES:
         raise PayloadTooLarge(
-            f"{size} bytes of JSON; at most {MOST_JSON_BYTES}: send the tensors raw behind it"
+            f"more than {MOST_JSON_BYTES} bytes of JSON: send the tensors raw behind it"
         )
     # Each would be an object of some hundred bytes before anybody counts what it is for.
-    if body.count(b"{", 0, size) > _OBJECTS_MAX:
+    if objects > _OBJECTS_MAX:
         raise MalformedPayload(f"more than {_OBJECTS_MAX} objects in the JSON")
-    return size
 
 
 def _contents(given: RequestInput, raw: memoryview) -> tuple[Contents, memoryview]:

@@ -25,6 +25,7 @@ from splitfer.cloud_server.oip.tensor import (
 from splitfer.cloud_server.rest_api.oip_binary import (
     MOST_JSON_BYTES,
     HttpInfer,
+    JsonBounds,
     objects_bytes,
     read_infer,
     write_reply,
@@ -230,3 +231,24 @@ def test_what_json_takes_is_known_before_it_is_read(
 
     kept = sum(taken(value) for value in json.loads(body)["data"])
     assert kept <= objects_bytes(body, None)
+
+
+@given(st.binary(max_size=40), st.lists(st.integers(0, 900), max_size=6), st.data())
+def test_what_is_too_much_is_refused_before_all_of_it_is_there(
+    filler: bytes, places: list[int], data: st.DataObject
+) -> None:
+    body = filler + b"{" * data.draw(st.integers(0, 600)) + filler
+    header = data.draw(st.none() | st.integers(0, len(body)).map(str))
+    bounds, start = JsonBounds(header), 0
+    parted = whole = False
+    try:
+        for end in sorted({*places, len(body)}):
+            bounds.take(body[start:end])
+            start = end
+    except MalformedPayload:
+        parted = True
+    try:
+        objects_bytes(body, header)
+    except MalformedPayload:
+        whole = True
+    assert parted == whole

@@ -1,0 +1,48 @@
+"""Callers whose large messages are refused: the next ones are read more slowly."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from splitfer.shared.deadline import Clock
+from splitfer.shared.errors import Overloaded
+
+# Below it a message costs no more to read than its call does.
+LARGE_BYTES = 2**18
+# Ten times what the event loop takes to read them, at 2 ms for each MiB.
+_S_PER_BYTE = 0.02 / 2**20
+# Between two messages of a caller that has to wait, and the longest that it may have to.
+_GAP_S, _LONGEST_S = 0.1, 2.0
+
+
+class SlowedCallers:
+    """A large message takes the event loop's time before anybody can say that it is no good. Whose
+    are refused waits before his next one is read. Belongs to one event loop."""
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._until_s: dict[str, float] = {}
+
+    def refused(self, caller: str, size: int) -> None:
+        """A message of so many bytes was no good."""
+        if size >= LARGE_BYTES:
+            now_s = self._clock()
+            self._until_s = {one: until for one, until in self._until_s.items() if until > now_s}
+            self._until_s[caller] = self._until_s.get(caller, now_s) + size * _S_PER_BYTE
+
+    async def wait(self, caller: str) -> None:
+        """Return when the next message of the caller may be read.
+
+        Raises:
+            Overloaded: that is too long to wait.
+        """
+        until_s = self._until_s.get(caller)
+        if until_s is None:
+            return
+        left_s = until_s - self._clock()
+        if left_s > _LONGEST_S:
+            raise Overloaded("large messages of this caller were refused; it has to wait")
+        if left_s > 0:
+            self._until_s[caller] = until_s + _GAP_S  # for the one behind this one
+            await asyncio.sleep(left_s)

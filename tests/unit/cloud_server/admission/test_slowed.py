@@ -1,0 +1,73 @@
+"""Who sends large messages that are no good waits before the next ones are read."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from splitfer.cloud_server.admission.slowed import LARGE_BYTES, SlowedCallers
+from splitfer.shared.errors import Overloaded
+
+MESSAGE_BYTES = 6 * 2**20
+READING_S = 0.002 * 6
+
+
+class Played:
+    """A clock, and sleeps that are played on it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s = 100.0
+        monkeypatch.setattr(asyncio, "sleep", self.sleep)
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    async def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Played:
+    return Played(monkeypatch)
+
+
+async def test_reading_what_is_refused_takes_a_tenth_of_the_loop(clock: Played) -> None:
+    slowed, started_s = SlowedCallers(clock), clock.now_s
+    for _ in range(50):
+        await slowed.wait("a")
+        clock.now_s += READING_S
+        slowed.refused("a", MESSAGE_BYTES)
+    took_s = clock.now_s - started_s
+    assert took_s > 50 * READING_S / 0.15
+
+
+async def test_those_that_wait_together_do_not_come_together(clock: Played) -> None:
+    slowed = SlowedCallers(clock)
+    slowed.refused("a", MESSAGE_BYTES)
+    came = []
+    for _ in range(5):
+        await slowed.wait("a")
+        came.append(clock.now_s)
+    assert min(b - a for a, b in pairwise(came)) > 0.09
+
+
+async def test_who_would_wait_for_long_is_refused(clock: Played) -> None:
+    slowed = SlowedCallers(clock)
+    for _ in range(40):
+        slowed.refused("a", MESSAGE_BYTES)
+    with pytest.raises(Overloaded):
+        await slowed.wait("a")
+    clock.now_s += 5
+    await slowed.wait("a")
+
+
+async def test_others_and_small_messages_wait_for_nothing(clock: Played) -> None:
+    slowed, started_s = SlowedCallers(clock), clock.now_s
+    for _ in range(1000):
+        slowed.refused("b", LARGE_BYTES - 1)
+    slowed.refused("a", MESSAGE_BYTES)
+    await slowed.wait("b")
+    await slowed.wait("c")
+    assert clock.now_s == started_s
