@@ -27,11 +27,13 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class OfConnection:
-    """What all messages of one connection ask for; empty and None mean the defaults."""
+    """What all messages of one connection ask for; empty and None mean the defaults. Each has at
+    most ``faces_max`` payloads."""
 
     fingerprint: str
     tail: str
     labels: LabelSet | None
+    faces_max: int
 
 
 class StreamedLatents:
@@ -49,9 +51,11 @@ class StreamedLatents:
         """What it asks.
 
         Raises:
+            PayloadTooLarge: there are more of them than may be.
             MalformedPayload: its body is no payloads.
         """
-        self._payloads, of = self._said.payloads(), self._of
+        of = self._of
+        self._payloads = self._said.payloads(of.faces_max)
         return Asked(self._payloads, of.fingerprint, of.tail, of.labels)
 
     def answer(self, inferred: Inferred) -> tuple[str, int]:

@@ -56,7 +56,7 @@ class LatentStreams:
         self._admission, self._observer = admission, observer
         self._most, self._origins = config.latent_streams_max, config.cors_origins
         self._bounds = StreamBounds(config.stream_in_flight, config.deadline_ms)
-        self._idle_s = config.keep_alive_s
+        self._idle_s, self._faces_max = config.keep_alive_s, config.limits.faces_per_frame
         self._open = OpenStreams()
 
     @property
@@ -113,14 +113,17 @@ class LatentStreams:
         if not fingerprint:
             raise MalformedPayload("fingerprint: name the weights that made the latents")
         labels = wanted_labels(query.get("labels", ""))
-        return caller, OfConnection(fingerprint, query.get("tail", ""), labels)
+        return caller, OfConnection(fingerprint, query.get("tail", ""), labels, self._faces_max)
 
     def _is_known_origin(self, headers: Headers) -> bool:
         """Browsers ask nobody before a page opens a WebSocket to anywhere."""
         origin = headers.get("origin")
         if origin is None or "*" in self._origins or origin in self._origins:
             return True
-        return urlsplit(origin).netloc == headers.get("host", "").lower() != ""
+        try:
+            return urlsplit(origin).netloc == headers.get("host", "").lower() != ""
+        except ValueError:  # no address at all
+            return False
 
 
 def _of_subprotocol(words: list[str]) -> str | None:

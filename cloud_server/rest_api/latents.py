@@ -135,22 +135,25 @@ def latents_routes(service: Service, config: CloudConfig) -> APIRouter:
                 body = await _read(request, config.limits)
         except TimeoutError:
             raise DeadlineExceeded("the deadline passed while the body was read") from None
-        payloads = split_payloads(body)
+        payloads = split_payloads(body, config.limits.faces_per_frame)
         inferred = await service.infer(fingerprint, tail, payloads, deadline, labels)
         return LatentsBody(**reply_fields(payloads, inferred))
 
     return routes
 
 
-def split_payloads(body: bytes) -> list[bytes]:
+def split_payloads(body: bytes, most: int) -> list[bytes]:
     """The payloads of a body; none is a frame without faces.
 
     Raises:
+        PayloadTooLarge: there are more than ``most``; those are not counted.
         MalformedPayload: a length is cut short, or says more than there is.
     """
     payloads: list[bytes] = []
     at = 0
     while at < len(body):
+        if len(payloads) == most:
+            raise PayloadTooLarge(f"more than {most} faces in one frame")
         start = at + LENGTH_BYTES
         end = start + int.from_bytes(body[at:start], "big")
         if start > len(body) or end > len(body):

@@ -44,13 +44,14 @@ class StreamMessage:
         number, deadline_ms, sent_ms = _HEADER.unpack_from(data)
         return cls(number, deadline_ms, sent_ms, bytes(data[_HEADER.size :]))
 
-    def payloads(self) -> list[bytes]:
+    def payloads(self, most: int) -> list[bytes]:
         """The payloads.
 
         Raises:
+            PayloadTooLarge: there are more than ``most``.
             MalformedPayload: the body is none.
         """
-        return split_payloads(self.body)
+        return split_payloads(self.body, most)
 
 
 def most_message_bytes(limits: Limits) -> int:

@@ -19,6 +19,9 @@ from splitfer.shared.errors import Overloaded
 
 # Of one message: nobody has to send it in more. And between two messages: pings and pongs.
 FRAGMENTS_MAX, CONTROL_FRAMES_MAX = 64, 64
+# Of what has come, read in one go; then others have their turn. A frame may have seven bytes, and
+# costs as much to read as thousands.
+_TURN_BYTES = 8192
 _POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013
 _CHARGE = "charge"
 # The peer has this long to say that it has heard of the end.
@@ -51,6 +54,8 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         self._whole: asyncio.TimerHandle | None = None
         self._taken: asyncio.TimerHandle | None = None
         self._control = 0
+        self._unread = bytearray()
+        self._going_on: asyncio.Handle | None = None
         self._begun_bytes = 0  # of a frame that is not all there
         self._queued_bytes = 0  # of messages
         self._held: Held | None = None
@@ -67,10 +72,34 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of the peer; a wait for them may end."""
-        self._begun_bytes += len(data)
-        super().data_received(data)
+        self._unread += data
+        if self._going_on is None:
+            self._read_a_part()
+
+    def _go_on(self) -> None:
+        self._going_on = None
+        self._read_a_part()
+        waits = self._unread or self.read_paused or not self.writable.is_set()
+        if not waits and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def _read_a_part(self) -> None:
+        """Of what has come, unless what was read before is not received yet."""
+        if not self.read_paused and not self.transport.is_closing():
+            size = _TURN_BYTES if self.handshake_initiated else len(self._unread)
+            data = bytes(self._unread[:size])
+            del self._unread[:size]
+            self._begun_bytes += len(data)
+            super().data_received(data)
         self._hold()
-        if self.transport.is_closing() or not (self.frames or self._begun_bytes):
+        if self.transport.is_closing():
+            self._unread.clear()
+        elif self._unread:
+            self.transport.pause_reading()
+            if not self.read_paused:
+                self._going_on = self.loop.call_soon(self._go_on)
+        begun = not self._unread and (self.frames or self._begun_bytes)
+        if self.transport.is_closing() or not begun:
             _stop(self._whole)
             self._whole = None
         elif self._whole is None:
@@ -116,7 +145,8 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
     def _hold(self) -> None:
         if self._held is None:
             return
-        size = self._begun_bytes + self._queued_bytes + sum(map(len, self.frames))
+        size = len(self._unread) + self._begun_bytes + self._queued_bytes
+        size += sum(map(len, self.frames))
         try:
             self._held.become(size)
         except Overloaded as error:
@@ -146,7 +176,9 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         message: Any = await super().receive()
         self._queued_bytes -= len(message.get("bytes") or message.get("text") or b"")
         self._hold()
-        if not self.writable.is_set():
+        if self._unread and not self.read_paused and self._going_on is None:
+            self._going_on = self.loop.call_soon(self._go_on)
+        if self._unread or not self.writable.is_set():
             self.transport.pause_reading()
         return message
 
@@ -161,13 +193,15 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         super().resume_writing()
         _stop(self._taken)
         self._taken = None
-        if not self.read_paused:
+        if not self.read_paused and not self._unread:
             self.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop all waits: the connection is over."""
         _stop(self._whole)
         _stop(self._taken)
+        _stop(self._going_on)
+        self._unread.clear()
         if self.guest is not None:
             self.guest.left()
         self._stop_charging()
@@ -208,6 +242,6 @@ def _bytes_of(frame: Frame) -> int:
     return 6 + (0 if size < 126 else 2 if size < 65536 else 8) + size
 
 
-def _stop(timer: asyncio.TimerHandle | None) -> None:
+def _stop(timer: asyncio.Handle | None) -> None:
     if timer is not None:
         timer.cancel()
