@@ -13,6 +13,8 @@ import json
 import logging
 import threading
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from splitfer.cloud_server.protocol.error_map import codes_of, http_headers, json_body
-from splitfer.cloud_server.rest_api.files import HEADERS, TYPES, tag_of
+from splitfer.cloud_server.rest_api.files import HEADERS, TYPES, Pieces, tag_of
 from splitfer.cloud_server.telemetry.request import set_error
 from splitfer.cloud_server.weights.half import halved, widened
 from splitfer.cloud_server.weights.registry import Registry
@@ -35,6 +37,8 @@ from splitfer.shared.weights.runtime import Tail, read_model
 _SUFFIX = ".half"
 # Of the largest golden logit: what rounding may move one by.
 MOST_CHANGE = 1e-3
+# Of one set of weights, all of them.
+_KEPT_FILES = 8
 _FOREVER = "private, max-age=31536000, immutable"
 log = logging.getLogger(__name__)
 
@@ -127,7 +131,7 @@ async def _answered(
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     kind = "application/json" if name.endswith(".json") else TYPES[".bin"]
-    return Response(content, media_type=kind, headers=headers)
+    return Pieces(content, media_type=kind, headers=headers)
 
 
 def _file(registry: Registry, halves: Halves, fingerprint: str, name: str) -> bytes:
@@ -150,10 +154,17 @@ def _file(registry: Registry, halves: Halves, fingerprint: str, name: str) -> by
         half = halves.of(served.weights)
         if half is not None and half.entry["file"] == name:
             return half.packed
-    if name not in _names(manifest):
+    sha256 = _hashes(manifest).get(name)
+    if sha256 is None:
         raise UnknownModel("the weights have no such file for a device")
-    return read_model(served.weights.folder / name)
+    return _read(served.weights.folder / name, sha256)
 
 
-def _names(manifest: Manifest) -> set[str]:
-    return {one.file for one in manifest.device_files}
+@lru_cache(maxsize=_KEPT_FILES)
+def _read(path: Path, sha256: str) -> bytes:
+    """However many callers are being sent it, it is here once."""
+    return read_model(path)
+
+
+def _hashes(manifest: Manifest) -> dict[str, str]:
+    return {one.file: one.sha256 for one in manifest.device_files}

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
+import asyncio
+import contextlib
 import hashlib
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from splitfer.shared.errors import SplitFerError
 
 TEXT = "; charset=utf-8"
 TYPES = {
@@ -43,6 +48,64 @@ HEADERS: Mapping[str, str] = {
     # Kept, and asked for each time whether it is still the one: no page of an older server.
     "Cache-Control": "no-cache",
 }
+# A file goes out so much at a time: of a caller that does not read, no more is kept.
+_PIECE_BYTES = 64 * 2**10
+
+
+class Pieces(Response):
+    """The bytes of ``content``, each piece once the caller has taken those before. ``packed``: they
+    are gzip, and what goes out is what they unpack to."""
+
+    def __init__(
+        self,
+        content: bytes,
+        status_code: int = 200,
+        media_type: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        packed: bool = False,
+    ) -> None:
+        # Gzip ends with the size of what was packed.
+        size = int.from_bytes(content[-4:], "little") if packed else len(content)
+        told = {**(headers or {}), "Content-Length": str(size)}
+        super().__init__(None, status_code, told, media_type)
+        self._pieces = _unpacked(content) if packed else _cut(content)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send them, for as long as the caller is there."""
+        gone = asyncio.create_task(_gone(receive))
+        status, headers = self.status_code, self.raw_headers
+        try:
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            for piece in self._pieces:
+                if gone.done():
+                    return
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await asyncio.sleep(0)
+            await send({"type": "http.response.body"})
+        finally:
+            gone.cancel()
+
+
+async def _gone(receive: Receive) -> None:
+    with contextlib.suppress(SplitFerError):  # of a body that nobody asked for
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        return
+    await asyncio.Event().wait()
+
+
+def _cut(content: bytes) -> Iterator[bytes]:
+    for start in range(0, len(content), _PIECE_BYTES):
+        yield content[start : start + _PIECE_BYTES]
+
+
+def _unpacked(content: bytes) -> Iterator[bytes]:
+    unpacking = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    for part in _cut(content):
+        left = part
+        while plain := unpacking.decompress(left, _PIECE_BYTES):
+            yield plain
+            left = unpacking.unconsumed_tail
 
 
 def tag_of(content: bytes) -> str:
@@ -69,11 +132,9 @@ def file_route(
     async def reply(request: Request) -> Response:
         if tag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=always)
-        if not packed:
-            return Response(content, status, media_type=kind, headers=always)
-        if "gzip" in request.headers.get("accept-encoding", ""):
+        if packed and "gzip" in request.headers.get("accept-encoding", ""):
             both = {**always, "Content-Encoding": "gzip"}
-            return Response(content, status, media_type=kind, headers=both)
-        return Response(gzip.decompress(content), status, media_type=kind, headers=always)
+            return Pieces(content, status, kind, both)
+        return Pieces(content, status, kind, always, packed)
 
     return Route(path, reply, methods=["GET"], include_in_schema=False)
