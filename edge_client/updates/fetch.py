@@ -32,6 +32,8 @@ MOST_BYTES = 64 * MIB
 """Of one file; a device's largest has 5 MiB."""
 
 _LONGEST_MANIFEST_BYTES = MIB
+# Of a file's pieces, but for its last one: a server that gives less keeps the device busy for ever.
+_LEAST_PIECE_BYTES = 4096
 # What is left on the disk for everything else.
 _ROOM_BYTES = 50 * MIB
 
@@ -133,10 +135,13 @@ def _fetch_file(
                 pb.GetWeightsRequest(manifest_sha256=manifest_sha256, file=entry.file, offset=at)
             )
             size = reply.size_bytes
-            if size > MOST_BYTES or at + len(reply.data) > size:
+            left, came = size - at, len(reply.data)
+            if size > MOST_BYTES or came > left or 0 < came < min(left, _LEAST_PIECE_BYTES):
                 draft.unlink()
-                raise WeightsError(f"{entry.file}: the server says {size} bytes")
-            if size - at + _ROOM_BYTES > shutil.disk_usage(part).free:
+                raise WeightsError(
+                    f"{entry.file}: the server says {size} bytes, and gave {came} from {at} on"
+                )
+            if left + _ROOM_BYTES > shutil.disk_usage(part).free:
                 raise WeightsError(f"{entry.file}: no room on the disk for {size} bytes")
             if not reply.data:
                 break

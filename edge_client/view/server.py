@@ -12,6 +12,7 @@ another site can. Elsewhere everything but the page's own files and the bare hea
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import json
 import logging
@@ -33,6 +34,8 @@ from splitfer.shared.loopback import is_this_machine
 LIVE_WAIT_S = 1.0
 _CONNECTIONS = 24
 _IDLE_S = 30.0
+# For the thread of a connection that made room.
+_ROOM_S = 1.0
 _LONGEST_BODY_BYTES = 1000
 _LEAST_PAUSE_S = 0.08
 _POLICY = "; ".join(
@@ -109,23 +112,48 @@ class _Server(ThreadingHTTPServer):
         if ":" in address.host:
             self.address_family = socket.AF_INET6
         self._free = threading.BoundedSemaphore(_CONNECTIONS)
+        self._silent: dict[Any, None] = {}  # connections that ask nothing yet, the longest first
+        self._lock = threading.Lock()
         super().__init__((address.host, address.port), handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._free.acquire(blocking=False):
+        if not (self._free.acquire(blocking=False) or self._make_room()):
             self.shutdown_request(request)
             return
+        self.is_silent(request, True)
         try:
             super().process_request(request, client_address)
         except BaseException:
-            self._free.release()
+            self._left(request)
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._free.release()
+            self._left(request)
+
+    def is_silent(self, connection: Any, silent: bool) -> None:
+        """Whether it waits for what its caller asks: then it may make room for another one."""
+        with self._lock:
+            if silent:
+                self._silent[connection] = None
+            else:
+                self._silent.pop(connection, None)
+
+    def _left(self, connection: Any) -> None:
+        self.is_silent(connection, False)
+        self._free.release()
+
+    def _make_room(self) -> bool:
+        with self._lock:
+            longest = next(iter(self._silent), None)
+            if longest is None:
+                return False
+            del self._silent[longest]
+            with contextlib.suppress(OSError):  # it has gone by itself
+                longest.shutdown(socket.SHUT_RDWR)
+        return self._free.acquire(timeout=_ROOM_S)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         _log.debug("a caller of the page left", exc_info=True)
@@ -142,6 +170,7 @@ def _handler(shown: Shown, token: str | None, loopback: bool) -> type[BaseHTTPRe
         protocol_version = "HTTP/1.1"
         server_version, sys_version = "splitfer-edge", ""
         timeout = _IDLE_S
+        server: _Server
 
         def do_GET(self) -> None:
             self._answer(with_body=True)
@@ -154,6 +183,14 @@ def _handler(shown: Shown, token: str | None, loopback: bool) -> type[BaseHTTPRe
 
         def _answer(self, with_body: bool) -> None:
             self._with_body = with_body
+            if self.command != "POST":  # whose body is yet to come
+                self.server.is_silent(self.connection, False)
+            try:
+                self._reply()
+            finally:
+                self.server.is_silent(self.connection, True)
+
+        def _reply(self) -> None:
             url = urlsplit(self.path)
             if not self._named_rightly():
                 self._say(HTTPStatus.FORBIDDEN, "this page is reached as localhost or 127.0.0.1")
@@ -188,6 +225,7 @@ def _handler(shown: Shown, token: str | None, loopback: bool) -> type[BaseHTTPRe
                 self._say(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "a short body with its length")
                 return
             body = self.rfile.read(int(length))
+            self.server.is_silent(self.connection, False)
             if path != "/control":
                 self._say(HTTPStatus.NOT_FOUND, "not found")
             elif self.headers.get_content_type() != _JSON:  # which no form of another site sends

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
@@ -57,4 +58,23 @@ def test_a_token_of_the_settings_is_not_printed(capsys: pytest.CaptureFixture[st
 def test_on_loopback_no_token_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     with listening(Address("127.0.0.1", 0)) as server:
         assert metrics(server) == b"metrics of the run"
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "begun", [b"", b"GET /me", b"POST /control HTTP/1.1\r\nContent-Length: 9\r\n\r\n"]
+)
+def test_those_who_say_nothing_keep_nobody_out(
+    begun: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with listening(Address("127.0.0.1", 0)) as server, ExitStack() as stack:
+        crowd = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            for _ in range(60)
+        ]
+        for one in crowd:
+            with suppress(ConnectionError):  # it has made room already
+                one.sendall(begun)
+        for _ in range(3):
+            assert metrics(server) == b"metrics of the run"
     assert capsys.readouterr().err == ""

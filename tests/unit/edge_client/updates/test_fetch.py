@@ -85,7 +85,7 @@ def test_what_the_publisher_did_not_sign_is_not_looked_at(
         offered(server, tmp_path, key)
 
 
-@pytest.mark.parametrize("change", ["bit", "short", "long", "huge"])
+@pytest.mark.parametrize("change", ["bit", "short", "long", "huge", "trickle"])
 def test_a_file_that_is_another_is_not_kept(
     change: str, server: PlayedServer, tmp_path: Path
 ) -> None:
@@ -100,11 +100,14 @@ def test_a_file_that_is_another_is_not_kept(
             reply.size_bytes = 10
         elif change == "huge":
             reply.size_bytes = MOST_BYTES + 1
+        elif change == "trickle":
+            reply.data = reply.data[:100]
 
     server.change = changed
     offer, part = an_offer(server, tmp_path), tmp_path / "part"
     with pytest.raises(WeightsError, match=r"local\.onnx"):
         fetch(server, offer, part)
+    assert server.calls < 200
     assert not (part / "local.onnx").exists()
     assert not (part / "local.onnx.draft").exists()
     assert not (part / "manifest.json").exists()
