@@ -44,6 +44,17 @@ def test_configuration_and_alerts() -> None:
     promtool("test", "rules", "alerts_test.yml")
 
 
+def test_configuration_for_a_cluster(tmp_path: Path) -> None:
+    """But for the way to find pods, which Debian leaves out of its Prometheus."""
+    config = yaml.safe_load((DEPLOY / "prometheus" / "kubernetes.yml").read_text())
+    (job,) = config["scrape_configs"]
+    assert job.pop("kubernetes_sd_configs") == [{"role": "pod"}]
+    job["static_configs"] = [{"targets": ["pod:8080"]}]
+    file = tmp_path / "kubernetes.yml"
+    file.write_text(yaml.safe_dump(config))
+    promtool("check", "config", "--syntax-only", str(file))
+
+
 def shown_queries() -> list[tuple[str, str]]:
     """What each panel of the dashboard asks, with its variables filled in."""
     dashboard = json.loads((DEPLOY / "grafana" / "splitfer.json").read_text())
