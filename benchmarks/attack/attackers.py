@@ -158,18 +158,39 @@ def stalled_bodies(target: Target) -> None:
     hold(target.http, 300, head + bytes(size - 1), wait_s=20)
 
 
+def unread_pages(target: Target) -> None:
+    """Pages' largest file, unpacked, by callers that take none of it."""
+    held: list[socket.socket] = []
+    while True:
+        with contextlib.suppress(OSError):
+            held.append(connected(target.http))
+            held[-1].sendall(of.UNPACKED_PAGE)
+        time.sleep(0.01)
+        if len(held) > 500:
+            reset(held.pop(0))
+
+
 def unfinished_sockets(target: Target) -> None:
     """WebSockets whose messages lack their last byte."""
     size = 250_000
-    handshake = (
-        f"GET /v1/latents/stream?fingerprint={target.fingerprint} HTTP/1.1\r\nHost: x\r\n"
-        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-        f"Authorization: Bearer {HOSTILE}\r\n\r\n"
-    ).encode()
     # Masked with nothing: a mask of zeros.
     head = b"\x82\xff" + struct.pack(">Q", size) + bytes(4)
-    hold(target.http, 256, handshake, head + bytes(size - 1))
+    hold(target.http, 256, _handshake(target), head + bytes(size - 1))
+
+
+def small_frames(target: Target) -> None:
+    """WebSockets of messages without a face, as many as are taken."""
+    messages = of.EMPTY_STREAM_FRAME * 10_000
+
+    def once() -> None:
+        with contextlib.suppress(OSError), connected(target.http) as connection:
+            connection.sendall(_handshake(target))
+            connection.recv(65536)
+            threading.Thread(target=_read_all, args=(connection,), daemon=True).start()
+            while True:
+                connection.sendall(messages)
+
+    together([once] * 4)
 
 
 def unfinished_streams(target: Target) -> None:
@@ -247,6 +268,21 @@ def reset(connection: socket.socket) -> None:
     """Close it at once."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
+
+
+def _handshake(target: Target) -> bytes:
+    return (
+        f"GET /v1/latents/stream?fingerprint={target.fingerprint} HTTP/1.1\r\nHost: x\r\n"
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        f"Authorization: Bearer {HOSTILE}\r\n\r\n"
+    ).encode()
+
+
+def _read_all(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while connection.recv(2**20):
+            pass
 
 
 def _is_open(connection: socket.socket) -> bool:

@@ -9,6 +9,7 @@ import grpc
 from benchmarks.attack import attackers as by
 from benchmarks.attack import messages as of
 from benchmarks.attack.attackers import Attacker
+from splitfer.shared.wire import FINGERPRINT_HEADER
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,10 @@ ATTACKS = {
         "gzip of JSON of 600,000 inputs, with a token",
         by.posts(of.TENSOR_ROUTE, of.many_tensors, of.GZIPPED, known=True),
     ),
+    "empty_payloads": Attack(
+        "bodies of 131,000 empty payloads, with a token",
+        by.posts("/v1/latents", of.empty_payloads, {FINGERPRINT_HEADER: "x"}, known=True),
+    ),
     "operators_wish": Attack(
         "8 MB of JSON to the admin route, by a stranger",
         by.posts(
@@ -64,6 +69,8 @@ ATTACKS = {
         "calls of 32 faces within 20 s, 16 at once, with a token", by.faces(32, 20_000, 16)
     ),
     "stalled_bodies": Attack("300 bodies of 8 MiB without their last byte", by.stalled_bodies),
+    "unread_pages": Attack("500 readers of pages that take nothing", by.unread_pages),
+    "small_frames": Attack("messages of no face on 4 WebSockets, with a token", by.small_frames),
     "unfinished_sockets": Attack(
         "256 WebSockets, messages of 250 kB without their last byte", by.unfinished_sockets
     ),

@@ -21,6 +21,10 @@ EMPTY_INPUT, EMPTY_OUTPUT, EMPTY_PAYLOAD = b"\x2a\x00", b"\x32\x00", b"\x1a\x00"
 MANY_FIELDS = 4 * 2**20  # of them: 8 MiB
 CHUNKED = b"POST /v1/faces HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 SMALL_CHUNK = b"1\r\na\r\n"
+# A masked frame around a message of latents without a face: its number, no deadline, no clock.
+EMPTY_STREAM_FRAME = b"\x82\x90" + bytes(4) + bytes(16)
+# Without a word of what may be packed.
+UNPACKED_PAGE = b"GET /edge/ort.wasm HTTP/1.1\r\nHost: x\r\n\r\n"
 TENSOR_ROUTE = "/v2/models/tail-cloud/infer"
 GZIPPED = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
 _SCAN = 0xDA
@@ -40,6 +44,11 @@ def long_shape(count: int = 900_000) -> bytes:
     """One tensor whose shape has so many dimensions."""
     before = b'{"inputs":[{"name":"latent","datatype":"UINT8","shape":['
     return gzip.compress(before + b",".join([b"1"] * count) + b"]}]}")
+
+
+def empty_payloads(count: int = 131_000) -> bytes:
+    """A body of ``/v1/latents`` with so many payloads of no byte."""
+    return bytes(2 * count)
 
 
 def operators_wish(size: int = 8_000_000) -> bytes:
