@@ -206,6 +206,10 @@ def claim(path: Path) -> io.FileIO | None:
                 start = there.read(len(_MAGIC))
             if start and start != _MAGIC:
                 raise ConfigError(f"outbox {path}: it holds something else; name another file")
+        else:
+            with suppress(OSError):  # SQLite says what is wrong
+                # What people showed is for this user alone; SQLite goes by the umask.
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except BlockingIOError:
         file.close()
         raise ConfigError(f"outbox {path}: another run uses it; name another file") from None

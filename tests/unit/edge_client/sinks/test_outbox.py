@@ -75,6 +75,18 @@ def test_answers_outlive_the_run_and_go_out_once_and_in_order(path: Path) -> Non
         assert outbox.report()["bytes"] == 0
 
 
+def test_nobody_else_may_read_what_waits(path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with closing(Outbox(path, ["mqtt"])) as outbox:
+            outbox.put([b"1"])
+            files = [*path.parent.glob("outbox.db"), *path.parent.glob("outbox.db-wal")]
+            assert len(files) == 2
+            assert all(file.stat().st_mode & 0o077 == 0 for file in files)
+    finally:
+        os.umask(before)
+
+
 def test_a_new_reader_is_told_what_comes_from_now_on(path: Path) -> None:
     with closing(Outbox(path, ["mqtt"])) as outbox:
         outbox.put([b"1"])
