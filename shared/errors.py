@@ -5,6 +5,7 @@
     |-- SourceError            a camera or file cannot be read
     |   `-- SourceRefused      it wants another user or password
     |-- WeightsError           weights are missing, altered, or give wrong numbers
+    |   `-- WrongNumbersError  the last of these
     |-- CodecError             a payload cannot be decoded
     |   |-- MalformedPayload
     |   |-- PayloadTooLarge
@@ -62,6 +63,11 @@ class WeightsError(SplitFerError):
     """Weights are missing, altered, or give wrong numbers on this machine."""
 
     code = "weights"
+
+
+class WrongNumbersError(WeightsError):
+    """A network is the file that its manifest names, and gives other numbers than the golden ones
+    on this machine."""
 
 
 class CodecError(SplitFerError):

@@ -93,17 +93,23 @@ def latents(x86: Given, arm: Given) -> Check:
     )
 
 
-def logits(x86: Given, arm: Given) -> Check:
-    """What the local tail says."""
-    mine, theirs = x86.arrays["logits"], arm.arrays["logits"]
-    off, largest = float(np.abs(mine - theirs).max()), float(np.abs(mine).max())
-    return Check(
-        "local logits: largest difference",
-        f"up to {largest:.1f}",
-        f"{off:.1e} off",
-        f"{LOGIT_TOLERANCE:.0e} of the largest",
-        off <= LOGIT_TOLERANCE * max(1.0, largest),
-    )
+def logits(x86: Given, arm: Given) -> list[Check]:
+    """What each local model says that both machines take."""
+    checks = []
+    for name in (one for one in x86.arrays if one.startswith("logits_") and one in arm.arrays):
+        mine, theirs = x86.arrays[name], arm.arrays[name]
+        off, largest = float(np.abs(mine - theirs).max()), float(np.abs(mine).max())
+        other = np.count_nonzero(mine.argmax(1) != theirs.argmax(1))
+        checks.append(
+            Check(
+                f"logits of {name.removeprefix('logits_')}: largest difference",
+                f"{len(mine)} crops, up to {largest:.1f}",
+                f"{off:.1e} off, {other} other labels",
+                f"{LOGIT_TOLERANCE:.0e} of the largest",
+                off <= LOGIT_TOLERANCE * max(1.0, largest),
+            )
+        )
+    return checks
 
 
 def payloads(x86: Given, arm: Given) -> list[Check]:
@@ -178,7 +184,7 @@ def all_checks(x86: Given, arm: Given, wheels: Path) -> list[Check]:
         wheels_only(x86, arm, wheels),
         *golden_checks(x86, arm),
         latents(x86, arm),
-        logits(x86, arm),
+        *logits(x86, arm),
         *payloads(x86, arm),
         *classified(x86, arm, "local"),
         *classified(x86, arm, "cloud"),

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
@@ -97,10 +98,18 @@ def measure(picture: Path, other: Path | None, server: str | None) -> dict[str, 
     with open_source(str(picture)) as source:
         found = device.find(next(iter(source)).rgb)
     assert isinstance(found, FoundFaces), f"no face in {picture}"
-    features, z = weights._head(1).run(crops_of(weights.golden.crops))
+    crops = crops_of(weights.golden.crops)
+    features, z = weights._head(1).run(crops)
     z = np.concatenate([found.z, z])
     symbols = np.stack([weights.quantiser.symbols(z, rate) for rate in range(rates)])
-    logits = weights.tail("local", 1).logits(features)
+
+    say("local models")
+    logits = {}
+    for model, name in weights.manifest.local_models.items():
+        with suppress(WeightsError):  # the golden check above says what is wrong
+            tail = weights.tail(name, 1)
+            given = crops[:, None] if tail.takes_crops else features
+            logits[f"logits_{model}"] = tail.logits(given)
 
     say("payloads")
     payloads = [
@@ -131,7 +140,7 @@ def measure(picture: Path, other: Path | None, server: str | None) -> dict[str, 
         "read": read,
         "local": local,
         "cloud": cloud,
-        "arrays": {"symbols": symbols, "logits": logits, "frame": frame},
+        "arrays": {"symbols": symbols, "frame": frame, **logits},
     }
 
 

@@ -133,7 +133,10 @@ def _models(config: EdgeConfig) -> Finding:
     # Reads every file against its hash, and runs head and tail on the golden input.
     device = Device(FetchedWeights(state_folder() / "weights").looked_at_in(config))
     head, tail = device.head_ms_per_face, device.tail_ms_per_face
-    words = f"{device.fingerprint}: hashes and golden answers agree; {head + tail:.0f} ms a face"
+    words = (
+        f"{device.fingerprint}, {config.local_model}: hashes and golden answers agree; "
+        f"{head + tail:.0f} ms a face"
+    )
     if head + tail > config.deadline_ms:
         return Finding(
             "models",

@@ -31,7 +31,8 @@ class RecognitionSettings(Settings):
     )
     local_model: str = Field(
         BACKBONE,
-        description="what answers on the device: `backbone`, or another model of the weights",
+        description="what answers on the device: `backbone`, or another model of the weights, such "
+        "as `backbone-int8` where `edge-client bench` finds it quicker",
     )
     labels: LabelSet | None = Field(
         None, description="whose labels the answers are; the weights' default where none is named"

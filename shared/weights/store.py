@@ -15,7 +15,7 @@ from splitfer.shared.codec.entropy import EntropyTables
 from splitfer.shared.codec.payload import PayloadCodec
 from splitfer.shared.codec.quantiser import Quantiser
 from splitfer.shared.contracts import Device
-from splitfer.shared.errors import ConfigError, WeightsError
+from splitfer.shared.errors import ConfigError, WeightsError, WrongNumbersError
 from splitfer.shared.labels import LABELS, LabelSet, names_of
 from splitfer.shared.prior import DEFAULT_PRIOR, Prior
 from splitfer.shared.regular_file import MIB, read_regular
@@ -157,7 +157,8 @@ class Weights:
         """The head, checked against the golden latents of every rate.
 
         Raises:
-            WeightsError: its file was altered, or it gives wrong numbers on this machine.
+            WrongNumbersError: it gives wrong numbers on this machine.
+            WeightsError: its file was altered.
         """
         head = self._head(threads)
         golden, default = self.golden, self.rate_index("")
@@ -170,7 +171,7 @@ class Weights:
             symbols = self.quantiser.symbols(z, rate).astype(np.int16)
             off = np.abs(symbols - expected.astype(np.int16))
             if off.max() > 1 or np.count_nonzero(off) > max(1, SYMBOL_SHARE * off.size):
-                raise WeightsError(
+                raise WrongNumbersError(
                     f"{self.folder}: the head gives wrong latents on this machine: "
                     f"{np.count_nonzero(off)} of {off.size} symbols differ from the golden ones, "
                     f"by up to {off.max()}"
@@ -182,7 +183,8 @@ class Weights:
         head.
 
         Raises:
-            WeightsError: it is not there, its file was altered, or it gives wrong numbers here.
+            WrongNumbersError: it gives wrong numbers on this machine.
+            WeightsError: it is not there, or its file was altered.
         """
         if name not in self.manifest.tails:
             known = ", ".join(self.manifest.tails)
@@ -207,7 +209,7 @@ class Weights:
             expected = golden.logits[name][label_set]
             off = np.abs(logits - expected).max()
             if not off <= LOGIT_TOLERANCE * max(1.0, float(np.abs(expected).max())):
-                raise WeightsError(
+                raise WrongNumbersError(
                     f"{self.folder}: tail {name!r} gives wrong logits here ({label_set.value}), "
                     f"off by {off:.2g}"
                 )

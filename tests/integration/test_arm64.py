@@ -53,7 +53,7 @@ def measured() -> tuple[Measured, Arrays]:
     }  # fmt: skip
     arrays = {
         "symbols": symbols,
-        "logits": weights.golden.logits["local"][weights.label_set(None)],
+        "logits_backbone": weights.golden.logits["local"][weights.label_set(None)],
         "frame": np.zeros((4, 4, 3), np.uint8),
     }
     return of_one, arrays
@@ -120,7 +120,7 @@ def test_one_symbol_in_ten_thousand_may_be_a_step_off(
         (lambda arm, arrays: arm["compilers"].append("gcc"), "installed from wheels alone"),
         (lambda arm, arrays: arm["packages"].update(av="19"), "installed from wheels alone"),
         (lambda arm, arrays: arm["golden"].update(local="off by 1"), "golden check: local"),
-        (lambda arm, arrays: arrays["logits"].__iadd__(0.1), "local logits"),
+        (lambda arm, arrays: arrays["logits_backbone"].__iadd__(0.1), "logits of backbone"),
         (lambda arm, arrays: arm["bodies"].__setitem__(1, "02"), "entropy code"),
         (lambda arm, arrays: arm["read"].__setitem__(0, 0), "payloads of x86-64"),
         (lambda arm, arrays: arm["local"]["faces"].clear(), "classify (local)"),

@@ -14,10 +14,12 @@ import hashlib
 import io
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from splitfer.shared.errors import WeightsError
@@ -35,6 +37,13 @@ from training.export.calibrate import measure_folder
 MOST_CHANGE = 1e-3
 # Smaller parameters are not worth a node.
 _FEWEST_VALUES = 1024
+# What a stored parameter passes through on its way to float32.
+_OF_PARAMETERS: dict[str, Callable[..., NDArray[np.generic]]] = {
+    "Cast": lambda values, to: values.astype(helper.tensor_dtype_to_np_dtype(to)),
+    "Gather": lambda table, places, axis=0: np.take(table, places, axis),
+    "Mul": np.multiply,
+    "Add": np.add,
+}
 
 
 def in_half(data: bytes) -> bytes:
@@ -60,14 +69,28 @@ def in_half(data: bytes) -> bytes:
 
 
 def widened(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The network of a file in half precision with its parameters as float32, without casts."""
+    """The network of a file in half precision, or of its planes (``planes``), with its parameters
+    as float32, without what computes them."""
     graph = model.graph
+    arrays = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
+    kept, used = [], set()
+    for node in graph.node:
+        of = [arrays.get(name) for name in node.input]
+        if node.op_type in _OF_PARAMETERS and all(one is not None for one in of):
+            given = {one.name: helper.get_attribute_value(one) for one in node.attribute}
+            arrays[node.output[0]] = _OF_PARAMETERS[node.op_type](*of, **given)
+        else:
+            kept.append(node)
+            used.update(node.input)
     stored = {one.name: one for one in graph.initializer}
-    for node in [one for one in graph.node if one.op_type == "Cast" and one.input[0] in stored]:
-        values = numpy_helper.to_array(stored[node.input[0]]).astype(np.float32)
-        graph.initializer.remove(stored[node.input[0]])
-        graph.initializer.append(numpy_helper.from_array(values, node.output[0]))
-        graph.node.remove(node)
+    parameters = [
+        stored[name] if name in stored else numpy_helper.from_array(values, name)
+        for name, values in arrays.items()
+        if name in used
+    ]
+    for field, values in ((graph.node, kept), (graph.initializer, parameters)):
+        del field[:]
+        field.extend(values)
     return model
 
 

@@ -2,7 +2,8 @@
 ``python -m training.export.local_int8 --data PATH --votes PATH --weights FOLDER``.
 
 It is `--local-model backbone-int8` then: head and local tail as one network from the crop, weights
-rounded by channel, ranges from faces of Training. It answers only. The latent that is sent comes
+rounded by channel to seven bits, so that all kinds of processors give the same numbers, ranges from
+faces of Training. It answers only. The latent that is sent comes
 from the head as it is, since one in 8 bits would give other symbols than the server's tables were
 made for. Golden logits, temperatures and figures are its own.
 """
@@ -56,7 +57,7 @@ def add_int8(folder: Path, pictures: NDArray[np.uint8]) -> None:
     weights = Weights(folder)
     manifest = weights.manifest
     crops = np.stack([enlarge_crop(one) for one in pictures])[:, None]
-    data = static_int8(whole_model(weights, BACKBONE), crops)
+    data = static_int8(whole_model(weights, BACKBONE), crops, seven_bits=True)
     entry = TailEntry(
         file=f"{NAME}.onnx",
         sha256=hashlib.sha256(data).hexdigest(),

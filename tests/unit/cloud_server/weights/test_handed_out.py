@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from splitfer.cloud_server.cli import run
@@ -18,6 +19,7 @@ from splitfer.shared.weights.release import (
 )
 from splitfer.shared.wire import WEIGHTS_PIECE_BYTES
 from tests.unit.edge_client.updates.signed_weights import signed_copy
+from tests.unit.shared.weights.test_weights import replace_golden
 
 
 @pytest.fixture
@@ -107,3 +109,17 @@ def test_the_command_signs_what_it_has_looked_at(
     said = capsys.readouterr().err
     assert "local.onnx" in said
     assert "--key" in said
+
+
+@pytest.mark.parametrize(("model", "code"), [("edgecnn", 0), ("local", 4)])
+def test_other_numbers_here_of_a_choice_of_the_device_are_a_warning(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], model: str, code: int
+) -> None:
+    key = tmp_path / "publisher.pem"
+    assert run(["sign", "--new-key", str(key)]) == 0
+    logits = f"logits_{model}_crowd"
+    with np.load(folder / "golden.npz") as golden:
+        changed = golden[logits] + 1
+    replace_golden(folder, **{logits: changed})
+    assert run(["sign", str(folder), "--key", str(key)]) == code
+    assert f"tail '{model}' gives wrong logits here" in capsys.readouterr().err

@@ -117,6 +117,10 @@ def test_only_models_that_are_right_as_often_are_tried(
     assert bench.models_as_good(load_config(None, {})) == ("int8",)
 
 
+def test_of_the_shipped_weights_the_backbone_in_int8_is_tried() -> None:
+    assert bench.models_as_good(load_config(None, {})) == ("backbone-int8",)
+
+
 def test_it_writes_a_config_file_and_replaces_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

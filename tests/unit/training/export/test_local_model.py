@@ -134,9 +134,10 @@ def test_the_policy_knows_what_it_was_measured_to_do(folder: Path, tmp_path: Pat
     assert local == {"local": 0.6, "edgecnn": 0.5}
 
 
-def test_the_shipped_model_answers() -> None:
-    assert "edgecnn" in Weights(default_folder()).manifest.local_models
-    with Recognizer(local_model="edgecnn", crops=True) as recognizer:
+@pytest.mark.parametrize("model", ["edgecnn", "backbone-int8"])
+def test_the_shipped_model_answers(model: str) -> None:
+    assert model in Weights(default_folder()).manifest.local_models
+    with Recognizer(local_model=model, crops=True) as recognizer:
         faces = recognizer.faces(PICTURES[0])
-    assert [face.answer.model.rpartition("/")[2] for face in faces] == ["edgecnn"]
+    assert [face.answer.model.rpartition("/")[2] for face in faces] == [model]
     assert faces[0].latency_ms.tail is not None

@@ -77,6 +77,19 @@ def test_fewer_bytes_and_nearly_the_same_logits(
     assert change(model, after) < most
 
 
+def test_weights_of_seven_bits_leave_room_for_sums_of_two(model: bytes) -> None:
+    import onnx
+    from onnx import numpy_helper
+
+    after = onnx.load_model_from_string(static_int8(model, CROPS, seven_bits=True))
+    weights = [numpy_helper.to_array(one) for one in after.graph.initializer]
+    largest = [
+        int(np.abs(one.astype(int)).max()) for one in weights if one.dtype == np.int8 and one.ndim
+    ]
+    # 2 * 255 * 64 fits 16 bits; with 127 in place of 64 it would not.
+    assert 0 < max(largest) <= 64
+
+
 def test_int8_of_weights_and_activations_with_ranges_from_faces(model: bytes) -> None:
     after = static_int8(model, CROPS)
     assert len(after) < 0.4 * len(model)
