@@ -1,4 +1,4 @@
-"""Half-precision tails as planes of bytes: they pack smaller, and not a bit of an answer changes."""
+"""Half-precision tails as planes of bytes: they pack smaller, and no bit of an answer changes."""
 
 from __future__ import annotations
 
