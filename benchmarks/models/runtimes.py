@@ -28,6 +28,7 @@ from benchmarks.device.model_size import parameters
 from benchmarks.models.models import MIB, probe
 from splitfer.shared.contracts import CROP_SIDE
 from splitfer.shared.labels import LabelSet
+from splitfer.shared.local_models import BACKBONE
 from splitfer.shared.weights import Weights, default_folder
 from training.data.datasets import data_path
 from training.data.judged import LEFT_OUT, Judged, judged_part
@@ -42,6 +43,7 @@ from training.export.quantise import (
 )
 from training.export.whole_model import whole_model
 from training.fit.shipped_network import shipped_network
+from training.models.family import CLASSIFIERS
 
 # Paper 004, Table 4, on a Jetson Nano with its graphics processor: FPS, mW and GB in all.
 PAPER = {
@@ -144,7 +146,9 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     tests = judged_part(data, votes, "PublicTest")
     if arguments.most is not None:
         tests = tests.subset(np.arange(len(tests)) < arguments.most)
-    names = [arguments.model] if arguments.model else list(weights.manifest.local_models)
+    # Not those that are a form of another one.
+    own = [one for one in weights.manifest.local_models if one in (BACKBONE, *CLASSIFIERS)]
+    names = [arguments.model] if arguments.model else own
     rows = [
         row for name in names for row in measure(weights, name, held_out, tests, arguments.runs)
     ]

@@ -115,6 +115,17 @@ def test_runtimes_of_one_model_answer_alike_and_one_that_fails_is_said(
     assert (tmp_path / "pareto.png").stat().st_size > 5000
 
 
+def test_a_local_model_that_is_a_form_of_another_has_no_forms_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_zip(tmp_path / "fer2013.zip", members(FACES))
+    measured: list[str] = []
+    monkeypatch.setattr(runtimes, "measure", lambda weights, name, *_: measured.append(name) or [])
+    line = ["--json", "--data", str(tmp_path / "fer2013.zip")]
+    assert run(runtimes, monkeypatch, *line) == 0
+    assert measured == ["backbone", "edgecnn", "edgecnn-g"]
+
+
 POINTS = st.lists(st.tuples(st.floats(0.1, 100), st.floats(0, 100)), min_size=1, max_size=12)
 
 
