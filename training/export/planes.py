@@ -1,4 +1,4 @@
-"""Store the half-precision parameters of a folder's tails as planes of bytes:
+"""Store the half-precision parameters of a folder's cloud tails as planes of bytes:
 ``python -m training.export.planes --weights FOLDER``.
 
 The upper byte of a float16 (sign, exponent, two bits of the fraction) takes few of its values
@@ -22,6 +22,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.errors import WeightsError
 from splitfer.shared.weights import Weights, default_folder
 from splitfer.shared.whole_file import write_whole
@@ -101,6 +102,8 @@ def part_into_planes(folder: Path) -> dict[str, tuple[int, int]]:
     manifest = Weights(folder).manifest
     files, tails, packed = {}, dict(manifest.tails), {}
     for name, entry in manifest.tails.items():
+        if entry.path is not AnswerPath.CLOUD:
+            continue
         before = (folder / entry.file).read_bytes()
         after = in_planes(before)
         sizes = (len(zlib.compress(before)), len(zlib.compress(after)))
