@@ -73,7 +73,8 @@ def widened(model: onnx.ModelProto) -> onnx.ModelProto:
     as float32, without what computes them."""
     graph = model.graph
     arrays = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
-    kept, used = [], set()
+    kept: list[onnx.NodeProto] = []
+    used: set[str] = set()
     for node in graph.node:
         of = [arrays.get(name) for name in node.input]
         if node.op_type in _OF_PARAMETERS and all(one is not None for one in of):
@@ -88,9 +89,9 @@ def widened(model: onnx.ModelProto) -> onnx.ModelProto:
         for name, values in arrays.items()
         if name in used
     ]
-    for field, values in ((graph.node, kept), (graph.initializer, parameters)):
-        del field[:]
-        field.extend(values)
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(kept)
+    graph.initializer.extend(parameters)
     return model
 
 
