@@ -25,6 +25,7 @@ from benchmarks.common.bootstrap import difference, points
 from benchmarks.common.command import finish
 from benchmarks.common.machine import describe_machine, machine_line
 from benchmarks.device.model_size import parameters
+from benchmarks.models.kept import with_kept_models
 from benchmarks.models.models import MIB, probe
 from splitfer.shared.contracts import CROP_SIDE
 from splitfer.shared.labels import LabelSet
@@ -146,12 +147,13 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     tests = judged_part(data, votes, "PublicTest")
     if arguments.most is not None:
         tests = tests.subset(np.arange(len(tests)) < arguments.most)
-    # Not those that are a form of another one.
-    own = [one for one in weights.manifest.local_models if one in (BACKBONE, *CLASSIFIERS)]
-    names = [arguments.model] if arguments.model else own
-    rows = [
-        row for name in names for row in measure(weights, name, held_out, tests, arguments.runs)
-    ]
+    with with_kept_models(weights) as every:
+        # Not those that are a form of another one.
+        own = [one for one in every.manifest.local_models if one in (BACKBONE, *CLASSIFIERS)]
+        names = [arguments.model] if arguments.model else own
+        rows = [
+            row for name in names for row in measure(every, name, held_out, tests, arguments.runs)
+        ]
     return {
         "table": arguments.table,
         "rows": rows,
@@ -204,7 +206,9 @@ def main() -> int:
     """Command line; gives the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--table", choices=("004.4",), default="004.4", help="paper and table")
-    parser.add_argument("--model", default="", help="else every model of a device in the weights")
+    parser.add_argument(
+        "--model", default="", help="else every model of a device in the weights, or kept"
+    )
     parser.add_argument("--weights", type=Path, help="a folder of weights; else the default ones")
     parser.add_argument("--data", help="fer2013.zip, fer2013.csv or a folder")
     parser.add_argument("--votes", help="ferplus.csv or fer2013new.csv: what people said")

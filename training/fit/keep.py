@@ -2,7 +2,7 @@
 
 Checkpoints are not committed. This writes the run's averaged weights in half precision as
 ``training/runs/NAME/weights.pt``, from which ``start_from`` begins where there is no checkpoint. It
-goes when the run is finished.
+goes when the run is finished, but for a classifier that is too large to be shipped.
 """
 
 from __future__ import annotations
