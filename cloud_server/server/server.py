@@ -17,6 +17,7 @@ from splitfer.cloud_server.grpc_api.server import GrpcServer
 from splitfer.cloud_server.rest_api.app import http_app
 from splitfer.cloud_server.rest_api.latent_streams import LatentStreams
 from splitfer.cloud_server.rest_api.server import LAST_WORDS_S, HttpServer, bound
+from splitfer.cloud_server.server.freed_memory import giving_back
 from splitfer.cloud_server.server.parts import Parts
 from splitfer.cloud_server.server.pid_file import pid_written
 from splitfer.cloud_server.server.process import give_memory_back, keep_what_is_loaded, run_as_batch
@@ -124,9 +125,11 @@ async def _serve(
         http.address,
     )
 
+    freed = asyncio.create_task(giving_back(parts.budget))
     waits = [asyncio.create_task(stop.wait()), http_task]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     waits[0].cancel()
+    freed.cancel()
     await _drain(parts, grpc_server, http, http_task, hurry)
 
 
