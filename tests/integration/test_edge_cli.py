@@ -264,13 +264,31 @@ def test_a_camera_does_not_start_without_a_purpose() -> None:
         assert refused.stderr.startswith("edge-client: purpose: say what this camera watches")
 
 
-def test_aggregate_tells_counts_alone(portrait: Path, tmp_path: Path) -> None:
+def test_aggregate_tells_counts_alone(tmp_path: Path) -> None:
+    """By a clock that goes on by 0.1 s with every frame, so that nobody waits for an interval."""
     out = tmp_path / "answers.jsonl"
-    command = ("run", "--source", "demo*2", "--realtime", "--privacy", "aggregate")
-    done = edge(*command, "--output", str(out), SPLITFER_EDGE_AGGREGATE_EVERY_S="10")
+    code = (
+        "import functools, itertools, sys\n"
+        "from splitfer.edge_client.sinks import output_flags\n"
+        "frames = itertools.count()\n"
+        "output_flags.Aggregate = functools.partial(\n"
+        "    output_flags.Aggregate, clock=lambda: next(frames) / 10\n"
+        ")\n"
+        "from splitfer.edge_client.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    command = ("run", "--source", "demo", "--privacy", "aggregate", "--output", str(out))
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env=WITHOUT_OURS | {"SPLITFER_EDGE_AGGREGATE_EVERY_S": "10"},
+    )
     assert done.returncode == 0, done.stderr
     (record,) = [json.loads(line) for line in out.read_text().splitlines()]
     assert record["record"] == "aggregate"
+    assert record["seconds"] == 10
     assert record["frames"] > record["frames_without_face"] > 0
     assert set(record["labels"]) <= set(LABELS)
     refused = edge(*command, "--annotate", str(tmp_path / "a.mp4"))
