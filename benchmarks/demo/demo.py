@@ -34,6 +34,8 @@ START_SLACK = 2.0
 NOTICE_S = 2.3
 FACELESS_END_S = 0.7
 MOST_LAPS = 9
+# Of the time that the clips take.
+STOPPED_AT, STARTED_AT = 1 / 3, 2 / 3
 
 _LOG = "server.log"
 _OUTPUTS = ("answers.jsonl", "annotated.mp4", "contact-sheet.png", "summary.json", _LOG)
@@ -57,9 +59,9 @@ def main() -> int:
 
 
 def laps_needed(start_s: float, clip_s: float) -> int:
-    """How often to play the clip so that its last third is longer than a restart takes."""
+    """How often to play the clip so that its last part is longer than a restart takes."""
     back_s = START_SLACK * start_s + NOTICE_S + FACELESS_END_S
-    return min(MOST_LAPS, max(1, math.ceil(3 * back_s / clip_s)))
+    return min(MOST_LAPS, max(1, math.ceil(back_s / (1 - STARTED_AT) / clip_s)))
 
 
 def make_room(out: Path) -> None:
@@ -103,22 +105,22 @@ def _demo(out: Path) -> int:
 def _outage(
     edge: subprocess.Popen[bytes], server: Server, answers: Answers, total_s: float
 ) -> float:
-    """Stop and start the server at the thirds of the clip; gives the clip's time at the restart."""
+    """Stop and start the server at its times; gives the clip's time at the restart."""
 
     def wait_for(clip_s: float) -> float:
         while (now_s := answers.clip_time_s()) < clip_s and edge.poll() is None:
             time.sleep(POLL_S)
         return now_s
 
-    stopped_s = wait_for(total_s / 3)
+    stopped_s = wait_for(total_s * STOPPED_AT)
     if edge.poll() is None:
         _say(f"{stopped_s:5.1f} s: the server is stopped")
         server.stop()
-    restart_s = wait_for(total_s * 2 / 3)
+    restart_s = wait_for(total_s * STARTED_AT)
     if edge.poll() is None:
         _say(f"{restart_s:5.1f} s: the server is started again")
         server.start()
-    return max(restart_s, total_s * 2 / 3)
+    return max(restart_s, total_s * STARTED_AT)
 
 
 def _report(out: Path, edge_exit: int, restart_s: float) -> int:
