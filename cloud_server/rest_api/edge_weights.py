@@ -119,26 +119,30 @@ def weights_routes(registry: Registry, weights: str) -> list[BaseRoute]:
 async def _answered(
     registry: Registry, halves: Halves, request: Request, fingerprint: str, name: str
 ) -> Response:
+    wanted = None if name == "manifest.json" else request.query_params.get("sha256")
     try:
-        content = await asyncio.to_thread(_file, registry, halves, fingerprint, name)
+        content = await asyncio.to_thread(_file, registry, halves, fingerprint, name, wanted)
     except SplitFerError as error:
         set_error(error.code)
         body = json_body(error.code, str(error), error.retryable)
         return JSONResponse(body, codes_of(error).http, http_headers(error))
     tag = f'"{tag_of(content)}"'
-    # The files of a fingerprint never change; which one is the default may.
-    headers = {**HEADERS, "ETag": tag, "Cache-Control": _FOREVER if fingerprint else "no-cache"}
+    # Other tails and golden numbers may come under the same fingerprint and names, not hashes.
+    headers = {**HEADERS, "ETag": tag, "Cache-Control": _FOREVER if wanted else "no-cache"}
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     kind = "application/json" if name.endswith(".json") else TYPES[".bin"]
     return Pieces(content, media_type=kind, headers=headers)
 
 
-def _file(registry: Registry, halves: Halves, fingerprint: str, name: str) -> bytes:
-    """A file of the weights; ``fingerprint`` empty means the default.
+def _file(
+    registry: Registry, halves: Halves, fingerprint: str, name: str, wanted: str | None
+) -> bytes:
+    """A file of the weights; ``fingerprint`` empty means the default, ``wanted`` its hash where the
+    caller names one.
 
     Raises:
-        UnknownModel: they are not served, or it is none that a device runs.
+        UnknownModel: they are not served, it is none that a device runs, or it has another hash.
     """
     try:
         served = registry.weights(fingerprint) if fingerprint else registry.default
@@ -150,13 +154,15 @@ def _file(registry: Registry, halves: Halves, fingerprint: str, name: str) -> by
         if (half := halves.of(served.weights)) is not None:
             described["half"] = half.entry
         return json.dumps(described).encode()
-    if name.endswith(_SUFFIX):
-        half = halves.of(served.weights)
-        if half is not None and half.entry["file"] == name:
-            return half.packed
-    sha256 = _hashes(manifest).get(name)
-    if sha256 is None:
+    half = halves.of(served.weights) if name.endswith(_SUFFIX) else None
+    if half is not None and half.entry["file"] == name:
+        sha256: str | None = half.entry["sha256"]
+    else:
+        half, sha256 = None, _hashes(manifest).get(name)
+    if sha256 is None or wanted not in (None, sha256):
         raise UnknownModel("the weights have no such file for a device")
+    if half is not None:
+        return half.packed
     return _read(served.weights.folder / name, sha256)
 
 

@@ -67,7 +67,7 @@ def test_a_device_that_is_full_still_answers(
     if installed:
         start(page)
         page.driver.execute_async_script(
-            "const done = arguments[0]; caches.delete('edge-weights').then(() => done())"
+            "const done = arguments[0]; caches.delete('edge-weights-by-hash').then(() => done())"
         )
     else:
         page.driver.execute_async_script(FORGET)

@@ -99,8 +99,8 @@ def test_it_is_here_without_a_network(browser: Page, server: CloudProcess) -> No
     start(page)
     wait_until(lambda: any(face["path"] == "cloud" for face in faces_since(page, 0)), "the server")
     in_cache = """
-        return caches.open("edge-weights").then((cache) => cache.keys())
-          .then((keys) => keys.some(({ url }) => url.endsWith("/edgecnn.onnx")));
+        return caches.open("edge-weights-by-hash").then((cache) => cache.keys())
+          .then((keys) => keys.some(({ url }) => url.includes("/edgecnn.onnx")));
     """
     wait_until(lambda: page.driver.execute_script(in_cache), "it to be kept")
     stop(server)

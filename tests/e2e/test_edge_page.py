@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +33,7 @@ from tests.e2e.edge_page import (
 )
 from tests.e2e.test_page import Page, needs_browser
 from tests.integration.cloud_process import CloudProcess
+from tests.manifests import edit_manifest
 from tests.processes import wait_until
 
 pytestmark = [pytest.mark.timeout(300), needs_browser, needs_edge]
@@ -153,7 +156,7 @@ def test_other_weights_are_kept_whole_before_they_are_used(
         script = """
             const done = arguments[0];
             const url = new URL("/edge/weights/manifest.json", location);
-            caches.open("edge-weights").then((cache) => cache.match(url))
+            caches.open("edge-weights-by-hash").then((cache) => cache.match(url))
               .then((reply) => reply.json()).then(({ fingerprint }) => done(fingerprint));
         """
         wait_until(
@@ -168,6 +171,39 @@ def test_other_weights_are_kept_whole_before_they_are_used(
         wait_for_path(page, "local", "an answer of the device")
         models = {face["model"] for face in faces_since(page, 0)}
         assert models == {f"{other.fingerprint}/local"}
+
+
+def test_other_golden_numbers_of_the_same_fingerprint(
+    browser: Page, server: CloudProcess, tmp_path: Path
+) -> None:
+    """A tail that was added, say: the file has another hash under its name."""
+    page = browser
+    open_edge(page, server)
+    start(page)
+    wait_until(lambda: faces_since(page, 0), "faces")
+    port = int(server.http.split(":")[1])
+    stop(server)
+    folder = tmp_path / default_folder().name
+    shutil.copytree(default_folder(), folder)
+    with np.load(folder / "golden.npz") as golden:
+        np.savez(folder / "golden.npz", **golden, logits_of_another_tail=np.zeros(7, np.float32))
+    sha256 = hashlib.sha256((folder / "golden.npz").read_bytes()).hexdigest()
+    edit_manifest(folder, lambda said: said["golden"].update(sha256=sha256))
+    with CloudProcess(folder, http_port=port) as other:
+        open_edge(page, other)
+        start(page)
+        kept = """
+            const done = arguments[0];
+            const url = new URL("/edge/weights/manifest.json", location);
+            caches.open("edge-weights-by-hash").then((cache) => cache.match(url))
+              .then((reply) => reply.json()).then(({ golden }) => done(golden.sha256));
+        """
+        wait_until(
+            lambda: page.driver.execute_async_script(kept) == sha256, "the manifest to be kept"
+        )
+        open_edge(page, other)
+        start(page)
+        wait_until(lambda: faces_since(page, 0), "faces")
 
 
 def test_it_asks_its_own_server_alone_and_keeps_the_policy(
@@ -260,6 +296,14 @@ def test_the_files(server: CloudProcess) -> None:
         folder = f"/edge/weights/{manifest['fingerprint']}"
         head = client.get(f"{folder}/{manifest['head']['file']}")
         assert head.content == (default_folder() / manifest["head"]["file"]).read_bytes()
+        # For ever where its hash is asked for, by which it is another one once it changes.
+        assert head.headers["cache-control"] == "no-cache"
+        for entry in (manifest["head"], manifest["half"], manifest["tails"]["edgecnn"]):
+            named = client.get(f"{folder}/{entry['file']}?sha256={entry['sha256']}")
+            assert hashlib.sha256(named.content).hexdigest() == entry["sha256"]
+            assert "immutable" in named.headers["cache-control"]
+            other = client.get(f"{folder}/{entry['file']}?sha256={manifest['golden']['sha256']}")
+            assert other.status_code == 404
         # The server's own tails stay with it, and so does all else.
         cloud = manifest["tails"]["cloud"]["file"]
         inside = (cloud, "%2e%2e%2fDEFAULT", "..%2f..%2fDEFAULT")

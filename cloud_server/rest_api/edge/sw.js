@@ -2,7 +2,7 @@
 // server: another version is another cache, and the one before is thrown away.
 
 const PAGE = `edge-${VERSION}`;
-const WEIGHTS = "edge-weights";
+const WEIGHTS = "edge-weights-by-hash";
 const HERE = new URL(".", self.location);
 const KEPT = new Set(FILES.map((file) => new URL(file, HERE).href));
 const MANIFEST = new URL("weights/manifest.json", HERE).href;
@@ -66,20 +66,21 @@ async function renew(cache, request) {
   const { fingerprint, head, tails, half, golden, entropy } = await response.clone().json();
   const folder = new URL(`weights/${fingerprint}/`, HERE).href;
   // Another local model that is here of the old ones is wanted of the new ones, too.
-  const here = new Set((await cache.keys()).map(({ url }) => url.slice(url.lastIndexOf("/") + 1)));
+  const here = new Set((await cache.keys()).map(({ url }) => new URL(url).pathname.split("/").at(-1)));
   const others = Object.entries(tails).filter(([name, { file }]) => name !== "local" && here.has(file));
   const wanted = [head, half ?? tails.local, golden, entropy, ...others.map(([, entry]) => entry)];
-  for (const { file } of wanted.filter(Boolean)) {
-    await weights(new Request(folder + file, { headers: request.headers }));
-    if (!(await cache.match(folder + file))) return;
+  const urls = wanted.filter(Boolean).map(({ file, sha256 }) => `${folder}${file}?sha256=${sha256}`);
+  for (const url of urls) {
+    await weights(new Request(url, { headers: request.headers }));
+    if (!(await cache.match(url))) return;
   }
   if (!(await put(cache, MANIFEST, response))) return;
   for (const { url } of await cache.keys()) {
-    if (url !== MANIFEST && !url.startsWith(folder)) await cache.delete(url);
+    if (url !== MANIFEST && !urls.includes(url)) await cache.delete(url);
   }
 }
 
-// A fingerprint's files never change.
+// A file never changes under its address, in which its hash is.
 async function weights(request) {
   const cache = await caches.open(WEIGHTS);
   const known = await cache.match(request.url);

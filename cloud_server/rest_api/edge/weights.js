@@ -29,9 +29,10 @@ export async function loadWeights(root, ask, told = () => {}, half = true) {
   return { manifest, head, tail, tables, golden, logits: rounded ? manifest.half.logits : logitsOf(manifest, golden) };
 }
 
-// The bytes of a file of the weights, which are those that the manifest's entry names.
+// The bytes of a file of the weights, which are those that the manifest's entry names. Their hash is in the
+// address: other tails and golden numbers of a fingerprint are another file under the same name.
 export async function loadFile(root, { fingerprint }, { file, sha256: expected }, ask, told = () => {}) {
-  const bytes = await read(`${root}${fingerprint}/${file}`, ask);
+  const bytes = await read(`${root}${fingerprint}/${file}?sha256=${expected}`, ask);
   told();
   if ((await sha256(bytes)) !== expected) {
     throw new WeightsProblem("weights", `${file} is not the file that its manifest names.`);
