@@ -30,6 +30,9 @@ _FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _FULL_S = 0.05
 # Connections taken in one go: then those that are inside have their turn.
 _AT_ONCE = 16
+# Of a reply, what the system takes beyond what is on its way: else it copies megabytes for whoever
+# reads nothing. Not each system has it.
+_UNSENT_BYTES, _UNSENT = 64 * 2**10, getattr(socket, "TCP_NOTSENT_LOWAT", None)
 # For a handshake that began at the very end of its time.
 _LEAST_S = 0.1
 
@@ -183,6 +186,8 @@ class Doorway:
 
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if _UNSENT is not None:
+                connection.setsockopt(socket.IPPROTO_TCP, _UNSENT, _UNSENT_BYTES)
             _, protocol = await asyncio.get_running_loop().connect_accepted_socket(
                 made,
                 connection,

@@ -20,6 +20,7 @@ from splitfer.cloud_server.rest_api.files import (
     file_route,
     tag_of,
 )
+from splitfer.cloud_server.rest_api.turns import Turns
 from splitfer.cloud_server.weights.registry import Registry
 
 PAGE = "/edge"
@@ -57,20 +58,20 @@ _ABSENT = """<!doctype html>
 """
 
 
-def edge_routes(registry: Registry) -> list[BaseRoute]:
+def edge_routes(registry: Registry, turns: Turns) -> list[BaseRoute]:
     """The page and what it loads; each file is read once, now."""
     ours = files("splitfer.cloud_server.rest_api") / "edge"
     built = ours / "built"
     if any(not (built / f"{name}.gz").is_file() for name in _BUILT):
-        return [file_route(PAGE, _ABSENT.encode(), TYPES[".html"], _POLICY, status=404)]
+        return [file_route(PAGE, _ABSENT.encode(), TYPES[".html"], _POLICY, turns, status=404)]
     contents = {name: (ours / name).read_bytes() for name in _OURS}
     packed = {name: (built / f"{name}.gz").read_bytes() for name in _BUILT}
     page = (ours / "edge.html").read_bytes()
-    routes: list[BaseRoute] = [file_route(PAGE, page, TYPES[".html"], _POLICY)]
+    routes: list[BaseRoute] = [file_route(PAGE, page, TYPES[".html"], _POLICY, turns)]
     for name, content in {**contents, **packed}.items():
         policy = _WORKER_POLICY if name == "worker.js" else _POLICY
         path = f"{PAGE}/{name}"
-        routes.append(file_route(path, content, _type(name), policy, packed=name in packed))
+        routes.append(file_route(path, content, _type(name), policy, turns, packed=name in packed))
     page_folder = files("splitfer.cloud_server.rest_api") / "page"
     shared = [(page_folder / name).read_bytes() for name in _OF_THE_PAGE]
     sw = _service_worker(ours, [page, *contents.values(), *packed.values(), *shared])
@@ -80,10 +81,11 @@ def edge_routes(registry: Registry) -> list[BaseRoute]:
             sw,
             _type("sw.js"),
             _WORKER_POLICY,
+            turns,
             headers={"Service-Worker-Allowed": "../edge"},
         )
     )
-    return [*routes, *weights_routes(registry, f"{PAGE}/weights")]
+    return [*routes, *weights_routes(registry, f"{PAGE}/weights", turns)]
 
 
 def _type(name: str) -> str:

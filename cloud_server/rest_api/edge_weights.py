@@ -23,7 +23,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from splitfer.cloud_server.protocol.error_map import codes_of, http_headers, json_body
-from splitfer.cloud_server.rest_api.files import HEADERS, TYPES, Pieces, tag_of
+from splitfer.cloud_server.rest_api.files import HEADERS, TYPES, Pieces
+from splitfer.cloud_server.rest_api.turns import Turns
 from splitfer.cloud_server.telemetry.request import set_error
 from splitfer.cloud_server.weights.half import halved, widened
 from splitfer.cloud_server.weights.registry import Registry
@@ -98,17 +99,19 @@ def _half(weights: Weights) -> Half | None:
     )
 
 
-def weights_routes(registry: Registry, weights: str) -> list[BaseRoute]:
+def weights_routes(registry: Registry, weights: str, turns: Turns) -> list[BaseRoute]:
     """Below the path ``weights`` the default weights' manifest, and of every served fingerprint
     what a device runs. Where the server has tokens, any of them."""
     halves = Halves()
 
     async def manifest(request: Request) -> Response:
-        return await _answered(registry, halves, request, "", "manifest.json")
+        return await _answered(registry, halves, turns, request, "", "manifest.json")
 
     async def file(request: Request) -> Response:
         words = request.path_params
-        return await _answered(registry, halves, request, words["fingerprint"], words["name"])
+        return await _answered(
+            registry, halves, turns, request, words["fingerprint"], words["name"]
+        )
 
     return [
         Route(f"{weights}/manifest.json", manifest, include_in_schema=False),
@@ -117,29 +120,36 @@ def weights_routes(registry: Registry, weights: str) -> list[BaseRoute]:
 
 
 async def _answered(
-    registry: Registry, halves: Halves, request: Request, fingerprint: str, name: str
+    registry: Registry,
+    halves: Halves,
+    turns: Turns,
+    request: Request,
+    fingerprint: str,
+    name: str,
 ) -> Response:
     wanted = None if name == "manifest.json" else request.query_params.get("sha256")
     try:
-        content = await asyncio.to_thread(_file, registry, halves, fingerprint, name, wanted)
+        content, sha256 = await asyncio.to_thread(
+            _file, registry, halves, fingerprint, name, wanted
+        )
     except SplitFerError as error:
         set_error(error.code)
         body = json_body(error.code, str(error), error.retryable)
         return JSONResponse(body, codes_of(error).http, http_headers(error))
-    tag = f'"{tag_of(content)}"'
+    tag = f'"{sha256[:16]}"'
     # Other tails and golden numbers may come under the same fingerprint and names, not hashes.
     headers = {**HEADERS, "ETag": tag, "Cache-Control": _FOREVER if wanted else "no-cache"}
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     kind = "application/json" if name.endswith(".json") else TYPES[".bin"]
-    return Pieces(content, media_type=kind, headers=headers)
+    return Pieces(content, turns, media_type=kind, headers=headers)
 
 
 def _file(
     registry: Registry, halves: Halves, fingerprint: str, name: str, wanted: str | None
-) -> bytes:
-    """A file of the weights; ``fingerprint`` empty means the default, ``wanted`` its hash where the
-    caller names one.
+) -> tuple[bytes, str]:
+    """A file of the weights, and its SHA-256; ``fingerprint`` empty means the default, ``wanted``
+    its hash where the caller names one.
 
     Raises:
         UnknownModel: they are not served, it is none that a device runs, or it has another hash.
@@ -153,7 +163,8 @@ def _file(
         described = manifest.model_dump(mode="json")
         if (half := halves.of(served.weights)) is not None:
             described["half"] = half.entry
-        return json.dumps(described).encode()
+        content = json.dumps(described).encode()
+        return content, hashlib.sha256(content).hexdigest()
     half = halves.of(served.weights) if name.endswith(_SUFFIX) else None
     if half is not None and half.entry["file"] == name:
         sha256: str | None = half.entry["sha256"]
@@ -162,8 +173,8 @@ def _file(
     if sha256 is None or wanted not in (None, sha256):
         raise UnknownModel("the weights have no such file for a device")
     if half is not None:
-        return half.packed
-    return _read(served.weights.folder / name, sha256)
+        return half.packed, sha256
+    return _read(served.weights.folder / name, sha256), sha256
 
 
 @lru_cache(maxsize=_KEPT_FILES)

@@ -39,6 +39,7 @@ from splitfer.cloud_server.rest_api.schema import (
     faces_body,
     model_body,
 )
+from splitfer.cloud_server.rest_api.turns import Turns
 from splitfer.cloud_server.service.service import Service
 from splitfer.cloud_server.telemetry.metrics import Metrics
 from splitfer.cloud_server.telemetry.request import set_error
@@ -192,8 +193,9 @@ def build_app(
     app.include_router(latents_routes(service, config))
     app.include_router(oip_router(service, admission, config, budget))
     app.include_router(admin_routes(registry, config))
-    app.router.routes.extend(page_routes())
-    app.router.routes.extend(edge_routes(registry))
+    turns = Turns()
+    app.router.routes.extend(page_routes(turns))
+    app.router.routes.extend(edge_routes(registry, turns))
     return app
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import hashlib
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from splitfer.cloud_server.rest_api.turns import Turns
 from splitfer.shared.errors import SplitFerError
 
 TEXT = "; charset=utf-8"
@@ -48,42 +49,62 @@ HEADERS: Mapping[str, str] = {
     # Kept, and asked for each time whether it is still the one: no page of an older server.
     "Cache-Control": "no-cache",
 }
+# In a request's state: what is told whether its reply waits for its turn, and so may make room.
+IN_LINE = "in_line"
 # A file goes out so much at a time: of a caller that does not read, no more is kept.
 _PIECE_BYTES = 64 * 2**10
 
 
 class Pieces(Response):
-    """The bytes of ``content``, each piece once the caller has taken those before. ``packed``: they
-    are gzip, and what goes out is what they unpack to."""
+    """The bytes of ``content``: each piece once the caller has taken those before, and when it is
+    its turn."""
 
     def __init__(
         self,
         content: bytes,
+        turns: Turns,
         status_code: int = 200,
         media_type: str | None = None,
         headers: Mapping[str, str] | None = None,
-        packed: bool = False,
     ) -> None:
-        # Gzip ends with the size of what was packed.
-        size = int.from_bytes(content[-4:], "little") if packed else len(content)
-        told = {**(headers or {}), "Content-Length": str(size)}
+        told = {**(headers or {}), "Content-Length": str(len(content))}
         super().__init__(None, status_code, told, media_type)
-        self._pieces = _unpacked(content) if packed else _cut(content)
+        self._content, self._turns = content, turns
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send them, for as long as the caller is there."""
         gone = asyncio.create_task(_gone(receive))
         status, headers = self.status_code, self.raw_headers
+        address = (scope.get("client") or ("",))[0]
+        in_line = scope.get("state", {}).get(IN_LINE, bool)
         try:
             await send({"type": "http.response.start", "status": status, "headers": headers})
-            for piece in self._pieces:
+            for start in range(0, len(self._content), _PIECE_BYTES):
+                in_line(True)
+                await self._turns.turn(address)
+                in_line(False)
                 if gone.done():
                     return
+                piece = self._content[start : start + _PIECE_BYTES]
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
-                await asyncio.sleep(0)
             await send({"type": "http.response.body"})
         finally:
             gone.cancel()
+
+
+class _Unpacked:
+    """What gzip packed: unpacked when first asked for, once for all who ask."""
+
+    def __init__(self, packed: bytes) -> None:
+        self._packed = packed
+        self._content: bytes | None = None
+        self._lock = asyncio.Lock()
+
+    async def content(self) -> bytes:
+        async with self._lock:
+            if self._content is None:
+                self._content = await asyncio.to_thread(gzip.decompress, self._packed)
+            return self._content
 
 
 async def _gone(receive: Receive) -> None:
@@ -92,20 +113,6 @@ async def _gone(receive: Receive) -> None:
             pass
         return
     await asyncio.Event().wait()
-
-
-def _cut(content: bytes) -> Iterator[bytes]:
-    for start in range(0, len(content), _PIECE_BYTES):
-        yield content[start : start + _PIECE_BYTES]
-
-
-def _unpacked(content: bytes) -> Iterator[bytes]:
-    unpacking = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    for part in _cut(content):
-        left = part
-        while plain := unpacking.decompress(left, _PIECE_BYTES):
-            yield plain
-            left = unpacking.unconsumed_tail
 
 
 def tag_of(content: bytes) -> str:
@@ -118,6 +125,7 @@ def file_route(
     content: bytes,
     kind: str,
     policy: str,
+    turns: Turns,
     headers: Mapping[str, str] | None = None,
     packed: bool = False,
     status: int = 200,
@@ -128,13 +136,15 @@ def file_route(
     always = {**HEADERS, "Content-Security-Policy": policy, "ETag": tag, **(headers or {})}
     if packed:
         always["Vary"] = "Accept-Encoding"
+    unpacked = _Unpacked(content)
 
     async def reply(request: Request) -> Response:
         if tag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=always)
-        if packed and "gzip" in request.headers.get("accept-encoding", ""):
-            both = {**always, "Content-Encoding": "gzip"}
-            return Pieces(content, status, kind, both)
-        return Pieces(content, status, kind, always, packed)
+        if not packed:
+            return Pieces(content, turns, status, kind, always)
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            return Pieces(content, turns, status, kind, {**always, "Content-Encoding": "gzip"})
+        return Pieces(await unpacked.content(), turns, status, kind, always)
 
     return Route(path, reply, methods=["GET"], include_in_schema=False)

@@ -8,6 +8,7 @@ from importlib.resources.abc import Traversable
 from starlette.routing import Route
 
 from splitfer.cloud_server.rest_api.files import FROM_HERE, TYPES, file_route
+from splitfer.cloud_server.rest_api.turns import Turns
 
 # `blob:` is the picture that was dropped. `page.js` puts text into the page as text only, to which
 # Trusted Types hold it.
@@ -23,17 +24,17 @@ _SWAGGER = ("swagger-ui-bundle.js", "swagger-ui.css")
 _PATHS = {"index.html": "/", "docs.html": "/docs"}
 
 
-def page_routes() -> list[Route]:
+def page_routes(turns: Turns) -> list[Route]:
     """The pages and what they load; each file is read once, now."""
     ours, swagger = (
         files("splitfer.cloud_server.rest_api") / "page",
         files("fastapi_swagger") / "resources",
     )
     found = [ours / name for name in _OURS] + [swagger / name for name in _SWAGGER]
-    return [_route(_PATHS.get(file.name, f"/page/{file.name}"), file) for file in found]
+    return [_route(_PATHS.get(file.name, f"/page/{file.name}"), file, turns) for file in found]
 
 
-def _route(path: str, file: Traversable) -> Route:
+def _route(path: str, file: Traversable, turns: Turns) -> Route:
     policy = _SWAGGER_POLICY if path == "/docs" else _POLICY
     kind = TYPES[file.name[file.name.rindex(".") :]]
-    return file_route(path, file.read_bytes(), kind, policy)
+    return file_route(path, file.read_bytes(), kind, policy, turns)

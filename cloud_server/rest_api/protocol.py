@@ -15,7 +15,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from splitfer.cloud_server.protocol.error_map import json_body
 from splitfer.cloud_server.rest_api.doorway import Guest
-from splitfer.cloud_server.rest_api.request_form import checked, has_bare_line_feed
+from splitfer.cloud_server.rest_api.files import IN_LINE
+from splitfer.cloud_server.rest_api.request_form import checked, has_bare_line_feed, header_bytes
 from splitfer.cloud_server.rest_api.safe_headers import SAFE
 from splitfer.cloud_server.rest_api.websocket import is_handshake
 
@@ -54,6 +55,7 @@ class BoundedHttp(H11Protocol):
     _parts = 0  # of a body, in this turn
     _upgraded = False
     _reply: asyncio.TimerHandle | None = None
+    _in_line = False  # the reply waits for its turn
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -141,15 +143,13 @@ class BoundedHttp(H11Protocol):
     def pause_writing(self) -> None:
         """Begin to wait for the peer, which does not read."""
         super().pause_writing()
-        if self.guest is not None:
-            self.guest.is_quiet()
+        self._tell_guest()
         self._reply = self._reply or self.loop.call_later(self.wait_s, self.transport.abort)
 
     def resume_writing(self) -> None:
         """Stop that wait: the peer reads again."""
         super().resume_writing()
-        if self.guest is not None and self.cycle is not None and not self.cycle.response_complete:
-            self.guest.asks()
+        self._tell_guest()
         _stop(self._reply)
         self._reply = None
 
@@ -198,10 +198,11 @@ class BoundedHttp(H11Protocol):
 
     async def _answer(self, inner: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """One request: its header is bounded, and what it leaves unread is not read on and on."""
-        if _header_bytes(scope) > HEADER_BYTES:
+        if header_bytes(scope) > HEADER_BYTES:
             # h11 bounds only what is not whole yet when it looks.
             inner = _too_long
         cycle, unread = self.cycle, False
+        scope.setdefault("state", {})[IN_LINE] = self._waits_in_line
 
         async def told(message: Message) -> None:
             nonlocal unread
@@ -251,11 +252,26 @@ class BoundedHttp(H11Protocol):
                 return True
         return False
 
-    def _expect(self) -> None:
-        answering = self.cycle is not None and not self.cycle.response_complete
-        answering = answering or self._upgraded
-        if answering and self.guest is not None:
+    @property
+    def _is_answering(self) -> bool:
+        return self._upgraded or (self.cycle is not None and not self.cycle.response_complete)
+
+    def _waits_in_line(self, waits: bool) -> None:
+        self._in_line = waits
+        if not self.transport.is_closing():
+            self._tell_guest()
+
+    def _tell_guest(self) -> None:
+        if self.guest is None:
+            return
+        if self._is_answering and not self._in_line and not self.flow.write_paused:
             self.guest.asks()
+        else:
+            self.guest.is_quiet()
+
+    def _expect(self) -> None:
+        if answering := self._is_answering:
+            self._tell_guest()
         if answering or self.transport.is_closing() or self.timeout_keep_alive_task is not None:
             _stop(self._header)
             self._header = None
@@ -267,11 +283,6 @@ def bounded_http(wait_s: float, connections_max: int) -> type[BoundedHttp]:
     """The protocol with these bounds; uvicorn makes one for each connection."""
     bounds: dict[str, Any] = {"wait_s": wait_s, "connections_max": connections_max}
     return type("BoundedHttp", (BoundedHttp,), bounds)
-
-
-def _header_bytes(scope: Scope) -> int:
-    line = len(scope.get("raw_path", b"")) + len(scope.get("query_string", b""))
-    return line + sum(len(name) + len(value) + 4 for name, value in scope["headers"])
 
 
 async def _too_long(scope: Scope, receive: Receive, send: Send) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import h11
+from starlette.types import Scope
 
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _HEADER_END = b"\r\n\r\n"
@@ -46,3 +47,9 @@ def checked(request: h11.Request) -> h11.Request:
         headers=[(b"host", host), *headers],
         http_version=request.http_version,
     )
+
+
+def header_bytes(scope: Scope) -> int:
+    """Bytes of a request's target and headers."""
+    line = len(scope.get("raw_path", b"")) + len(scope.get("query_string", b""))
+    return line + sum(len(name) + len(value) + 4 for name, value in scope["headers"])

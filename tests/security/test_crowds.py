@@ -136,3 +136,26 @@ def test_who_takes_nothing_of_a_large_file_holds_little_and_makes_room(plain: Cl
             answer = httpx.get(f"http://{plain.http}/healthz", timeout=PATIENCE_S, trust_env=False)
             assert answer.status_code == 200
     assert memory.peak_mib - memory.idle_mib < 120
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="asks Linux for its queues")
+def test_the_system_takes_little_for_who_reads_nothing(plain: CloudProcess) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            one = stack.enter_context(connected(plain))
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            one.sendall(b"GET /page/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert one.recv(12) == b"HTTP/1.1 200"
+        until_s = time.monotonic() + PATIENCE_S
+        while len(sizes := unsent_bytes(plain)) < 20 and time.monotonic() < until_s:
+            pass
+        assert len(sizes) >= 20
+        assert max(sizes) < 2**18, sizes
+
+
+def unsent_bytes(server: CloudProcess) -> list[int]:
+    """Of each connection of the server's on which the caller holds something up."""
+    port = f":{int(server.http.rpartition(':')[2]):04X}"
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+    queues = [int(line[4].split(":")[0], 16) for line in lines if line[1].endswith(port)]
+    return [size for size in queues if size]

@@ -10,11 +10,12 @@ import pytest
 from starlette.applications import Starlette
 
 from splitfer.cloud_server.rest_api import edge_page
+from splitfer.cloud_server.rest_api.turns import Turns
 
 
 async def test_without_the_built_files_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edge_page, "_BUILT", ("never.wasm",))
-    app = Starlette(routes=edge_page.edge_routes(cast(Any, SimpleNamespace())))
+    app = Starlette(routes=edge_page.edge_routes(cast(Any, SimpleNamespace()), Turns()))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
         reply = await client.get("/edge")

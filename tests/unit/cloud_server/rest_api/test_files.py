@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import threading
 from typing import Any
 
 import httpx
@@ -13,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.types import Message
 
 from splitfer.cloud_server.rest_api.files import Pieces, file_route
+from splitfer.cloud_server.rest_api.turns import Turns
 
 PLAIN = np.random.default_rng(0).integers(0, 4, 3_000_001, dtype=np.uint8).tobytes()
 KEPT_BYTES = 64 * 2**10
@@ -22,7 +24,7 @@ KEPT_BYTES = 64 * 2**10
 @pytest.mark.parametrize("content", [PLAIN, bytes(5_000_000), b"x", b""])
 async def test_a_packed_file_is_what_was_packed(encoding: str, content: bytes) -> None:
     packed = gzip.compress(content)
-    app = Starlette(routes=[file_route("/a", packed, "text/plain", "none", packed=True)])
+    app = Starlette(routes=[file_route("/a", packed, "text/plain", "none", Turns(), packed=True)])
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
         answer = await client.get("/a", headers={"Accept-Encoding": encoding})
@@ -33,9 +35,28 @@ async def test_a_packed_file_is_what_was_packed(encoding: str, content: bytes) -
         assert (again.status_code, again.content) == (304, b"")
 
 
-@pytest.mark.parametrize("packed", [False, True])
-async def test_no_more_than_a_piece_waits_for_a_caller(packed: bool) -> None:
-    response = Pieces(gzip.compress(PLAIN) if packed else PLAIN, packed=packed)
+async def test_a_packed_file_is_unpacked_once_and_beside_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads = list[threading.Thread]()
+
+    def counted(packed: bytes) -> bytes:
+        threads.append(threading.current_thread())
+        return PLAIN
+
+    packed = gzip.compress(PLAIN)
+    monkeypatch.setattr("splitfer.cloud_server.rest_api.files.gzip.decompress", counted)
+    app = Starlette(routes=[file_route("/a", packed, "text/plain", "none", Turns(), packed=True)])
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+        asked = (client.get("/a", headers={"Accept-Encoding": "identity"}) for _ in range(5))
+        assert all(answer.content == PLAIN for answer in await asyncio.gather(*asked))
+    assert len(threads) == 1
+    assert threads[0] is not threading.main_thread()
+
+
+async def test_no_more_than_a_piece_waits_for_a_caller() -> None:
+    response = Pieces(PLAIN, Turns())
     taken, pieces = asyncio.Semaphore(0), list[bytes]()
 
     async def send(message: Message) -> None:
@@ -70,7 +91,7 @@ async def test_a_caller_that_hung_up_is_sent_no_more() -> None:
         pieces.append(message)
         await asyncio.sleep(0)
 
-    await Pieces(bytes(50_000_000))(_SCOPE, hung_up, send)
+    await Pieces(bytes(50_000_000), Turns())(_SCOPE, hung_up, send)
     assert len(pieces) < 5
 
 

@@ -1,0 +1,38 @@
+"""Turns of those whom much is sent to: however many they are, the loop has time for others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+
+# Of a loop, a fraction of a millisecond goes into each piece of a file.
+EVERY_S = 0.001
+
+
+class Turns:
+    """One turn at a time, ``every_s`` after the one before. Those who wait go by address in a
+    ring, and by when they came within one. Belongs to one loop."""
+
+    def __init__(self, every_s: float = EVERY_S) -> None:
+        self._every_s = every_s
+        self._lines: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        self._next: asyncio.TimerHandle | None = None
+
+    async def turn(self, address: str) -> None:
+        """Return once it is the turn of the caller, who comes from there."""
+        mine = asyncio.get_running_loop().create_future()
+        self._lines.setdefault(address, deque()).append(mine)
+        if self._next is None:
+            self._go_on()
+        await mine
+
+    def _go_on(self) -> None:
+        self._next = None
+        while self._lines and self._next is None:
+            address, line = self._lines.popitem(last=False)
+            first = line.popleft()
+            if line:
+                self._lines[address] = line
+            if not first.done():  # else it has gone
+                first.set_result(None)
+                self._next = first.get_loop().call_later(self._every_s, self._go_on)
