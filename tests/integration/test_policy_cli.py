@@ -14,6 +14,8 @@ from tests.processes import Edge, Server
 
 # Generous, since these tests share a small machine with whatever else runs on it.
 FLAGS = ("--deadline-ms", "2000")
+# Every other picture of the clip tells as much of a policy, in half the time.
+VARIABLES = {"SPLITFER_EDGE_MAX_FPS": "8"}
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,8 @@ def server(better_server_folder: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 def run(folder: Path, server: Server, *flags: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    with Edge(folder, server.weights, "--server", server.address, *FLAGS, *flags) as edge:
+    words = ("--server", server.address, *FLAGS, *flags)
+    with Edge(folder, server.weights, *words, variables=VARIABLES) as edge:
         code, summary = edge.finish()
         assert code == 0, edge.log()
         assert summary["failed"] == 0
