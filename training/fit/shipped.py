@@ -36,6 +36,7 @@ from training.data.datasets import (
     load_fer2013,
     split_off,
 )
+from training.export.half import widened
 from training.fit.checkpoint import CHECKPOINT
 from training.fit.fit_prior import fit_prior
 from training.fit.member import CHECKPOINTS
@@ -110,7 +111,7 @@ def shipped_config(
 
 
 def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
-    return {one.name: tuple(one.dims) for one in onnx.load(file).graph.initializer}
+    return {one.name: tuple(one.dims) for one in widened(onnx.load(file)).graph.initializer}
 
 
 def _prefix(file: Path) -> str:
@@ -128,7 +129,7 @@ def load_shipped(module: nn.Module, file: Path, prefix: str, example: Tensor) ->
     Raises:
         ValueError: the file holds no such module.
     """
-    graph = onnx.load(file).graph
+    graph = widened(onnx.load(file)).graph
     arrays = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
     for node in graph.node:  # the exporter names biases as it likes, and leaves out zeros
         if node.op_type == "Conv":
