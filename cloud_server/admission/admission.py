@@ -15,6 +15,10 @@ from splitfer.cloud_server.admission.health import Health
 from splitfer.cloud_server.admission.in_flight import InFlight
 from splitfer.cloud_server.admission.rate_limit import RateLimiter
 from splitfer.cloud_server.admission.tokens import Scope
+from splitfer.cloud_server.admission.turns import Turns
+
+# Messages of streams that bring nothing to answer: of all callers together, one in so long.
+_WORTHLESS_EVERY_S = 0.002
 
 
 class Admission:
@@ -22,6 +26,7 @@ class Admission:
 
     def __init__(self, access: Access, health: Health) -> None:
         self.access, self.health = access, health
+        self.turns = Turns(_WORTHLESS_EVERY_S)
 
     def caller(self, header: str | None, scope: Scope | None, peer: str | None) -> Caller:
         """Who sent this ``Authorization`` header from the address ``peer``, where it may ask for
@@ -64,6 +69,10 @@ class Caller:
         if self._version != self._admission.access.version:
             self._judge()
         work_for(self._identity.account)
+
+    async def pay_for_nothing(self) -> None:
+        """Return when the next message of a caller may be read whose last one was no good."""
+        await self._admission.turns.turn(self.account.key)
 
     def request(self) -> Admitted:
         """Let one request in; it counts until ``Admitted.leave``.

@@ -13,6 +13,7 @@ from importlib.resources.abc import Traversable
 
 from starlette.routing import BaseRoute
 
+from splitfer.cloud_server.admission.turns import Turns
 from splitfer.cloud_server.rest_api.edge_weights import weights_routes
 from splitfer.cloud_server.rest_api.files import (
     FROM_HERE,
@@ -20,7 +21,6 @@ from splitfer.cloud_server.rest_api.files import (
     file_route,
     tag_of,
 )
-from splitfer.cloud_server.rest_api.turns import Turns
 from splitfer.cloud_server.weights.registry import Registry
 
 PAGE = "/edge"

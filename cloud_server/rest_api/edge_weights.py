@@ -22,9 +22,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from splitfer.cloud_server.admission.turns import Turns
 from splitfer.cloud_server.protocol.error_map import codes_of, http_headers, json_body
 from splitfer.cloud_server.rest_api.files import HEADERS, TYPES, Pieces
-from splitfer.cloud_server.rest_api.turns import Turns
 from splitfer.cloud_server.telemetry.request import set_error
 from splitfer.cloud_server.weights.half import halved, widened
 from splitfer.cloud_server.weights.registry import Registry

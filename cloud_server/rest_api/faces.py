@@ -19,6 +19,7 @@ from splitfer.cloud_server.admission.admission import Admission
 from splitfer.cloud_server.admission.byte_budget import ByteBudget
 from splitfer.cloud_server.admission.caller import http_caller
 from splitfer.cloud_server.admission.tokens import Scope
+from splitfer.cloud_server.admission.turns import Turns
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.protocol.error_map import codes_of, http_headers, json_body
 from splitfer.cloud_server.rest_api.admin import admin_routes
@@ -39,7 +40,6 @@ from splitfer.cloud_server.rest_api.schema import (
     faces_body,
     model_body,
 )
-from splitfer.cloud_server.rest_api.turns import Turns
 from splitfer.cloud_server.service.service import Service
 from splitfer.cloud_server.telemetry.metrics import Metrics
 from splitfer.cloud_server.telemetry.request import set_error

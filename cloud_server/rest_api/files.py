@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from splitfer.cloud_server.rest_api.turns import Turns
+from splitfer.cloud_server.admission.turns import Turns
 from splitfer.shared.errors import SplitFerError
 
 TEXT = "; charset=utf-8"

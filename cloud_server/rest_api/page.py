@@ -7,8 +7,8 @@ from importlib.resources.abc import Traversable
 
 from starlette.routing import Route
 
+from splitfer.cloud_server.admission.turns import Turns
 from splitfer.cloud_server.rest_api.files import FROM_HERE, TYPES, file_route
-from splitfer.cloud_server.rest_api.turns import Turns
 
 # `blob:` is the picture that was dropped. `page.js` puts text into the page as text only, to which
 # Trusted Types hold it.

@@ -35,7 +35,13 @@ from splitfer.cloud_server.telemetry.observer import Observer
 from splitfer.cloud_server.telemetry.request import Request
 from splitfer.cloud_server.weights.target import Target
 from splitfer.shared.deadline import Deadline
-from splitfer.shared.errors import MalformedPayload, Overloaded, SplitFerError, unexpected_error
+from splitfer.shared.errors import (
+    MalformedPayload,
+    Overloaded,
+    PayloadTooLarge,
+    SplitFerError,
+    unexpected_error,
+)
 from splitfer.shared.wire import DEADLINE_MS_MAX
 
 # Of a face's result in the largest form that a reply has, JSON.
@@ -139,9 +145,11 @@ class FrameStream(Generic[ReplyT]):
                     continue
                 return message
             self._in_flight += 1
-            self._take(message)
+            if not self._take(message):
+                await self._caller.pay_for_nothing()
 
-    def _take(self, message: Message[ReplyT]) -> None:
+    def _take(self, message: Message[ReplyT]) -> bool:
+        """Whether it is worth having been read: it has faces, and no fault of the caller's."""
         request = self._observer.begin(self._wire.protocol, self._wire.method, message.headers)
         request.received_bytes = message.size_bytes
         try:
@@ -162,6 +170,8 @@ class FrameStream(Generic[ReplyT]):
                 raise
         except Exception as error:
             self._refuse(message, request, error, None)
+            return not isinstance(error, (MalformedPayload, PayloadTooLarge))
+        return bool(asked.payloads)
 
     def _let_in(
         self, message: Message[ReplyT], asked: Asked, target: Target, request: Request

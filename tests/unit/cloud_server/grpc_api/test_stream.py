@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from splitfer.cloud_server.admission.access import Access
-from splitfer.cloud_server.admission.admission import Admission
+from splitfer.cloud_server.admission.admission import Admission, Caller
 from splitfer.cloud_server.admission.byte_budget import ByteBudget
 from splitfer.cloud_server.admission.health import Health, Phase
 from splitfer.cloud_server.admission.in_flight import InFlight
@@ -37,11 +37,11 @@ class PlayedCall:
     """A caller that sends ``messages`` and then nothing more."""
 
     def __init__(self, messages: list[pb.InferStreamRequest]) -> None:
-        self._messages = messages
+        self.asked = messages
         self.written: dict[int, pb.InferStreamResponse] = {}
 
     async def read(self) -> Any:
-        return self._messages.pop(0) if self._messages else grpc.aio.EOF
+        return self.asked.pop(0) if self.asked else grpc.aio.EOF
 
     async def write(self, answer: pb.InferStreamResponse) -> None:
         self.written[answer.id] = answer
@@ -151,3 +151,24 @@ def test_a_caller_that_hangs_up_is_counted_for_each_message_that_was_read() -> N
     assert service.withdrawn == 3
     assert service.health.in_flight == service.weights.count == service.budget.held_bytes == 0
     assert "requests 3 (3 hung_up)" in metrics.summary()
+
+
+def test_messages_that_bring_nothing_wait_for_turns_of_all_callers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    paid = list[int]()
+
+    async def counted(_: Caller) -> None:
+        paid.append(len(call.asked))
+
+    monkeypatch.setattr(Caller, "pay_for_nothing", counted)
+    call = PlayedCall(messages("busy", "huge", "a", "a"))
+    for message in call.asked[:-1]:
+        message.request.payloads.append(b"a face")
+
+    async def served() -> None:
+        await stream(PlayedService(Metrics()), call, most=4).run()
+
+    asyncio.run(served())
+    assert paid == [2, 0]  # how many were left: after "huge", and after the one without a face
+    assert all(number in call.written for number in range(4))

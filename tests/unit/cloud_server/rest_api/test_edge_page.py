@@ -9,8 +9,8 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+from splitfer.cloud_server.admission.turns import Turns
 from splitfer.cloud_server.rest_api import edge_page
-from splitfer.cloud_server.rest_api.turns import Turns
 
 
 async def test_without_the_built_files_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,8 @@ import pytest
 from starlette.applications import Starlette
 from starlette.types import Message
 
+from splitfer.cloud_server.admission.turns import Turns
 from splitfer.cloud_server.rest_api.files import Pieces, file_route
-from splitfer.cloud_server.rest_api.turns import Turns
 
 PLAIN = np.random.default_rng(0).integers(0, 4, 3_000_001, dtype=np.uint8).tobytes()
 KEPT_BYTES = 64 * 2**10

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from splitfer.cloud_server.rest_api.turns import Turns
+from splitfer.cloud_server.admission.turns import Turns
 
 
 async def in_order(turns: Turns, addresses: str) -> str:

@@ -1,4 +1,4 @@
-"""Turns of those whom much is sent to: however many they are, the loop has time for others."""
+"""Turns of those who cost the loop time, and are many: it has time for others."""
 
 from __future__ import annotations
 
