@@ -8,8 +8,9 @@ import time
 from splitfer.shared.deadline import Clock
 from splitfer.shared.errors import Overloaded
 
-# Below it a message costs no more to read than its call does.
-LARGE_BYTES = 2**18
+# Below the first a message costs no more to read than its call does; from there on it counts as the
+# second at the least.
+LARGE_BYTES, _LEAST_BYTES = 2**16, 2**20
 # Ten times what the event loop takes to read them, at 2 ms for each MiB.
 _S_PER_BYTE = 0.02 / 2**20
 # Between two messages of a caller that has to wait, and the longest that it may have to.
@@ -29,7 +30,8 @@ class SlowedCallers:
         if size >= LARGE_BYTES:
             now_s = self._clock()
             self._until_s = {one: until for one, until in self._until_s.items() if until > now_s}
-            self._until_s[caller] = self._until_s.get(caller, now_s) + size * _S_PER_BYTE
+            costs_s = max(size, _LEAST_BYTES) * _S_PER_BYTE
+            self._until_s[caller] = self._until_s.get(caller, now_s) + costs_s
 
     async def wait(self, caller: str) -> None:
         """Return when the next message of the caller may be read.

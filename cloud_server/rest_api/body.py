@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from splitfer.cloud_server.admission.account import current_account
 from splitfer.cloud_server.admission.byte_budget import ByteBudget, Held
-from splitfer.cloud_server.admission.slowed import LARGE_BYTES, SlowedCallers
+from splitfer.cloud_server.admission.slowed import SlowedCallers
 from splitfer.cloud_server.service.limits import too_large
 from splitfer.shared.errors import (
     DeadlineExceeded,
@@ -34,8 +34,9 @@ _RAW_TYPES = ("image/", "application/octet-stream", "application/x-www-form-urle
 _ENCODINGS = ("gzip", "deflate")
 # Unpacked in one go: a fraction of a millisecond.
 _SLICE_BYTES = 64 * 2**10
-# Of a body that is refused: a length of so many digits is large, and a packed one counts as much.
-_NO_GOOD, _LARGE_DIGITS, _PACKED_BYTES = (400, 413, 415, 422), 6, 2 * LARGE_BYTES
+# Of a body that is refused: a length of so many digits may be large, and a packed
+# one counts as so much.
+_NO_GOOD, _LARGE_DIGITS, _PACKED_BYTES = (400, 413, 415, 422), 5, 2**19
 _EITHER = zlib.MAX_WBITS | 32  # zlib tells the two apart itself
 _HOW = (
     "send the picture as the body with Content-Type image/jpeg, image/png, image/webp or "

@@ -43,6 +43,14 @@ async def test_reading_what_is_refused_takes_a_tenth_of_the_loop(clock: Played) 
     assert took_s > 50 * READING_S / 0.15
 
 
+async def test_bodies_of_many_small_payloads_are_large(clock: Played) -> None:
+    slowed, started_s = SlowedCallers(clock), clock.now_s
+    for _ in range(50):
+        await slowed.wait("a")
+        slowed.refused("a", 2 * 131_000)
+    assert clock.now_s - started_s > 49 * 0.019
+
+
 async def test_those_that_wait_together_do_not_come_together(clock: Played) -> None:
     slowed = SlowedCallers(clock)
     slowed.refused("a", MESSAGE_BYTES)
