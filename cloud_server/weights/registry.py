@@ -81,9 +81,13 @@ class Registry:
         default.prior(config.prior, default.manifest.default_label_set)
 
         def open_folder(folder: Path, go_on: Callable[[], None]) -> ServedWeights:
-            return serve_weights(Weights(folder, config.device), config, go_on)
+            served = serve_weights(Weights(folder, config.device), config, go_on)
+            _trim()
+            return served
 
-        return cls([serve_weights(weights, config) for weights in opened.values()], open_folder)
+        served = [serve_weights(weights, config) for weights in opened.values()]
+        _trim()
+        return cls(served, open_folder)
 
     @property
     def default(self) -> ServedWeights:
@@ -279,7 +283,8 @@ async def _close(weights: ServedWeights) -> None:
 
 
 def _trim() -> None:
-    """Hand freed memory back to the system; glibc keeps tens of megabytes otherwise."""
+    """Hand freed memory back to the system: of what opening a network takes, and of networks that
+    are closed, glibc keeps tens of megabytes otherwise."""
     with contextlib.suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
 
