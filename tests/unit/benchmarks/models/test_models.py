@@ -123,7 +123,7 @@ def test_a_local_model_that_is_a_form_of_another_has_no_forms_of_its_own(
     monkeypatch.setattr(runtimes, "measure", lambda weights, name, *_: measured.append(name) or [])
     line = ["--json", "--data", str(tmp_path / "fer2013.zip")]
     assert run(runtimes, monkeypatch, *line) == 0
-    assert measured == ["backbone", "edgecnn", "edgecnn-g"]
+    assert measured == ["backbone", "edgecnn", "edgecnn-g", "light-fer"]
 
 
 POINTS = st.lists(st.tuples(st.floats(0.1, 100), st.floats(0, 100)), min_size=1, max_size=12)
