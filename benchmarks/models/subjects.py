@@ -65,7 +65,8 @@ def _full(config: SplitConfig) -> nn.Module:
     return FullModel(SplitModel(config))
 
 
-def _classifier(name: str) -> nn.Module:
+def untrained(name: str) -> nn.Module:
+    """The classifier of this name as it is deployed, with random weights."""
     network = CLASSIFIERS[name](2)
     condense(network, 1.0)
     return deployed(network)
@@ -90,7 +91,7 @@ def _other(name: str, paper: dict[str, str], side_px: int = CROP_SIDE) -> Subjec
 
 
 def _own(name: str, paper: dict[str, str], classifier: str) -> Subject:
-    build = partial(_classifier, classifier)
+    build = partial(untrained, classifier)
     return Subject(name, paper, build, 1, SIZE_PX, trained_as=classifier)
 
 

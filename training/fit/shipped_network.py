@@ -31,7 +31,7 @@ def shipped_network(weights: Weights, name: str, pictures: NDArray[np.uint8]) ->
 
     Raises:
         ConfigError: these weights have no such model; the message names those they have.
-        ValueError: it is of no network of this code.
+        ValueError: it is of no network of this code, or its file does not name its parts.
     """
     tail, folder = weights.local_tail(name), weights.folder
     crops = torch.from_numpy(np.stack([enlarge_crop(one) for one in pictures]))[:, None].float()
@@ -63,8 +63,14 @@ def _prefix(file: Path) -> str:
 
 def _load_indices(network: nn.Module, file: Path, prefix: str) -> None:
     """Which inputs the groups of learned group convolutions kept; no parameters, so
-    ``load_shipped`` leaves them."""
+    ``load_shipped`` leaves them.
+
+    Raises:
+        ValueError: the exporter has given them names of its own.
+    """
     arrays = {one.name: one for one in onnx.load(file).graph.initializer}
     for name, buffer in network.named_buffers():
         if name.endswith(".index"):
+            if f"{prefix}{name}" not in arrays:
+                raise ValueError(f"{file.name} has no {prefix}{name}: it cannot be read back")
             buffer.copy_(torch.from_numpy(numpy_helper.to_array(arrays[f"{prefix}{name}"]).copy()))
