@@ -60,13 +60,14 @@ def probe(runtime: str, file: Path, runs: int, pictures: Path | None = None) -> 
     """What ``benchmarks.models.probe`` prints of a file, in a process of its own.
 
     Raises:
-        RuntimeError: it failed; the message is its last line.
+        RuntimeError: it failed; the message is its last line, or the last that says "error".
     """
     command = [sys.executable, "-m", "benchmarks.models.probe", runtime, str(file)]
     command += ["--runs", str(runs)] + (["--pictures", str(pictures)] if pictures else [])
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError((done.stderr.strip().splitlines() or ["it ended without a word"])[-1])
+        said = done.stderr.strip().splitlines() or ["it ended without a word"]
+        raise RuntimeError(([line for line in said if "rror" in line] or said)[-1])
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 

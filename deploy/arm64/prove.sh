@@ -105,6 +105,7 @@ BIN=$BIN sh deploy/arm64/wheel.sh "$CACHE"
 here=$CACHE/x86
 mkdir -p "$here"
 log=$CACHE/server.log
+: > "$log"
 "$BIN/python" -m splitfer.cloud_server.cli serve --grpc-port 0 --http-port 0 2> "$log" &
 server=$!
 trap 'kill "$server" 2> /dev/null || true' EXIT

@@ -15,6 +15,10 @@ command -v $TARGET-gcc > /dev/null || {
     echo "wheel.sh: no compiler for 64-bit Arm: apt-get install gcc-$TARGET" >&2
     exit 1
 }
+echo '#include <stdint.h>' | $TARGET-gcc -E - > /dev/null 2>&1 || {
+    echo "wheel.sh: no C library for 64-bit Arm: apt-get install libc6-dev-arm64-cross" >&2
+    exit 1
+}
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 # A tree of its own: what was built here for this machine is not packed, nor built over.

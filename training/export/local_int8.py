@@ -57,7 +57,7 @@ def add_int8(folder: Path, pictures: NDArray[np.uint8]) -> None:
     weights = Weights(folder)
     manifest = weights.manifest
     crops = np.stack([enlarge_crop(one) for one in pictures])[:, None]
-    data = static_int8(whole_model(weights, BACKBONE), crops, seven_bits=True)
+    data = static_int8(whole_model(weights, BACKBONE), crops)
     entry = TailEntry(
         file=f"{NAME}.onnx",
         sha256=hashlib.sha256(data).hexdigest(),

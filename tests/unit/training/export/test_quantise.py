@@ -81,7 +81,7 @@ def test_weights_of_seven_bits_leave_room_for_sums_of_two(model: bytes) -> None:
     import onnx
     from onnx import numpy_helper
 
-    after = onnx.load_model_from_string(static_int8(model, CROPS, seven_bits=True))
+    after = onnx.load_model_from_string(static_int8(model, CROPS))
     weights = [numpy_helper.to_array(one) for one in after.graph.initializer]
     largest = [
         int(np.abs(one.astype(int)).max()) for one in weights if one.dtype == np.int8 and one.ndim
