@@ -67,7 +67,7 @@ def shipped_model(
     """
     weights = Weights(folder)
     model = SplitModel(shipped_config(folder, tail, member, label_sets))
-    tails, prefix = weights.manifest.tails, _prefix(folder / weights.manifest.tails[tail].file)
+    tails, prefix = weights.manifest.tails, prefix_of(folder / weights.manifest.tails[tail].file)
     if member is not None:
         prefix += f"members.{member}."
     pictures = torch.from_numpy(faces.pictures[:_FACES])
@@ -78,7 +78,7 @@ def shipped_model(
     features, z = model.head(views)
     y_hat = model.gains(z, DEFAULT_RATE)[1]
     local = folder / tails[LOCAL_TAIL].file
-    load_shipped(model.local_tail, local, _prefix(local), features)
+    load_shipped(model.local_tail, local, prefix_of(local), features)
     load_shipped(model.cloud_tail, folder / tails[tail].file, prefix, y_hat)
     return model.eval()
 
@@ -99,7 +99,7 @@ def shipped_config(
         names = ", ".join(name for name in tails if name != LOCAL_TAIL)
         raise ValueError(f"{folder} has no cloud tail {tail!r}: there are {names}")
     head, cloud = folder / manifest.head.file, folder / tails[tail].file
-    prefix = _prefix(cloud) + ("" if member is None else f"members.{member}.")
+    prefix = prefix_of(cloud) + ("" if member is None else f"members.{member}.")
     shapes = _shapes(head) | {
         f"{CLOUD}{name.removeprefix(prefix)}": shape
         for name, shape in _shapes(cloud).items()
@@ -114,7 +114,7 @@ def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
     return {one.name: tuple(one.dims) for one in widened(onnx.load(file)).graph.initializer}
 
 
-def _prefix(file: Path) -> str:
+def prefix_of(file: Path) -> str:
     """What stands before the names of a tail's parameters where it was exported inside another
     module."""
     return "tail." if any(name.startswith("tail.") for name in _shapes(file)) else ""

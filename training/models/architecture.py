@@ -19,7 +19,7 @@ def config_of(
     """The options of the ``SplitModel`` whose parameters have these names and shapes. Where the
     label sets are not named, a tail of 7 logits is of FER2013's labels, one of 14 of both.
 
-    What leaves no trace in names and shapes (a wavelet, a level) is taken to be the default.
+    What leaves no trace in names and shapes (wavelet, level, padding) is taken to be the default.
 
     Raises:
         ValueError: it is of no network of this code.

@@ -43,8 +43,8 @@ class SplitConfig:
     one trunk: its logits are ``(N, 7 L)``, one label set after the other.
 
     Raises:
-        ValueError: the stem, cloud tail, label sets, modules, directions, wavelet or level are not
-            offered.
+        ValueError: the stem, cloud tail, label sets, modules, directions, wavelet, level or padding
+            are not offered.
     """
 
     classes: int = 7
@@ -55,6 +55,7 @@ class SplitConfig:
     directions: str = "H+V+FD+BD"
     wavelet: str = "db2"
     level: int = 3
+    padding: str = "symmetric"
 
     def __post_init__(self) -> None:
         # TOML and JSON have lists.
@@ -72,7 +73,7 @@ class SplitConfig:
                 f"cloud ensemble has no attention: modules are none, not {self.modules}"
             )
         parse_directions(self.directions)
-        check_transform(self.wavelet, self.level)
+        check_transform(self.wavelet, self.level, self.padding)
 
     @property
     def outputs(self) -> int:
@@ -87,7 +88,7 @@ def attention(config: SplitConfig, channels: int = STAGE2_CHANNELS) -> nn.Sequen
         if name == "asp":
             modules.append(ASP(channels, parse_directions(config.directions)))
         elif name == "sfp":
-            modules.append(SFP(channels, config.wavelet, config.level))
+            modules.append(SFP(channels, config.wavelet, config.level, config.padding))
         elif name == "sfp-energy":
             modules.append(SFPEnergy(channels, config.wavelet, config.level))
     return nn.Sequential(*modules)

@@ -6,16 +6,22 @@ runs that they have in common.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from training.models.sfp import LEVELS
-from training.models.split_model import SplitConfig
+from training.models.split_model import LABEL_SETS, SplitConfig
 
 RUNS = Path("training/ablations/runs.jsonl")
+# Parts of a budget that no flag of its own says.
+NOT_ASKED = ("weights", "start")
 
 
 @dataclass(frozen=True)
@@ -32,29 +38,39 @@ class Study:
     """One table or figure of paper 001. The first variant is what the others are compared with.
 
     ``pairs`` are further comparisons: name of one, name of the other, and whether the paper says
-    that the first is better (else it says nothing of the two).
+    that the first is better (else it says nothing of the two). ``start`` is the cloud tail that all
+    begin as, with the modules that they lack held at their means; empty: from random weights.
     """
 
     title: str
     flag: str
     variants: tuple[Variant, ...]
     pairs: tuple[tuple[str, str, bool], ...]
+    start: str = ""
 
 
-def _modules(modules: str, paper: float | None) -> Variant:
+def config(**options: Any) -> SplitConfig:
+    """A network of a study: paper 001's tail, with an output for each label set."""
+    return SplitConfig(label_sets=LABEL_SETS, **options)
+
+
+def _modules(modules: str, paper: float | None, padding: str = "symmetric") -> Variant:
     name = "backbone only" if modules == "none" else modules.upper()
-    return Variant(name, SplitConfig(modules=modules), paper)
+    if padding != "symmetric":
+        name += f", {padding}"
+    return Variant(name, config(modules=modules, padding=padding), paper)
 
 
 def _directions(directions: str, paper: float) -> Variant:
-    return Variant(directions, SplitConfig(modules="asp", directions=directions), paper)
+    return Variant(directions, config(modules="asp", directions=directions), paper)
 
 
 def _transform(wavelet: str, level: int) -> Variant:
     # The figure's values are not printed in the text, but this one is Table 2's.
     paper = 61.34 if (wavelet, level) == ("db2", 3) else None
-    config = SplitConfig(modules="sfp", wavelet=wavelet, level=level)
-    return Variant(f"{wavelet}, level {level}", config, paper)
+    return Variant(
+        f"{wavelet}, level {level}", config(modules="sfp", wavelet=wavelet, level=level), paper
+    )
 
 
 # The paper names families only; symlets 2 and 3 are Daubechies wavelets.
@@ -62,12 +78,27 @@ WAVELETS_OF_FIGURE_7 = ("haar", "db2", "sym4")
 BACKBONE = _modules("none", 60.25)
 STUDIES = (
     Study(
+        "What a trained tail owes to its modules", "--trained",
+        (
+            Variant("both held", config(modules="none")),
+            Variant("SFP held", config(modules="asp")),
+            Variant("ASP held", config(modules="sfp")),
+            Variant("both answer", config(modules="asp+sfp")),
+        ),
+        (("both answer", "SFP held", False), ("both answer", "ASP held", False)),
+        start="paper",
+    ),
+    Study(
         "Table 2: modules and their order", "--table 2",
         (
             BACKBONE, _modules("asp", 61.88), _modules("sfp", 61.34), _modules("asp+sfp", 63.26),
             _modules("sfp+asp", 62.58), _modules("sfp-energy", None),
+            _modules("sfp", None, "periodization"),
         ),
-        (("ASP+SFP", "SFP+ASP", True), ("SFP-ENERGY", "SFP", False)),
+        (
+            ("ASP+SFP", "SFP+ASP", True), ("SFP-ENERGY", "SFP", False),
+            ("SFP, periodization", "SFP", False),
+        ),
     ),
     Study(
         "Table 3: directions of ASP", "--table 3",
@@ -96,37 +127,70 @@ STUDIES = (
 class Budget:
     """What one run may cost.
 
-    ``size`` px of the pictures, ``faces`` of Training (0: all), ``epochs`` over them, ``batch``,
-    the peak learning rate ``lr``, and ``augment``, the strength of the random views.
+    ``weights``: the fingerprint of those whose head made the latents. ``faces`` of Training (0:
+    all), with ``views`` latents of each, of the strength ``augment``; ``epochs`` over the faces,
+    ``batch``, and the peak learning rate ``lr``.
 
     Raises:
         ValueError: a value is out of range; the message names them all.
     """
 
-    size: int = 64
-    faces: int = 0
-    epochs: int = 1
-    batch: int = 32
-    lr: float = 0.002
-    augment: float = 0.0
+    weights: str
+    faces: int = 10_000
+    views: int = 6
+    epochs: int = 15
+    batch: int = 128
+    lr: float = 0.003
+    augment: float = 0.8
+    start: str = ""
+
+    @property
+    def seeds(self) -> int:
+        """How many runs of one network show what it is worth, at least: what is not trained comes
+        out the same each time, and one seed shows no spread."""
+        return 2 if self.epochs else 1
 
     def __post_init__(self) -> None:
-        if self.size < 32 or self.faces < 0 or self.epochs < 1 or self.batch < 2 or self.lr <= 0:
+        if (
+            self.faces < 0
+            or self.epochs < (not self.start)
+            or self.views < 1
+            or self.batch < 2
+            or self.lr <= 0
+        ):
             raise ValueError(
-                f"a budget needs 32 px, 1 epoch, batches of 2 and a rate above 0: {self}"
+                f"a budget needs 1 epoch, 1 view, batches of 2 and a rate above 0: {self}"
             )
 
 
 @dataclass(frozen=True)
+class Right:
+    """Which faces one network was right about, in one label set, of those that count in it: in the
+    data's order, eight to a byte, in base64. So any two runs can be compared face by face."""
+
+    faces: int
+    bits: str
+
+    @classmethod
+    def of(cls, right: NDArray[np.bool_]) -> Right:
+        """From bool ``(N,)``."""
+        return cls(len(right), base64.b64encode(np.packbits(right).tobytes()).decode())
+
+    def array(self) -> NDArray[np.bool_]:
+        """Bool ``(N,)``."""
+        packed = np.frombuffer(base64.b64decode(self.bits), np.uint8)
+        return np.unpackbits(packed, count=self.faces).astype(np.bool_)
+
+
+@dataclass(frozen=True)
 class Run:
-    """One network trained once. ``accuracy`` is a fraction of the ``faces_measured``."""
+    """One network trained once, and by label set what it was right about."""
 
     config: SplitConfig
     budget: Budget
     seed: int
-    accuracy: float
-    faces_measured: int
-    loss: float
+    right: dict[str, Right]
+    loss: float | None
     parameters: int
     cpu_s: float
     torch: str = field(compare=False)
@@ -135,6 +199,10 @@ class Run:
     def key(self) -> tuple[SplitConfig, Budget, int]:
         """What was asked for."""
         return self.config, self.budget, self.seed
+
+    def accuracy(self, label_set: str) -> float:
+        """Share of right answers among the faces that count in this label set."""
+        return float(self.right[label_set].array().mean())
 
     def line(self) -> str:
         """The run as one line of JSON."""
@@ -151,7 +219,8 @@ def read_runs(path: Path) -> dict[tuple[SplitConfig, Budget, int], Run]:
     for row in _rows(path):
         try:
             config, budget = SplitConfig(**row.pop("config")), Budget(**row.pop("budget"))
-            run = Run(config=config, budget=budget, **row)
+            right = {name: Right(**one) for name, one in row.pop("right").items()}
+            run = Run(config=config, budget=budget, right=right, **row)
         except (KeyError, TypeError) as error:
             raise ValueError(f"{path} holds a line that is no run: {error}") from error
         found[run.key] = run

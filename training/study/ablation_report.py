@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 
 import matplotlib
@@ -13,47 +13,48 @@ import matplotlib
 matplotlib.use("Agg")  # no screen is needed
 from matplotlib import pyplot as plt
 
+from splitfer.shared.labels import LabelSet
 from splitfer.shared.whole_file import write_whole
-from training.study.ablation import STUDIES, Budget, Run, Study, Variant, read_runs
+from training.study.ablation import (
+    NOT_ASKED,
+    STUDIES,
+    Budget,
+    Run,
+    Study,
+    Variant,
+    read_runs,
+)
+from training.study.difference import (
+    AGAINST,
+    AS_THERE,
+    UNDECIDED,
+    Difference,
+    Runs,
+    difference,
+    from_baseline,
+)
 from training.study.figure_file import save_figure
 
-Runs = dict[str, dict[int, Run]]
-# Two-sided 95 % of Student's t by degrees of freedom, from 1; the last also for more.
-_STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
-AS_THERE, AGAINST, UNDECIDED = "as in the paper", "contradicts the paper", "within the spread"
+# What a study concludes goes by what people see; the paper's own label stands beside it.
+JUDGE, PAPERS_LABEL = LabelSet.CROWD.value, LabelSet.FER2013.value
+_NAMES = {JUDGE: "people's label", PAPERS_LABEL: "FER2013's label"}
 _INTRODUCTION = """\
 # Ablations
 
 Paper 001 (Wu and Zhang, 2023) gives one figure a variant, after 100 epochs at 224 px, and no
-spread. Here the networks are its own, without the bottleneck: Stem, the modules after Stage 2,
-trunk, from random weights. The budget is far smaller, but several seeds say how much of a
-difference is chance. Runs of one seed share the first stem and trunk, the order of the pictures
-and the views, so differences are taken seed by seed (95 % interval by Student's t).
+spread. Here its cloud tail (decoder, modules, ShuffleNetV2's Stages 3 and 4) is trained from random
+weights on latents `8x28x28` of many views, which the product's head made: maps are as large as in
+the paper. Runs of one seed share what all variants have at first, the order of the faces and the
+views, and all answer the same faces of PublicTest.
+
+A difference is a mean over seeds, of faces that one variant gets right and the other does not. Its
+interval holds both chances, that of the seed and that of the faces there are to be measured on (the
+sum of both variances, Student's t with Welch's degrees of freedom), and is widened for the number
+of comparisons of a table (Bonferroni): all of a table hold together in 95 of 100 repetitions.
 
 `python -m training.study.ablate --report` writes this page from
 [`{runs}`]({link}); every figure is computed from its lines.
 """
-
-
-@dataclass(frozen=True)
-class Difference:
-    """``first`` minus ``second`` in points, over the seeds that both have."""
-
-    first: str
-    second: str
-    mean: float
-    low: float
-    high: float
-    seeds: int
-    paper: float | None
-    claimed: bool
-
-    @property
-    def verdict(self) -> str:
-        """What our interval says of the paper's claim that ``first`` is better."""
-        if not self.claimed:
-            return "better" if self.low > 0 else "worse" if self.high < 0 else UNDECIDED
-        return AS_THERE if self.low > 0 else AGAINST if self.high < 0 else UNDECIDED
 
 
 def write_report(results: Path, docs: Path) -> Path:
@@ -87,7 +88,7 @@ def report(results: Path, docs: Path) -> str:
         if not of_it:
             parts.append(
                 f"## {study.title}\n\nNot run. `python -m training.study.ablate --data fer2013.zip "
-                f"{study.flag}` runs it.\n"
+                f"--votes ferplus.csv {study.flag}` runs it.\n"
             )
     return "\n".join(parts)
 
@@ -96,10 +97,11 @@ def _sections(results: Path) -> Iterator[tuple[Study, Budget, Runs, Path]]:
     """What is finished: each study at each budget, with the place of its plot."""
     runs = read_runs(results).values()
     for study in STUDIES:
-        for number, budget in enumerate(dict.fromkeys(run.budget for run in runs)):
+        budgets = dict.fromkeys(run.budget for run in runs if run.budget.start == study.start)
+        for number, budget in enumerate(budgets):
             found = of_study(study, budget, runs)
-            # One seed shows no spread.
-            if len(set.intersection(*(set(by_seed) for by_seed in found.values()))) >= 2:
+            shared = set.intersection(*(set(by_seed) for by_seed in found.values()))
+            if len(shared) >= budget.seeds:
                 name = f"{study.flag[2:].replace(' ', '-')}-{number}.png"
                 yield study, budget, found, results.parent / name
 
@@ -118,58 +120,41 @@ def of_study(study: Study, budget: Budget, runs: Iterable[Run]) -> Runs:
     return found
 
 
-def difference(study: Study, runs: Runs, first: str, second: str, claimed: bool) -> Difference:
-    """One comparison, paired by seed. At least two seeds are needed."""
-    seeds = sorted(runs[first].keys() & runs[second].keys())
-    points = [100 * (runs[first][s].accuracy - runs[second][s].accuracy) for s in seeds]
-    mean = statistics.fmean(points)
-    t = _STUDENT[min(len(points) - 1, len(_STUDENT)) - 1]
-    half = t * statistics.stdev(points) / len(points) ** 0.5
-    papers = {variant.name: variant.paper for variant in study.variants}
-    one, other = papers[first], papers[second]
-    paper = None if one is None or other is None else one - other
-    return Difference(first, second, mean, mean - half, mean + half, len(seeds), paper, claimed)
-
-
-def from_baseline(study: Study, runs: Runs) -> list[Difference]:
-    """Each variant against the first. Those that the paper has a figure of are better there."""
-    first, *rest = study.variants
-    return [difference(study, runs, v.name, first.name, v.paper is not None) for v in rest]
-
-
 def section(study: Study, budget: Budget, runs: Runs, picture: str) -> str:
     """One study at one budget, as Markdown."""
-    rows = from_baseline(study, runs)
-    pairs = [difference(study, runs, *pair) for pair in study.pairs]
+    rows = {name: from_baseline(study, runs, name) for name in _NAMES}
+    pairs = [difference(study, runs, JUDGE, pair) for pair in study.pairs]
     base, *others = study.variants
     lines = [
-        ["", "accuracy", "from backbone only, points", "95 % interval", "paper", "verdict"],
-        ["---"] * 6,
-        [base.name, _accuracy(base, runs), "", "", _paper(base.paper), ""],
+        ["", *(f"{name}, from {base.name}" for name in _NAMES.values()), "paper", "verdict"],
+        ["---"] * 5,
+        [base.name, *(_accuracy(base, runs, name) for name in _NAMES), _paper(base.paper), ""],
     ]
-    lines += [
-        [
-            variant.name,
-            _accuracy(variant, runs),
-            f"{row.mean:+.2f}",
-            f"{row.low:+.2f} to {row.high:+.2f}",
-            _paper(variant.paper, row.paper),
-            row.verdict,
-        ]
-        for variant, row in zip(others, rows, strict=True)
-    ]
+    for at, variant in enumerate(others):
+        row = rows[JUDGE][at]
+        ours = [f"{_accuracy(variant, runs, name)}, {_points(rows[name][at])}" for name in _NAMES]
+        lines.append([variant.name, *ours, _paper(variant.paper, row.paper), row.verdict])
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     compared = "\n".join(f"- {_sentence(pair)}" for pair in pairs)
     return (
         f"## {study.title}\n\n{_budget(study, budget, runs)}\n\n{table}\n\n"
-        f"![{study.title}]({picture})\n\n{compared}\n\n"
-        f"{_conclusion(study, runs, rows + pairs)}\n"
+        f"![{study.title}]({picture})\n\nBy {_NAMES[JUDGE]}:\n\n{compared}\n\n"
+        f"{_conclusion(study, runs, rows[JUDGE] + pairs)}\n"
     )
 
 
-def _accuracy(variant: Variant, runs: Runs) -> str:
-    values = [100 * run.accuracy for run in runs[variant.name].values()]
-    return f"{statistics.fmean(values):.2f} % ± {statistics.stdev(values):.2f} ({len(values)})"
+def _shares(variant: Variant, runs: Runs, label_set: str) -> list[float]:
+    return [100 * run.accuracy(label_set) for run in runs[variant.name].values()]
+
+
+def _accuracy(variant: Variant, runs: Runs, label_set: str) -> str:
+    shares = _shares(variant, runs, label_set)
+    spread = f" ± {statistics.stdev(shares):.2f} ({len(shares)})" if len(shares) > 1 else ""
+    return f"{statistics.fmean(shares):.2f} %{spread}"
+
+
+def _points(row: Difference) -> str:
+    return f"{row.mean:+.2f} ({row.low:+.2f} to {row.high:+.2f})"
 
 
 def _paper(accuracy: float | None, points: float | None = None) -> str:
@@ -182,46 +167,48 @@ def _budget(study: Study, budget: Budget, runs: Runs) -> str:
     flags = "".join(
         f" --{f.name} {getattr(budget, f.name)}"
         for f in fields(Budget)
-        if getattr(budget, f.name) != f.default
+        if f.name not in NOT_ASKED and getattr(budget, f.name) != f.default
     )
     made = [run for by_seed in runs.values() for run in by_seed.values()]
-    faces = f"{budget.faces:,} faces" if budget.faces else "all"
+    counted = ", ".join(f"{made[0].right[key].faces:,} by {name}" for key, name in _NAMES.items())
+    faces = f"{budget.faces:,} faces" if budget.faces else "all faces"
+    begun = f"all begin as the tail `{budget.start}` of {budget.weights}" if budget.start else ""
+    learnt = (
+        f"latents of {budget.weights}, {faces} of Training, {budget.views} views of each, "
+        f"{budget.epochs} epoch{'s' * (budget.epochs > 1)}, batch {budget.batch}"
+    )
+    told = "; ".join(
+        [one for one in (begun, learnt if budget.epochs else "nothing is trained") if one]
+    )
+    spread = ", mean ± sd over seeds (their number)" if budget.epochs else ""
     return (
-        f"`python -m training.study.ablate --data fer2013.zip {study.flag}{flags}`: "
-        f"{budget.size} px, {faces} of Training, {budget.epochs} epoch{'s' * (budget.epochs > 1)}, "
-        f"batch {budget.batch}; accuracy on PublicTest "
-        f"({made[0].faces_measured:,} faces, single view), "
-        f"mean ± sd over seeds (their number). {len(made)} runs, "
-        f"{sum(run.cpu_s for run in made) / 60:.0f} minutes of processor time."
+        f"`python -m training.study.ablate --data fer2013.zip --votes ferplus.csv "
+        f"{study.flag}{flags}`: {told}. Accuracy on PublicTest (faces: {counted}; single view)"
+        f"{spread}, and points from the first row with their interval. {len(made)} runs, "
+        f"{sum(run.cpu_s for run in made) / 3600:.1f} hours of processor time."
     )
 
 
 def _sentence(pair: Difference) -> str:
     paper = f"; the paper {pair.paper:+.2f}" if pair.paper is not None else ""
-    return (
-        f"{pair.first} against {pair.second}: {pair.mean:+.2f} points "
-        f"({pair.low:+.2f} to {pair.high:+.2f}){paper}: {pair.verdict}."
-    )
+    return f"{pair.first} against {pair.second}: {_points(pair)} points{paper}: {pair.verdict}."
 
 
 def _conclusion(study: Study, runs: Runs, rows: list[Difference]) -> str:
     claims = [row for row in rows if row.claimed]
     verdicts = [row.verdict for row in claims]
     half = statistics.fmean((row.high - row.low) / 2 for row in rows)
-    sd = statistics.fmean(
-        statistics.stdev(100 * run.accuracy for run in by_seed.values())
-        for by_seed in runs.values()
-    )
-    base = study.variants[0]
-    mean = statistics.fmean(100 * run.accuracy for run in runs[base.name].values())
+    reach = f"The intervals reach {half:.2f} points to each side on average"
+    if not claims:
+        found = [row for row in rows if row.low > 0 or row.high < 0]
+        told = "; ".join(f"{r.first} is {r.verdict} than {r.second}" for r in found)
+        return f"{reach}. {told if found else 'No difference is found'}."
+    least = min(row.paper for row in claims if row.paper is not None)
     text = (
         f"Of {len(claims)} differences that the paper reports, {verdicts.count(AS_THERE)} are "
         f"found here too, {verdicts.count(AGAINST)} are contradicted, and "
-        f"{verdicts.count(UNDECIDED)} lie within the spread, which decides nothing. One network "
-        f"varies by {sd:.2f} points (sd) over seeds and the intervals reach {half:.2f} points to "
-        f"each side on average: a smaller difference cannot be told at this budget. The backbone "
-        f"alone reaches {mean:.2f} % here and {base.paper:.2f} % in the paper: this says how the "
-        f"variants start, not where longer training ends."
+        f"{verdicts.count(UNDECIDED)} stay undecided. {reach}; the least difference that the "
+        f"paper reports is {least:+.2f}."
     )
     against = [f"{r.first} is worse than {r.second}" for r in claims if r.verdict == AGAINST]
     return text + (f" Against the paper: {'; '.join(against)}." if against else "")
@@ -229,19 +216,21 @@ def _conclusion(study: Study, runs: Runs, rows: list[Difference]) -> str:
 
 def draw(study: Study, runs: Runs, target: Path) -> None:
     """Differences from the first variant: ours with interval and seeds, the paper's beside."""
-    rows = from_baseline(study, runs)
+    rows = from_baseline(study, runs, JUDGE)
     base = runs[study.variants[0].name]
     figure, axes = plt.subplots(figsize=(8, 1.3 + 0.42 * len(rows)), layout="constrained")
     for y, row in enumerate(rows):
         first = y == 0
         seeds = runs[row.first].keys() & base.keys()
-        points = [100 * (runs[row.first][s].accuracy - base[s].accuracy) for s in seeds]
+        points = [
+            100 * (runs[row.first][s].accuracy(JUDGE) - base[s].accuracy(JUDGE)) for s in seeds
+        ]
         axes.plot(
             [row.low, row.high],
             [y, y],
             color="tab:blue",
             linewidth=2,
-            label="95 % interval" if first else None,
+            label="interval" if first else None,
         )
         axes.plot(
             points,
@@ -262,11 +251,12 @@ def draw(study: Study, runs: Runs, target: Path) -> None:
             label="mean here" if first else None,
         )
     papers = [(row.paper, y) for y, row in enumerate(rows) if row.paper is not None]
-    axes.plot(*zip(*papers, strict=True), "D", color="tab:orange", label="paper 001")
+    if papers:
+        axes.plot(*zip(*papers, strict=True), "D", color="tab:orange", label="paper 001")
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(rows)), [row.first for row in rows])
     axes.invert_yaxis()
-    axes.set_xlabel("accuracy minus that of the backbone only, points")
+    axes.set_xlabel(f"accuracy by people's label minus that of {study.variants[0].name}, points")
     axes.set_title(study.title)
     axes.grid(axis="x", alpha=0.3)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)

@@ -74,6 +74,22 @@ def test_haar_is_a_scaled_plain_mean_at_levels_1_and_2(level: int, total: float)
     assert mask.sum() == pytest.approx(total, rel=1e-5)
 
 
+@pytest.mark.parametrize("wavelet", WAVELETS)
+@pytest.mark.parametrize("level", [1, 2])
+def test_a_periodic_map_has_no_border_to_weigh(wavelet: str, level: int) -> None:
+    mask = frequency_mask(wavelet, level, 28, 28, "periodization")
+    assert np.ptp(mask) < 1e-9
+    assert mask.sum() == pytest.approx(2.0**level, rel=1e-5)
+
+
+def test_the_padding_is_that_of_the_transform() -> None:
+    module, x = SFP(6, "db2", 3, "periodization"), torch.rand(2, 6, 28, 28)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Level value of .* is too high")
+        expected = pywt.wavedec2(x[:, 4:].numpy(), "db2", "periodization", 3)[0].mean(axis=(2, 3))
+    np.testing.assert_allclose(module.pool(x)[:, 4:].numpy(), expected, rtol=1e-4)
+
+
 def test_longer_wavelets_weigh_the_border() -> None:
     mask = frequency_mask("db2", 3, 28, 28) * 784 / 8  # 1 is the plain mean's weight
     inside = mask[8:20, 8:20]
