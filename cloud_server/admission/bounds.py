@@ -20,18 +20,22 @@ IDLE_BYTES = 640 * MIB
 PICTURE_BYTES_A_PIXEL = 16
 # More than this waits for its turn rather than for memory.
 _MOST_BUDGET_BYTES = 512 * MIB
-_LEAST_STANDING_PART = 8
+# Of these, and a body is held twice: beside a caller that takes its share, which is half, another
+# one's share is half of the rest.
+_LEAST_BODIES = 8
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Connections open at once on each port, the bytes of what callers have sent, and how many of
-    them may be held for as long as a caller likes."""
+    """Connections open at once on each port; the bytes of bodies and messages, whole or not, and
+    how many of them may be held for as long as a caller likes; and those of pictures as they
+    unpack, which end by themselves and wait for nothing but each other."""
 
     http_connections: int
     grpc_connections: int
-    in_flight_bytes: int
+    received_bytes: int
     standing_bytes: int
+    picture_bytes: int
 
 
 def bounds_of(config: CloudConfig, open_files: int, memory_bytes: int) -> Bounds:
@@ -56,15 +60,20 @@ def bounds_of(config: CloudConfig, open_files: int, memory_bytes: int) -> Bounds
             config.grpc_connections_max,
         )
     in_flight_bytes = _in_flight_bytes(config, memory_bytes)
-    # The largest picture finds room beside them, unless memory is so short.
-    beside = in_flight_bytes - least_in_flight_bytes(config.limits)
-    standing_bytes = max(beside, in_flight_bytes // _LEAST_STANDING_PART)
-    return Bounds(http, grpc, in_flight_bytes, standing_bytes)
+    largest = PICTURE_BYTES_A_PIXEL * config.limits.picture_pixels
+    # Usual pictures find room beside the largest one, unless memory is so short.
+    received_bytes = max(
+        _LEAST_BODIES * config.limits.body_bytes,
+        min(in_flight_bytes * 3 // 8, in_flight_bytes - largest * 9 // 8),
+    )
+    return Bounds(
+        http, grpc, received_bytes, received_bytes * 3 // 4, in_flight_bytes - received_bytes
+    )
 
 
 def least_in_flight_bytes(limits: Limits) -> int:
-    """Bytes that the largest allowed picture takes, its body included."""
-    return PICTURE_BYTES_A_PIXEL * limits.picture_pixels + 2 * limits.body_bytes
+    """Bytes that the largest allowed picture takes, and bodies beside it."""
+    return PICTURE_BYTES_A_PIXEL * limits.picture_pixels + _LEAST_BODIES * limits.body_bytes
 
 
 def memory_wanted_bytes(config: CloudConfig) -> int:

@@ -1,4 +1,4 @@
-"""One budget of memory for all that callers send: bodies, messages, and pictures as they unpack."""
+"""Budgets of memory for what callers send: bodies and messages, and pictures as they unpack."""
 
 from __future__ import annotations
 

@@ -9,8 +9,6 @@ import ctypes
 import sys
 from collections.abc import Callable
 
-from splitfer.cloud_server.admission.byte_budget import ByteBudget
-
 # Worth the tenth of a second that giving back takes.
 MUCH_BYTES = 32 * 2**20
 _EVERY_S = 15.0
@@ -32,14 +30,14 @@ class FreedMemory:
             self._most = now
 
 
-async def giving_back(budget: ByteBudget) -> None:
-    """Look now and then, until cancelled; nothing where the C library is not glibc. In a thread:
-    the event loop goes on meanwhile."""
+async def giving_back(held: Callable[[], int]) -> None:
+    """Look now and then at the bytes that callers have ``held``, until cancelled; nothing where the
+    C library is not glibc. In a thread: the event loop goes on meanwhile."""
     if sys.platform != "linux":
         return
     with contextlib.suppress(OSError, AttributeError):
         trim = ctypes.CDLL(None).malloc_trim
-        freed = FreedMemory(lambda: budget.held_bytes, lambda: trim(0))
+        freed = FreedMemory(held, lambda: trim(0))
         while True:
             await asyncio.sleep(_EVERY_S)
             await asyncio.to_thread(freed.look)

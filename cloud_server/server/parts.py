@@ -49,13 +49,20 @@ class Parts:
         self._tracing = open_tracing(config.otlp_endpoint, server_version())
         self.observer = Observer(self.metrics, self._tracing)
         self.bounds = bounds_of(config, raise_open_files(), memory_bytes())
-        self.budget = ByteBudget(self.bounds.in_flight_bytes)
+        self.budget = ByteBudget(self.bounds.received_bytes)
         self.standing = StandingPart(self.budget, self.bounds.standing_bytes)
-        self._pictures = PictureReader(config, self.budget)
+        # Of its own: a picture that waited for what stalls would hold a worker, and so all others.
+        self._picture_budget = ByteBudget(self.bounds.picture_bytes)
+        self._pictures = PictureReader(config, self._picture_budget)
         self.handed_out = HandedOutWeights(registry) if config.hand_out_weights else None
         self._head = ServedHead(config)
         faces = FaceQueue(self.metrics, self._tracing)
         self.service = Service(config, registry, self._pictures, self._head, faces, self.metrics)
+
+    @property
+    def held_bytes(self) -> int:
+        """Of what callers have sent, now."""
+        return self.budget.held_bytes + self._picture_budget.held_bytes
 
     def start(self) -> None:
         """Begin to answer. Belongs to the event loop that it is called on."""
@@ -79,7 +86,7 @@ class Parts:
 
     async def close(self) -> None:
         """Stop now; what has no answer yet raises ``NotReady``."""
-        self.budget.close()
+        self._picture_budget.close()
         self._pictures.close()
         await self._head.close()
         await self.registry.close()

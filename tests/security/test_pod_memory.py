@@ -24,8 +24,6 @@ HONEST, HOSTILE = "a-word-for-who-is-honest", "a-word-for-who-is-hostile"
 PICTURE = Path("cloud_server/rest_api/page/example.jpg")
 MANIFESTS = Path("deploy/kubernetes")
 MIB = 2**20
-# All that stalls is there some two seconds after the first of it.
-RECEIVE_S = 8
 
 
 @pytest.fixture
@@ -73,8 +71,6 @@ def test_the_pods_limit_is_enough(pod: Path, tmp_path: Path) -> None:
     settings = yaml.safe_load(config_map["data"]["cloud.yaml"])
     kept = {key: value for key, value in settings.items() if key not in ("grpc_port", "http_port")}
     kept |= {"host": "127.0.0.1", "tokens": str(tmp_path / "tokens.yaml")}
-    # What stalled bodies hold, they hold while the others come; who is honest is served after it.
-    kept["receive_s"] = RECEIVE_S
     (tmp_path / "cloud.yaml").write_text(yaml.safe_dump(kept))
     joining = ("sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(pod))
     large, usual = of.large_picture(), PICTURE.read_bytes()
