@@ -175,22 +175,7 @@ def unfinished_sockets(target: Target) -> None:
     size = 250_000
     # Masked with nothing: a mask of zeros.
     head = b"\x82\xff" + struct.pack(">Q", size) + bytes(4)
-    hold(target.http, 256, _handshake(target), head + bytes(size - 1))
-
-
-def small_frames(target: Target) -> None:
-    """WebSockets of messages without a face, as many as are taken."""
-    messages = of.EMPTY_STREAM_FRAME * 10_000
-
-    def once() -> None:
-        with contextlib.suppress(OSError), connected(target.http) as connection:
-            connection.sendall(_handshake(target))
-            connection.recv(65536)
-            threading.Thread(target=_read_all, args=(connection,), daemon=True).start()
-            while True:
-                connection.sendall(messages)
-
-    together([once] * 4)
+    hold(target.http, 256, handshake(target), head + bytes(size - 1))
 
 
 def unfinished_streams(target: Target) -> None:
@@ -270,19 +255,14 @@ def reset(connection: socket.socket) -> None:
     connection.close()
 
 
-def _handshake(target: Target) -> bytes:
+def handshake(target: Target) -> bytes:
+    """The request that makes a connection a WebSocket of latents."""
     return (
         f"GET /v1/latents/stream?fingerprint={target.fingerprint} HTTP/1.1\r\nHost: x\r\n"
         "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
         f"Authorization: Bearer {HOSTILE}\r\n\r\n"
     ).encode()
-
-
-def _read_all(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while connection.recv(2**20):
-            pass
 
 
 def _is_open(connection: socket.socket) -> bool:

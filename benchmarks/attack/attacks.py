@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import grpc
 
 from benchmarks.attack import attackers as by
+from benchmarks.attack import flooders
 from benchmarks.attack import messages as of
 from benchmarks.attack.attackers import Attacker
 from splitfer.shared.wire import FINGERPRINT_HEADER
@@ -70,7 +71,20 @@ ATTACKS = {
     ),
     "stalled_bodies": Attack("300 bodies of 8 MiB without their last byte", by.stalled_bodies),
     "unread_pages": Attack("500 readers of pages that take nothing", by.unread_pages),
-    "small_frames": Attack("messages of no face on 4 WebSockets, with a token", by.small_frames),
+    "small_frames": Attack(
+        "messages of no face on 4 WebSockets, with a token", flooders.small_frames
+    ),
+    "garbled_frames": Attack(
+        "messages of a garbled face on 4 WebSockets, with a token", flooders.garbled_frames
+    ),
+    "garbled_streams": Attack(
+        "messages of 32 garbled faces on 4 gRPC streams, with a token",
+        flooders.garbled_streams(of.unreadable_payload(), 32),
+    ),
+    "unreadable_streams": Attack(
+        "messages of a face on 4 gRPC streams that are no face's once they are read, with a token",
+        flooders.garbled_streams(of.unreadable_payload(whole=True), 1),
+    ),
     "unfinished_sockets": Attack(
         "256 WebSockets, messages of 250 kB without their last byte", by.unfinished_sockets
     ),

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import struct
+import zlib
 
 import numpy as np
 from PIL import Image
@@ -54,6 +55,19 @@ def empty_payloads(count: int = 131_000) -> bytes:
 def operators_wish(size: int = 8_000_000) -> bytes:
     """A body for the admin route, of so many bytes."""
     return json.dumps({"folder": "x" * size}).encode()
+
+
+def unreadable_payload(whole: bool = False) -> bytes:
+    """Of a face that nobody can read; ``whole``: it says that it came as it was sent."""
+    body, first = b"no face", 1
+    checksum = zlib.crc32(bytes((first,)) + body) if whole else 0
+    return struct.pack(">BI", first, checksum) + body
+
+
+def stream_frame(payload: bytes) -> bytes:
+    """A masked frame around a message of one face."""
+    message = bytes(16) + struct.pack(">H", len(payload)) + payload
+    return struct.pack(">BB", 0x82, 0x80 | len(message)) + bytes(4) + message
 
 
 def payloads(count: int) -> list[bytes]:

@@ -38,7 +38,8 @@ from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import (
     MalformedPayload,
     Overloaded,
-    PayloadTooLarge,
+    OverQuota,
+    ServeError,
     SplitFerError,
     unexpected_error,
 )
@@ -94,6 +95,7 @@ class FrameStream(Generic[ReplyT]):
         self._under_way: dict[_LetIn[ReplyT], PendingFaces[TailAnswer]] = {}
         self._replies: deque[tuple[ReplyT, Held | None]] = deque()
         self._in_flight = 0
+        self._owed = 0  # turns, for messages that were worth nothing
         self._transit, self._queue = TransitDelay(), StreamOverloadGuard()
         self._draining, self._room, self._ready = (asyncio.Event() for _ in range(3))
 
@@ -145,11 +147,12 @@ class FrameStream(Generic[ReplyT]):
                     continue
                 return message
             self._in_flight += 1
-            if not self._take(message):
+            self._take(message)
+            while self._owed:
+                self._owed -= 1
                 await self._caller.pay_for_nothing()
 
-    def _take(self, message: Message[ReplyT]) -> bool:
-        """Whether it is worth having been read: it has faces, and no fault of the caller's."""
+    def _take(self, message: Message[ReplyT]) -> None:
         request = self._observer.begin(self._wire.protocol, self._wire.method, message.headers)
         request.received_bytes = message.size_bytes
         try:
@@ -170,8 +173,7 @@ class FrameStream(Generic[ReplyT]):
                 raise
         except Exception as error:
             self._refuse(message, request, error, None)
-            return not isinstance(error, (MalformedPayload, PayloadTooLarge))
-        return bool(asked.payloads)
+            self._owed += _is_callers_fault(error)
 
     def _let_in(
         self, message: Message[ReplyT], asked: Asked, target: Target, request: Request
@@ -189,6 +191,8 @@ class FrameStream(Generic[ReplyT]):
     def _answered(self, let_in: _LetIn[ReplyT], inferred: Inferred) -> None:
         del self._under_way[let_in]
         let_in.leave()
+        # It brought nothing to answer: no face, or none that can be read.
+        self._owed += all(map(_is_callers_fault, inferred.results))
         try:
             reply = let_in.message.answer(inferred)
         except Exception as error:
@@ -248,6 +252,13 @@ class FrameStream(Generic[ReplyT]):
         if self._queue.refuses(held_up_ms, given_ms, now_ms):
             raise Overloaded("more messages than are read wait on this stream")
         return Deadline.after_ms(given_ms - held_up_ms)
+
+
+def _is_callers_fault(result: object) -> bool:
+    """Whether it is an error that the same message would meet again, or that a caller meets which
+    has had its share."""
+    servers = isinstance(result, ServeError) and not isinstance(result, OverQuota)
+    return isinstance(result, SplitFerError) and not servers
 
 
 class OpenStreams:

@@ -26,11 +26,25 @@ from splitfer.cloud_server.telemetry.observer import Observer
 from splitfer.cloud_server.telemetry.tracing import NoTracing
 from splitfer.shared.contracts import Answer, LatencyMs
 from splitfer.shared.deadline import Deadline
-from splitfer.shared.errors import Overloaded, PayloadTooLarge
+from splitfer.shared.errors import (
+    DeadlineExceeded,
+    MalformedPayload,
+    ModelMismatch,
+    Overloaded,
+    PayloadTooLarge,
+)
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
+DAMAGED = MalformedPayload("wrong checksum")
 ANSWER = Answer((1.0, 0, 0, 0, 0, 0, 0), "1234/cloud", LabelSet.FER2013)
+# Of tails that have no answer to every face.
+RESULTS: dict[str, list[Any]] = {
+    "none": [],
+    "garbled": [DAMAGED, DAMAGED],
+    "half": [DAMAGED, ANSWER],
+    "late": [DeadlineExceeded("too late")],
+}
 
 
 class PlayedCall:
@@ -55,7 +69,8 @@ def messages(*tails: str) -> list[pb.InferStreamRequest]:
 
 
 class PlayedService:
-    """Refuses the tail "busy" as it is asked, and "huge" as it begins; answers others at once."""
+    """Refuses the tails "busy" and "unknown" as they are asked, and "huge" as it begins; answers
+    others soon."""
 
     def __init__(self, metrics: Metrics) -> None:
         self.observer = Observer(metrics, NoTracing())
@@ -70,6 +85,8 @@ class PlayedService:
     def check_capacity(self, fingerprint: str, tail: str, _: Deadline, __: LabelSet | None) -> Any:
         if tail == "busy":
             raise Overloaded("40 faces come first")
+        if tail == "unknown":
+            raise ModelMismatch("no such tail")
         return SimpleNamespace(tail=tail, weights=SimpleNamespace(request=lambda: self.weights))
 
     def start_infer(
@@ -81,7 +98,8 @@ class PlayedService:
         if len(self.begun) == 3:
             self.third.set()
         if self.answers:
-            asyncio.get_running_loop().call_soon(done, Inferred([ANSWER], LatencyMs()))
+            results = RESULTS.get(place.tail, [ANSWER])
+            asyncio.get_running_loop().call_soon(done, Inferred(results, LatencyMs()))
         return self
 
     def withdraw(self) -> None:
@@ -153,6 +171,9 @@ def test_a_caller_that_hangs_up_is_counted_for_each_message_that_was_read() -> N
     assert "requests 3 (3 hung_up)" in metrics.summary()
 
 
+WORTHLESS = ["huge", "unknown", "none", "garbled"]
+
+
 def test_messages_that_bring_nothing_wait_for_turns_of_all_callers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -162,13 +183,12 @@ def test_messages_that_bring_nothing_wait_for_turns_of_all_callers(
         paid.append(len(call.asked))
 
     monkeypatch.setattr(Caller, "pay_for_nothing", counted)
-    call = PlayedCall(messages("busy", "huge", "a", "a"))
-    for message in call.asked[:-1]:
-        message.request.payloads.append(b"a face")
+    tails = ["busy", "late", "half", "a", *WORTHLESS, "a", "a"]
+    call = PlayedCall(messages(*tails))
 
     async def served() -> None:
-        await stream(PlayedService(Metrics()), call, most=4).run()
+        await stream(PlayedService(Metrics()), call, most=1).run()
 
     asyncio.run(served())
-    assert paid == [2, 0]  # how many were left: after "huge", and after the one without a face
-    assert all(number in call.written for number in range(4))
+    assert len(paid) == len(WORTHLESS)
+    assert len(call.written) == len(tails)
