@@ -90,8 +90,8 @@ class ServedTail:
         """Run the network, and learn what runs take: the first callers shall not find out. Call
         it before ``start``, on any thread."""
         blank = Latent(np.full(LATENT_SHAPE, ZERO_SYMBOL, np.uint8), 0)
+        self._run([blank])  # the first run of all is slower; of a larger size hardly
         for size in _TRIED_SIZES:
-            self._run([blank] * size)  # the first run of a size also gets its memory
             start_s = time.perf_counter()
             self._run([blank] * size)
             took_s = time.perf_counter() - start_s

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from splitfer.cloud_server.config import CloudConfig
+from splitfer.cloud_server.inference import tail
 from splitfer.cloud_server.inference.tail import RateTable, ServedTail
 from splitfer.shared.codec.latent import Latent
 from splitfer.shared.codec.payload import PayloadCodec
@@ -28,8 +29,10 @@ class QuickTail:
 
     def __init__(self) -> None:
         self.ran_in: list[str] = []
+        self.sizes: list[int] = []
 
     def run_all(self, symbols: np.ndarray, *_: Any) -> dict[LabelSet, np.ndarray]:
+        self.sizes.append(len(symbols))
         self.ran_in.append(threading.current_thread().name.rpartition("_")[0])
         return {LabelSet.FER2013: np.full((len(symbols), 7), 1 / 7, np.float32)}
 
@@ -63,3 +66,13 @@ async def test_runs_give_way_while_many_messages_are_refused_and_no_longer_after
         assert await ran_in(50, call) == "tail"
     finally:
         await served.close()
+
+
+async def test_what_runs_take_is_learnt_from_few_faces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them is time in which a server that starts is not ready."""
+    monkeypatch.setattr(tail, "_LONGEST_TRY_S", 60)  # a machine may be busy
+    network: Any = QuickTail()
+    served = ServedTail("f/cloud", network, PayloadCodec(None, 1), RATES, CloudConfig())
+    served.warm_up()
+    assert network.sizes == [1, 1, 4, 16]
+    assert served._times.of(16) > 0
