@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import logging
 import signal
@@ -20,6 +19,7 @@ from splitfer.cloud_server.commands.running import serve_words
 from splitfer.cloud_server.commands.sign import add_sign_command, run_sign
 from splitfer.cloud_server.commands.token import add_token_command, run_token
 from splitfer.cloud_server.config import PREFIX, CloudConfig
+from splitfer.cloud_server.server.process import collecting_put_off
 from splitfer.cloud_server.telemetry.logs import configure_logs, log_handler
 from splitfer.shared.arguments import Once, add_setting, file_name
 from splitfer.shared.errors import ConfigError, SplitFerError, WeightsError
@@ -101,12 +101,15 @@ def _serve_with(
 
         ray_engine.serve(config)
         return
-    with needing("cloud"):
-        from splitfer.cloud_server.server.event_loop import new_event_loop
-        from splitfer.cloud_server.server.server import serve
+    with collecting_put_off():
+        with needing("cloud"):
+            import asyncio
 
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(serve(config, read, early.is_set))
+            from splitfer.cloud_server.server.event_loop import new_event_loop
+            from splitfer.cloud_server.server.server import serve
+
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(serve(config, read, early.is_set))
 
 
 @contextlib.contextmanager

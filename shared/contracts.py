@@ -6,8 +6,6 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal
 
-import numpy as np
-
 from splitfer.shared.labels import LABELS, LabelSet
 from splitfer.shared.prior import UNCERTAIN_BELOW, Prior, balanced, drawn_to_prior
 
@@ -97,6 +95,8 @@ class Answer:
         answer that is balanced already stays as it is."""
         if self.prior is Prior.BALANCED:
             return self
+        import numpy as np  # not above: settings are made of what stands here, and need none
+
         row = balanced(np.array([self.probabilities]), np.array(prior))[0]
         return replace(self, probabilities=tuple(map(float, row)), prior=Prior.BALANCED)
 
@@ -159,6 +159,8 @@ def _trust(
     shares: tuple[float, ...],
     uncertain_below: float,
 ) -> Trust:
+    import numpy as np
+
     row = drawn_to_prior(np.array(probabilities), np.array(shares), quality)
     confidence = float(row[LABELS.index(label)])
     return Trust(confidence, confidence < uncertain_below, shares, uncertain_below)

@@ -5,20 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from splitfer.shared.arguments import file_name
 from splitfer.shared.errors import ConfigError, WrongNumbersError
 from splitfer.shared.extras import needing
-from splitfer.shared.weights import Weights
-from splitfer.shared.weights.manifest import LOCAL_TAIL
-from splitfer.shared.weights.release import (
-    new_key,
-    read_private_key,
-    read_release,
-    sign,
-    write_release,
-)
+
+if TYPE_CHECKING:
+    from splitfer.shared.weights import Weights
 
 
 def add_sign_command(commands: Any) -> None:
@@ -53,6 +47,16 @@ def run_sign(arguments: argparse.Namespace) -> None:
     """
     with needing("cloud"):
         import cryptography  # noqa: F401
+    # Only now: the other commands, probes among them, need no network.
+    from splitfer.shared.weights import Weights
+    from splitfer.shared.weights.release import (
+        new_key,
+        read_private_key,
+        read_release,
+        sign,
+        write_release,
+    )
+
     try:
         if arguments.new_key is not None:
             public = new_key(arguments.new_key)
@@ -78,6 +82,8 @@ def run_sign(arguments: argparse.Namespace) -> None:
 def _check(weights: Weights, model: str) -> None:
     """Warn where another local model than the backbone gives other numbers on this machine: each
     device finds out for itself, and one in 8 bits may come out right on another processor."""
+    from splitfer.shared.weights.manifest import LOCAL_TAIL
+
     try:
         weights.tail(model, 1)
     except WrongNumbersError as error:

@@ -32,12 +32,24 @@ def run_as_batch() -> None:
             os.sched_setscheduler(0, batch, os.sched_param(0))
 
 
+@contextlib.contextmanager
+def collecting_put_off() -> Iterator[None]:
+    """The garbage collector waits for ``keep_what_is_loaded``, or the end of this. It would take a
+    tenth of a start to look, again and again, through what is loaded and stays."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 def keep_what_is_loaded() -> None:
     """Call it when all that stays has been loaded: the garbage collector leaves it alone from now
     on. It would go through it for 50 ms at a time, with every face waiting."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
+    gc.enable()
 
 
 def give_memory_back() -> None:

@@ -1,6 +1,7 @@
 import json
 import shutil
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -35,6 +36,21 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         run(["--version"])
     assert raised.value.code == 0
     assert capsys.readouterr().out.startswith("cloud-server ")
+
+
+@pytest.mark.parametrize(
+    "words", ["['--help']", "['health', '--http-port', '9']", "['serve', '--print-config']"]
+)
+def test_what_asks_for_no_network_loads_none(words: str) -> None:
+    """Probes ask every few seconds, on the core that the server has."""
+    code = (
+        "import sys\nfrom splitfer.cloud_server.cli import run\n"
+        f"try: run({words})\nexcept SystemExit: pass\n"
+        "print([m for m in ('numpy', 'onnxruntime', 'grpc', 'fastapi', 'dlib', 'PIL') "
+        "if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
 @pytest.mark.parametrize("argv", [[], ["serve", "--nope"], ["serve", "--grpc-port", "x"]])

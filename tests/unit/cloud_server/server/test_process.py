@@ -9,14 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from splitfer.cloud_server.server.process import _memory_limit_files, keep_what_is_loaded
+from splitfer.cloud_server.server.process import (
+    _memory_limit_files,
+    collecting_put_off,
+    keep_what_is_loaded,
+)
 
 
 def test_the_collector_leaves_alone_what_is_loaded() -> None:
     threshold = gc.get_threshold()
     loaded = [{"what": "stays"}]
     try:
-        keep_what_is_loaded()
+        with collecting_put_off():
+            assert not gc.isenabled()
+            keep_what_is_loaded()
+            assert gc.isenabled()
         assert not any(one is loaded for one in gc.get_objects())
         assert gc.isenabled()
         new = [{"what": "comes and goes"}]
@@ -24,6 +31,12 @@ def test_the_collector_leaves_alone_what_is_loaded() -> None:
     finally:
         gc.unfreeze()
         gc.set_threshold(*threshold)
+
+
+def test_a_start_that_fails_leaves_the_collector_on() -> None:
+    with pytest.raises(OSError, match="no"), collecting_put_off():
+        raise OSError("no")
+    assert gc.isenabled()
 
 
 @pytest.mark.parametrize(
