@@ -43,6 +43,7 @@ class Weights:
     def __init__(self, folder: Path, device: Device = "cpu") -> None:
         self.folder = folder
         self._device: Device = device
+        self._heads: dict[int, Head] = {}  # by threads
         try:
             data = read_regular(folder / "manifest.json", _LONGEST_MANIFEST_BYTES)
             self.manifest = Manifest.model_validate_json(data)
@@ -225,7 +226,12 @@ class Weights:
         return self._load(self.manifest.golden, lambda data: read_golden(data, self.manifest))
 
     def _head(self, threads: int) -> Head:
-        return self._load(self.manifest.head, lambda data: Head(data, threads, self._device))
+        # A device wants it for itself, and to check its local tail.
+        if threads not in self._heads:
+            self._heads[threads] = self._load(
+                self.manifest.head, lambda data: Head(data, threads, self._device)
+            )
+        return self._heads[threads]
 
     def _load(self, entry: FileEntry, make: Callable[[bytes], T]) -> T:
         data = self._read(entry)

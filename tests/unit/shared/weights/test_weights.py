@@ -20,6 +20,7 @@ from splitfer.shared.prior import DEFAULT_PRIOR, Prior
 from splitfer.shared.vision.crop import Cropping
 from splitfer.shared.weights import Weights, default_folder, shipped_folders, store
 from splitfer.shared.weights.manifest import Manifest, fingerprint
+from splitfer.shared.weights.runtime import Head
 
 CROP = Cropping(1.2, 0.0, -0.1)
 
@@ -57,6 +58,17 @@ def open_all(folder: Path) -> None:
 def test_exported_weights_load_and_pass_their_golden_checks(weights_folder: Path) -> None:
     open_all(weights_folder)
     assert Weights(weights_folder).manifest.fingerprint == weights_folder.name
+
+
+def test_a_head_is_loaded_once(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a device wants it, and the check of its local tail."""
+    made: list[Head] = []
+    monkeypatch.setattr(store, "Head", lambda *given: made.append(Head(*given)) or made[-1])
+    weights = Weights(weights_folder)
+    head = weights.head(1)
+    weights.tail("local", 1)
+    assert (len(made), weights.head(1)) == (1, head)
+    assert weights.head(2) is not head
 
 
 def test_the_first_weights_still_load_and_give_their_own_symbols(old_weights_folder: Path) -> None:
