@@ -22,6 +22,9 @@ pytest_plugins = ["tests.exported_weights"] if importlib.util.find_spec("torch")
 # Whoever runs the tests may have settings of their own, such as where their data is.
 for _name in [name for name in os.environ if name.startswith("SPLITFER_")]:
     del os.environ[_name]
+# Else each of the hundreds of processes that tests start compiles all of our modules again, which
+# takes a server a third of its start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # A test does not measure time: on a busy machine any example may take long.
 hypothesis.settings.register_profile("patient", deadline=None)
