@@ -11,10 +11,9 @@ from splitfer.shared.contracts import AnswerPath, Reason
 from splitfer.shared.weights import default_folder
 from tests.chaos.conftest import CHAOS_MINUTES, FAULT_S
 from tests.chaos.faces import SEARCH_SIDE_PX, Picture
-from tests.chaos.watch import Watch
+from tests.chaos.watch import BROKEN, TOO_LATE, Watch
 from tests.processes import Server
 
-LATE = {Reason.LINK_DOWN, Reason.BREAKER_OPEN, Reason.DEADLINE}
 BLACKHOLE = Fault(blackhole=True)
 PATIENT_MS = 20_000.0
 
@@ -26,7 +25,7 @@ def both(forwarder: Forwarder, fault: Fault) -> None:
 def test_one_megabit_is_enough(watch: Watch, forwarder: Forwarder) -> None:
     both(forwarder, Fault(Shape(bytes_per_s=125_000, delay_ms=5)))
     watch.until_cloud(20)
-    assert watch.reasons() <= {Reason.DEADLINE}
+    assert watch.reasons() <= TOO_LATE
 
 
 def test_one_byte_at_a_time_is_enough(
@@ -47,7 +46,7 @@ def test_half_of_the_packets_lost(watch: Watch, forwarder: Forwarder) -> None:
     watch.for_s(FAULT_S)
     forwarder.heal()
     watch.back()
-    assert watch.reasons() <= LATE
+    assert watch.reasons() <= BROKEN
 
 
 def test_three_hundred_milliseconds_more_or_less(watch: Watch, forwarder: Forwarder) -> None:
@@ -55,7 +54,7 @@ def test_three_hundred_milliseconds_more_or_less(watch: Watch, forwarder: Forwar
     watch.for_s(FAULT_S)
     forwarder.heal()
     watch.back()
-    assert watch.reasons() <= LATE
+    assert watch.reasons() <= BROKEN
 
 
 @pytest.mark.parametrize("told", [False, True], ids=["silent", "told"])
@@ -70,7 +69,7 @@ def test_flapping_every_three_seconds(watch: Watch, forwarder: Forwarder, told: 
         forwarder.heal()
         watch.for_s(3)
     watch.until_cloud(1, 5)
-    assert watch.reasons() <= LATE
+    assert watch.reasons() <= BROKEN
 
 
 @pytest.mark.parametrize("way", ["up", "down"])

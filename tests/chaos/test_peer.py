@@ -12,10 +12,8 @@ from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from tests.chaos.conftest import FAULT_S
 from tests.chaos.faces import Picture
 from tests.chaos.played import PlayedServer
-from tests.chaos.watch import Watch
+from tests.chaos.watch import BROKEN, Watch
 from tests.processes import Server
-
-SWITCHED = {Reason.LINK_DOWN, Reason.BREAKER_OPEN, Reason.DEADLINE}
 
 
 @pytest.fixture
@@ -57,7 +55,7 @@ def test_another_model(
     watch.for_s(FAULT_S)
     assert peer.played.calls == 0, "nothing is sent to it"
     switch(watch, forwarder, server)
-    assert watch.reasons() <= SWITCHED | {Reason.MODEL_MISMATCH}
+    assert watch.reasons() <= BROKEN | {Reason.MODEL_MISMATCH}
 
 
 def test_other_weights_behind_the_same_address(
@@ -68,7 +66,7 @@ def test_other_weights_behind_the_same_address(
     forwarder.reset()
     watch.until_reason(Reason.MODEL_MISMATCH)
     switch(watch, forwarder, server)
-    assert watch.reasons() <= SWITCHED | {Reason.MODEL_MISMATCH}
+    assert watch.reasons() <= BROKEN | {Reason.MODEL_MISMATCH}
 
 
 class Previous:
@@ -116,7 +114,7 @@ def test_replies_of_other_faces_or_damaged_ones_are_not_believed(
     if spoil is not reordered:  # one face alone cannot be in the wrong order
         watch.until(lambda: watch.answers[-1].path is AnswerPath.LOCAL, "a local answer")
     switch(watch, forwarder, server)
-    assert watch.reasons() <= SWITCHED | {Reason.SERVER_ERROR}
+    assert watch.reasons() <= BROKEN | {Reason.SERVER_ERROR}
 
 
 def test_a_nonsense_time_is_not_believed(

@@ -18,6 +18,12 @@ SCHEDULING_MS = 250.0
 # What is promised after the end of a fault.
 BACK_S = 5.0
 PATIENCE_S = 60.0
+# The cloud would be too late: the device's own timer finds out, or the server says so as the face
+# arrives, since those before it take longer than it has (docs/server/serving.md). A machine that is
+# short of processor time makes the one of the other. Nothing is lost by either: the device answers.
+TOO_LATE = {Reason.DEADLINE, Reason.OVERLOADED}
+# Why the device may answer while link or server are broken, or change.
+BROKEN = {Reason.LINK_DOWN, Reason.BREAKER_OPEN, *TOO_LATE}
 
 
 class Watch:
