@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from splitfer.shared.codec.entropy import EntropyTables
@@ -128,8 +129,8 @@ class Weights:
         models = self.manifest.local_models
         if model not in models:
             raise ConfigError(
-                f"local_model: weights {self.manifest.fingerprint} have no {model!r}; "
-                f"there are {', '.join(models)}"
+                f"local_model: weights {self.manifest.fingerprint} in {self.folder} have no "
+                f"{model!r}; there are {', '.join(models)}"
             )
         return models[model]
 
@@ -198,16 +199,8 @@ class Weights:
                 f"{self.folder / entry.file} answers {names_of(tail.label_sets)}, its manifest "
                 f"says {names_of(entry.label_sets)}"
             )
-        golden = self.golden
-        if tail.takes_crops:
-            found = tail.all_logits(golden.crops[:, None])
-        elif name == LOCAL_TAIL:
-            found = tail.all_logits(self._head(threads).run(golden.crops)[0])
-        else:
-            steps = self.quantiser.steps(self.rate_index(""))
-            found = tail.all_logits(golden.latents, steps)
-        for label_set, logits in found.items():
-            expected = golden.logits[name][label_set]
+        for label_set, logits in self.golden_logits(name, tail, threads).items():
+            expected = self.golden.logits[name][label_set]
             off = np.abs(logits - expected).max()
             if not off <= LOGIT_TOLERANCE * max(1.0, float(np.abs(expected).max())):
                 raise WrongNumbersError(
@@ -215,6 +208,17 @@ class Weights:
                     f"off by {off:.2g}"
                 )
         return tail
+
+    def golden_logits(
+        self, name: str, tail: Tail, threads: int
+    ) -> dict[LabelSet, NDArray[np.float32]]:
+        """What ``tail``, in the place of the one called ``name``, gives for the golden inputs."""
+        golden = self.golden
+        if tail.takes_crops:
+            return tail.all_logits(golden.crops[:, None])
+        if name == LOCAL_TAIL:
+            return tail.all_logits(self._head(threads).run(golden.crops)[0])
+        return tail.all_logits(golden.latents, self.quantiser.steps(self.rate_index("")))
 
     @cached_property
     def golden(self) -> Golden:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from splitfer.shared.errors import WeightsError
 from splitfer.shared.weights import Weights, default_folder
-from splitfer.shared.weights.manifest import LOCAL_TAIL, Manifest
-from splitfer.shared.whole_file import write_whole
+from splitfer.shared.weights.manifest import LOCAL_TAIL
 from training.data.datasets import DataError, data_path
 from training.data.votes import votes_or_none
 from training.export.calibrate import measure_folder
+from training.export.folder import write_manifest
 from training.export.put_tail import begun_with, check_heads, put_tail
 from training.fit.checkpoint import CHECKPOINT
 from training.fit.member import CHECKPOINTS, RUNS
@@ -45,11 +45,6 @@ def add_tail(folder: Path, name: str, runs: list[str], default: bool) -> None:
     if default:
         manifest = Weights(folder).manifest.model_copy(update={"default_tail": name})
         write_manifest(folder, manifest)
-
-
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Replace the manifest of ``folder``."""
-    write_whole(folder / "manifest.json", f"{manifest.model_dump_json(indent=2)}\n".encode())
 
 
 def main() -> int:

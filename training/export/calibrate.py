@@ -26,11 +26,11 @@ from splitfer.shared.vision.crop import enlarge_crop
 from splitfer.shared.weights import Weights
 from splitfer.shared.weights.manifest import LOCAL_TAIL, Manifest, Measured, Together
 from splitfer.shared.weights.runtime import softmax
-from splitfer.shared.whole_file import write_whole
 from training.data.datasets import DataError, Faces, data_path, held_out_of
 from training.data.duplicates import copied
 from training.data.judged import Judged, judged_part, shares
 from training.data.votes import votes_or_none
+from training.export.folder import write_manifest
 from training.export.scores import accuracy, fit_temperature, log_loss
 
 THREADS = 2
@@ -144,7 +144,7 @@ def complete_manifest(
             "priors": {**manifest.priors, **answered},
         }
     )
-    write_whole(folder / "manifest.json", f"{manifest.model_dump_json(indent=2)}\n".encode())
+    write_manifest(folder, manifest)
     return manifest
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import io
 import json
 import math
 import sys
@@ -25,16 +24,14 @@ from splitfer.shared.codec.entropy import EntropyTables
 from splitfer.shared.codec.payload import MAX_PAYLOAD_BYTES
 from splitfer.shared.codec.quantiser import Quantiser
 from splitfer.shared.contracts import CROP_SIDE, AnswerPath
-from splitfer.shared.labels import LABELS, LabelSet
+from splitfer.shared.labels import LABELS
 from splitfer.shared.vision.crop import Cropping, enlarge_crop
 from splitfer.shared.weights.golden import golden_names
 from splitfer.shared.weights.manifest import (
     LOCAL_TAIL,
     FileEntry,
     Manifest,
-    Measured,
     RateEntry,
-    TailEntry,
     fingerprint,
 )
 from splitfer.shared.weights.meaning import meaning_of
@@ -51,6 +48,7 @@ from training.data.datasets import (
 from training.data.votes import votes_or_none
 from training.export.calibrate import measure_folder
 from training.export.entropy import fit_tables
+from training.export.folder import NOT_WRITTEN, Arrays, unmeasured, write_tails
 from training.export.onnx import by_label_set, export_model, torch_outputs
 from training.fit.checkpoint import CHECKPOINT, averaged_weights
 from training.models.bottleneck import DEFAULT_RATE, RATES, SYMBOL_LIMIT
@@ -110,37 +108,28 @@ def write_weights(
 
     Nothing is measured: temperatures are 1 and bytes those of a raw payload.
     """
-    files = {f"{name}.onnx": data for name, data in networks.items()}
-    crops = golden_crops()
+    files = {"head.onnx": networks["head"]}
+    if tables is not None:
+        files["entropy.bin"] = tables.to_bytes()
+    crops, label_sets = golden_crops(), model.config.label_sets
     outputs = torch_outputs(model, crops)
-    golden = io.BytesIO()
-    answers = {LabelSet(name): Measured(temperature=1.0) for name in model.config.label_sets}
     tails = {
-        name: TailEntry(
-            file=f"{name}.onnx",
-            sha256=hashlib.sha256(files[f"{name}.onnx"]).hexdigest(),
-            path=path,
-            answers=answers,
-        )
+        name: unmeasured(name, path, label_sets)
         for name, path in ((LOCAL_TAIL, AnswerPath.LOCAL), (CLOUD_TAIL, AnswerPath.CLOUD))
     }
-    arrays: dict[str, Any] = {"crops": crops, "z": outputs["z"], "latents": outputs["latent"]}
+    arrays: Arrays = {"crops": crops, "z": outputs["z"], "latents": outputs["latent"]}
     arrays |= {
         golden_names(name, entry)[label_set]: rows
         for name, entry in tails.items()
-        for label_set, rows in by_label_set(outputs[name], model.config.label_sets).items()
+        for label_set, rows in by_label_set(outputs[name], label_sets).items()
     }
-    np.savez_compressed(golden, **arrays)
-    files["golden.npz"] = golden.getvalue()
-    if tables is not None:
-        files["entropy.bin"] = tables.to_bytes()
 
-    def entry(name: str) -> dict[str, str]:
-        return {"file": name, "sha256": hashlib.sha256(files[name]).hexdigest()}
+    def entry(name: str) -> FileEntry:
+        return FileEntry(file=name, sha256=hashlib.sha256(files[name]).hexdigest())
 
     tensors = {name: tensor.numpy() for name, tensor in model.head.state_dict().items()}
     quantiser = quantiser_of(model)
-    entropy = None if tables is None else FileEntry(**entry("entropy.bin"))
+    entropy = None if tables is None else entry("entropy.bin")
     manifest = Manifest(
         fingerprint=fingerprint(
             tensors, LABELS, CROP, quantiser, None if entropy is None else entropy.sha256
@@ -154,8 +143,8 @@ def write_weights(
             for name, gains in zip(RATES, quantiser.gains, strict=True)
         ),
         default_rate=RATES[DEFAULT_RATE],
-        head=FileEntry(**entry("head.onnx")),
-        golden=FileEntry(**entry("golden.npz")),
+        head=entry("head.onnx"),
+        golden=FileEntry(file="golden.npz", sha256=NOT_WRITTEN),
         tails=tails,
         default_tail=CLOUD_TAIL,
         origin=origin,
@@ -165,7 +154,7 @@ def write_weights(
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         write_whole(folder / name, data)
-    write_whole(folder / "manifest.json", f"{manifest.model_dump_json(indent=2)}\n".encode())
+    write_tails(folder, manifest, {name: networks[name] for name in tails}, arrays)
     return folder
 
 

@@ -9,7 +9,6 @@ hash changes. The zeros in their place are what a wheel packs: four fifths of th
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from pathlib import Path
@@ -23,8 +22,7 @@ from splitfer.shared.errors import WeightsError
 from splitfer.shared.weights import Weights, default_folder
 from splitfer.shared.weights.manifest import LOCAL_TAIL
 from splitfer.shared.weights.runtime import Tail
-from splitfer.shared.whole_file import write_whole
-from training.export.add_tail import write_manifest
+from training.export.folder import largest_change, write_tails
 
 SIGNIFICANT_BITS = 16
 # Of the largest golden logit; the check of the golden logits allows five times as much.
@@ -47,27 +45,21 @@ def round_local_tail(folder: Path) -> float:
         ValueError: a logit changes by more than ``MOST_CHANGE``; nothing is written.
     """
     weights = Weights(folder)
-    manifest, golden = weights.manifest, weights.golden
-    entry = manifest.tails[LOCAL_TAIL]
-    model = onnx.load_model_from_string((folder / entry.file).read_bytes())
+    file = folder / weights.manifest.tails[LOCAL_TAIL].file
+    model = onnx.load_model_from_string(file.read_bytes())
     for one in model.graph.initializer:
         if one.data_type == TensorProto.FLOAT:
             values = np.ascontiguousarray(numpy_helper.to_array(one))
             one.CopyFrom(numpy_helper.from_array(rounded(values), one.name))
     data = model.SerializeToString()
-    features = weights.head(1).run(golden.crops)[0]
-    before = weights.tail(LOCAL_TAIL, 1).all_logits(features)
-    after = Tail(data, 1).all_logits(features)
-    change = max(
-        float(np.abs(after[one] - logits).max() / np.abs(logits).max())
-        for one, logits in before.items()
+    before, after = (
+        weights.golden_logits(LOCAL_TAIL, tail, 1)
+        for tail in (weights.tail(LOCAL_TAIL, 1), Tail(data, 1))
     )
+    change = largest_change(after, before)
     if change > MOST_CHANGE:
         raise ValueError(f"rounding moves a logit by {change:.2g} of the largest")
-    write_whole(folder / entry.file, data)
-    entry = entry.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()})
-    tails = {**manifest.tails, LOCAL_TAIL: entry}
-    write_manifest(folder, manifest.model_copy(update={"tails": tails}))
+    write_tails(folder, weights.manifest, {LOCAL_TAIL: data})
     return change
 
 

@@ -10,11 +10,9 @@ nothing is written.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import io
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +23,11 @@ from onnx import TensorProto, helper, numpy_helper
 from splitfer.shared.errors import WeightsError
 from splitfer.shared.weights import Weights, default_folder
 from splitfer.shared.weights.golden import golden_names
-from splitfer.shared.weights.manifest import LOCAL_TAIL, FileEntry
 from splitfer.shared.weights.runtime import Tail
-from splitfer.shared.whole_file import write_whole
 from training.data.datasets import DataError, data_path
 from training.data.votes import votes_or_none
-from training.export.add_tail import write_manifest
-from training.export.calibrate import measure_folder
+from training.export.calibrate import cloud_tails, measure_folder
+from training.export.folder import golden_arrays, largest_change, write_tails
 
 # Of the largest golden logit.
 MOST_CHANGE = 1e-3
@@ -95,45 +91,28 @@ def widened(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def halve(folder: Path) -> dict[str, float]:
-    """Do it in ``folder``; gives each tail's change, as a share of its largest golden logit.
+def halve(folder: Path, names: Sequence[str] | None = None) -> dict[str, float]:
+    """Do it to the tails of these ``names`` in ``folder``, else to its cloud tails; gives each
+    tail's change, as a share of its largest golden logit.
 
     Raises:
         WeightsError: the folder is not to be used.
         ValueError: a tail changes by more than ``MOST_CHANGE``; nothing is written.
     """
     weights = Weights(folder)
-    manifest, golden = weights.manifest, weights.golden
-    gains = weights.quantiser.gains[weights.rate_index("")]
-    steps = np.tile((1 / gains).astype(np.float32), (len(golden.latents), 1))
-    with np.load(folder / manifest.golden.file) as file:
-        arrays = dict(file)
-    files, tails, changes = {}, dict(manifest.tails), {}
-    for name, entry in manifest.tails.items():
-        if name == LOCAL_TAIL:
-            continue
-        data = in_half((folder / entry.file).read_bytes())
-        found = Tail(data, 1).all_logits(golden.latents, steps)
+    manifest, arrays = weights.manifest, golden_arrays(weights)
+    networks, changes = {}, {}
+    for name in cloud_tails(manifest) if names is None else names:
+        entry = manifest.tails[name]
+        networks[name] = data = in_half((folder / entry.file).read_bytes())
+        found = weights.golden_logits(name, Tail(data, 1), 1)
         keys = golden_names(name, entry)
-        changes[name] = max(
-            float(np.abs(found[one] - arrays[key]).max() / np.abs(arrays[key]).max())
-            for one, key in keys.items()
-        )
-        if changes[name] > MOST_CHANGE:
-            raise ValueError(
-                f"{name}: rounding moves a logit by {changes[name]:.2g} of the largest"
-            )
+        change = largest_change(found, {one: arrays[key] for one, key in keys.items()})
+        if change > MOST_CHANGE:
+            raise ValueError(f"{name}: rounding moves a logit by {change:.2g} of the largest")
+        changes[name] = change
         arrays |= {key: found[one] for one, key in keys.items()}
-        files[entry.file] = data
-        tails[name] = entry.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()})
-    packed = io.BytesIO()
-    np.savez_compressed(packed, **arrays)
-    files[manifest.golden.file] = packed.getvalue()
-    sha256 = hashlib.sha256(packed.getvalue()).hexdigest()
-    for file_name, data in files.items():
-        write_whole(folder / file_name, data)
-    kept = FileEntry(file=manifest.golden.file, sha256=sha256)
-    write_manifest(folder, manifest.model_copy(update={"tails": tails, "golden": kept}))
+    write_tails(folder, manifest, networks, arrays)
     return changes
 
 

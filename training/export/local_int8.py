@@ -11,8 +11,6 @@ made for. Golden logits, temperatures and figures are its own.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import io
 import json
 import sys
 from pathlib import Path
@@ -26,19 +24,13 @@ from splitfer.shared.local_models import BACKBONE
 from splitfer.shared.vision.crop import enlarge_crop
 from splitfer.shared.weights import Weights
 from splitfer.shared.weights.golden import golden_names
-from splitfer.shared.weights.manifest import (
-    LOCAL_TAIL,
-    FileEntry,
-    Manifest,
-    Measured,
-    TailEntry,
-)
+from splitfer.shared.weights.manifest import LOCAL_TAIL
 from splitfer.shared.weights.runtime import Tail
-from splitfer.shared.whole_file import write_whole
 from training.data.datasets import DataError, data_path
 from training.data.judged import judged_part
 from training.data.votes import votes_or_none
 from training.export.calibrate import unseen
+from training.export.folder import golden_arrays, unmeasured, write_tails
 from training.export.local_model import measure_local_model
 from training.export.quantise import static_int8
 from training.export.whole_model import whole_model
@@ -58,32 +50,18 @@ def add_int8(folder: Path, pictures: NDArray[np.uint8]) -> None:
     manifest = weights.manifest
     crops = np.stack([enlarge_crop(one) for one in pictures])[:, None]
     data = static_int8(whole_model(weights, BACKBONE), crops)
-    entry = TailEntry(
-        file=f"{NAME}.onnx",
-        sha256=hashlib.sha256(data).hexdigest(),
-        path=AnswerPath.LOCAL,
-        answers={one: Measured(temperature=1.0) for one in manifest.tails[LOCAL_TAIL].answers},
-    )
-    with np.load(io.BytesIO((folder / manifest.golden.file).read_bytes())) as file:
-        arrays = {key: file[key] for key in file.files}
-    found = Tail(data, 1).all_logits(weights.golden.crops[:, None])
+    entry = unmeasured(NAME, AnswerPath.LOCAL, manifest.tails[LOCAL_TAIL].answers)
+    found = weights.golden_logits(NAME, Tail(data, 1), 1)
+    arrays = golden_arrays(weights)
     arrays |= {key: found[one] for one, key in golden_names(NAME, entry).items()}
-    packed = io.BytesIO()
-    np.savez_compressed(packed, **arrays)
-    sha256 = hashlib.sha256(packed.getvalue()).hexdigest()
     origin = f"head and {LOCAL_TAIL} in int8, ranges from {len(pictures)} faces of Training"
-    changed = Manifest.model_validate(
-        manifest.model_copy(
-            update={
-                "tails": {**manifest.tails, NAME: entry},
-                "golden": FileEntry(file=manifest.golden.file, sha256=sha256),
-                "origin": {**manifest.origin, NAME: origin},
-            }
-        ).model_dump()
+    manifest = manifest.model_copy(
+        update={
+            "tails": {**manifest.tails, NAME: entry},
+            "origin": {**manifest.origin, NAME: origin},
+        }
     )
-    write_whole(folder / entry.file, data)
-    write_whole(folder / manifest.golden.file, packed.getvalue())
-    write_whole(folder / "manifest.json", f"{changed.model_dump_json(indent=2)}\n".encode())
+    write_tails(folder, manifest, {NAME: data}, arrays)
 
 
 def main() -> int:

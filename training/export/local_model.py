@@ -8,8 +8,6 @@ stored in half precision. Nothing else of the weights changes.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import io
 import json
 import sys
 from collections.abc import Mapping
@@ -22,14 +20,11 @@ from splitfer.shared.errors import WeightsError
 from splitfer.shared.local_models import BACKBONE
 from splitfer.shared.vision.crop import enlarge_crop
 from splitfer.shared.weights import Weights, default_folder
-from splitfer.shared.weights.golden import golden_names
-from splitfer.shared.weights.manifest import LOCAL_TAIL, FileEntry, TailEntry
+from splitfer.shared.weights.manifest import LOCAL_TAIL, TailEntry
 from splitfer.shared.weights.runtime import Tail
-from splitfer.shared.whole_file import write_whole
 from training.data.datasets import DataError, Faces, data_path
 from training.data.judged import Judged, judged_part
 from training.data.votes import votes_or_none
-from training.export.add_tail import write_manifest
 from training.export.calibrate import (
     THREADS,
     ByLabelSet,
@@ -38,7 +33,8 @@ from training.export.calibrate import (
     measured_answers,
     unseen,
 )
-from training.export.half import MOST_CHANGE, in_half
+from training.export.folder import write_manifest
+from training.export.half import halve
 from training.export.put_tail import put_tail
 from training.fit.checkpoint import CHECKPOINT, averaged_weights
 from training.fit.member import CHECKPOINTS, RUNS
@@ -55,15 +51,15 @@ def add_local_model(folder: Path, name: str, network: nn.Module, origin: str) ->
 
     Raises:
         WeightsError: the folder is not to be used.
-        ValueError: the name is taken by a tail of another kind, or half precision changes a logit
-            by more than ``MOST_CHANGE``.
+        ValueError: the name is taken by a tail of another kind, or half precision changes its
+            logits (``halve``).
     """
     manifest = Weights(folder).manifest
     taken = manifest.tails.keys() - manifest.local_models.values()
     if name in (LOCAL_TAIL, BACKBONE, *taken):
         raise ValueError(f"--name: {name} is another tail of these weights")
     put_tail(folder, name, CropClassifier(network.eval(), SIZE_PX), origin, BOTH)
-    _store_in_half(folder, name)
+    halve(folder, [name])
 
 
 def measure_local_model(
@@ -103,31 +99,6 @@ def _logits(tail: Tail, faces: Faces) -> ByLabelSet:
         crops = np.stack([enlarge_crop(p) for p in faces.pictures[start : start + 32]])
         parts.append(tail.all_logits(crops[:, None]))
     return joined(parts)
-
-
-def _store_in_half(folder: Path, name: str) -> None:
-    """The golden logits become those of the rounded parameters."""
-    weights = Weights(folder)
-    manifest, entry = weights.manifest, weights.manifest.tails[name]
-    data = in_half((folder / entry.file).read_bytes())
-    found = Tail(data, 1).all_logits(weights.golden.crops[:, None])
-    with np.load(folder / manifest.golden.file) as file:
-        arrays = dict(file)
-    for label_set, key in golden_names(name, entry).items():
-        change = float(np.abs(found[label_set] - arrays[key]).max() / np.abs(arrays[key]).max())
-        if change > MOST_CHANGE:
-            raise ValueError(f"{name}: rounding moves a logit by {change:.2g} of the largest")
-        arrays[key] = found[label_set]
-    packed = io.BytesIO()
-    np.savez_compressed(packed, **arrays)
-    files = {entry.file: data, manifest.golden.file: packed.getvalue()}
-    hashes = {file: hashlib.sha256(data).hexdigest() for file, data in files.items()}
-    for file_name, data in files.items():
-        write_whole(folder / file_name, data)
-    entry = entry.model_copy(update={"sha256": hashes[entry.file]})
-    golden = FileEntry(file=manifest.golden.file, sha256=hashes[manifest.golden.file])
-    tails = {**manifest.tails, name: entry}
-    write_manifest(folder, manifest.model_copy(update={"tails": tails, "golden": golden}))
 
 
 def main() -> int:

@@ -11,7 +11,6 @@ the file, and nothing but the file and its hash changes.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 import zlib
@@ -25,8 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.errors import WeightsError
 from splitfer.shared.weights import Weights, default_folder
-from splitfer.shared.whole_file import write_whole
-from training.export.add_tail import write_manifest
+from training.export.folder import write_tails
 from training.export.half import widened
 
 _BASE, _STEP = "planes_base", "planes_step"
@@ -100,7 +98,7 @@ def part_into_planes(folder: Path) -> dict[str, tuple[int, int]]:
         ValueError: a parameter is not a number, or would be another one; nothing is written.
     """
     manifest = Weights(folder).manifest
-    files, tails, packed = {}, dict(manifest.tails), {}
+    networks, packed = {}, {}
     for name, entry in manifest.tails.items():
         if entry.path is not AnswerPath.CLOUD:
             continue
@@ -111,12 +109,8 @@ def part_into_planes(folder: Path) -> dict[str, tuple[int, int]]:
             continue
         if _parameters(after) != _parameters(before):
             raise ValueError(f"{name}: its parameters would not come back")
-        packed[name] = sizes
-        files[entry.file] = after
-        tails[name] = entry.model_copy(update={"sha256": hashlib.sha256(after).hexdigest()})
-    for file_name, data in files.items():
-        write_whole(folder / file_name, data)
-    write_manifest(folder, manifest.model_copy(update={"tails": tails}))
+        networks[name], packed[name] = after, sizes
+    write_tails(folder, manifest, networks)
     return packed
 
 

@@ -9,35 +9,24 @@ of the loss (Wortsman et al., 2022).
 from __future__ import annotations
 
 import argparse
-import hashlib
-import io
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.errors import WeightsError
-from splitfer.shared.labels import LabelSet
 from splitfer.shared.weights import Weights, default_folder
 from splitfer.shared.weights.golden import golden_names
-from splitfer.shared.weights.manifest import (
-    LOCAL_TAIL,
-    FileEntry,
-    Manifest,
-    Measured,
-    RateEntry,
-    TailEntry,
-)
-from splitfer.shared.whole_file import write_whole
+from splitfer.shared.weights.manifest import LOCAL_TAIL, RateEntry
 from training.data.datasets import DataError, data_path
 from training.data.votes import votes_or_none
 from training.export.calibrate import measure_folder
+from training.export.folder import golden_arrays, unmeasured, write_tails
 from training.export.onnx import (
     FER2013_ALONE,
     ExportedCloudTail,
@@ -128,36 +117,22 @@ def put_tail(
         else:
             flat, data = _cloud_logits(weights, tail.eval()), export_cloud_tail(tail, label_sets)
     logits = by_label_set(flat.numpy(), label_sets)
-    with np.load(io.BytesIO((folder / manifest.golden.file).read_bytes())) as file:
-        arrays = {key: file[key] for key in file.files}
-    entry = TailEntry(
-        file=f"{name}.onnx",
-        sha256=hashlib.sha256(data).hexdigest(),
-        path=AnswerPath.LOCAL if local else AnswerPath.CLOUD,
-        answers={LabelSet(one): Measured(temperature=1.0) for one in label_sets},
-    )
+    arrays = golden_arrays(weights)
+    entry = unmeasured(name, AnswerPath.LOCAL if local else AnswerPath.CLOUD, label_sets)
     if (before := manifest.tails.get(name)) is not None:
         for key in golden_names(name, before).values():
             del arrays[key]
     for label_set, rows in logits.items():
         arrays[golden_names(name, entry)[label_set]] = rows
-    packed = io.BytesIO()
-    np.savez_compressed(packed, **arrays)
-    sha256 = hashlib.sha256(packed.getvalue()).hexdigest()
     rates = [rate.model_copy(update=_without(rate, name)) for rate in manifest.rates]
-    manifest = Manifest.model_validate(
-        manifest.model_copy(
-            update={
-                "tails": {**manifest.tails, name: entry},
-                "rates": tuple(rates),
-                "golden": FileEntry(file=manifest.golden.file, sha256=sha256),
-                "origin": {**manifest.origin, name: origin},
-            }
-        ).model_dump()
+    manifest = manifest.model_copy(
+        update={
+            "tails": {**manifest.tails, name: entry},
+            "rates": tuple(rates),
+            "origin": {**manifest.origin, name: origin},
+        }
     )
-    write_whole(folder / f"{name}.onnx", data)
-    write_whole(folder / manifest.golden.file, packed.getvalue())
-    write_whole(folder / "manifest.json", f"{manifest.model_dump_json(indent=2)}\n".encode())
+    write_tails(folder, manifest, {name: data}, arrays)
 
 
 def _without(rate: RateEntry, tail: str) -> dict[str, Any]:

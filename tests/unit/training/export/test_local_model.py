@@ -19,6 +19,7 @@ from splitfer.shared.labels import LabelSet
 from splitfer.shared.vision.crop import enlarge_crop
 from splitfer.shared.weights import Weights, default_folder
 from tests.manifests import edit_manifest, set_figures
+from training.export import half
 from training.export.local_model import add_local_model
 from training.fit.classifier_trainer import middle
 from training.models.crop_classifier import SIZE_PX, CropClassifier
@@ -110,6 +111,18 @@ def test_a_model_that_gives_wrong_numbers_is_refused(folder: Path, tmp_path: Pat
 def test_it_takes_no_other_tails_name(folder: Path, name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} is another tail"):
         add_local_model(folder, name, untrained(), "nothing")
+
+
+def test_halving_the_cloud_tails_leaves_it_alone(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(half, "MOST_CHANGE", 0.01)  # these networks learnt nothing
+    halved = Path(shutil.copytree(folder, tmp_path / folder.name))
+    assert half.halve(halved).keys() == {"cloud"}
+    for file in ("edgecnn.onnx", "local.onnx"):
+        assert (halved / file).read_bytes() == (folder / file).read_bytes()
+    for name in ("edgecnn", "local", "cloud"):
+        Weights(halved).tail(name, 1)  # hashes and golden logits are checked
 
 
 def test_the_policy_knows_what_it_was_measured_to_do(folder: Path, tmp_path: Path) -> None:

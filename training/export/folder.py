@@ -1,0 +1,74 @@
+"""Changes of a folder of weights that is there: tails, golden arrays and what the manifest says."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitfer.shared.contracts import AnswerPath
+from splitfer.shared.labels import LabelSet
+from splitfer.shared.weights import Manifest, TailEntry, Weights
+from splitfer.shared.weights.manifest import Measured
+from splitfer.shared.whole_file import write_whole
+
+Arrays = dict[str, NDArray[Any]]
+# The hash of a file that ``write_tails`` is yet to write.
+NOT_WRITTEN = "0" * 64
+
+
+def unmeasured(name: str, path: AnswerPath, label_sets: Iterable[str]) -> TailEntry:
+    """What a manifest says of a new tail: its temperatures are 1, and ``write_tails`` writes its
+    file."""
+    answers = {LabelSet(one): Measured(temperature=1.0) for one in label_sets}
+    return TailEntry(file=f"{name}.onnx", sha256=NOT_WRITTEN, path=path, answers=answers)
+
+
+def golden_arrays(weights: Weights) -> Arrays:
+    """What the golden file holds, by name."""
+    with np.load(weights.folder / weights.manifest.golden.file) as file:
+        return dict(file)
+
+
+def largest_change(
+    found: Mapping[LabelSet, NDArray[np.float32]], before: Mapping[LabelSet, NDArray[np.float32]]
+) -> float:
+    """Of a tail's logits, as a share of the largest of its label set before."""
+    return max(
+        float(np.abs(found[one] - logits).max() / np.abs(logits).max())
+        for one, logits in before.items()
+    )
+
+
+def write_tails(
+    folder: Path, manifest: Manifest, networks: Mapping[str, bytes], golden: Arrays | None = None
+) -> None:
+    """Let ``folder`` hold these ``networks``, by tail, the ``golden`` arrays where they changed,
+    and, once these are written, ``manifest`` with their hashes.
+
+    Raises:
+        ValueError: the manifest contradicts itself; nothing is written.
+    """
+    files = {manifest.tails[name].file: data for name, data in networks.items()}
+    if golden is not None:
+        packed = io.BytesIO()
+        np.savez_compressed(packed, **golden)
+        files[manifest.golden.file] = packed.getvalue()
+    changed = manifest.model_dump()
+    for entry in (*changed["tails"].values(), changed["golden"]):
+        if (data := files.get(entry["file"])) is not None:
+            entry["sha256"] = hashlib.sha256(data).hexdigest()
+    manifest = Manifest.model_validate(changed)
+    for file, data in files.items():
+        write_whole(folder / file, data)
+    write_manifest(folder, manifest)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Replace the manifest of ``folder``."""
+    write_whole(folder / "manifest.json", f"{manifest.model_dump_json(indent=2)}\n".encode())
