@@ -175,12 +175,15 @@ def _doctor(arguments: argparse.Namespace, config: EdgeConfig) -> int:
 # -- bench -------------------------------------------------------------------------------------
 
 
-def _bench(arguments: argparse.Namespace, config: EdgeConfig) -> int:
+def _bench(arguments: argparse.Namespace, asked: EdgeConfig) -> int:
     import time
 
     from splitfer.edge_client.commands import bench
+    from splitfer.edge_client.settings.state_folder import state_folder
+    from splitfer.edge_client.updates.fetched_weights import FetchedWeights
     from splitfer.shared.whole_file import write_whole
 
+    config = FetchedWeights(state_folder() / "weights").looked_at_in(asked)
     frames = bench.frames_of_clip(arguments.frames)
     print(bench.heading())
     found = []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +18,13 @@ from splitfer.edge_client.commands.bench import (
     recommended,
 )
 from splitfer.edge_client.config import EdgeConfig, load_config
+from splitfer.edge_client.settings.state_folder import state_folder
+from splitfer.edge_client.updates.weights_store import WeightsStore
 from splitfer.shared.errors import WeightsError
 from splitfer.shared.weights import Weights, default_folder
 from splitfer.shared.weights.manifest import LOCAL_TAIL, TailEntry
+
+FETCHED = default_folder().parent / "18f22bc9477744ef"
 
 
 def measured(threads: int, side_px: int, total_ms: float, face_ms: float = 10.0) -> Measured:
@@ -135,3 +140,26 @@ def test_it_writes_a_config_file_and_replaces_none(
     assert cli.main(["bench", "--frames", "1", "--write", str(file)]) == 2
     assert file.read_text() == before
     assert as_yaml({"threads": 2}, []).endswith("threads: 2\n")
+
+
+def test_it_measures_the_weights_that_a_run_would_have_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that were fetched may lack the models of the installed ones."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    store = WeightsStore(state_folder() / "weights")
+    shutil.copytree(FETCHED, store.root / "fetched")
+    store.take("fetched", 1)
+    used = []
+
+    def measure(config: EdgeConfig, *_: object) -> Measured:
+        used.append((config.weights, config.local_model))
+        return model(config.local_model, 10.0)
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(bench, "measure", measure)
+    variables = {"WEIGHTS_KEY": str(tmp_path / "publisher.pub"), "SERVER": "localhost:1"}
+    for name, value in variables.items():
+        monkeypatch.setenv(f"SPLITFER_EDGE_{name}", value)
+    assert cli.main(["bench", "--frames", "1"]) == 0
+    assert set(used) == {(store.root / "fetched", "backbone")}
