@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -161,6 +162,7 @@ def _file(
     manifest = served.weights.manifest
     if name == "manifest.json":  # of today's schema, whatever the file's is
         described = manifest.model_dump(mode="json")
+        described["bytes"] = file_sizes(served.weights)
         if (half := halves.of(served.weights)) is not None:
             described["half"] = half.entry
         content = json.dumps(described).encode()
@@ -175,6 +177,16 @@ def _file(
     if half is not None:
         return half.packed, sha256
     return _read(served.weights.folder / name, sha256), sha256
+
+
+def file_sizes(weights: Weights) -> dict[str, int]:
+    """Bytes of each file of a device that is there: they tell a browser which networks are
+    lighter."""
+    sizes = {}
+    for one in weights.manifest.device_files:
+        with suppress(OSError):
+            sizes[one.file] = (weights.folder / one.file).stat().st_size
+    return sizes
 
 
 @lru_cache(maxsize=_KEPT_FILES)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from splitfer.cloud_server.rest_api.edge_weights import file_sizes
 from splitfer.shared.weights import Weights, default_folder
 from tests.browser.node import needs_node, run_module
 
@@ -81,23 +82,28 @@ def test_a_call_that_fails_is_answered_by_the_lighter_one(tmp_path: Path) -> Non
 
 
 def test_the_lighter_one_is_the_best_that_is_hardly_worse(tmp_path: Path) -> None:
-    shipped = Weights(default_folder()).manifest.model_dump(mode="json")
+    weights = Weights(default_folder())
+    shipped = weights.manifest.model_dump(mode="json") | {"bytes": file_sizes(weights)}
     right = {"local": 0.87, "a": 0.863, "b": 0.866, "cloud": 0.9}
+    sizes = {"local": 5_000_000, "a": 900_000, "b": 1_000_000}
 
-    def made(**changes: float) -> dict[str, Any]:
+    def made(larger: str = "", gone: str = "", **changes: float) -> dict[str, Any]:
         tails = {
             name: {
+                "file": name,
                 "path": "cloud" if name == "cloud" else "local",
                 "answers": {"crowd": {"accuracy": {"PublicTest": share}}},
             }
             for name, share in (right | changes).items()
         }
-        return {"tails": tails}
+        there = sizes | ({larger: 10_000_000} if larger else {})
+        return {"tails": tails, "bytes": {k: v for k, v in there.items() if k != gone}}
 
     manifests = [shipped, made(), made(b=0.8), made(a=0.8, b=0.8)]
+    manifests += [made(larger="b"), made(larger="b", a=0.8), made(gone="b"), made(gone="local")]
     cases = [{"manifest": one, "label_set": "crowd"} for one in manifests]
     found = run_module("lighter", {"cases": cases}, tmp_path)
-    assert found == ["edgecnn", "b", "a", None]
+    assert found == ["edgecnn", "b", "a", None, "a", None, "a", None]
 
 
 def test_a_screen_reader_hears_what_stands(tmp_path: Path) -> None:

@@ -69,12 +69,13 @@ export function cropTensor(ort, crops) {
   return new ort.Tensor("uint8", crops, [crops.length / CROP_SIDE ** 2, 1, CROP_SIDE, CROP_SIDE]);
 }
 
-// The best of the weights' other local models, where it is hardly less often right; else null. Those in
-// 8 bits are for processors whose kernels they were measured with, not for WebAssembly.
-export function lighterOf({ tails }, labelSet) {
+// The best of the weights' other local models with a smaller file, where it is hardly less often right; else
+// null. Those in 8 bits are for processors whose kernels they were measured with, not for WebAssembly.
+export function lighterOf({ tails, bytes }, labelSet) {
   const right = (name) => Object.values(tails[name].answers[labelSet]?.accuracy ?? {})[0] ?? -1;
   const others = Object.keys(tails).filter((name) => tails[name].path === "local" && name !== LARGER);
-  const names = others.filter((name) => !name.endsWith("-int8"));
+  const size = (name) => bytes[tails[name].file];
+  const names = others.filter((name) => !name.endsWith("-int8") && size(name) < size(LARGER));
   const best = names.sort((a, b) => right(b) - right(a))[0];
   return best && right(best) >= right(LARGER) - MOST_LOST ? best : null;
 }
