@@ -126,6 +126,32 @@ def test_settings_that_only_the_start_finds_wrong(service: Service, tmp_path: Pa
     assert "please report" not in service.edge.log()
 
 
+def test_another_local_model_answers_and_one_that_is_not_there_does_not(service: Service) -> None:
+    def answered_by(tail: str) -> None:
+        def there(answers: list[dict[str, Any]]) -> bool:
+            faces = [one["model"] for one in answers if one["record"] == "face"]
+            return bool(faces) and faces[-1] == f"{default_folder().name}/{tail}"
+
+        service.edge.wait_for(there, f"answers of {tail}")
+
+    answered_by("local")
+    for model in ("edgecnn", "backbone-int8"):
+        service.write(f"source_name: {model}\nlocal_model: {model}")
+        service.edge.signal(signal.SIGHUP)
+        answered_by(model)
+    service.write("source_name: wrong\nlocal_model: light-fer")
+    service.edge.signal(signal.SIGHUP)
+    refused: dict[str, Any] = wait_until(
+        lambda: next(iter(service.audit("settings_refused")), None), "the refusal"
+    )
+    assert f"in {default_folder()} have no 'light-fer'; there are backbone" in refused["why"]
+    service.lines_after("backbone-int8")
+    answered_by("backbone-int8")
+    service.edge.signal(signal.SIGTERM)
+    assert service.edge.finish()[0] == 130
+    assert service.names() == ["first", "edgecnn", "backbone-int8"]
+
+
 def test_a_file_is_read_to_its_end_with_the_settings_it_began_with(tmp_path: Path) -> None:
     config = tmp_path / "edge.yaml"
     config.write_text("source_name: first\n")
