@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from splitfer.shared.codec.quantiser import ZERO_SYMBOL
 from splitfer.shared.contracts import LATENT_SHAPE, Device
-from splitfer.shared.errors import ConfigError, WeightsError
+from splitfer.shared.errors import ConfigError, SplitFerError, WeightsError
 from splitfer.shared.labels import LabelSet, default_label_set
 from splitfer.shared.regular_file import MIB, read_regular
 from splitfer.shared.stubs.onnx_subset.external_data_pb2 import ModelProto, TensorProto
@@ -175,16 +176,30 @@ def session(model: bytes, threads: int, device: Device = "cpu") -> onnxruntime.I
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    try:
+    with a_fault_of_the_weights("ONNX Runtime cannot load the model"):
         made = onnxruntime.InferenceSession(model, options, providers=providers)
-    except Exception as error:  # ONNX Runtime's classes share no base but Exception
-        if any(words in str(error) for words in _NO_ROOM):
-            raise MemoryError(str(error)) from error
-        raise WeightsError(f"ONNX Runtime cannot load the model: {error}") from error
     # Without a driver it takes the processor and goes on.
     if device == "cuda" and _CUDA not in made.get_providers():
         raise ConfigError("device: cuda was asked for, but no NVIDIA GPU can be used here")
     return made
+
+
+@contextmanager
+def a_fault_of_the_weights(what: str) -> Iterator[None]:
+    """Where ONNX Runtime or NumPy fails inside, the network is to blame: ``what`` went wrong.
+
+    Raises:
+        WeightsError: they failed, in one line.
+        MemoryError: there was no room, which says nothing of the network.
+    """
+    try:
+        yield
+    except (SplitFerError, MemoryError):
+        raise
+    except Exception as error:  # ONNX Runtime's classes share no base but Exception
+        if any(words in str(error) for words in _NO_ROOM):
+            raise MemoryError(str(error)) from error
+        raise WeightsError(f"{what}: {' '.join(str(error).split())}") from error
 
 
 def _providers(device: Device) -> list[str | tuple[str, dict[str, str]]]:

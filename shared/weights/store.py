@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -23,7 +24,7 @@ from splitfer.shared.regular_file import MIB, read_regular
 from splitfer.shared.weights.golden import Golden, read_golden
 from splitfer.shared.weights.manifest import LOCAL_TAIL, FileEntry, Manifest
 from splitfer.shared.weights.meaning import stands_for_its_fingerprint
-from splitfer.shared.weights.runtime import Head, Tail, read_model
+from splitfer.shared.weights.runtime import Head, Tail, a_fault_of_the_weights, read_model
 
 # Across runtimes and processors: at most one quantiser step on at most this share of the symbols,
 # and logits this close.
@@ -163,21 +164,8 @@ class Weights:
             WeightsError: its file was altered.
         """
         head = self._head(threads)
-        golden, default = self.golden, self.rate_index("")
-        z = head.run(golden.crops)[1]
-        for rate in range(len(self.manifest.rates)):
-            if rate == default or golden.z is None:
-                expected = golden.latents
-            else:
-                expected = self.quantiser.symbols(golden.z, rate)
-            symbols = self.quantiser.symbols(z, rate).astype(np.int16)
-            off = np.abs(symbols - expected.astype(np.int16))
-            if off.max() > 1 or np.count_nonzero(off) > max(1, SYMBOL_SHARE * off.size):
-                raise WrongNumbersError(
-                    f"{self.folder}: the head gives wrong latents on this machine: "
-                    f"{np.count_nonzero(off)} of {off.size} symbols differ from the golden ones, "
-                    f"by up to {off.max()}"
-                )
+        with self._looked_at(self.manifest.head):
+            self._check_head(head)
         return head
 
     def tail(self, name: str, threads: int) -> Tail:
@@ -199,14 +187,8 @@ class Weights:
                 f"{self.folder / entry.file} answers {names_of(tail.label_sets)}, its manifest "
                 f"says {names_of(entry.label_sets)}"
             )
-        for label_set, logits in self.golden_logits(name, tail, threads).items():
-            expected = self.golden.logits[name][label_set]
-            off = np.abs(logits - expected).max()
-            if not off <= LOGIT_TOLERANCE * max(1.0, float(np.abs(expected).max())):
-                raise WrongNumbersError(
-                    f"{self.folder}: tail {name!r} gives wrong logits here ({label_set.value}), "
-                    f"off by {off:.2g}"
-                )
+        with self._looked_at(entry):
+            self._check_tail(name, tail, threads)
         return tail
 
     def golden_logits(
@@ -228,6 +210,36 @@ class Weights:
             WeightsError: its file is missing, altered or nonsense.
         """
         return self._load(self.manifest.golden, lambda data: read_golden(data, self.manifest))
+
+    def _check_head(self, head: Head) -> None:
+        golden, default = self.golden, self.rate_index("")
+        z = head.run(golden.crops)[1]
+        for rate in range(len(self.manifest.rates)):
+            if rate == default or golden.z is None:
+                expected = golden.latents
+            else:
+                expected = self.quantiser.symbols(golden.z, rate)
+            symbols = self.quantiser.symbols(z, rate).astype(np.int16)
+            off = np.abs(symbols - expected.astype(np.int16))
+            if off.max() > 1 or np.count_nonzero(off) > max(1, SYMBOL_SHARE * off.size):
+                raise WrongNumbersError(
+                    f"{self.folder}: the head gives wrong latents on this machine: "
+                    f"{np.count_nonzero(off)} of {off.size} symbols differ from the golden ones, "
+                    f"by up to {off.max()}"
+                )
+
+    def _check_tail(self, name: str, tail: Tail, threads: int) -> None:
+        for label_set, logits in self.golden_logits(name, tail, threads).items():
+            expected = self.golden.logits[name][label_set]
+            off = np.abs(logits - expected).max()
+            if not off <= LOGIT_TOLERANCE * max(1.0, float(np.abs(expected).max())):
+                raise WrongNumbersError(
+                    f"{self.folder}: tail {name!r} gives wrong logits here ({label_set.value}), "
+                    f"off by {off:.2g}"
+                )
+
+    def _looked_at(self, entry: FileEntry) -> AbstractContextManager[None]:
+        return a_fault_of_the_weights(f"{self.folder / entry.file} fails on the golden input")
 
     def _head(self, threads: int) -> Head:
         # A device wants it for itself, and to check its local tail.

@@ -17,7 +17,8 @@ from splitfer.shared.weights import Manifest, TailEntry, Weights
 from splitfer.shared.weights.manifest import Measured
 from splitfer.shared.whole_file import write_whole
 
-Arrays = dict[str, NDArray[Any]]
+# Of any type, by name.
+Arrays = dict[str, Any]
 # The hash of a file that ``write_tails`` is yet to write.
 NOT_WRITTEN = "0" * 64
 

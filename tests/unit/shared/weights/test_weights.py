@@ -6,15 +6,18 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
+from onnx import helper, numpy_helper
 
 from splitfer.shared.codec.quantiser import Quantiser
-from splitfer.shared.errors import ConfigError, WeightsError
+from splitfer.shared.errors import ConfigError, WeightsError, WrongNumbersError
 from splitfer.shared.labels import LABELS, LabelSet
 from splitfer.shared.prior import DEFAULT_PRIOR, Prior
 from splitfer.shared.vision.crop import Cropping
@@ -300,6 +303,58 @@ def test_a_model_that_is_none(weights_copy: Path) -> None:
     replace_file(weights_copy, "head", b"not an ONNX file")
     with pytest.raises(WeightsError):
         Weights(weights_copy).head(1)
+
+
+def failing(data: bytes, fault: str) -> bytes:
+    """A network that loads, and fails or gives too many numbers when it runs."""
+    model = onnx.load_model_from_string(data)
+    last = model.graph.output[-1]
+    for node in model.graph.node:
+        for at, name in enumerate(node.output):
+            if name == last.name:
+                node.output[at] = "before"
+    nodes = {
+        "table": [
+            helper.make_node("Gather", ["table", "beyond"], ["none"]),
+            helper.make_node("Add", ["before", "none"], [last.name]),
+        ],
+        "shape": [helper.make_node("Concat", ["before", "before"], [last.name], axis=1)],
+    }[fault]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(
+        [
+            numpy_helper.from_array(np.zeros(100, np.float32), "table"),
+            numpy_helper.from_array(np.array([179]), "beyond"),
+        ]
+    )
+    del model.graph.value_info[:]
+    kind = last.type.tensor_type.elem_type
+    last.CopyFrom(helper.make_tensor_value_info(last.name, kind, None))
+    made: bytes = model.SerializeToString()
+    return made
+
+
+@pytest.mark.parametrize("fault", ["table", "shape"])
+@pytest.mark.parametrize("file", ["head.onnx", "local.onnx", "paper.onnx", "edgecnn.onnx"])
+def test_a_network_that_fails_when_it_runs_is_refused_in_one_line(
+    tmp_path: Path, file: str, fault: str
+) -> None:
+    """The hash is right: whoever made the file made a mistake."""
+    folder = Path(shutil.copytree(default_folder(), tmp_path / "new"))
+    data = failing((folder / file).read_bytes(), fault)
+    (folder / file).write_bytes(data)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    entries = [manifest["head"], *manifest["tails"].values()]
+    (entry,) = (one for one in entries if one["file"] == file)
+    entry["sha256"] = hashlib.sha256(data).hexdigest()
+    manifest |= {"fingerprint": "0123456789abcdef", "meaning": None}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    weights, name = Weights(folder), file.removesuffix(".onnx")
+    look = weights.head if name == "head" else partial(weights.tail, name)
+    with pytest.raises(WeightsError, match=f"{file} fails on the golden input: ") as raised:
+        look(1)
+    assert "\n" not in str(raised.value)
+    assert not isinstance(raised.value, WrongNumbersError)
 
 
 def test_the_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
