@@ -57,7 +57,7 @@ def round_local_tail(folder: Path) -> float:
         for tail in (weights.tail(LOCAL_TAIL, 1), Tail(data, 1))
     )
     change = largest_change(after, before)
-    if change > MOST_CHANGE:
+    if not change <= MOST_CHANGE:
         raise ValueError(f"rounding moves a logit by {change:.2g} of the largest")
     write_tails(folder, weights.manifest, {LOCAL_TAIL: data})
     return change

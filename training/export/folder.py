@@ -39,11 +39,10 @@ def golden_arrays(weights: Weights) -> Arrays:
 def largest_change(
     found: Mapping[LabelSet, NDArray[np.float32]], before: Mapping[LabelSet, NDArray[np.float32]]
 ) -> float:
-    """Of a tail's logits, as a share of the largest of its label set before."""
-    return max(
-        float(np.abs(found[one] - logits).max() / np.abs(logits).max())
-        for one, logits in before.items()
-    )
+    """Of a tail's logits, as a share of the largest of its label set before; NaN where one of them
+    is no number."""
+    shares = [np.abs(found[one] - of).max() / np.abs(of).max() for one, of in before.items()]
+    return float(np.max(shares))
 
 
 def write_tails(

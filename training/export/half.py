@@ -108,7 +108,7 @@ def halve(folder: Path, names: Sequence[str] | None = None) -> dict[str, float]:
         found = weights.golden_logits(name, Tail(data, 1), 1)
         keys = golden_names(name, entry)
         change = largest_change(found, {one: arrays[key] for one, key in keys.items()})
-        if change > MOST_CHANGE:
+        if not change <= MOST_CHANGE:
             raise ValueError(f"{name}: rounding moves a logit by {change:.2g} of the largest")
         changes[name] = change
         arrays |= {key: found[one] for one, key in keys.items()}
