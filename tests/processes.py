@@ -70,11 +70,15 @@ class Server:
         ]  # fmt: skip
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        wait_until(
-            lambda: any("serving " in line for line in self._lines()[before:]) or self._ended(),
-            "the server to serve",
-        )
-        assert not self._ended(), self._log.read_text()
+        try:
+            wait_until(
+                lambda: any("serving " in line for line in self._lines()[before:]) or self._ended(),
+                "the server to serve",
+            )
+            assert not self._ended(), self._log.read_text()
+        except BaseException:  # nobody else has it yet
+            self.__exit__()
+            raise
         return self
 
     def _ended(self) -> bool:
