@@ -26,7 +26,7 @@ class SlowedCallers:
         self._until_s: dict[str, float] = {}
 
     def refused(self, caller: str, size: int) -> None:
-        """A message of so many bytes was no good."""
+        """A message of so many bytes was no good, or none of it could be answered."""
         if size >= LARGE_BYTES:
             now_s = self._clock()
             self._until_s = {one: until for one, until in self._until_s.items() if until > now_s}
@@ -37,13 +37,15 @@ class SlowedCallers:
         """Return when the next message of the caller may be read.
 
         Raises:
-            Overloaded: that is too long to wait.
+            Overloaded: that is too long to wait; after the longest that one may, since who is
+                refused at once may come again at once.
         """
         until_s = self._until_s.get(caller)
         if until_s is None:
             return
         left_s = until_s - self._clock()
         if left_s > _LONGEST_S:
+            await asyncio.sleep(_LONGEST_S)
             raise Overloaded("large messages of this caller were refused; it has to wait")
         if left_s > 0:
             self._until_s[caller] = until_s + _GAP_S  # for the one behind this one

@@ -130,10 +130,18 @@ def splitfer_methods(limits: Limits) -> dict[str, Method]:
     return {
         "GetModel": Method(pb.GetModelRequest.DESCRIPTOR),
         "Infer": Method(
-            pb.InferRequest.DESCRIPTOR, limits.infer_message_bytes + SLACK_BYTES, Scope.INFER
+            pb.InferRequest.DESCRIPTOR,
+            limits.infer_message_bytes + SLACK_BYTES,
+            Scope.INFER,
+            refuses=_answers_nothing,
         ),
         "Classify": Method(
             pb.ClassifyRequest.DESCRIPTOR, limits.body_bytes + SLACK_BYTES, Scope.IMAGE
         ),
         "GetWeights": Method(pb.GetWeightsRequest.DESCRIPTOR, scope=Scope.INFER),
     }
+
+
+def _answers_nothing(reply: pb.InferResponse) -> bool:
+    """Whether no face of the message has an answer: read, it cost more than they did."""
+    return not any(result.HasField("answer") for result in reply.results)

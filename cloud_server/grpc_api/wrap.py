@@ -41,7 +41,8 @@ class Method:
     with ``scope`` (None: any that is known).
 
     ``open_to_all`` methods ask nobody who they are and count nothing: probes, and what says that
-    the process lives. The observer sees those that are ``seen``.
+    the process lives. The observer sees those that are ``seen``. ``refuses`` says of a reply
+    whether it answers nothing.
     """
 
     kind: Any
@@ -49,6 +50,7 @@ class Method:
     scope: Scope | None = None
     open_to_all: bool = False
     seen: bool = True
+    refuses: Callable[[Any], bool] = lambda _: False
 
 
 class Wrap:
@@ -116,11 +118,14 @@ class Wrap:
                     held.become(_COPIES * message.ByteSize())
                     if request is not None:
                         context.set_trailing_metadata(((REQUEST_ID, request.id),))
-                    reply = write(await inner(message, context))
+                    replied = await inner(message, context)
                 except SplitFerError as refused:
                     if not refused.retryable:
                         self._slowed.refused(key, size)
                     raise
+                if method.refuses(replied):
+                    self._slowed.refused(key, size)
+                reply = write(replied)
                 return reply
         except SplitFerError as raised:
             error = raised

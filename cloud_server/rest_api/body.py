@@ -22,6 +22,8 @@ from splitfer.shared.errors import (
 )
 
 FIELD = "picture"
+# In a request's state: the reply, a good one, answers nothing that was asked.
+ANSWERS_NOTHING = "answers_nothing"
 MULTIPART = "multipart/form-data"
 # Parts, and the whole that is made of them.
 _COPIES = 2
@@ -49,7 +51,7 @@ class BodyLimit:
     read, a chunked one as soon as it passes the limit, and one that is not all there after
     ``receive_s``. What is packed with gzip or deflate is unpacked, and held to the same limit. What
     has come is taken from ``budget`` until the request has ended. Callers whose packed or large
-    bodies are refused are read from more slowly."""
+    bodies are refused, or have no answer to any face, are read from more slowly."""
 
     def __init__(self, app: ASGIApp, body_bytes: int, receive_s: float, budget: ByteBudget) -> None:
         self._app, self._budget = app, budget
@@ -107,9 +109,11 @@ class BodyLimit:
             return message
 
         async def told(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] in _NO_GOOD:
-                size = held.size // _COPIES
-                self._slowed.refused(caller, max(size, _PACKED_BYTES if packed else 0))
+            if message["type"] == "http.response.start":
+                nothing = scope.get("state", {}).get(ANSWERS_NOTHING, False)
+                if nothing or message["status"] in _NO_GOOD:
+                    size = held.size // _COPIES
+                    self._slowed.refused(caller, max(size, _PACKED_BYTES if packed else 0))
             await send(message)
 
         with held:

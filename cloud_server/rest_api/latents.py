@@ -13,6 +13,7 @@ from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel, BeforeValidator, Field
 
 from splitfer.cloud_server.config import CloudConfig
+from splitfer.cloud_server.rest_api.body import ANSWERS_NOTHING
 from splitfer.cloud_server.rest_api.schema import DeadlineMs, ErrorBody, ErrorDetail, error_detail
 from splitfer.cloud_server.service.results import FaceResult, Inferred
 from splitfer.cloud_server.service.service import Service
@@ -137,6 +138,8 @@ def latents_routes(service: Service, config: CloudConfig) -> APIRouter:
             raise DeadlineExceeded("the deadline passed while the body was read") from None
         payloads = split_payloads(body, config.limits.faces_per_frame)
         inferred = await service.infer(fingerprint, tail, payloads, deadline, labels)
+        nothing = all(isinstance(one, SplitFerError) for one in inferred.results)
+        setattr(request.state, ANSWERS_NOTHING, nothing)
         return LatentsBody(**reply_fields(payloads, inferred))
 
     return routes

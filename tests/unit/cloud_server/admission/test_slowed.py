@@ -65,8 +65,10 @@ async def test_who_would_wait_for_long_is_refused(clock: Played) -> None:
     slowed = SlowedCallers(clock)
     for _ in range(40):
         slowed.refused("a", MESSAGE_BYTES)
+    refused_s = clock.now_s
     with pytest.raises(Overloaded):
         await slowed.wait("a")
+    assert clock.now_s - refused_s == 2, "it would come again at once"
     clock.now_s += 5
     await slowed.wait("a")
 

@@ -10,7 +10,8 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from splitfer.cloud_server.admission.byte_budget import ByteBudget
-from splitfer.cloud_server.rest_api.body import BodyLimit
+from splitfer.cloud_server.admission.slowed import SlowedCallers
+from splitfer.cloud_server.rest_api.body import ANSWERS_NOTHING, BodyLimit
 from splitfer.shared.errors import Overloaded, PayloadTooLarge
 
 BODY_BYTES = 8 * 2**20
@@ -81,3 +82,28 @@ async def test_a_bomb_is_refused_at_the_limit() -> None:
     with pytest.raises(PayloadTooLarge):
         await ask(limit, gzip.compress(bytes(40 * BODY_BYTES)))
     assert got == []
+
+
+@pytest.mark.parametrize(
+    ("status", "nothing", "slowed"), [(200, False, 0), (200, True, 1), (413, False, 1)]
+)
+async def test_who_sends_what_has_no_answer_is_slowed(
+    monkeypatch: pytest.MonkeyPatch, status: int, nothing: bool, slowed: int
+) -> None:
+    told = list[int]()
+    monkeypatch.setattr(SlowedCallers, "refused", lambda _, __, size: told.append(size))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        scope["state"] = {ANSWERS_NOTHING: nothing}
+        await send({"type": "http.response.start", "status": status})
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": bytes(100_000), "more_body": False}
+
+    async def send(_: Message) -> None:
+        pass
+
+    limit = BodyLimit(app, BODY_BYTES, 20, ByteBudget(BUDGET_BYTES))
+    await limit({"type": "http", "path": "/v1/latents", "headers": []}, receive, send)
+    assert told == [100_000] * slowed
