@@ -87,9 +87,10 @@ def load_classifier(model: str, run: str) -> nn.Module:
     network = CLASSIFIERS[model](len(BOTH))
     try:
         network.load_state_dict(state)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"the run {run} is not of {model} with two label sets: {reason}") from None
+    except RuntimeError:
+        raise ValueError(
+            f"the run {run} is not of {model} with two label sets; --model names its network"
+        ) from None
     return deployed(network)
 
 
