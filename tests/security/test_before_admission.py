@@ -35,13 +35,25 @@ def peak_mib(server: CloudProcess) -> float:
     return status_mib(server.pid, "VmHWM")
 
 
+def with_tokens(folder: Path) -> CloudProcess:
+    """A server with tokens, which stand in ``folder``."""
+    (folder / "tokens.yaml").write_text(token_line("all", TOKEN, [Scope.INFER, Scope.IMAGE]))
+    config = folder / "cloud.yaml"
+    config.write_text(f"tokens: {folder}/tokens.yaml\ndrain_s: {DRAIN_S}\n")
+    return CloudProcess(default_folder(), "--config", str(config))
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudProcess]:
+    """A server with tokens, for tests that leave it as it is."""
+    with with_tokens(tmp_path_factory.mktemp("closed")) as running:
+        yield running
+
+
 @pytest.fixture
-def closed(tmp_path: Path) -> Iterator[CloudProcess]:
-    """A server with tokens."""
-    (tmp_path / "tokens.yaml").write_text(token_line("all", TOKEN, [Scope.INFER, Scope.IMAGE]))
-    config = tmp_path / "cloud.yaml"
-    config.write_text(f"tokens: {tmp_path}/tokens.yaml\ndrain_s: {DRAIN_S}\n")
-    with CloudProcess(default_folder(), "--config", str(config)) as running:
+def own(tmp_path: Path) -> Iterator[CloudProcess]:
+    """The same for one test, which stops it or takes its tokens away."""
+    with with_tokens(tmp_path) as running:
         yield running
 
 
@@ -148,10 +160,10 @@ def test_an_operators_wish_is_small(open_to_all: CloudProcess, closed: CloudProc
     assert answer.status_code == 403  # the scope comes first
 
 
-def test_watches_are_bounded_told_and_hold_up_no_stop(closed: CloudProcess) -> None:
+def test_watches_are_bounded_told_and_hold_up_no_stop(own: CloudProcess) -> None:
     state = health_pb2.HealthCheckResponse
     with ExitStack() as stack:
-        channel = stack.enter_context(closed.channel())
+        channel = stack.enter_context(own.channel())
         watch = health_pb2_grpc.HealthStub(channel).Watch
         watches = []
         for _ in range(WATCHES_MAX):  # one after another: gRPC turns crowds of calls away
@@ -164,9 +176,9 @@ def test_watches_are_bounded_told_and_hold_up_no_stop(closed: CloudProcess) -> N
             next(watch(health_pb2.HealthCheckRequest(service="x" * 8_000_000)))
         assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         started = time.monotonic()
-        closed.signal(signal.SIGTERM)
+        own.signal(signal.SIGTERM)
         assert next(watches[0]).status == state.NOT_SERVING
-        assert closed.exit_code() == 0
+        assert own.exit_code() == 0
         assert time.monotonic() - started < DRAIN_S + 2
 
 
@@ -186,15 +198,15 @@ def test_reflection_is_for_servers_without_tokens_and_bounded(
 
 
 def test_a_token_that_is_taken_away_is_refused_on_an_open_stream(
-    closed: CloudProcess, tmp_path: Path
+    own: CloudProcess, tmp_path: Path
 ) -> None:
-    with closed.channel() as channel, Stream(closed, channel, TOKEN) as stream:
+    with own.channel() as channel, Stream(own, channel, TOKEN) as stream:
         stream.send(1)
         assert stream.answers(1)[1].WhichOneof("outcome") == "response"
         other = token_line("all", "another-word-that-is-long", [Scope.INFER])
         (tmp_path / "tokens.yaml").write_text(other)
-        closed.signal(signal.SIGHUP)
-        closed.wait_for_line("reloaded the tokens")
+        own.signal(signal.SIGHUP)
+        own.wait_for_line("reloaded the tokens")
         stream.send(2)
         assert stream.answers(1)[2].error.code == "unauthorised"
 
