@@ -212,7 +212,7 @@ class BoundedHttp(H11Protocol):
             elif unread and not message.get("more_body", False):
                 # The caller has the whole of it, and may stop by itself.
                 await send({**message, "more_body": True})
-                await self._linger()
+                await self._linger(int(dict(scope["headers"]).get(b"content-length", 0)))
                 message = {"type": message["type"]}
             await send(message)
 
@@ -223,10 +223,12 @@ class BoundedHttp(H11Protocol):
             cycle.disconnected = True
             self.transport.close()
 
-    async def _linger(self) -> None:
+    async def _linger(self, announced: int) -> None:
         """Until the caller has hung up, or has had the time to read its refusal."""
         self._deaf = True
-        self.transport.resume_reading()
+        # Of what would not be taken to its end nothing is: that costs more than the refusal.
+        hears = announced <= _LINGER_BYTES
+        (self.transport.resume_reading if hears else self.transport.pause_reading)()
         task = asyncio.current_task()
         stopping = task is not None and task.cancelling()
         try:

@@ -285,3 +285,19 @@ def test_small_chunks_after_a_refusal_are_not_read(closed: CloudProcess) -> None
             while True:
                 connection.sendall(chunks)
         assert cpu_s(closed.pid) - used < 0.5
+
+
+def test_a_large_body_is_not_read_after_its_refusal(closed: CloudProcess) -> None:
+    head = b"POST /v1/faces HTTP/1.1\r\nHost: x\r\nContent-Length: 8000000\r\n\r\n"
+    used = cpu_s(closed.pid)
+    for _ in range(3):
+        with socket.create_connection(closed.http.split(":"), timeout=PATIENCE_S) as connection:
+            connection.sendall(head)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 401 ")
+            connection.settimeout(0.2)  # a part of what a refusal waits for
+            sent, taken = bytes(2**16), 0
+            with suppress(TimeoutError):
+                while taken < 2**23:
+                    taken += connection.send(sent)
+            assert taken < 2**23, "it took what it had refused"
+    assert cpu_s(closed.pid) - used < 0.5
