@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 MOST_BYTES = 64 * MIB
-"""Of one file; a device's largest has 5 MiB."""
+"""Of one file; the largest of a device has 5 MiB in the shipped weights."""
 
 _LONGEST_MANIFEST_BYTES = MIB
 # Of a file's pieces, but for its last one: a server that gives less keeps the device busy for ever.
