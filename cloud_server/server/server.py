@@ -125,7 +125,7 @@ async def _serve(
         http.address,
     )
 
-    freed = asyncio.create_task(giving_back(lambda: parts.held_bytes))
+    freed = asyncio.create_task(giving_back(lambda: parts.held_bytes + http.held_bytes))
     waits = [asyncio.create_task(stop.wait()), http_task]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     waits[0].cancel()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from uvicorn.server import ServerState
+
+from splitfer.cloud_server.rest_api.server import HttpServer
 from splitfer.cloud_server.server.freed_memory import MUCH_BYTES, FreedMemory
 
 
@@ -22,3 +25,18 @@ def test_for_little_nothing_is_done() -> None:
     for held[0] in (MUCH_BYTES - 1, 0) * 10:
         freed.look()
     assert trims == []
+
+
+def test_a_crowd_of_connections_counts_as_much_and_a_few_do_not() -> None:
+    server = object.__new__(HttpServer)
+    server.server_state = ServerState()
+    trims: list[int] = []
+    freed = FreedMemory(lambda: server.held_bytes, lambda: trims.append(1))
+    for count in (10, 0):
+        server.server_state.connections = set(range(count))  # type: ignore[arg-type]
+        freed.look()
+    assert not trims
+    for count in (500, 0):
+        server.server_state.connections = set(range(count))  # type: ignore[arg-type]
+        freed.look()
+    assert trims
