@@ -37,6 +37,22 @@ def open_edge(page: Page, server: CloudProcess, width: int = 390) -> None:
     page.driver.execute_script(RECORD)
 
 
+def keep_worker(page: Page) -> None:
+    """Before the start: `part` is the page's worker, once it is there."""
+    page.driver.execute_script("""
+        const Real = window.Worker;
+        window.Worker = class extends Real {
+          constructor(...all) { super(...all); window.part = this; }
+        };
+    """)
+
+
+def set_deadline(page: Page, deadline_ms: int) -> None:
+    """Of the frames from now on, where the worker was kept."""
+    script = "part.postMessage({ type: 'settings', deadlineMs: arguments[0] })"
+    page.driver.execute_script(script, deadline_ms)
+
+
 def start(page: Page) -> None:
     page.find("#start").click()
     page.wait_for("running")

@@ -16,7 +16,15 @@ from splitfer.shared.labels import LABELS
 from splitfer.shared.vision.crop import to_grey
 from splitfer.shared.weights import default_folder
 from tests.clips import write_start_of_demo
-from tests.e2e.edge_page import faces_since, needs_edge, open_edge, start, stop
+from tests.e2e.edge_page import (
+    faces_since,
+    keep_worker,
+    needs_edge,
+    open_edge,
+    set_deadline,
+    start,
+    stop,
+)
 from tests.e2e.test_page import Page, needs_browser
 from tests.integration.cloud_process import CloudProcess
 from tests.processes import wait_until
@@ -80,16 +88,11 @@ def test_a_device_that_is_too_slow_takes_it_by_itself(browser: Page, server: Clo
     """Any is, of which a frame's answer is wanted in a fiftieth of a second."""
     page = browser
     open_edge(page, server)
-    page.driver.execute_script("""
-        const Real = window.Worker;
-        window.Worker = class extends Real {
-          constructor(...all) { super(...all); window.part = this; }
-        };
-    """)
+    keep_worker(page)
     choose(page, wanted="local", own="auto")
     start(page)
     wait_until(lambda: faces_since(page, 0), "faces")
-    page.driver.execute_script("part.postMessage({ type: 'settings', deadlineMs: 20 })")
+    set_deadline(page, 20)
     wait_until(lambda: by_lighter(page), "an answer of the lighter network")
 
 
