@@ -120,7 +120,9 @@ def train(
             view = torch.randint(len(values), (len(chosen),), generator=generator)
             y_hat = _y_hat(values[view.numpy(), chosen.numpy()], training.latents.steps)
             torch.manual_seed(len(losses))  # dropout's draws: the same for every variant
-            loss = cross_entropy(network(y_hat), targets[chosen], _LABEL_WEIGHTS)
+            with torch.autocast("cpu", torch.bfloat16, enabled=budget.precision == "bfloat16"):
+                logits = network(y_hat)
+            loss = cross_entropy(logits.float(), targets[chosen], _LABEL_WEIGHTS)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()

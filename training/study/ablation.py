@@ -22,6 +22,7 @@ from training.models.split_model import LABEL_SETS, SplitConfig
 RUNS = Path("training/ablations/runs.jsonl")
 # Parts of a budget that no flag of its own says.
 NOT_ASKED = ("weights", "start")
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -129,19 +130,21 @@ class Budget:
 
     ``weights``: the fingerprint of those whose head made the latents. ``faces`` of Training (0:
     all), with ``views`` latents of each, of the strength ``augment``; ``epochs`` over the faces,
-    ``batch``, and the peak learning rate ``lr``.
+    ``batch``, and the peak learning rate ``lr``. ``precision``: of the training's products,
+    ``float32`` or ``bfloat16``; every network is measured in float32.
 
     Raises:
         ValueError: a value is out of range; the message names them all.
     """
 
     weights: str
-    faces: int = 10_000
+    faces: int = 6_000
     views: int = 6
     epochs: int = 15
-    batch: int = 128
+    batch: int = 64
     lr: float = 0.003
     augment: float = 0.8
+    precision: str = "bfloat16"
     start: str = ""
 
     @property
@@ -161,6 +164,8 @@ class Budget:
             raise ValueError(
                 f"a budget needs 1 epoch, 1 view, batches of 2 and a rate above 0: {self}"
             )
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision is one of {', '.join(PRECISIONS)}: {self.precision}")
 
 
 @dataclass(frozen=True)

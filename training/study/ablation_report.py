@@ -175,7 +175,8 @@ def _budget(study: Study, budget: Budget, runs: Runs) -> str:
     begun = f"all begin as the tail `{budget.start}` of {budget.weights}" if budget.start else ""
     learnt = (
         f"latents of {budget.weights}, {faces} of Training, {budget.views} views of each, "
-        f"{budget.epochs} epoch{'s' * (budget.epochs > 1)}, batch {budget.batch}"
+        f"{budget.epochs} epoch{'s' * (budget.epochs > 1)}, batch {budget.batch}, "
+        f"{budget.precision}"
     )
     told = "; ".join(
         [one for one in (begun, learnt if budget.epochs else "nothing is trained") if one]

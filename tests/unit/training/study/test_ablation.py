@@ -90,12 +90,17 @@ def test_no_file_holds_no_runs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"config": {"modules": "cbam"}}, {"budget": {"weights": "w", "epochs": 0}}, {"seed2": 1}],
+    [
+        {"config": {"modules": "cbam"}},
+        {"budget": {"weights": "w", "epochs": 0}},
+        {"budget": {"weights": "w", "precision": "int4"}},
+        {"seed2": 1},
+    ],
 )
 def test_a_line_that_is_no_run_is_named(tmp_path: Path, change: dict[str, object]) -> None:
     path = tmp_path / "runs.jsonl"
     path.write_text(json.dumps(json.loads(run(NONE, 0, 0.4).line()) | change) + "\n")
-    with pytest.raises(ValueError, match=r"modules are one of|needs 1 epoch|no run"):
+    with pytest.raises(ValueError, match=r"modules are one of|needs 1 epoch|precision is one|no run"):
         read_runs(path)
 
 
