@@ -100,7 +100,9 @@ def test_no_file_holds_no_runs(tmp_path: Path) -> None:
 def test_a_line_that_is_no_run_is_named(tmp_path: Path, change: dict[str, object]) -> None:
     path = tmp_path / "runs.jsonl"
     path.write_text(json.dumps(json.loads(run(NONE, 0, 0.4).line()) | change) + "\n")
-    with pytest.raises(ValueError, match=r"modules are one of|needs 1 epoch|precision is one|no run"):
+    with pytest.raises(
+        ValueError, match=r"modules are one of|needs 1 epoch|precision is one|no run"
+    ):
         read_runs(path)
 
 
