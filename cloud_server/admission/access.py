@@ -144,7 +144,7 @@ class Access:
             log.warning(
                 "refused %d request(s) since the last such line; the latest came from %s, with %s",
                 self._refused,
-                peer and _address(peer),
+                peer and address_of(peer),
                 "a token that is not known" if sent else "no token",
             )
             self._refused, self._told_s = 0, now_s
@@ -167,7 +167,7 @@ class Access:
 
     def _anonymous(self, peer: str | None) -> Identity:
         # Strangers are limited where that is wanted; they take turns by address in any case.
-        address, allowance = _address(peer) if peer else "", self._nobody_in_particular
+        address, allowance = address_of(peer) if peer else "", self._nobody_in_particular
         if self._limit_by_address and peer:
             allowance = self._peer_allowance(address)
         return Identity("anonymous", _ANONYMOUS_SCOPES, allowance, Account(address, allowance))
@@ -183,7 +183,7 @@ class Access:
 
 
 @lru_cache(_PEERS_MAX)
-def _address(peer: str) -> str:
+def address_of(peer: str) -> str:
     """The address alone; of IPv6 the first half, since a subscriber has all of the second."""
     if peer.startswith(("ipv4:", "ipv6:")):
         peer = peer[len("ipv4:") :].rpartition(":")[0].replace("%5B", "").replace("%5D", "")

@@ -10,6 +10,8 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
+from splitfer.cloud_server.admission.access import address_of
+from splitfer.cloud_server.admission.slowed import SlowedCallers
 from splitfer.shared.errors import DeadlineExceeded, MalformedPayload, PayloadTooLarge
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -31,11 +33,11 @@ _ONE_BYTE = 0x7F
 class Reader:
     """Reads calls' messages. Of callers that were asked who they are any number at a time, for
     those were counted; of all others ``STRANGERS_MAX``, since gRPC may keep the largest message of
-    any method for each."""
+    any method for each. A large one is none that they may send: who does waits before the next."""
 
     def __init__(self, receive_s: float) -> None:
         self._receive_s = receive_s
-        self._strangers = asyncio.Semaphore(STRANGERS_MAX)
+        self._strangers, self._slowed = asyncio.Semaphore(STRANGERS_MAX), SlowedCallers()
 
     async def read(self, context: Context, known: bool = True) -> bytes:
         """The next message's bytes.
@@ -43,11 +45,16 @@ class Reader:
         Raises:
             DeadlineExceeded: it did not arrive in time.
             MalformedPayload: there is none.
+            Overloaded: large messages came of this stranger's address.
         """
         if known:
             return await self._read(context, self._receive_s)
+        address = address_of(context.peer())
+        await self._slowed.wait(address)
         async with self._strangers:
-            return await self._read(context, min(self._receive_s, STRANGERS_S))
+            data = await self._read(context, min(self._receive_s, STRANGERS_S))
+        self._slowed.refused(address, len(data))
+        return data
 
     async def _read(self, context: Context, seconds: float) -> bytes:
         try:
