@@ -99,9 +99,12 @@ def main(folder: str, local_model: str, rate: str, labels: str, prior: str) -> i
         weights.payload_codec  # noqa: B018  # whose tables are read now
         weights.head(1)
         weights.tail(weights.local_tail(local_model), 1)
-        weights.rate_index(rate)
-        label_set = weights.label_set(LabelSet(labels) if labels else None)
-        weights.prior(Prior(prior) if prior else None, label_set)
+        weights.check_names(
+            local_model,
+            rate,
+            LabelSet(labels) if labels else None,
+            Prior(prior) if prior else None,
+        )
     except SplitFerError as error:
         print(str(error).replace("\n", " "), file=sys.stderr)
         return _OTHER_SETTINGS if isinstance(error, ConfigError) else _WRONG

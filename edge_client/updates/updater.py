@@ -48,7 +48,7 @@ class Updater:
     ``ask`` is one call to the server, ``books`` gives the frames ``answered`` and ``lost`` so far;
     ``renew`` has the settings, and so the weights, read again. ``on_event`` is called with what
     happens: an event and its facts. It asks every ``weights_every_h``, a tenth sooner or later by
-    chance.
+    chance. ``set_aside`` says why the run does not use what was fetched: a trial waits then.
     """
 
     def __init__(
@@ -62,10 +62,12 @@ class Updater:
         renew: Callable[[], None],
         on_event: Callable[..., None],
         judged: Callable[[Path, EdgeConfig, Callable[[], bool]], None] = judge,
+        set_aside: str | None = None,
     ) -> None:
         self._store, self._base, self._key = store, base, key
         self._config, self._ask, self._books = config, ask, books
         self._renew, self._on_event, self._judged = renew, on_event, judged
+        self._set_aside = set_aside
         self._every_s = config.weights_every_h * 3600
         self._before = books()
         self._last_fault: str | None = None
@@ -74,12 +76,14 @@ class Updater:
         self._thread.start()
 
     def report(self) -> dict[str, Any]:
-        """The folder in use (None: that of the settings), its trial, and the last fault."""
+        """The folder in use (None: that of the settings), its trial, why it is not used though it
+        is there, and the last fault."""
         chosen = self._store.chosen
         return {
             "fetched": chosen.name,
             "trial": chosen.trial,
             "release": chosen.release,
+            "set_aside": self._set_aside,
             "failure": self._last_fault,
         }
 
@@ -135,9 +139,9 @@ class Updater:
 
     def _run(self) -> None:
         left_s = min(_FIRST_S * random.uniform(0.5, 1.5), self._every_s)
-        while not self._closed.wait(_LOOK_EVERY_S if self._store.on_trial else left_s):
+        while not self._closed.wait(_LOOK_EVERY_S if self._on_trial else left_s):
             try:
-                if self._store.on_trial:
+                if self._on_trial:
                     self._try()
                 else:
                     left_s = self._every_s * random.uniform(0.9, 1.1)
@@ -156,6 +160,10 @@ class Updater:
             except Exception as error:  # whatever it is, the run goes on
                 _log.exception("newer weights could not be looked for")
                 self._failed(f"unexpected: {type(error).__name__}", False)
+
+    @property
+    def _on_trial(self) -> bool:
+        return self._store.on_trial and self._set_aside is None
 
     def _try(self) -> None:
         """Whether the weights on trial have proved themselves, or have not."""

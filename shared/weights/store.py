@@ -150,6 +150,18 @@ class Weights:
             )
         return name or (DEFAULT_PRIOR if known else Prior.NATURAL)
 
+    def check_names(
+        self, local_model: str, rate: str, labels: LabelSet | None, prior: Prior | None
+    ) -> None:
+        """Return where these weights have what a device's settings name.
+
+        Raises:
+            ConfigError: they have not.
+        """
+        self.local_tail(local_model)
+        self.rate_index(rate)
+        self.prior(prior, self.label_set(labels))
+
     def temperature(self, tail: str, rate: int, label_set: LabelSet | None = None) -> float:
         """The temperature that calibrates ``tail`` on latents of ``rate``, an index."""
         label_set = label_set or self.manifest.default_label_set

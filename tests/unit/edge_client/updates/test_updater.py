@@ -41,7 +41,7 @@ class Run:
     def store(self) -> WeightsStore:
         return WeightsStore(self.root)
 
-    def begin(self, store: WeightsStore) -> Updater:
+    def begin(self, store: WeightsStore, set_aside: str | None = None) -> Updater:
         def renew() -> None:
             self.renewed += 1
 
@@ -63,6 +63,7 @@ class Run:
             renew,
             told,
             judged,
+            set_aside,
         )
         return self._stack.enter_context(closing(looks))
 
@@ -114,6 +115,19 @@ def test_three_lost_frames_bring_back_the_ones_of_before(run: Run) -> None:
     wait_until(lambda: len(asked) > 3, "it to ask again")
     assert run.server.calls == calls  # and to take nothing of what failed here
     assert run.renewed == 2
+
+
+def test_a_trial_waits_while_what_was_fetched_is_set_aside(run: Run) -> None:
+    """Frames that other weights answer or lose say nothing of these."""
+    store = taken(run)
+    calls, asked = run.server.calls, []
+    run.server.change = lambda *_: asked.append(1)
+    looks = run.begin(store, "no local model 'mine'")
+    run.books |= {"answered": FRAMES_ON_TRIAL, "lost": LOST_ON_TRIAL}
+    wait_until(lambda: len(asked) > 3, "it to look for newer ones")
+    assert (run.server.calls, run.events) == (calls, ["weights_taken"])
+    assert looks.report()["trial"] is True
+    assert looks.report()["set_aside"] == "no local model 'mine'"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from splitfer.edge_client.config import EdgeConfig
+from splitfer.edge_client.device import Device
 from splitfer.edge_client.updates.fetched_weights import FetchedWeights
 from splitfer.edge_client.updates.weights_store import (
     CHOSEN,
@@ -18,6 +20,8 @@ from splitfer.edge_client.updates.weights_store import (
     folder_name,
     mark_of,
 )
+from splitfer.shared.errors import ConfigError
+from splitfer.shared.weights import default_folder
 
 BASE = Path("/base")
 
@@ -109,6 +113,47 @@ def test_what_proved_itself_and_cannot_be_loaded_any_more_stops_no_device(tmp_pa
     assert not weights.given_up(config, "those of the settings are wrong too")
     again = WeightsStore(tmp_path)
     assert (again.chosen.name, again.chosen.release, again.chosen.refused) == (None, 1, ())
+
+
+# They have neither the second label set nor a second local model.
+POORER = default_folder().parent / "18f22bc9477744ef"
+
+
+@pytest.fixture
+def poorer(tmp_path: Path) -> WeightsStore:
+    """What was fetched and has proved itself has less than the installed weights."""
+    name = folder_name(POORER.name, f"{1:016x}")
+    (tmp_path / name).symlink_to(POORER)
+    store = WeightsStore(tmp_path)
+    store.take(name, 1)
+    store.confirm()
+    return store
+
+
+@pytest.mark.parametrize("asked", [{"local_model": "edgecnn"}, {"labels": "crowd"}])
+def test_what_the_settings_name_and_only_the_installed_weights_have_is_obeyed(
+    asked: dict[str, Any], poorer: WeightsStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    weights = FetchedWeights(poorer.root)
+    plain, base = with_key(default_folder()), default_folder()
+    chosen = EdgeConfig(**{**dict(plain), **asked})
+    assert weights.used_in(plain).weights == poorer.folder(base)
+    assert not caplog.text
+    assert weights.used_in(chosen).weights == base
+    assert "set aside" in caplog.text
+    assert str(next(iter(asked.values()))) in caplog.text
+    Device(weights.used_in(chosen))  # it starts
+    assert caplog.text.count("set aside") == 1  # said once
+    # They are not lost by it, whatever befalls the weights that are used in their place.
+    assert not weights.given_up(chosen, "local.onnx was altered")
+    assert weights.used_in(plain).weights == poorer.folder(base)
+    assert WeightsStore(poorer.root).chosen == poorer.chosen
+
+
+def test_what_no_weights_have_is_refused_by_those_that_are_used(poorer: WeightsStore) -> None:
+    chosen = EdgeConfig(**{**dict(with_key(default_folder())), "local_model": "edgecnnn"})
+    with pytest.raises(ConfigError, match="no 'edgecnnn'; there are backbone$"):
+        Device(FetchedWeights(poorer.root).used_in(chosen))
 
 
 @pytest.mark.parametrize(
