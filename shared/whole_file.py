@@ -57,7 +57,7 @@ def open_draft(path: Path) -> tuple[int, Path]:
     return descriptor, draft
 
 
-def publish(draft: Path, path: Path, replace: bool) -> None:
+def publish(draft: Path, path: Path, replace: bool = True) -> None:
     """Give a draft its name. Without ``replace`` a file that holds anything keeps the name.
 
     Raises:

@@ -32,8 +32,8 @@ class RecognitionSettings(Settings):
     local_model: str = Field(
         BACKBONE,
         description="what answers on the device: `backbone`, or another model of the weights, such "
-        "as `backbone-int8` where `edge-client bench` finds it quicker. Where the installed weights "
-        "have it and fetched ones do not, the installed ones are used",
+        "as `backbone-int8` where `edge-client bench` finds it quicker. Where fetched weights "
+        "do not have it and the installed ones do, these are used",
     )
     labels: LabelSet | None = Field(
         None, description="whose labels the answers are; the weights' default where none is named"

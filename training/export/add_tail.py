@@ -18,7 +18,7 @@ from splitfer.shared.weights.manifest import LOCAL_TAIL
 from training.data.datasets import DataError, data_path
 from training.data.votes import votes_or_none
 from training.export.calibrate import measure_folder
-from training.export.folder import write_manifest
+from training.export.folder import all_or_nothing, write_manifest
 from training.export.put_tail import begun_with, check_heads, put_tail
 from training.fit.checkpoint import CHECKPOINT
 from training.fit.member import CHECKPOINTS, RUNS
@@ -41,10 +41,11 @@ def add_tail(folder: Path, name: str, runs: list[str], default: bool) -> None:
     tails = [model.cloud_tail for model in models]
     tail = tails[0] if len(tails) == 1 else Ensemble(tails)
     origin = ", ".join(run + begun_with(model) for run, model in zip(runs, models, strict=True))
-    put_tail(folder, name, tail, f"{RUNS}: {origin}", label_sets.pop())
-    if default:
-        manifest = Weights(folder).manifest.model_copy(update={"default_tail": name})
-        write_manifest(folder, manifest)
+    with all_or_nothing(folder) as draft:
+        put_tail(draft, name, tail, f"{RUNS}: {origin}", label_sets.pop())
+        if default:
+            manifest = Weights(draft).manifest.model_copy(update={"default_tail": name})
+            write_manifest(draft, manifest)
 
 
 def main() -> int:
@@ -64,8 +65,9 @@ def main() -> int:
     try:
         data, votes = data_path(arguments.data), votes_or_none(arguments.votes)
         folder = arguments.weights or default_folder()
-        add_tail(folder, arguments.name, arguments.of, arguments.default)
-        manifest = measure_folder(folder, data, votes)
+        with all_or_nothing(folder) as draft:
+            add_tail(draft, arguments.name, arguments.of, arguments.default)
+            manifest = measure_folder(draft, data, votes)
     except DataError as error:
         print(f"add_tail: {error}", file=sys.stderr)
         return 3

@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ from training.data.datasets import (
 from training.data.votes import votes_or_none
 from training.export.calibrate import measure_folder
 from training.export.entropy import fit_tables
-from training.export.folder import NOT_WRITTEN, Arrays, unmeasured, write_tails
+from training.export.folder import NOT_WRITTEN, Arrays, put_files, unmeasured, write_tails
 from training.export.onnx import by_label_set, export_model, torch_outputs
 from training.fit.checkpoint import CHECKPOINT, averaged_weights
 from training.models.bottleneck import DEFAULT_RATE, RATES, SYMBOL_LIMIT
@@ -218,8 +219,12 @@ def _export(arguments: argparse.Namespace) -> Path:
     origin = {"data": "FER2013 Training", "run": f"training/runs/{arguments.run}"}
     if arguments.gain:
         origin["gain"] = " ".join(arguments.gain)
-    folder = write_weights(model, networks, arguments.weights, origin, tables)
-    measure_folder(folder, data, votes)
+    with tempfile.TemporaryDirectory() as place:
+        made = write_weights(model, networks, Path(place), origin, tables)
+        measure_folder(made, data, votes)
+        folder = Path(arguments.weights, made.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        put_files(made, folder)
     return folder
 
 

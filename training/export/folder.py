@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Mapping
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +19,11 @@ from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.weights import Manifest, TailEntry, Weights
 from splitfer.shared.weights.manifest import Measured
-from splitfer.shared.whole_file import write_whole
+from splitfer.shared.whole_file import open_draft, publish, real_file, write_whole
 
 # Of any type, by name.
 Arrays = dict[str, Any]
+_MANIFEST = "manifest.json"
 # The hash of a file that ``write_tails`` is yet to write.
 NOT_WRITTEN = "0" * 64
 
@@ -53,6 +58,7 @@ def write_tails(
 
     Raises:
         ValueError: the manifest contradicts itself; nothing is written.
+        OSError: there is no room, or no right to write; nothing is changed.
     """
     files = {manifest.tails[name].file: data for name, data in networks.items()}
     if golden is not None:
@@ -64,11 +70,66 @@ def write_tails(
         if (data := files.get(entry["file"])) is not None:
             entry["sha256"] = hashlib.sha256(data).hexdigest()
     manifest = Manifest.model_validate(changed)
-    for file, data in files.items():
-        write_whole(folder / file, data)
-    write_manifest(folder, manifest)
+    _write_together(folder, files | {_MANIFEST: _packed(manifest)})
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Replace the manifest of ``folder``."""
-    write_whole(folder / "manifest.json", f"{manifest.model_dump_json(indent=2)}\n".encode())
+    write_whole(folder / _MANIFEST, _packed(manifest))
+
+
+@contextmanager
+def all_or_nothing(folder: Path) -> Iterator[Path]:
+    """A copy of ``folder`` to change in steps. What changed in it is put into ``folder`` where the
+    block ends well; after an error or Ctrl-C ``folder`` is as it was.
+
+    Raises:
+        WeightsError: the folder is not to be used.
+        OSError: there is no room, or no right to write; nothing is changed.
+    """
+    Weights(folder)  # so that errors name this folder, not the copy
+    with tempfile.TemporaryDirectory() as place:
+        copy = Path(shutil.copytree(folder, Path(place, folder.resolve().name)))
+        yield copy
+        put_files(copy, folder)
+
+
+def put_files(source: Path, folder: Path) -> None:
+    """Let ``folder`` hold the files of ``source``, the manifest last; others in it stay.
+
+    Raises:
+        OSError: there is no room, or no right to write; nothing is changed.
+    """
+    names = sorted(
+        (one.name for one in source.iterdir() if one.is_file()), key=lambda name: name == _MANIFEST
+    )
+    made = {name: (source / name).read_bytes() for name in names}
+    _write_together(
+        folder,
+        {
+            name: data
+            for name, data in made.items()
+            if not (folder / name).exists() or (folder / name).read_bytes() != data
+        },
+    )
+
+
+def _packed(manifest: Manifest) -> bytes:
+    return f"{manifest.model_dump_json(indent=2)}\n".encode()
+
+
+def _write_together(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Replace files, by name and in their order, once all of them are on the disk."""
+    with ExitStack() as stack:
+        drafts = []
+        for name, data in files.items():
+            path = real_file(folder / name)
+            descriptor, draft = open_draft(path)
+            stack.callback(draft.unlink, missing_ok=True)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(descriptor)
+            drafts.append((draft, path))
+        for draft, path in drafts:
+            publish(draft, path)

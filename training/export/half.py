@@ -27,7 +27,7 @@ from splitfer.shared.weights.runtime import Tail
 from training.data.datasets import DataError, data_path
 from training.data.votes import votes_or_none
 from training.export.calibrate import cloud_tails, measure_folder
-from training.export.folder import golden_arrays, largest_change, write_tails
+from training.export.folder import all_or_nothing, golden_arrays, largest_change, write_tails
 
 # Of the largest golden logit.
 MOST_CHANGE = 1e-3
@@ -52,9 +52,9 @@ def in_half(data: bytes) -> bytes:
         if one.data_type == TensorProto.FLOAT and np.prod(one.dims) >= _FEWEST_VALUES
     ]
     for one in large:
-        stored = numpy_helper.from_array(
-            numpy_helper.to_array(one).astype(np.float16), f"{one.name}_half"
-        )
+        with np.errstate(over="ignore"):  # its logits show it, and are looked at
+            halved_values = numpy_helper.to_array(one).astype(np.float16)
+        stored = numpy_helper.from_array(halved_values, f"{one.name}_half")
         cast = helper.make_node("Cast", [stored.name], [one.name], to=TensorProto.FLOAT)
         graph.initializer.remove(one)
         graph.initializer.append(stored)
@@ -126,8 +126,9 @@ def main() -> int:
     try:
         data, votes = data_path(arguments.data), votes_or_none(arguments.votes)
         folder = arguments.weights or default_folder()
-        changes = halve(folder)
-        measure_folder(folder, data, votes)
+        with all_or_nothing(folder) as draft:
+            changes = halve(draft)
+            measure_folder(draft, data, votes)
     except DataError as error:
         print(f"half: {error}", file=sys.stderr)
         return 3

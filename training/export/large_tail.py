@@ -22,6 +22,7 @@ from training.data.datasets import DataError, data_path
 from training.data.judged import parts
 from training.data.votes import votes_or_none
 from training.export.calibrate import measure_folder
+from training.export.folder import all_or_nothing
 from training.export.put_tail import begun_with, check_heads, put_tail
 from training.fit.checkpoint import CHECKPOINT
 from training.fit.member import CHECKPOINTS, RUNS, member_recipe, train_member
@@ -77,6 +78,13 @@ def main() -> int:
         if len({member.config.label_sets for member in members}) > 1:
             raise ValueError("the runs answer different label sets: they have no mean")
         tail = Ensemble([member.cloud_tail for member in members])
+        origin = ", ".join(
+            name + begun_with(member) for name, member in zip(names, members, strict=True)
+        )
+        with all_or_nothing(folder) as draft:
+            label_sets = members[0].config.label_sets
+            put_tail(draft, LARGE_TAIL, tail, f"{RUNS}: {origin}", label_sets)
+            manifest = measure_folder(draft, data, votes)
     except DataError as error:
         print(f"large_tail: {error}", file=sys.stderr)
         return 3
@@ -85,11 +93,6 @@ def main() -> int:
         return 4
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    origin = ", ".join(
-        name + begun_with(member) for name, member in zip(names, members, strict=True)
-    )
-    put_tail(folder, LARGE_TAIL, tail, f"{RUNS}: {origin}", members[0].config.label_sets)
-    manifest = measure_folder(folder, data, votes)
     print(json.dumps({"folder": str(folder), "tail": manifest.tails[LARGE_TAIL].model_dump()}))
     return 0
 

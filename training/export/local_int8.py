@@ -30,7 +30,7 @@ from training.data.datasets import DataError, data_path
 from training.data.judged import judged_part
 from training.data.votes import votes_or_none
 from training.export.calibrate import unseen
-from training.export.folder import golden_arrays, unmeasured, write_tails
+from training.export.folder import all_or_nothing, golden_arrays, unmeasured, write_tails
 from training.export.local_model import measure_local_model
 from training.export.quantise import static_int8
 from training.export.whole_model import whole_model
@@ -75,15 +75,18 @@ def main() -> int:
         data, votes = data_path(arguments.data), votes_or_none(arguments.votes)
         learnt, held_out = unseen(judged_part(data, votes, "Training"))
         chosen = np.random.default_rng(0).permutation(len(learnt.faces))[:RANGES_FROM]
-        add_int8(arguments.weights, learnt.faces.pictures[chosen])
         tests = {"PublicTest": judged_part(data, votes, "PublicTest")}
-        entry = measure_local_model(arguments.weights, NAME, held_out, tests)
+        with all_or_nothing(arguments.weights) as draft:
+            add_int8(draft, learnt.faces.pictures[chosen])
+            entry = measure_local_model(draft, NAME, held_out, tests)
     except DataError as error:
         print(f"local_int8: {error}", file=sys.stderr)
         return 3
     except WeightsError as error:
         print(f"local_int8: {error}", file=sys.stderr)
         return 4
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     accuracy = {str(one): found.accuracy for one, found in entry.answers.items()}
     print(json.dumps({"folder": str(arguments.weights), "name": NAME, "accuracy": accuracy}))
     return 0

@@ -33,7 +33,7 @@ from training.export.calibrate import (
     measured_answers,
     unseen,
 )
-from training.export.folder import write_manifest
+from training.export.folder import all_or_nothing, write_manifest
 from training.export.half import halve
 from training.export.put_tail import put_tail
 from training.fit.checkpoint import CHECKPOINT, averaged_weights
@@ -52,14 +52,15 @@ def add_local_model(folder: Path, name: str, network: nn.Module, origin: str) ->
     Raises:
         WeightsError: the folder is not to be used.
         ValueError: the name is taken by a tail of another kind, or half precision changes its
-            logits (``halve``).
+            logits (``halve``); nothing is written.
     """
     manifest = Weights(folder).manifest
     taken = manifest.tails.keys() - manifest.local_models.values()
     if name in (LOCAL_TAIL, BACKBONE, *taken):
         raise ValueError(f"--name: {name} is another tail of these weights")
-    put_tail(folder, name, CropClassifier(network.eval(), SIZE_PX), origin, BOTH)
-    halve(folder, [name])
+    with all_or_nothing(folder) as draft:
+        put_tail(draft, name, CropClassifier(network.eval(), SIZE_PX), origin, BOTH)
+        halve(draft, [name])
 
 
 def measure_local_model(
@@ -119,8 +120,9 @@ def main() -> int:
         network = load_classifier(arguments.model, run)
         held_out = unseen(judged_part(data, votes, "Training"))[1]
         tests = {"PublicTest": judged_part(data, votes, "PublicTest")}
-        add_local_model(folder, name, network, str(RUNS / run))
-        entry = measure_local_model(folder, name, held_out, tests)
+        with all_or_nothing(folder) as draft:
+            add_local_model(draft, name, network, str(RUNS / run))
+            entry = measure_local_model(draft, name, held_out, tests)
     except DataError as error:
         print(f"local_model: {error}", file=sys.stderr)
         return 3

@@ -26,7 +26,7 @@ from splitfer.shared.weights.manifest import LOCAL_TAIL, RateEntry
 from training.data.datasets import DataError, data_path
 from training.data.votes import votes_or_none
 from training.export.calibrate import measure_folder
-from training.export.folder import golden_arrays, unmeasured, write_tails
+from training.export.folder import all_or_nothing, golden_arrays, unmeasured, write_tails
 from training.export.onnx import (
     FER2013_ALONE,
     ExportedCloudTail,
@@ -75,7 +75,10 @@ def check_heads(folder: Path, runs: Sequence[str], models: Sequence[SplitModel])
     for run, model in zip(runs, models, strict=True):
         own = model.head(torch.from_numpy(crops).unsqueeze(1))
         if not all(torch.allclose(a, b, atol=0.02) for a, b in zip(own, shipped, strict=True)):
-            raise ValueError(f"the run {run} has another head than {folder}: its tails do not fit")
+            raise ValueError(
+                f"the run {run} has another head than the weights {weights.manifest.fingerprint}: "
+                "its tails do not fit"
+            )
 
 
 def begun_with(model: SplitModel) -> str:
@@ -177,11 +180,12 @@ def main() -> int:
         check_heads(folder, arguments.of, models)
         model = mean_of(models)
         origin = " and ".join(str(RUNS / name) for name in arguments.of)
-        for name in arguments.tail:
-            network = model.local_tail if name == LOCAL_TAIL else model.cloud_tail
-            begun = "" if name == LOCAL_TAIL else begun_with(model)
-            put_tail(folder, name, network, origin + begun, model.config.label_sets)
-        manifest = measure_folder(folder, data, votes)
+        with all_or_nothing(folder) as draft:
+            for name in arguments.tail:
+                network = model.local_tail if name == LOCAL_TAIL else model.cloud_tail
+                begun = "" if name == LOCAL_TAIL else begun_with(model)
+                put_tail(draft, name, network, origin + begun, model.config.label_sets)
+            manifest = measure_folder(draft, data, votes)
     except DataError as error:
         print(f"put_tail: {error}", file=sys.stderr)
         return 3

@@ -152,7 +152,7 @@ def test_what_the_settings_name_and_only_the_installed_weights_have_is_obeyed(
 
 def test_what_no_weights_have_is_refused_by_those_that_are_used(poorer: WeightsStore) -> None:
     chosen = EdgeConfig(**{**dict(with_key(default_folder())), "local_model": "edgecnnn"})
-    with pytest.raises(ConfigError, match="no 'edgecnnn'; there are backbone$"):
+    with pytest.raises(ConfigError, match=r"no 'edgecnnn'; there are backbone$"):
         Device(FetchedWeights(poorer.root).used_in(chosen))
 
 

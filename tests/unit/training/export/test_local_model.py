@@ -18,8 +18,9 @@ from splitfer.shared.errors import ConfigError, WeightsError
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.vision.crop import enlarge_crop
 from splitfer.shared.weights import Weights, default_folder
+from splitfer.shared.whole_file import open_draft
 from tests.manifests import edit_manifest, set_figures
-from training.export import half
+from training.export import half, local_model
 from training.export.local_model import add_local_model
 from training.fit.classifier_trainer import middle
 from training.models.crop_classifier import SIZE_PX, CropClassifier
@@ -111,6 +112,74 @@ def test_a_model_that_gives_wrong_numbers_is_refused(folder: Path, tmp_path: Pat
 def test_it_takes_no_other_tails_name(folder: Path, name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} is another tail"):
         add_local_model(folder, name, untrained(), "nothing")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {one.name: one.read_bytes() for one in folder.parent.rglob("*") if one.is_file()}
+
+
+def spoilt(network: EdgeCNN) -> EdgeCNN:
+    """Beyond half precision, as training gone wrong may leave it."""
+    with torch.no_grad():
+        for one in network.parameters():
+            one.mul_(1e9)
+    return network
+
+
+def test_what_cannot_be_halved_leaves_the_weights_as_they_were(
+    folder: Path, tmp_path: Path
+) -> None:
+    own = Path(shutil.copytree(folder, tmp_path / folder.name))
+    before = contents(own)
+    with pytest.raises(ValueError, match="rounding moves a logit"):
+        add_local_model(own, "edgecnn", spoilt(untrained()), "nothing")
+    assert contents(own) == before
+
+
+def test_a_disk_that_fills_on_the_way_leaves_the_weights_as_they_were(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Path(shutil.copytree(folder, tmp_path / folder.name))
+    before = contents(own)
+    drafts = 0
+
+    def full(path: Path) -> tuple[int, Path]:
+        nonlocal drafts
+        if path.parent == own:
+            drafts += 1
+            if drafts == 3:  # the network and its golden logits were written
+                raise OSError(28, "No space left on device")
+        return open_draft(path)
+
+    monkeypatch.setattr("training.export.folder.open_draft", full)
+    with pytest.raises(OSError, match="No space left"):
+        add_local_model(own, "another", untrained(), "nothing")
+    assert contents(own) == before
+    monkeypatch.undo()
+    add_local_model(own, "another", untrained(), "nothing")
+    Weights(own).tail("another", 1)
+
+
+def test_an_end_before_its_figures_leaves_the_weights_as_they_were(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Measuring takes minutes; a model without its temperature is surer than it should be."""
+    own = Path(shutil.copytree(folder, tmp_path / folder.name))
+    before = contents(own)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(local_model, "load_classifier", lambda *_: untrained())
+    monkeypatch.setattr(local_model, "judged_part", lambda *_: None)
+    monkeypatch.setattr(local_model, "data_path", Path)
+    monkeypatch.setattr(local_model, "unseen", lambda _: (None, None))
+    monkeypatch.setattr(local_model, "measure_local_model", interrupted)
+    arguments = ["local_model", "--data", "x", "--name", "another", "--weights", str(own)]
+    monkeypatch.setattr("sys.argv", arguments)
+    with pytest.raises(KeyboardInterrupt):
+        local_model.main()
+    assert contents(own) == before
 
 
 def test_halving_the_cloud_tails_leaves_it_alone(
