@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +67,13 @@ def _torch(file: Path, compiled: bool) -> tuple[Run, tuple[int, ...], str]:
     import torch
 
     torch.set_num_threads(1)
+    if compiled:
+        kept = os.environ.get("TORCHINDUCTOR_CACHE_DIR") or tempfile.gettempdir()
+        for place in (str(Path(torch.__file__).parent), kept):
+            if any(letter.isspace() for letter in place):
+                raise RuntimeError(
+                    f"torch.compile gives its compiler paths unquoted: no space may be in {place}"
+                )
     network, shape, kind = torch.load(file, weights_only=False)
     made = torch.compile(network.eval()) if compiled else network.eval()
 

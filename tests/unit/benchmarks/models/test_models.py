@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -142,3 +143,17 @@ def test_the_front_is_what_no_other_beats(points: list[tuple[float, float]]) -> 
     for index in set(range(len(points))) - set(kept):
         cost, right = points[index]
         assert any(points[one][0] <= cost and points[one][1] >= right for one in kept)
+
+
+def test_what_torch_compile_cannot_do_is_one_readable_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gives the compiler's command paths without quotes: whose checkout has a space in its path
+    was told that ld cannot find -ltorch."""
+    spaced = tmp_path / "new comer"
+    spaced.mkdir()
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(spaced))
+    file = tmp_path / "network.pt"
+    torch.save((EdgeCNN(2).eval(), (1, 1, 44, 44), "float32"), file)
+    with pytest.raises(RuntimeError, match=r"paths unquoted: no space may be in .*new comer"):
+        models.probe("torch.compile", file, 1)
