@@ -21,7 +21,7 @@ from splitfer.edge_client.commands.health import server_answers
 from splitfer.edge_client.config import EdgeConfig
 from splitfer.edge_client.settings.state_folder import state_folder
 from splitfer.shared.certificates import read_certificates
-from splitfer.shared.errors import SplitFerError
+from splitfer.shared.errors import ConfigError, SplitFerError
 
 _FRAME_S = 10.0
 _SERVER_S = 5.0
@@ -78,9 +78,21 @@ def _found(name: str, look: Look, config: EdgeConfig) -> Finding:
 
 
 def _purpose(config: EdgeConfig) -> Finding:
-    if config.source is None or not is_live(config.source):
+    source = config.source
+    may_be_live = source is not None and source.startswith(("http://", "https://"))
+    if source is None or not (is_live(source) or may_be_live):
         return Finding("purpose", Verdict.SKIPPED, "no camera is set")
-    words = stated_purpose(config.purpose, config.source, terminal=io.StringIO())
+    try:
+        words = stated_purpose(config.purpose, source, terminal=io.StringIO())
+    except ConfigError:
+        if not may_be_live:
+            raise
+        return Finding(
+            "purpose",
+            Verdict.POOR,
+            "none is stated: where the address is a camera's or a stream's, a run does not start",
+            "set purpose",
+        )
     return Finding("purpose", Verdict.GOOD, words)
 
 

@@ -229,7 +229,7 @@ def _handler(shown: Shown, token: str | None, loopback: bool) -> type[BaseHTTPRe
             if path != "/control":
                 self._say(HTTPStatus.NOT_FOUND, "not found")
             elif self.headers.get_content_type() != _JSON:  # which no form of another site sends
-                self._say(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "application/json")
+                self._say(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"a body of Content-Type {_JSON}")
             elif not self._known():
                 self._say(HTTPStatus.UNAUTHORIZED, "it wants its token")
             else:

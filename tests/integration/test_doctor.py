@@ -53,6 +53,17 @@ def test_everything_that_is_away_is_named_at_once(capsys: pytest.CaptureFixture[
     assert "!! camera" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_purpose_of_a_camera_with_a_web_address_is_looked_at(scheme: str) -> None:
+    """Whether it is live shows when it is opened, which a run does."""
+    source = f"{scheme}://127.0.0.1:{free_port()}/live.mjpeg"
+    stated = found(source=source, purpose="welcome visitors")["purpose"]
+    assert (stated.verdict, stated.words) == (Verdict.GOOD, "welcome visitors")
+    unstated = found(source=source)["purpose"]
+    assert unstated.verdict is Verdict.POOR
+    assert "set purpose" in unstated.to_do
+
+
 def test_damaged_weights(tmp_path: Path) -> None:
     found_bad = found(source="demo", weights=tmp_path)["models"]
     assert found_bad.verdict is Verdict.BAD
