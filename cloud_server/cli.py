@@ -26,6 +26,7 @@ from splitfer.shared.errors import ConfigError, SplitFerError, WeightsError
 from splitfer.shared.extras import needing
 from splitfer.shared.log_lines import plain_line, traceback_lines
 from splitfer.shared.settings import load_settings, peek, printable
+from splitfer.shared.standard_streams import put
 
 DONE, FAILED, USAGE, WEIGHTS, INTERRUPTED = 0, 1, 2, 4, 130
 # Of a command's arguments, those that are settings of the server.
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command and exit with its code."""
     try:
         code = run(argv)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):  # who read our output left
         code = INTERRUPTED
     sys.exit(code)
 
@@ -91,7 +92,7 @@ def _serve_with(
     read = _settings_of(arguments)
     config = read()
     if arguments.print_config:
-        print(printable(config))
+        put(printable(config))
         return
     configure_logs(config.log_level, handler)
     # Imported only now: --version and --print-config need no network and no gRPC.

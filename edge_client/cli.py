@@ -27,6 +27,7 @@ from splitfer.shared.errors import (
     ConfigError,
     ImageError,
     LinkError,
+    OutputError,
     PayloadTooLarge,
     SourceError,
     SplitFerError,
@@ -34,7 +35,7 @@ from splitfer.shared.errors import (
 )
 from splitfer.shared.log_lines import PlainLines, traceback_lines
 from splitfer.shared.processor import check_processor
-from splitfer.shared.standard_streams import open_standard_streams
+from splitfer.shared.standard_streams import open_standard_streams, put
 
 if TYPE_CHECKING:
     from splitfer.edge_client.config import EdgeConfig
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             single_pictures=arguments.command == "classify",
         )
         if arguments.print_config:
-            print(printable(config))
+            put(printable(config))
             return OK
         if "stdout" in closed and "-" in (config.output, getattr(arguments, "explain", None)):
             raise ConfigError("--output -: standard output is closed; name a file")
@@ -90,6 +91,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _exit_code(error: SplitFerError) -> int:
     if isinstance(error, ConfigError):
         return USAGE
+    if isinstance(error, OutputError):
+        return LOST
     return WEIGHTS if isinstance(error, WeightsError) else SOURCE
 
 
@@ -148,11 +151,11 @@ def _health(arguments: argparse.Namespace, config: EdgeConfig) -> int:
 
     try:
         if arguments.pid is not None:
-            print(run_works(arguments.pid, arguments.timeout_s or WORKS_S))
+            put(run_works(arguments.pid, arguments.timeout_s or WORKS_S))
         elif arguments.run or config.server is None:
-            print(run_says(config, arguments.timeout_s or ANSWER_S))
+            put(run_says(config, arguments.timeout_s or ANSWER_S))
         else:
-            print(server_answers(config, arguments.timeout_s or ANSWER_S))
+            put(server_answers(config, arguments.timeout_s or ANSWER_S))
     except (SourceError, LinkError) as error:
         tell(f"edge-client: {error}")
         return LOST
@@ -167,7 +170,7 @@ def _doctor(arguments: argparse.Namespace, config: EdgeConfig) -> int:
 
     found = []
     for one in findings(config):
-        print(as_record(one) if arguments.json else as_lines(one), flush=True)
+        put(as_record(one) if arguments.json else as_lines(one))
         found.append(one)
     return LOST if worst_is_bad(found) else OK
 
@@ -185,17 +188,17 @@ def _bench(arguments: argparse.Namespace, asked: EdgeConfig) -> int:
 
     config = FetchedWeights(state_folder() / "weights").looked_at_in(asked)
     frames = bench.frames_of_clip(arguments.frames)
-    print(bench.heading())
+    put(bench.heading())
     found = []
     for one in bench.measurements(
         config,
         lambda of, threads, side_px: bench.measure(of, threads, side_px, frames, time.monotonic),
         bench.models_as_good(config),
     ):
-        print(bench.as_line(one), flush=True)
+        put(bench.as_line(one))
         found.append(one)
     settings = bench.recommended(found, 1000 / arguments.fps)
-    print(*(f"{key}: {value}" for key, value in settings.items()), sep="\n")
+    put("\n".join(f"{key}: {value}" for key, value in settings.items()))
     if arguments.write:
         try:
             text = bench.as_yaml(settings, found)

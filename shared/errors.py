@@ -4,6 +4,7 @@
     |-- ConfigError            a setting is wrong; the process does not start
     |-- SourceError            a camera or file cannot be read
     |   `-- SourceRefused      it wants another user or password
+    |-- OutputError            what a command prints cannot be written
     |-- WeightsError           weights are missing, altered, or give wrong numbers
     |   `-- WrongNumbersError  the last of these
     |-- CodecError             a payload cannot be decoded
@@ -57,6 +58,12 @@ class SourceRefused(SourceError):
     """A camera or address wants another user or password: asking again may lock the user out."""
 
     retryable = False
+
+
+class OutputError(SplitFerError):
+    """What a command prints cannot be written; the message names the cause."""
+
+    code = "output"
 
 
 class WeightsError(SplitFerError):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from splitfer.shared.errors import OutputError
+
 
 def open_standard_streams() -> frozenset[str]:
     """Give each of the three that is closed ``/dev/null``; gives the names of those, as in ``sys``.
@@ -29,3 +31,20 @@ def open_standard_streams() -> frozenset[str]:
             stream = open(number, mode, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
             setattr(sys, name, stream)
     return frozenset(closed)
+
+
+def put(line: str) -> None:
+    """Print a line on standard output; it has been written when this returns.
+
+    Raises:
+        BrokenPipeError: its reader left. Nothing more can be printed, and is left out in silence.
+        OutputError: it cannot be written (a full disk, say); likewise.
+    """
+    try:
+        print(line, flush=True)
+    except OSError as error:
+        # What is still in the buffer would fail once more while Python shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise OutputError(f"standard output: {error.strerror}") from error

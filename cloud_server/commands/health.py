@@ -18,6 +18,7 @@ from splitfer.cloud_server.config import CloudConfig
 from splitfer.shared.arguments import positive
 from splitfer.shared.errors import LinkError, NotReady
 from splitfer.shared.peer_words import peer_words
+from splitfer.shared.standard_streams import put
 
 _TIMEOUT_S = 2.0
 _LONGEST_REPLY_BYTES = 64 * 2**10
@@ -80,7 +81,7 @@ def run_health(config: CloudConfig, live: bool, timeout_s: float = _TIMEOUT_S) -
         raise LinkError(f"{where} gave {status}, and not as this server does") from None
     if status != http.client.OK:
         raise NotReady(f"{where} says {peer_words(str(state))}")
-    print(peer_words(str(state)))
+    put(peer_words(str(state)))
 
 
 def _why(config: CloudConfig, error: Exception) -> str:

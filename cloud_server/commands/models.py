@@ -6,7 +6,6 @@ import argparse
 import http.client
 import json
 import os
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -28,6 +27,7 @@ from splitfer.shared.errors import (
 )
 from splitfer.shared.loopback import is_this_machine
 from splitfer.shared.peer_words import peer_words
+from splitfer.shared.standard_streams import put
 from splitfer.shared.wire import ADMIN_MODELS, PREVIOUS
 
 TOKEN_VARIABLE = "SPLITFER_ADMIN_TOKEN"
@@ -120,12 +120,11 @@ def run_models(arguments: argparse.Namespace, settings: Callable[[], CloudConfig
             _refuse_open_token(connection)
     reply = _ask(connection, url, cert, method, ADMIN_MODELS + path, body)
     if arguments.json:
-        json.dump(reply, sys.stdout, indent=2)
-        print()
+        put(json.dumps(reply, indent=2))
         return
     try:
         for line in _lines(reply):
-            print(line)
+            put(line)
     except (KeyError, TypeError, ValueError):
         raise LinkError(
             f"{url} gave 200, and not as this server does; let --url name cloud-server's "

@@ -12,6 +12,7 @@ from splitfer.cloud_server.commands.running import serve_words
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.server.pid_file import read_pid
 from splitfer.shared.errors import ConfigError
+from splitfer.shared.standard_streams import put
 
 
 def add_reload_command(commands: Any) -> None:
@@ -41,7 +42,7 @@ def run_reload(pid: int) -> None:
         os.kill(pid, signal.SIGHUP)
     except OSError as error:
         raise ConfigError(f"process {pid} cannot be sent SIGHUP: {error.strerror}") from error
-    print(f"process {pid} reads its settings again; its log says how it went")
+    put(f"process {pid} reads its settings again; its log says how it went")
 
 
 def pid_in_file(config: CloudConfig) -> int:

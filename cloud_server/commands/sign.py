@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from splitfer.shared.arguments import file_name
 from splitfer.shared.errors import ConfigError, WrongNumbersError
 from splitfer.shared.extras import needing
+from splitfer.shared.standard_streams import put
 
 if TYPE_CHECKING:
     from splitfer.shared.weights import Weights
@@ -60,7 +61,7 @@ def run_sign(arguments: argparse.Namespace) -> None:
     try:
         if arguments.new_key is not None:
             public = new_key(arguments.new_key)
-            print(f"{arguments.new_key}: keep it; {public}: for devices (weights_key)")
+            put(f"{arguments.new_key}: keep it; {public}: for devices (weights_key)")
             return
         folder: Path | None = arguments.folder
         if folder is None or arguments.key is None:
@@ -76,7 +77,7 @@ def run_sign(arguments: argparse.Namespace) -> None:
         write_release(folder, sign(manifest, number, read_private_key(arguments.key)))
     except OSError as error:
         raise ConfigError(f"{error.filename or 'sign'}: {error.strerror}") from error
-    print(f"{folder} is release {number} of {weights.manifest.fingerprint}")
+    put(f"{folder} is release {number} of {weights.manifest.fingerprint}")
 
 
 def _check(weights: Weights, model: str) -> None:

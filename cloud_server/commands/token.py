@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from splitfer.cloud_server.admission.tokens import Scope, new_token, token_line
+from splitfer.shared.standard_streams import put
 
 
 def add_token_command(commands: Any) -> None:
@@ -40,6 +41,6 @@ def run_token(arguments: argparse.Namespace) -> None:
     """
     token = new_token()
     line = token_line(arguments.name, token, map(Scope, set(arguments.scope)), arguments.toml)
-    print(token)
-    print(line)
+    put(token)
+    put(line)
     print("The first line is the token, the second is for the tokens file.", file=sys.stderr)
