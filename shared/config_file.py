@@ -55,7 +55,9 @@ def read_mapping(path: Path) -> dict[str, Any]:
         )
         at = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{path}{at}: {problem}") from None
-    except (tomllib.TOMLDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: a config file is text in UTF-8, and this is not") from None
+    except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
     except _Refused as error:
         raise ConfigError(f"{path}: {error}") from None

@@ -97,7 +97,7 @@ def load_settings(
             return "--" + "-".join(place).replace("_", "-")
         if _holds(from_environment, place):
             return prefix + _NESTED.join(place).upper()
-        if _holds(from_file, place):
+        if _holds(from_file, place) or _holds(from_file, place[:-1]):  # where something lacks
             return f"{config_file}: {'.'.join(place)}"
         return ".".join(place) or "settings"
 
@@ -275,7 +275,10 @@ def _merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
 def _holds(values: Mapping[str, Any], place: tuple[str, ...]) -> bool:
     inner: Any = values
     for part in place:
-        if not isinstance(inner, Mapping) or part not in inner:
+        if isinstance(inner, list | tuple) and part.isdecimal() and int(part) < len(inner):
+            inner = inner[int(part)]
+        elif isinstance(inner, Mapping) and part in inner:
+            inner = inner[part]
+        else:
             return False
-        inner = inner[part]
     return bool(place)

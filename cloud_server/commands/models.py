@@ -6,11 +6,12 @@ import argparse
 import http.client
 import json
 import os
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from splitfer.cloud_server.commands.own_server import own_connection
 from splitfer.cloud_server.config import CloudConfig
@@ -19,6 +20,7 @@ from splitfer.shared.bearer_token import token_fault
 from splitfer.shared.cause import Cause, Names, came_back, cause_of_error, what_to_do
 from splitfer.shared.certificates import read_certificates
 from splitfer.shared.errors import (
+    AuthError,
     ConfigError,
     LinkError,
     RefusedChange,
@@ -69,6 +71,14 @@ def add_models_command(commands: Any) -> None:
     default = named("default", help="let other weights answer whole pictures")
     default.add_argument("fingerprint")
     named("rollback", help="make the former default the default again")
+
+
+def _fingerprint(text: str) -> str:
+    if not re.fullmatch("[0-9a-f]{16}", text):
+        raise ConfigError(
+            f"{peer_words(repr(text))} is no fingerprint, which is 16 hex digits; `list` shows them"
+        )
+    return text
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
@@ -148,9 +158,9 @@ def _request(arguments: argparse.Namespace) -> tuple[str, str, dict[str, Any] | 
     if action == "load":
         return "POST", "", {"folder": arguments.folder, "default": arguments.default}
     if action == "unload":
-        return "DELETE", "/" + quote(arguments.fingerprint, safe=""), None
+        return "DELETE", "/" + _fingerprint(arguments.fingerprint), None
     if action == "default":
-        return "PUT", "/default", {"fingerprint": arguments.fingerprint}
+        return "PUT", "/default", {"fingerprint": _fingerprint(arguments.fingerprint)}
     if action == "rollback":
         return "PUT", "/default", {"fingerprint": PREVIOUS}
     return "GET", "", None
@@ -207,6 +217,9 @@ def _ask(
             f"{url} gave {response.status}, and not as this server does; let --url name "
             f"cloud-server's {_NAMES.port}"
         ) from None
+    if response.status == http.client.UNAUTHORIZED:  # its words are those for programs
+        why = "the server does not know this one" if token else "the server asks for one"
+        raise AuthError(f"{TOKEN_VARIABLE}: set it to a token with the scope admin; {why}")
     raise _ERRORS.get(code, SplitFerError)(peer_words(str(message), token, 1000))
 
 

@@ -49,6 +49,9 @@ class Weights:
         try:
             data = read_regular(folder / "manifest.json", _LONGEST_MANIFEST_BYTES)
             self.manifest = Manifest.model_validate_json(data)
+        except FileNotFoundError as error:
+            why = "it has no manifest.json" if folder.is_dir() else "there is no such folder"
+            raise WeightsError(f"no weights in {folder}: {why}") from error
         except OSError as error:
             raise WeightsError(f"no weights in {folder}: {error.strerror}") from error
         except ValidationError as error:

@@ -96,9 +96,9 @@ def test_load_switch_roll_back_unload(
             (("load", "altered", "--default"), 4, "head.onnx is not the file"),
             (("load", "/etc"), 4, f"no folder '/etc' under {root}"),
             (("unload", old), 1, "is the default"),
-            (("unload", "../default"), 1, "DELETE"),
+            (("unload", "../default"), 2, "no fingerprint"),
             (("default", "0" * 16), 1, "no weights"),
-            (("default", "nonsense"), 1, "fingerprint"),
+            (("default", "nonsense"), 2, "no fingerprint"),
             (("rollback",), 1, "no weights that were the default before"),
         ):
             assert models(server, *arguments) == code, arguments
@@ -135,7 +135,10 @@ def test_only_an_admin_may(
         assert "set weights_root" in capsys.readouterr().err
         monkeypatch.setenv("SPLITFER_ADMIN_TOKEN", "wrong")
         assert models(server, "list") == 1
-        assert "token" in capsys.readouterr().err
+        assert "SPLITFER_ADMIN_TOKEN" in capsys.readouterr().err
+        monkeypatch.delenv("SPLITFER_ADMIN_TOKEN")
+        assert models(server, "list") == 1
+        assert "set it to a token with the scope admin" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -160,6 +163,14 @@ def test_a_server_that_is_not_there(
         (line,) = capsys.readouterr().err.splitlines()
         assert why in line
         assert "sesame" not in line
+
+
+@pytest.mark.parametrize("action", ["unload", "default"])
+def test_what_is_no_fingerprint_is_refused_in_words(
+    action: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["models", action, "edgecnn"]) == 2
+    assert "'edgecnn' is no fingerprint, which is 16 hex digits" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("token", ["ses\name", "sesäme", "ses ame"])

@@ -133,3 +133,27 @@ def test_what_is_printed_holds_no_secret(source: str) -> None:
     printed = yaml.safe_load(text)
     assert not {"source", "token"} & set(printed)
     assert printed["output"] == os.path.abspath("a.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("masks: [[[0, 0], [2, 2]]]", "masks.0.1.0: Input should be less"),
+        ("threads: []", "threads: "),
+    ],
+)
+def test_what_is_wrong_within_a_setting_is_named_with_its_file(
+    text: str, said: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "camera.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as error:
+        load_config(file, {})
+    assert str(error.value).startswith(f"{file}: {said}")
+
+
+def test_a_file_in_another_encoding_is_refused_in_words(tmp_path: Path) -> None:
+    file = tmp_path / "camera.yaml"
+    file.write_bytes("purpose: für Gäste".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"camera.yaml: a config file is text in UTF-8"):
+        load_config(file, {})
