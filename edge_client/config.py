@@ -113,16 +113,20 @@ class EdgeConfig(
 
 
 def load_config(
-    config_file: Path | None, flags: Mapping[str, Any], single_pictures: bool = False
+    config_file: Path | None,
+    flags: Mapping[str, Any],
+    single_pictures: bool = False,
+    of_a_program: bool = False,
 ) -> EdgeConfig:
     """File, then ``SPLITFER_EDGE_*``, then flags: for ``run``, and with ``single_pictures`` for
-    ``classify``, which searches longer and more closely where nothing else is set.
+    ``classify``, which searches longer and more closely where nothing else is set. The flags of
+    ``of_a_program`` are keywords in Python.
 
     Raises:
         ConfigError: names the key.
     """
     defaults = PICTURE_SETTINGS if single_pictures else {}
-    config = load_settings(EdgeConfig, PREFIX, config_file, flags, defaults)
+    config = load_settings(EdgeConfig, PREFIX, config_file, flags, defaults, of_a_program)
     if config.cameras and config_file is not None:
         folder = Path(os.path.abspath(config_file)).parent
         cameras = [_from_folder(camera, folder) for camera in config.cameras]
@@ -145,4 +149,4 @@ def program_config(settings: Mapping[str, Any]) -> EdgeConfig:
     for name, value in settings.items():
         if name in _OF_COMMANDS and value is not None:
             raise ConfigError(f"{name}: it is for the command edge-client, not for a program")
-    return load_config(None, settings, single_pictures=True)
+    return load_config(None, settings, single_pictures=True, of_a_program=True)

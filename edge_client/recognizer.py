@@ -7,11 +7,13 @@ with Recognizer(server="192.0.2.7:50051") as recognizer:
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -165,11 +167,18 @@ class Recognizer:
 
         Raises:
             ValueError: the array of a frame is another one.
-            TypeError: a frame has none.
+            TypeError: a frame has none, or no time.
         """
+        if isinstance(frames, str | bytes | os.PathLike):
+            raise TypeError("track takes frames, each (seconds, array), not a file: decode it")
         tracks = TrackedFaces(self._config.smooth_s, self._config.lost_s)
         followed = self._follow(None)
-        for time_s, frame in frames:
+        for one in frames:
+            if not isinstance(one, tuple | list) or len(one) != 2:
+                raise TypeError(f"a frame is (seconds, array), not {type(one).__name__}")
+            time_s, frame = one
+            if not isinstance(time_s, Real):
+                raise TypeError(f"a frame's time is in seconds, not {type(time_s).__name__}")
             rgb = rgb_of_array(frame)
             decoded_s, video = time.monotonic(), Video(time_s, followed.asked)
             with self._one_frame:

@@ -75,11 +75,12 @@ def load_settings(
     config_file: Path | None,
     flags: Mapping[str, Any],
     defaults: Mapping[str, Any] | None = None,
+    of_a_program: bool = False,
 ) -> S:
     """Settings from ``config_file`` (YAML or TOML), variables with ``prefix``, and ``flags``.
 
     A flag that is None was not given. ``prefix`` is such as ``SPLITFER_CLOUD_``. ``defaults`` are
-    the caller's, in the place of the model's.
+    the caller's, in the place of the model's. ``of_a_program``: the flags are keywords in Python.
 
     Raises:
         ConfigError: one line that names the key, and the file, variable or flag it stands in.
@@ -90,9 +91,11 @@ def load_settings(
     from_environment = _read_environment(model_class, prefix, known)
     _refuse_unknown(from_environment, known, f"in {prefix}*")
     given = {key: value for key, value in flags.items() if value is not None}
-    _refuse_unknown(given, known, "among the flags")
+    _refuse_unknown(given, known, f"among the {'keywords' if of_a_program else 'flags'}")
 
     def stands_in(place: tuple[str, ...]) -> str:
+        if _holds(given, place) and of_a_program:
+            return ".".join(place)
         if _holds(given, place):
             return "--" + "-".join(place).replace("_", "-")
         if _holds(from_environment, place):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -122,3 +124,20 @@ def test_a_frame_that_is_none_is_refused(recognizer: Recognizer, face: NDArray[n
         1,
         1,
     ]
+
+
+@pytest.mark.parametrize(
+    ("frames", "said"),
+    [
+        ("clip.mp4", "not a file: decode it"),
+        (Path("clip.mp4"), "not a file: decode it"),
+        ([np.zeros((48, 48, 3), np.uint8)], "a frame is (seconds, array), not ndarray"),
+        ([("now", np.zeros((48, 48, 3), np.uint8))], "time is in seconds, not str"),
+        ([(0.0, "a.jpg")], "expected an array of uint8, not str"),
+    ],
+)
+def test_what_are_no_frames_is_said_in_words(
+    recognizer: Recognizer, frames: Any, said: str
+) -> None:
+    with pytest.raises(TypeError, match=re.escape(said)):
+        list(recognizer.track(frames))

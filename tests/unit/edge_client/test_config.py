@@ -157,3 +157,16 @@ def test_a_file_in_another_encoding_is_refused_in_words(tmp_path: Path) -> None:
     file.write_bytes("purpose: für Gäste".encode("latin-1"))
     with pytest.raises(ConfigError, match=r"camera.yaml: a config file is text in UTF-8"):
         load_config(file, {})
+
+
+@pytest.mark.parametrize(
+    ("keywords", "said"),
+    [
+        ({"polcy": "local"}, "unknown key polcy among the keywords; did you mean policy?"),
+        ({"deadline_ms": "soon"}, "deadline_ms: Input should be a valid number"),
+    ],
+)
+def test_a_program_is_told_of_keywords_not_of_flags(keywords: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        program_config(keywords)
+    assert str(error.value).startswith(said)
