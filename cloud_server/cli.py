@@ -21,7 +21,7 @@ from splitfer.cloud_server.commands.token import add_token_command, run_token
 from splitfer.cloud_server.config import PREFIX, CloudConfig
 from splitfer.cloud_server.server.process import collecting_put_off
 from splitfer.cloud_server.telemetry.logs import configure_logs, log_handler
-from splitfer.shared.arguments import Once, add_setting, file_name
+from splitfer.shared.arguments import Once, Parser, add_setting, file_name
 from splitfer.shared.errors import ConfigError, SplitFerError, WeightsError
 from splitfer.shared.extras import needing
 from splitfer.shared.log_lines import plain_line, traceback_lines
@@ -168,9 +168,7 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="cloud-server", description="The cloud side of SplitFER: gRPC and REST."
-    )
+    parser = Parser(prog="cloud-server", description="The cloud side of SplitFER: gRPC and REST.")
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="serve|health|models|reload|sign|token"

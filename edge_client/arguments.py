@@ -8,7 +8,7 @@ from typing import Any
 
 from splitfer.edge_client.choices import Objective, Policy
 from splitfer.edge_client.sinks import flags as output_flags
-from splitfer.shared.arguments import Once, file_name, positive
+from splitfer.shared.arguments import Once, Parser, file_name, positive
 from splitfer.shared.detectors import DetectorName
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.local_models import BACKBONE
@@ -34,7 +34,7 @@ def given_flags(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all commands; ``command`` is the name of the one that was asked for."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="edge-client",
         description="Name the expression of every face in a stream or a picture.",
         epilog="exit codes: 0 done, 1 something was lost, 2 usage or config, 3 source, 4 weights, "

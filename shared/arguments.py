@@ -3,13 +3,42 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from splitfer.shared.log_lines import plain_line
 
 if TYPE_CHECKING:
     from splitfer.shared.settings import Settings
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, and what was meant where a flag is misspelt. A flag is not
+    taken by its beginning: that would mean another one as soon as there is another one."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **options})
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2."""
+        unknown = message.removeprefix("unrecognized arguments: ")
+        if unknown != message:
+            flag = unknown.split()[0].partition("=")[0]
+            close = difflib.get_close_matches(flag, self._flags(), n=1)
+            message += f"; did you mean {close[0]}?" if close else ""
+        self.exit(2, f"{plain_line(f'{self.prog}: {message}')} ({self.prog} --help says more)\n")
+
+    def _flags(self) -> list[str]:
+        """Its own, and those of its commands."""
+        found = dict.fromkeys(self._option_string_actions)
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for command in action.choices.values():
+                    found |= dict.fromkeys(command._flags())
+        return list(found)
 
 
 class Once(argparse.Action):

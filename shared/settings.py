@@ -254,7 +254,7 @@ def _refuse_unknown(
     for key, value in values.items():
         place = (*above, str(key))
         if place not in known:
-            beside = {".".join(other) for other in known}
+            beside = {".".join(other) for other in known if len(other) == len(place)}
             name = ".".join(place)
             raise ConfigError(f"unknown key {name} {where}{_hint(name, beside)}")
         if isinstance(value, Mapping) and any(other[:-1] == place for other in known):

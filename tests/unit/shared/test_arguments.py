@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 from pydantic import Field
 
-from splitfer.shared.arguments import add_setting
+from splitfer.shared.arguments import Parser, add_setting
 from splitfer.shared.settings import Settings
 
 
@@ -44,3 +44,29 @@ def test_the_help_is_the_settings_description_with_its_default(
 def test_a_flag_of_no_setting_is_a_mistake_of_ours() -> None:
     with pytest.raises(KeyError):
         help_of("--handle")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["run", "--polcy"], "tool: unrecognized arguments: --polcy; did you mean --policy?"),
+        (["run", "--pol=x"], "tool: unrecognized arguments: --pol=x; did you mean --policy?"),
+        (["run", "--fps", "x"], "tool run: argument --fps: invalid float value: 'x'"),
+        (["ran"], "tool: argument COMMAND: invalid choice: 'ran'"),
+        (["run", "a\nb"], "tool: unrecognized arguments: a\\nb"),
+    ],
+)
+def test_what_is_wrong_on_a_command_line_is_one_line(
+    words: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No page of usage before it; and no flag by its beginning, which may become another one's."""
+    parser = Parser(prog="tool")
+    run = parser.add_subparsers(required=True, metavar="COMMAND").add_parser("run")
+    run.add_argument("--policy")
+    run.add_argument("--fps", type=float)
+    with pytest.raises(SystemExit) as ended:
+        parser.parse_args(words)
+    assert ended.value.code == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(line)
+    assert said.endswith("--help says more)")
