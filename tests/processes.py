@@ -13,7 +13,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
+
+from tests.loaded import EDGE, SERVER, LoadedCommand
 
 PATIENCE_S = 60.0
 
@@ -45,6 +47,35 @@ def child_processes() -> list[str]:
     return found
 
 
+def started(
+    module: str,
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    log: IO[bytes],
+    inside: Sequence[str] = (),
+    session: bool = False,
+    fresh: bool = False,
+) -> subprocess.Popen[bytes] | LoadedCommand:
+    """A command of the product that writes to ``log``: with its modules loaded, unless it is to be
+    ``fresh`` or ``inside`` is put before it."""
+    if not (fresh or inside):
+        return LoadedCommand(
+            module,
+            *words,
+            environment=environment,
+            stdout=log.fileno(),
+            stderr=log.fileno(),
+            session=session,
+        )
+    return subprocess.Popen(
+        [*inside, sys.executable, "-m", module, *words],
+        stdout=log,
+        stderr=log,
+        env=environment,
+        start_new_session=session,
+    )
+
+
 class Server:
     """A cloud server that can be killed, paused and started again on the same port."""
 
@@ -59,17 +90,16 @@ class Server:
         self.port = port or free_port()
         self.address, self._host, self._inside = f"{host}:{self.port}", host, inside
         self.weights, self._log = weights, log
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | LoadedCommand | None = None
 
     def start(self) -> Self:
         before = len(self._lines())
-        command = [
-            *self._inside, sys.executable, "-m", "splitfer.cloud_server.cli", "serve",
-            "--host", self._host, "--grpc-port", str(self.port), "--http-port", "0",
+        words = [
+            "serve", "--host", self._host, "--grpc-port", str(self.port), "--http-port", "0",
             "--weights", str(self.weights),
         ]  # fmt: skip
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+            self._process = started(SERVER, words, os.environ, log, self._inside)
         try:
             wait_until(
                 lambda: any("serving " in line for line in self._lines()[before:]) or self._ended(),
@@ -123,6 +153,7 @@ class Edge:
 
     ``inside`` is put before the command; ``variables`` are added to its environment. With
     ``session`` no terminal is its own, as of a service. Without a ``source`` the flags name one.
+    ``fresh``: as ``started`` has it.
     """
 
     def __init__(
@@ -134,15 +165,15 @@ class Edge:
         inside: Sequence[str] = (),
         variables: Mapping[str, str] | None = None,
         session: bool = False,
+        fresh: bool = False,
     ) -> None:
         self.answers_file, self.summary_file = folder / "answers.jsonl", folder / "summary.json"
         self.log_file = folder / "edge.log"
         # A run adds its lines to what is there, and replaces no summary.
         self.answers_file.unlink(missing_ok=True)
         self.summary_file.unlink(missing_ok=True)
-        command = [
-            *inside, sys.executable, "-m", "splitfer.edge_client.cli", "run",
-            *(["--source", source] if source is not None else []),
+        words = [
+            "run", *(["--source", source] if source is not None else []),
             "--weights", str(weights), "--output", str(self.answers_file),
             "--summary", str(self.summary_file), "--log-level", "info", *flags,
         ]  # fmt: skip
@@ -151,9 +182,7 @@ class Edge:
         # Whatever outlives the run stays in the test's folder.
         environment.setdefault("XDG_STATE_HOME", str(folder / "state"))
         with self.log_file.open("wb") as log:
-            self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, env=environment, start_new_session=session
-            )
+            self._process = started(EDGE, words, environment, log, inside, session, fresh)
 
     def __enter__(self) -> Self:
         return self

@@ -15,6 +15,7 @@ from typing import Self
 import grpc
 
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
+from tests.loaded import SERVER, LoadedCommand
 
 PATIENCE_S = 60
 SERVING = re.compile(
@@ -32,7 +33,9 @@ def clean_environment(**extra: str) -> dict[str, str]:
 class CloudProcess:
     """A running server; leaving the context kills it where it has not ended by itself.
 
-    ``inside`` is put before the command; ``environment`` is all that it has, where given.
+    Its modules are loaded already, unless ``fresh`` or with ``python``'s own flags or with
+    ``inside``, which is put before the command: ``fresh`` where another process is to know it by
+    its words. ``environment`` is all that it has, where given.
     ``http_port`` None leaves the port to the settings.
     """
 
@@ -44,18 +47,30 @@ class CloudProcess:
         inside: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
         http_port: int | None = 0,
+        fresh: bool = False,
     ) -> None:
         ports = ["--grpc-port", "0"]
         if http_port is not None:
             ports += ["--http-port", str(http_port)]
-        self._process = subprocess.Popen(
-            [
-                *inside, sys.executable, *python, "-m", "splitfer.cloud_server.cli", "serve",
-                *ports, "--weights", str(weights), *flags,
-            ],
-            stderr=subprocess.PIPE, text=True,
-            env=clean_environment() if environment is None else environment,
-        )  # fmt: skip
+        words = ["serve", *ports, "--weights", str(weights), *flags]
+        if environment is None:
+            environment = clean_environment()
+        reading, writing = os.pipe()
+        self._process: subprocess.Popen[bytes] | LoadedCommand
+        try:
+            if fresh or python or inside:
+                self._process = subprocess.Popen(
+                    [*inside, sys.executable, *python, "-m", SERVER, *words],
+                    stderr=writing,
+                    env=environment,
+                )
+            else:
+                self._process = LoadedCommand(
+                    SERVER, *words, environment=environment, stderr=writing
+                )
+        finally:
+            os.close(writing)
+        self._stderr = os.fdopen(reading)
         self._lines: list[str] = []
         self._news = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -66,8 +81,7 @@ class CloudProcess:
         self.grpc, self.http = said["grpc"], said["http"]
 
     def _read(self) -> None:
-        assert self._process.stderr
-        for line in self._process.stderr:
+        for line in self._stderr:
             with self._news:
                 self._lines.append(line)
                 self._news.notify_all()
@@ -117,5 +131,4 @@ class CloudProcess:
         if self._process.poll() is None:
             self._process.kill()
         self.exit_code()
-        assert self._process.stderr
-        self._process.stderr.close()
+        self._stderr.close()

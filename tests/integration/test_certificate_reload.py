@@ -36,7 +36,8 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(old_weights_folder: Path, folder: Path) -> Iterator[CloudProcess]:
-    with CloudProcess(old_weights_folder, "--config", str(folder / "cloud.yaml")) as server:
+    config = ("--config", str(folder / "cloud.yaml"))
+    with CloudProcess(old_weights_folder, *config, fresh=True) as server:
         yield server
 
 

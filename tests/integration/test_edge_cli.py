@@ -22,6 +22,7 @@ from splitfer.edge_client import ConfigError, ImageError, Recognizer, SourceErro
 from splitfer.shared.contracts import RECORD_VERSION, AnswerPath
 from splitfer.shared.labels import LABELS
 from splitfer.shared.prior import UNCERTAIN_BELOW
+from tests.loaded import EDGE, run_loaded
 
 WITHOUT_OURS = {k: v for k, v in os.environ.items() if not k.startswith("SPLITFER_")}
 # What outlives a run is the test's.
@@ -29,13 +30,7 @@ WITHOUT_OURS["XDG_STATE_HOME"] = tempfile.mkdtemp()
 
 
 def edge(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "splitfer.edge_client.cli", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        env=WITHOUT_OURS | variables,
-    )
+    return run_loaded(EDGE, *arguments, environment=WITHOUT_OURS | variables, timeout_s=100)
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ import av
 import pytest
 from PIL import Image
 
+from tests import loaded
+from tests.loaded import run_loaded
 from tests.processes import Edge, wait_until
 
 CLIP = Path(str(resources.files("splitfer.edge_client.assets").joinpath("demo.mp4")))
@@ -25,6 +27,8 @@ EDGE = (sys.executable, "-m", "splitfer.edge_client.cli")
 
 
 def edge(*arguments: str, inside: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    if not inside:
+        return run_loaded(loaded.EDGE, *arguments, environment=WITHOUT_OURS, timeout_s=100)
     return subprocess.run(
         [*inside, *EDGE, *arguments],
         capture_output=True,

@@ -3,8 +3,6 @@
 import http.server
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +13,7 @@ import pytest
 from splitfer.shared.weights import default_folder
 from tests.certificates import authority, certificate
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess, clean_environment
+from tests.loaded import run_loaded
 from tests.network_camera import Camera, demo_jpegs
 from tests.processes import Edge, free_port, wait_until
 
@@ -38,20 +37,19 @@ def mutual(old_weights_folder: Path, folder: Path) -> Iterator[CloudProcess]:
         f"http_port: {free_port()}\n"
     )
     with CloudProcess(
-        old_weights_folder, "--config", str(folder / "cloud.yaml"), http_port=None
+        old_weights_folder, "--config", str(folder / "cloud.yaml"), http_port=None, fresh=True
     ) as server:
         yield server
 
 
 def health(of: str, *words: str) -> tuple[int, str]:
     """The exit code, and what was said."""
-    done = subprocess.run(
-        [sys.executable, "-m", f"{of}.cli", "health", *words],
-        capture_output=True,
-        text=True,
-        env=clean_environment(),
-        timeout=PATIENCE_S,
-        check=False,
+    done = run_loaded(
+        f"splitfer.{of}.cli",
+        "health",
+        *words,
+        environment=clean_environment(),
+        timeout_s=PATIENCE_S,
     )
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout + done.stderr
@@ -83,7 +81,7 @@ def test_a_server_that_takes_no_work(old_weights_folder: Path, tmp_path: Path) -
     assert health("cloud_server", "--http-port", port)[0] == 1
     (tmp_path / "cloud.yaml").write_text("drain_s: 600\nlame_duck_s: 600\n")
     flags = ("--config", str(tmp_path / "cloud.yaml"), "--http-port", port)
-    with CloudProcess(old_weights_folder, *flags, http_port=None) as server:
+    with CloudProcess(old_weights_folder, *flags, http_port=None, fresh=True) as server:
         assert health("cloud_server", "--pid", str(server.pid)) == (0, "ready\n")
         server.signal(signal.SIGTERM)
         server.wait_for_line("leaving")
@@ -122,7 +120,7 @@ def test_an_edge_asks_the_server_that_it_is_set_to(mutual: CloudProcess, folder:
 
 def test_a_run_that_hangs(old_weights_folder: Path, tmp_path: Path) -> None:
     flags = ("--realtime", "--policy", "local")
-    with Edge(tmp_path, old_weights_folder, *flags) as edge:
+    with Edge(tmp_path, old_weights_folder, *flags, fresh=True) as edge:
         edge.wait_for(bool, "an answer")
         assert health("edge_client", "--pid", str(edge.pid)) == (0, "working\n")
         edge.signal(signal.SIGSTOP)
@@ -135,7 +133,7 @@ def test_a_run_that_waits_for_its_camera_is_healthy(
     old_weights_folder: Path, tmp_path: Path
 ) -> None:
     source = f"http://127.0.0.1:{free_port()}/stream"
-    with Edge(tmp_path, old_weights_folder, "--policy", "local", source=source) as edge:
+    with Edge(tmp_path, old_weights_folder, "--policy", "local", source=source, fresh=True) as edge:
         wait_until(lambda: "it is tried again" in edge.log(), "the camera to be missed")
         code, said = health("edge_client", "--pid", str(edge.pid))
         assert (code, said.startswith("waiting for the camera: http://127.0.0.1")) == (0, True)

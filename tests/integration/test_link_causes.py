@@ -35,6 +35,7 @@ from splitfer.shared.errors import ConfigError
 from splitfer.shared.stubs.splitfer.v1.splitfer_pb2_grpc import add_SplitFerServicer_to_server
 from tests.certificates import authority, certificate
 from tests.integration.test_link import FINGERPRINT, Played, PlayedServer, outcome
+from tests.loaded import EDGE, run_loaded
 from tests.processes import free_port, wait_until
 
 WITHOUT_OURS = {k: v for k, v in os.environ.items() if not k.startswith("SPLITFER_")}
@@ -365,13 +366,7 @@ def portrait(astronaut: NDArray[np.uint8], tmp_path: Path) -> Path:
 
 
 def edge(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "splitfer.edge_client.cli", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        env=WITHOUT_OURS | variables,
-    )
+    return run_loaded(EDGE, *arguments, environment=WITHOUT_OURS | variables, timeout_s=100)
 
 
 def test_the_command_says_it_in_one_line_and_nothing_of_grpcs(

@@ -277,7 +277,7 @@ def test_a_second_server_leaves_the_first_ones_pid_file_alone(tmp_path: Path) ->
     pid_file, file = tmp_path / "pid", tmp_path / "cloud.yaml"
     file.write_text(f"pid_file: {pid_file}\n")
     pid_file.write_text("999999999\n")  # of one that was killed
-    with CloudProcess(default_folder(), "--config", str(file)) as server:
+    with CloudProcess(default_folder(), "--config", str(file), fresh=True) as server:
         assert pid_file.read_text() == f"{server.pid}\n"
         second = subprocess.run(
             [sys.executable, "-m", "splitfer.cloud_server.cli", "serve", "--config", str(file)],
