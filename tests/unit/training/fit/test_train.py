@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,29 +72,32 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def killed_after(steps: int, step: Callable[..., float]) -> Callable[..., float]:
-    done = 0
+def fit_until_killed(one: Trainer, steps: int) -> None:
+    """It writes a checkpoint after the last of its ``steps``, and is killed in the next."""
+    step, done = one._one_step, 0
 
-    def until_killed(*arguments: object) -> float:
-        nonlocal done
-        if done == steps:
-            raise Killed
-        done += 1
-        return step(*arguments)
+    with pytest.MonkeyPatch.context() as patch:
 
-    return until_killed
+        def until_killed(*arguments: Any) -> float:
+            nonlocal done
+            if done == steps:
+                raise Killed
+            done += 1
+            if done == steps:
+                patch.setattr(trainer_module, "CHECKPOINT_S", -1.0)
+            return step(*arguments)
+
+        patch.setattr(one, "_one_step", until_killed)
+        with pytest.raises(Killed):
+            fit(one)
 
 
 # After 3, 6 and 9 steps an epoch ends, after 6 the stage; 0 dies before the first checkpoint.
 @pytest.mark.parametrize("steps", [0, 2, 6, STEPS - 2])
 def test_a_killed_run_ends_as_if_it_had_not_been(
-    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+    uninterrupted: Path, tmp_path: Path, steps: int
 ) -> None:
-    monkeypatch.setattr(trainer_module, "CHECKPOINT_S", -1.0)  # a checkpoint after each step
-    first = trainer(tmp_path)
-    first._one_step = killed_after(steps, first._one_step)  # type: ignore[method-assign]
-    with pytest.raises(Killed):
-        fit(first)
+    fit_until_killed(trainer(tmp_path), steps)
 
     torch.manual_seed(12345)  # the second process starts with another state
     torch.rand(7)
@@ -132,7 +136,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 def test_mixed_pairs_and_a_teachers_answers_are_the_same_after_a_kill(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[Path]
+    tmp_path: Path, asked: list[Path]
 ) -> None:
     recipe = replace(RECIPE, teacher="larger", teacher_share=0.75, mixup=0.4)
 
@@ -141,11 +145,7 @@ def test_mixed_pairs_and_a_teachers_answers_are_the_same_after_a_kill(
 
     expected = fit(one("whole"))
     assert asked == [tmp_path / "larger/last.pt"]
-    monkeypatch.setattr(trainer_module, "CHECKPOINT_S", -1.0)
-    killed = one("killed")
-    killed._one_step = killed_after(8, killed._one_step)  # type: ignore[method-assign]
-    with pytest.raises(Killed):
-        fit(killed)
+    fit_until_killed(one("killed"), 8)
     second = one("killed")
     assert second.resume()
     final = fit(second)
