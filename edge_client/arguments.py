@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 from splitfer.edge_client.choices import Objective, Policy
 from splitfer.edge_client.sinks import flags as output_flags
-from splitfer.shared.arguments import Once, Parser, file_name, positive
+from splitfer.shared.arguments import Once, Parser, file_name, positive, whole
 from splitfer.shared.detectors import DetectorName
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.local_models import BACKBONE
@@ -185,8 +186,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     bench.add_argument(
         "--frames",
-        type=int,
-        choices=range(1, 101),
+        type=partial(whole, most=100),
         default=30,
         metavar="N",
         help="frames of the clip, each time (30)",

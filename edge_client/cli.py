@@ -183,9 +183,13 @@ def _bench(arguments: argparse.Namespace, asked: EdgeConfig) -> int:
 
     from splitfer.edge_client.commands import bench
     from splitfer.edge_client.settings.state_folder import state_folder
+    from splitfer.edge_client.sinks.output_files import Output, check_outputs
     from splitfer.edge_client.updates.fetched_weights import FetchedWeights
     from splitfer.shared.whole_file import write_whole
 
+    if arguments.write:  # before minutes are spent on it
+        write = Output("--write", str(arguments.write))
+        check_outputs([write], [], arguments.overwrite)
     config = FetchedWeights(state_folder() / "weights").looked_at_in(asked)
     frames = bench.frames_of_clip(arguments.frames)
     put(bench.heading())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
@@ -80,13 +81,26 @@ def positive(text: str) -> float:
     """A number of seconds, frames a second or the like.
 
     Raises:
-        argparse.ArgumentTypeError: it is not above 0, or is more than 1000.
-        ValueError: it is no number.
+        argparse.ArgumentTypeError: it is no number, not above 0, or more than 1000.
     """
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
     if not 0 < number <= 1000:
-        raise argparse.ArgumentTypeError("expected a number above 0, at most 1000")
+        raise argparse.ArgumentTypeError(f"expected a number above 0, at most 1000, not {text!r}")
     return number
+
+
+def whole(text: str, most: int) -> int:
+    """A number from 1 to ``most``.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    if not text.isdecimal() or len(text) > 18 or not 1 <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"expected a whole number, 1 to {most}, not {text!r}")
+    return int(text)
 
 
 def add_setting(

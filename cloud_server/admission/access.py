@@ -73,7 +73,10 @@ class Access:
         Raises:
             ConfigError: the tokens file is wrong; everything stays as it was.
         """
-        entries = read_tokens(config.tokens) if config.tokens else {}
+        try:
+            entries = read_tokens(config.tokens) if config.tokens else {}
+        except ConfigError as error:
+            raise ConfigError(f"tokens: {error}") from error
         named = [
             (name, bytes.fromhex(e.sha256), e.scopes, e.limits or config.caller_limits)
             for name, e in entries.items()

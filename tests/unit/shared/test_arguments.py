@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import pytest
 from pydantic import Field
 
-from splitfer.shared.arguments import Parser, add_setting
+from splitfer.shared.arguments import Parser, add_setting, positive, whole
 from splitfer.shared.settings import Settings
 
 
@@ -70,3 +72,20 @@ def test_what_is_wrong_on_a_command_line_is_one_line(
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith(line)
     assert said.endswith("--help says more)")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (one, text)
+        for one in (positive, partial(whole, most=100))
+        for text in ("x", "0", "-1", "1e9", "nan", "")
+    ],
+)
+def test_what_is_no_such_number_is_said_in_words(kind: Callable[[str], object], text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=rf"expected .*, not '{text}'"):
+        kind(text)
+
+
+def test_numbers() -> None:
+    assert (positive("0.5"), whole("100", most=100)) == (0.5, 100)

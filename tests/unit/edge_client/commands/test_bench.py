@@ -137,7 +137,11 @@ def test_it_writes_a_config_file_and_replaces_none(
     assert config.deadline_ms >= 50
     assert str(config.search_side_px) in capsys.readouterr().out
     before = file.read_text()
-    assert cli.main(["bench", "--frames", "1", "--write", str(file)]) == 2
+    for taken in (file, tmp_path, tmp_path / "none" / "bench.yaml"):
+        assert cli.main(["bench", "--frames", "1", "--write", str(taken)]) == 2
+        said = capsys.readouterr()
+        assert "--write" in said.err
+        assert said.out == ""  # said before minutes are spent on it
     assert file.read_text() == before
     assert as_yaml({"threads": 2}, []).endswith("threads: 2\n")
 
