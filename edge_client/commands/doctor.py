@@ -267,7 +267,7 @@ def as_lines(found: Finding) -> str:
     """The findings as lines for a person."""
     sign = {"good": "ok", "skipped": "--", "poor": "??", "bad": "!!"}[found.verdict.value]
     hint = f"\n          -> {found.to_do}" if found.to_do else ""
-    return f"{sign} {found.name:<8}{found.words}{hint}"
+    return f"{sign} {found.name:<7} {found.words}{hint}"
 
 
 def as_record(found: Finding) -> str:

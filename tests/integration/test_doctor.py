@@ -64,6 +64,14 @@ def test_the_purpose_of_a_camera_with_a_web_address_is_looked_at(scheme: str) ->
     assert "set purpose" in unstated.to_do
 
 
+def test_the_lines_of_several_cameras_say_whose_they_are(tmp_path: Path) -> None:
+    cameras = [{"source": "63", "source_name": "Front door", "purpose": "welcome visitors"}]
+    config = load_config(None, {"cameras": cameras})
+    lines = [doctor.as_lines(one) for one in findings(config)]
+    assert lines[0] == "ok purpose Front door welcome visitors"
+    assert lines[1].startswith("!! camera Front door /dev/video63: ")
+
+
 def test_damaged_weights(tmp_path: Path) -> None:
     found_bad = found(source="demo", weights=tmp_path)["models"]
     assert found_bad.verdict is Verdict.BAD
