@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.readme.results import longest_s
+from splitfer.shared.standard_streams import ended_in_words
 from training.__main__ import HOW_TO_INSTALL_ALL
 
 # The module whose ``main`` reads the rest of the command line; its docstring says what it answers.
@@ -76,4 +77,4 @@ def question(name: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended_in_words("benchmarks", main))

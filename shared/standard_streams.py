@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+from collections.abc import Callable
 
 from splitfer.shared.errors import OutputError
+
+_INTERRUPTED = 130
 
 
 def open_standard_streams() -> frozenset[str]:
@@ -43,8 +47,33 @@ def put(line: str) -> None:
     try:
         print(line, flush=True)
     except OSError as error:
-        # What is still in the buffer would fail once more while Python shuts down.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _print_no_more()
         if isinstance(error, BrokenPipeError):
             raise
         raise OutputError(f"standard output: {error.strerror}") from error
+
+
+def ended_in_words(name: str, main: Callable[[], int]) -> int:
+    """The exit code of ``main``, the whole of a command ``name``, whose last line was printed; 130
+    where its reader left or somebody thought better of it, 1 where no room is left for what it
+    writes."""
+    try:
+        code = main()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        _print_no_more()
+        return _INTERRUPTED
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _print_no_more()
+        print(f"{name}: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
+        return 1
+    return code
+
+
+def _print_no_more() -> None:
+    # What is still in the buffer would fail once more while Python shuts down.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,6 +7,8 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
+from splitfer.shared.standard_streams import ended_in_words
+
 HOW_TO_INSTALL_ALL = "'make .venv/.dev' in a checkout installs what is measured and trained with"
 # The module whose ``main`` reads the rest of the command line.
 COMMANDS = {"run": "training.pipeline", "compress": "training.export.compress"}
@@ -29,4 +31,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended_in_words("training", main))

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -10,6 +12,7 @@ import pytest
 
 from benchmarks import __main__ as main_module
 from benchmarks.__main__ import BENCHMARKS, main, question
+from splitfer.shared.standard_streams import ended_in_words
 from training import __main__ as training_main
 
 STARTED_BY_OTHERS = {
@@ -91,3 +94,29 @@ def test_what_is_not_installed_is_one_line(
     assert main_of() == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "make .venv/.dev" in line
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "said"),
+    [
+        ("/dev/full", 1, "benchmarks: output: No space left on device\n"),
+        (None, 130, ""),  # its reader has left
+    ],
+)
+def test_a_list_that_nobody_takes_ends_without_a_traceback(
+    target: str | None, code: int, said: str
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    out = writer if target is None else os.open(target, os.O_WRONLY)
+    command = [sys.executable, "-m", "benchmarks", "list"]
+    done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (code, said)
+
+
+def test_ctrl_c_in_a_benchmark_is_an_exit_code() -> None:
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    assert ended_in_words("benchmarks", interrupted) == 130
