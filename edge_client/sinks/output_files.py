@@ -71,6 +71,8 @@ def check_outputs(outputs: Sequence[Output], inputs: Sequence[Input], overwrite:
                 f"{output.named}: the ending says the format, and is one of "
                 f"{', '.join(output.endings)}"
             )
+        if output.target == STANDARD_OUTPUT and not output.appended:
+            raise ConfigError(f"{output.named}: only lines go to standard output; name a file")
     files = [output for output in outputs if output.target != STANDARD_OUTPUT]
     _refuse_inputs(files, inputs)
     _refuse_each_other(files)

@@ -100,7 +100,15 @@ def test_the_older_file_of_lines_is_an_output_too() -> None:
 
 
 def test_a_device_may_be_shared_and_standard_output_is_nobodys() -> None:
-    check("/dev/null", "/dev/null", "-", "-")
+    lines = [Output(f"--{name}", "-", appended=True) for name in ("output", "explain")]
+    check("/dev/null", "/dev/null", *lines)
+
+
+def test_only_lines_go_to_standard_output(folder: Path) -> None:
+    """A summary that was to be shown went into a file called "-"."""
+    check_outputs([Output("--output", "-", appended=True)], [], overwrite=False)
+    with pytest.raises(ConfigError, match="--summary -: only lines go to standard output"):
+        check_outputs([Output("--summary", "-")], [], overwrite=False)
 
 
 def test_what_exists_is_replaced_only_where_that_is_asked_for(folder: Path) -> None:
