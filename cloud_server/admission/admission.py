@@ -17,8 +17,8 @@ from splitfer.cloud_server.admission.rate_limit import RateLimiter
 from splitfer.cloud_server.admission.tokens import Scope
 from splitfer.cloud_server.admission.turns import Turns
 
-# Messages of streams that bring nothing to answer: of all callers together, one in so long. One of
-# gRPC's costs the loop up to a millisecond.
+# Calls, requests and messages of streams that bring nothing to answer: of all callers together, one
+# in so long. One costs the loop up to a millisecond.
 _WORTHLESS_EVERY_S = 0.004
 
 

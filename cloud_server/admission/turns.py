@@ -7,6 +7,8 @@ from collections import OrderedDict, deque
 
 # Of a loop, a fraction of a millisecond goes into each piece of a file.
 EVERY_S = 0.001
+# Those who wait: each is a call or a connection that is kept. Beyond, nobody waits.
+MOST = 8192
 
 
 class Turns:
@@ -16,10 +18,15 @@ class Turns:
     def __init__(self, every_s: float = EVERY_S) -> None:
         self._every_s = every_s
         self._lines: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        self._waiting = 0
         self._next: asyncio.TimerHandle | None = None
 
     async def turn(self, address: str) -> None:
-        """Return once it is the turn of the caller, who comes from there."""
+        """Return once it is the turn of the caller, who comes from there; at once where ``MOST``
+        wait."""
+        if self._waiting >= MOST:
+            return
+        self._waiting += 1
         mine = asyncio.get_running_loop().create_future()
         self._lines.setdefault(address, deque()).append(mine)
         if self._next is None:
@@ -31,6 +38,7 @@ class Turns:
         while self._lines and self._next is None:
             address, line = self._lines.popitem(last=False)
             first = line.popleft()
+            self._waiting -= 1
             if line:
                 self._lines[address] = line
             if not first.done():  # else it has gone

@@ -50,6 +50,7 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # i
     async def Watch(self, _: object, context: Context) -> None:
         """Whether the named service serves, now and at each change."""
         if self._watches >= WATCHES_MAX:
+            await self._reader.turn(context)
             await context.abort(
                 grpc.StatusCode.RESOURCE_EXHAUSTED, f"{WATCHES_MAX} watches are open already"
             )

@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 
 from splitfer.cloud_server.admission.access import address_of
 from splitfer.cloud_server.admission.slowed import SlowedCallers
+from splitfer.cloud_server.admission.turns import Turns
 from splitfer.shared.errors import DeadlineExceeded, MalformedPayload, PayloadTooLarge
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -33,10 +34,11 @@ _ONE_BYTE = 0x7F
 class Reader:
     """Reads calls' messages. Of callers that were asked who they are any number at a time, for
     those were counted; of all others ``STRANGERS_MAX``, since gRPC may keep the largest message of
-    any method for each. A large one is none that they may send: who does waits before the next."""
+    any method for each. A large one is none that they may send: who does waits before the next.
+    They are looked at by turns of their addresses."""
 
-    def __init__(self, receive_s: float) -> None:
-        self._receive_s = receive_s
+    def __init__(self, receive_s: float, turns: Turns | None = None) -> None:
+        self._receive_s, self._turns = receive_s, turns or Turns()
         self._strangers, self._slowed = asyncio.Semaphore(STRANGERS_MAX), SlowedCallers()
 
     async def read(self, context: Context, known: bool = True) -> bytes:
@@ -49,12 +51,18 @@ class Reader:
         """
         if known:
             return await self._read(context, self._receive_s)
-        address = address_of(context.peer())
+        address = await self.turn(context)
         await self._slowed.wait(address)
         async with self._strangers:
             data = await self._read(context, min(self._receive_s, STRANGERS_S))
         self._slowed.refused(address, len(data))
         return data
+
+    async def turn(self, context: Context) -> str:
+        """Return once it is the turn of the stranger, with his address."""
+        address = address_of(context.peer())
+        await self._turns.turn(address)
+        return address
 
     async def _read(self, context: Context, seconds: float) -> bytes:
         try:

@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2
 from splitfer.cloud_server.grpc_api import health, reflection
 from splitfer.cloud_server.grpc_api.health import HealthServicer
 from splitfer.cloud_server.grpc_api.letting_go import letting_go
-from splitfer.cloud_server.grpc_api.message import read_message
+from splitfer.cloud_server.grpc_api.message import Context, Reader, read_message
 from splitfer.cloud_server.grpc_api.reflection import ReflectionServicer
 from splitfer.cloud_server.grpc_api.wrap import Handler, Method, Wrap
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
@@ -27,8 +27,9 @@ class Methods(grpc.GenericRpcHandler):
     every call.
     """
 
-    def __init__(self, wrap: Wrap) -> None:
-        self._wrap = wrap
+    def __init__(self, wrap: Wrap, reader: Reader) -> None:
+        self._wrap, self._reader = wrap, reader
+        self._unknown: Handler = grpc.stream_unary_rpc_method_handler(self._refuse)
         self._handlers: dict[str, Handler] = {}
 
     def take(
@@ -64,9 +65,14 @@ class Methods(grpc.GenericRpcHandler):
         name = f"{reflection.SERVICE_NAME}/ServerReflectionInfo"
         self._add(name, reflection.handler(servicer))
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
-        """The method's handler; where there is none, gRPC says UNIMPLEMENTED."""
-        return self._handlers.get(handler_call_details.method)
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler:
+        """The method's handler; where there is none, one that refuses the call."""
+        return self._handlers.get(handler_call_details.method, self._unknown)
+
+    async def _refuse(self, _: object, context: Context) -> bytes:
+        await self._reader.turn(context)
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")  # as gRPC says it
+        raise AssertionError("abort raises")
 
     def _add(self, name: str, handler: Handler) -> None:
         self._handlers[f"/{name}"] = letting_go(handler)

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
+from splitfer.cloud_server.admission.access import address_of
 from splitfer.cloud_server.admission.admission import Admission
 from splitfer.cloud_server.admission.caller import grpc_caller
 from splitfer.cloud_server.grpc_api.message import Context, read_message
@@ -31,6 +32,7 @@ class ReflectionServicer(reflection.aio.ReflectionServicer):  # type: ignore[mis
 
     async def answer(self, _: object, context: Context) -> None:
         """Answer one stream of questions."""
+        await self._admission.turns.turn(address_of(context.peer()))
         if self._streams >= STREAMS_MAX:
             await context.abort(
                 grpc.StatusCode.RESOURCE_EXHAUSTED, f"{STREAMS_MAX} such streams are open already"

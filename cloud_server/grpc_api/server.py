@@ -58,8 +58,8 @@ class GrpcServer:
         standing: ByteBudget,
         handed_out: HandedOutWeights | None = None,
     ) -> None:
-        reader = Reader(config.receive_s)
-        methods = Methods(Wrap(admission, observer, reader, budget))
+        reader = Reader(config.receive_s, admission.turns)
+        methods = Methods(Wrap(admission, observer, reader, budget), reader)
         streamed = config.limits.infer_message_bytes + SLACK_BYTES
         self._streams = InferStreams(
             service,

@@ -9,12 +9,11 @@ from splitfer.cloud_server.grpc_api.deadline import deadline_of
 from splitfer.cloud_server.grpc_api.message import Context
 from splitfer.cloud_server.grpc_api.replies import write_infer_response, write_result, write_times
 from splitfer.cloud_server.grpc_api.stream import InferStreams
-from splitfer.cloud_server.grpc_api.wrap import Method, abort_call
+from splitfer.cloud_server.grpc_api.wrap import Method
 from splitfer.cloud_server.protocol.choices import wanted_labels, wanted_prior
 from splitfer.cloud_server.service.service import Service
 from splitfer.cloud_server.weights.handed_out import HandedOutWeights
 from splitfer.shared.contracts import Limits
-from splitfer.shared.errors import SplitFerError
 from splitfer.shared.reply_checksum import classify_checksum
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
@@ -82,10 +81,7 @@ class SplitFerServicer(pb_grpc.SplitFerServicer):
         """Frames' latents as they come -> their results as they are ready."""
         if self._streams is None or not self._streams.in_flight_max:
             await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no streams here; use Infer")
-        try:
-            await self._streams.run(context)
-        except SplitFerError as error:
-            await abort_call(context, error)
+        await self._streams.run(context)
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         """A whole picture -> its faces and their results."""

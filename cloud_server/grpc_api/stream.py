@@ -13,6 +13,7 @@ from splitfer.cloud_server.admission.byte_budget import ByteBudget, Held
 from splitfer.cloud_server.admission.caller import grpc_caller
 from splitfer.cloud_server.admission.tokens import Scope
 from splitfer.cloud_server.grpc_api.replies import write_infer_response
+from splitfer.cloud_server.grpc_api.wrap import refuse_call
 from splitfer.cloud_server.protocol.choices import wanted_labels
 from splitfer.cloud_server.service.frame_stream import FrameStream, OpenStreams, StreamBounds
 from splitfer.cloud_server.service.results import Inferred
@@ -117,7 +118,14 @@ class InferStreams:
         return self._bounds.in_flight
 
     async def run(self, context: Context) -> None:
-        """Serve one until the caller or ``drain`` ends it.
+        """Serve one until the caller or ``drain`` ends it, or it is refused."""
+        try:
+            await self._serve(context)
+        except SplitFerError as error:
+            await refuse_call(context, error, self._admission)
+
+    async def _serve(self, context: Context) -> None:
+        """Serve one that may be refused.
 
         Raises:
             AuthError, Forbidden: the caller may not ask.
@@ -127,6 +135,7 @@ class InferStreams:
                 are answered.
         """
         caller = grpc_caller(self._admission, context, Scope.INFER)
+        await caller.pay_for_nothing()  # streams may be opened and ended on and on
         self._admission.health.request()  # starting or draining
         stream = FrameStream(
             self._service, caller, self._observer, self._budget, self._bounds, GrpcWire(context)

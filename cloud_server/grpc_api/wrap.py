@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TypeAlias
 
 import grpc
 
+from splitfer.cloud_server.admission.access import address_of
 from splitfer.cloud_server.admission.admission import Admission
 from splitfer.cloud_server.admission.byte_budget import ByteBudget, Held
 from splitfer.cloud_server.admission.caller import grpc_caller
@@ -24,7 +25,7 @@ from splitfer.cloud_server.grpc_api.message import Context, Reader, read_message
 from splitfer.cloud_server.protocol.error_map import codes_of, trailing_metadata
 from splitfer.cloud_server.telemetry.observer import Observer
 from splitfer.cloud_server.telemetry.request import REQUEST_ID
-from splitfer.shared.errors import SplitFerError, unexpected_error
+from splitfer.shared.errors import OverQuota, SplitFerError, unexpected_error
 from splitfer.shared.wire import CODE_KEY
 
 log = logging.getLogger(__name__)
@@ -107,6 +108,8 @@ class Wrap:
             caller = grpc_caller(self._admission, context, method.scope)
             # Before it is read as much as it may have: gRPC keeps what has come of it.
             most, key = method.most_bytes, caller.account.key
+            if most <= SMALL_BYTES:
+                await self._admission.turns.turn(key)
             with caller.request(), Held(self._budget, key, most) as held:
                 if most > LARGE_BYTES:
                     await self._slowed.wait(key)
@@ -136,7 +139,7 @@ class Wrap:
                 raise
             log.exception("a call failed")
             error = unexpected_error()
-        await abort_call(context, error)
+        await refuse_call(context, error, self._admission)
 
     async def _data(self, method: Method, messages: Any, context: Context, request: Any) -> bytes:
         known = not method.open_to_all
@@ -144,6 +147,14 @@ class Wrap:
         if request is not None:
             request.received_bytes = len(data)
         return data
+
+
+async def refuse_call(context: Context, error: SplitFerError, admission: Admission) -> NoReturn:
+    """End the call with an error of ours: where the caller is at fault, when it is its turn. A
+    connection has room for so many calls, and for no more while these wait."""
+    if not error.retryable or isinstance(error, OverQuota):
+        await admission.turns.turn(address_of(context.peer()))
+    await abort_call(context, error)
 
 
 async def abort_call(context: Context, error: SplitFerError) -> NoReturn:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any, ClassVar
 
 import h11
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from splitfer.cloud_server.protocol.error_map import json_body
+from splitfer.cloud_server.admission.turns import Turns
 from splitfer.cloud_server.rest_api.doorway import Guest
 from splitfer.cloud_server.rest_api.files import IN_LINE
-from splitfer.cloud_server.rest_api.request_form import checked, has_bare_line_feed, header_bytes
-from splitfer.cloud_server.rest_api.safe_headers import SAFE
+from splitfer.cloud_server.rest_api.request_form import (
+    checked,
+    has_bare_line_feed,
+    header_bytes,
+    is_worthless,
+    refusal,
+    too_long,
+)
 from splitfer.cloud_server.rest_api.websocket import is_handshake
 
 # Of the request line and all headers together.
@@ -42,11 +46,13 @@ class BoundedHttp(H11Protocol):
     Within ``wait_s`` a header that has begun must be whole, the first one from the start of the
     connection, and a reply must be taken. Between two requests uvicorn's keep-alive time holds.
     The body of a request that is being answered is bounded by ``BodyLimit``; the reply to one that
-    is not all there ends the connection.
+    is not all there ends the connection. After a reply that was a refusal, or cost no network's
+    time, the next request is looked at when it is the turn of this address.
     """
 
     wait_s: ClassVar[float]
     connections_max: ClassVar[int]
+    turns: ClassVar[Turns]
     guest: Guest | None = None  # where a ``Doorway`` let it in
     _header: asyncio.TimerHandle | None = None
     _deaf = False  # a refusal was sent: what comes still is dropped unread
@@ -56,6 +62,8 @@ class BoundedHttp(H11Protocol):
     _upgraded = False
     _reply: asyncio.TimerHandle | None = None
     _in_line = False  # the reply waits for its turn
+    _owes = False  # a turn, before the next request
+    _paying: asyncio.Task[None] | None = None
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -102,6 +110,8 @@ class BoundedHttp(H11Protocol):
         if self._parts >= _PARTS_A_TURN:
             self.loop.call_soon(self._go_on)
             return h11.NEED_DATA
+        if self._owes and self.conn.their_state is h11.IDLE:
+            return h11.NEED_DATA
         # Asked here, not where data comes in: a header may follow a body in one piece.
         if self.conn.their_state is h11.IDLE and has_bare_line_feed(self.conn.trailing_data[0]):
             raise h11.RemoteProtocolError("lines end with CR LF", 400)
@@ -135,10 +145,19 @@ class BoundedHttp(H11Protocol):
     def on_response_complete(self) -> None:
         """The next request may come; a part of it may be there."""
         super().on_response_complete()
+        if self._owes and not self.transport.is_closing():
+            self.flow.pause_reading()
+            self._paying = self.loop.create_task(self._pay())
         if self.guest is not None:
             self.guest.is_quiet()
         if self.conn.trailing_data[0]:
             self._expect()
+
+    async def _pay(self) -> None:
+        await self.turns.turn(self.client[0] if self.client else "")
+        self._owes = False
+        self.flow.resume_reading()
+        self._go_on()
 
     def pause_writing(self) -> None:
         """Begin to wait for the peer, which does not read."""
@@ -177,22 +196,7 @@ class BoundedHttp(H11Protocol):
     ) -> None:
         """Answer without a request, where nothing was answered yet, and close."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            body = json.dumps(json_body(code, message, status == 503)).encode()
-            told: dict[str, str] = {
-                "Content-Type": "application/json",
-                "Content-Length": str(len(body)),
-            }
-            told |= {"Connection": "close", **(headers or {})}
-            events = (
-                h11.Response(
-                    status_code=status,
-                    headers=[(k.encode(), v.encode()) for k, v in told.items()] + list(SAFE),
-                    reason=HTTPStatus(status).phrase.encode(),
-                ),
-                h11.Data(data=body),
-                h11.EndOfMessage(),
-            )
-            for event in events:
+            for event in refusal(status, code, message, headers or {}):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
@@ -200,13 +204,14 @@ class BoundedHttp(H11Protocol):
         """One request: its header is bounded, and what it leaves unread is not read on and on."""
         if header_bytes(scope) > HEADER_BYTES:
             # h11 bounds only what is not whole yet when it looks.
-            inner = _too_long
+            inner = too_long(HEADER_BYTES)
         cycle, unread = self.cycle, False
         scope.setdefault("state", {})[IN_LINE] = self._waits_in_line
 
         async def told(message: Message) -> None:
             nonlocal unread
             if message["type"] == "http.response.start":
+                self._owes = is_worthless(scope, message["status"])
                 if unread := cycle.more_body:
                     message = {**message, "headers": [*message.get("headers", ()), _CLOSE]}
             elif unread and not message.get("more_body", False):
@@ -281,18 +286,10 @@ class BoundedHttp(H11Protocol):
             self._header = self.loop.call_later(self.wait_s, self.transport.abort)
 
 
-def bounded_http(wait_s: float, connections_max: int) -> type[BoundedHttp]:
+def bounded_http(wait_s: float, connections_max: int, turns: Turns) -> type[BoundedHttp]:
     """The protocol with these bounds; uvicorn makes one for each connection."""
-    bounds: dict[str, Any] = {"wait_s": wait_s, "connections_max": connections_max}
+    bounds = {"wait_s": wait_s, "connections_max": connections_max, "turns": turns}
     return type("BoundedHttp", (BoundedHttp,), bounds)
-
-
-async def _too_long(scope: Scope, receive: Receive, send: Send) -> None:
-    message = f"the request line and headers are larger than {HEADER_BYTES} bytes"
-    body = json.dumps(json_body("bad_request", message, False)).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 431, "headers": [*headers, *SAFE, _CLOSE]})
-    await send({"type": "http.response.body", "body": body})
 
 
 def _stop(timer: asyncio.TimerHandle | None) -> None:

@@ -1,11 +1,19 @@
-"""What of a request's first lines is let pass: what readers of HTTP agree on."""
+"""What of a request's first lines is let pass, which is what readers of HTTP agree on; and whether
+it brought anything to answer."""
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
+from http import HTTPStatus
 
 import h11
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from splitfer.cloud_server.protocol.error_map import json_body
+from splitfer.cloud_server.rest_api.body import ANSWERS_NOTHING
+from splitfer.cloud_server.rest_api.safe_headers import SAFE
 
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _HEADER_END = b"\r\n\r\n"
@@ -53,3 +61,40 @@ def header_bytes(scope: Scope) -> int:
     """Bytes of a request's target and headers."""
     line = len(scope.get("raw_path", b"")) + len(scope.get("query_string", b""))
     return line + sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+
+
+def refusal(
+    status: int, code: str, message: str, headers: Mapping[str, str]
+) -> tuple[h11.Response, h11.Data, h11.EndOfMessage]:
+    """A whole reply in our one shape, that ends the connection."""
+    body = json.dumps(json_body(code, message, status == 503)).encode()
+    told = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    told |= {"Connection": "close", **headers}
+    return (
+        h11.Response(
+            status_code=status,
+            headers=[(k.encode(), v.encode()) for k, v in told.items()] + list(SAFE),
+            reason=HTTPStatus(status).phrase.encode(),
+        ),
+        h11.Data(data=body),
+        h11.EndOfMessage(),
+    )
+
+
+def too_long(most: int) -> ASGIApp:
+    """What answers a request whose target and headers have more than ``most`` bytes."""
+    message = f"the request line and headers are larger than {most} bytes"
+    body = json.dumps(json_body("bad_request", message, False)).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    told = [*headers, *SAFE, (b"connection", b"close")]
+
+    async def refuse(_: Scope, __: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 431, "headers": told})
+        await send({"type": "http.response.body", "body": body})
+
+    return refuse
+
+
+def is_worthless(scope: Scope, status: int) -> bool:
+    """Whether a request with this reply brought no face or picture that was answered."""
+    return scope["method"] != "POST" or status >= 400 or scope["state"].get(ANSWERS_NOTHING, False)

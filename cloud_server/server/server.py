@@ -83,7 +83,8 @@ async def _serve(
     streams = LatentStreams(
         app, parts.service, parts.admission, parts.observer, parts.budget, config
     )
-    http = HttpServer(listener, config, streams, parts.tls, parts.bounds)
+    turns = parts.admission.turns
+    http = HttpServer(listener, config, streams, parts.tls, parts.bounds, turns)
     grpc_server = GrpcServer(
         config,
         parts.service,

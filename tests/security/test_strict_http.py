@@ -10,6 +10,7 @@ import pytest
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from splitfer.cloud_server.admission.turns import Turns
 from splitfer.cloud_server.rest_api.protocol import HEADER_BYTES, bounded_http
 from splitfer.cloud_server.rest_api.safe_headers import SAFE, SafeHeaders
 
@@ -40,7 +41,7 @@ def replies(app: ASGIApp, *pieces: bytes, connections_max: int = 10) -> bytes:
     async def talk() -> bytes:
         config = uvicorn.Config(
             app,
-            http=bounded_http(5, connections_max),
+            http=bounded_http(5, connections_max, Turns()),
             lifespan="off",
             log_config=None,
             access_log=False,
