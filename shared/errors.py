@@ -183,6 +183,17 @@ class InferenceFailed(ServeError):
     code = "inference_failed"
 
 
+# Of errors that say nothing against what was asked.
+SERVERS_CODES = {one.code for one in (Overloaded, NotReady, DeadlineExceeded, InferenceFailed)}
+
+
+def is_callers_fault(result: object) -> bool:
+    """Whether it is an error that the same message would meet again, or that a caller meets which
+    has had its share."""
+    servers = isinstance(result, ServeError) and not isinstance(result, OverQuota)
+    return isinstance(result, SplitFerError) and not servers
+
+
 def unexpected_error() -> SplitFerError:
     """In place of an exception that was not raised on purpose: its text may tell too much, and is
     only logged."""

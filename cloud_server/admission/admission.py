@@ -20,6 +20,8 @@ from splitfer.cloud_server.admission.turns import Turns
 # Calls, requests and messages of streams that bring nothing to answer: of all callers together, one
 # in so long. One costs the loop up to a millisecond.
 _WORTHLESS_EVERY_S = 0.004
+# The same of those that there is no time or room for, whosever fault that is.
+_REFUSED_EVERY_S = 0.002
 
 
 class Admission:
@@ -28,6 +30,11 @@ class Admission:
     def __init__(self, access: Access, health: Health) -> None:
         self.access, self.health = access, health
         self.turns = Turns(_WORTHLESS_EVERY_S)
+        self._refusals = Turns(_REFUSED_EVERY_S)
+
+    def turns_of(self, at_fault: bool) -> Turns:
+        """Those of what brought nothing to answer, by the caller's fault or not."""
+        return self.turns if at_fault else self._refusals
 
     def caller(self, header: str | None, scope: Scope | None, peer: str | None) -> Caller:
         """Who sent this ``Authorization`` header from the address ``peer``, where it may ask for
@@ -71,9 +78,10 @@ class Caller:
             self._judge()
         work_for(self._identity.account)
 
-    async def pay_for_nothing(self) -> None:
-        """Return when the next message of a caller may be read whose last one was no good."""
-        await self._admission.turns.turn(self.account.key)
+    async def pay_for_nothing(self, at_fault: bool = True) -> None:
+        """Return when the next message of a caller may be read whose last one was no good, or had
+        no time or room."""
+        await self._admission.turns_of(at_fault).turn(self.account.key)
 
     def request(self) -> Admitted:
         """Let one request in; it counts until ``Admitted.leave``.

@@ -129,7 +129,7 @@ def splitfer_methods(limits: Limits) -> dict[str, Method]:
             pb.InferRequest.DESCRIPTOR,
             limits.infer_message_bytes + SLACK_BYTES,
             Scope.INFER,
-            refuses=_answers_nothing,
+            refusals=_refusals,
         ),
         "Classify": Method(
             pb.ClassifyRequest.DESCRIPTOR, limits.body_bytes + SLACK_BYTES, Scope.IMAGE
@@ -138,6 +138,8 @@ def splitfer_methods(limits: Limits) -> dict[str, Method]:
     }
 
 
-def _answers_nothing(reply: pb.InferResponse) -> bool:
-    """Whether no face of the message has an answer: read, it cost more than they did."""
-    return not any(result.HasField("answer") for result in reply.results)
+def _refusals(reply: pb.InferResponse) -> set[str] | None:
+    """Where no face of the message has an answer, why: read, it cost more than they did."""
+    if any(result.HasField("answer") for result in reply.results):
+        return None
+    return {result.error.code for result in reply.results}

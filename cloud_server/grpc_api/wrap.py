@@ -25,7 +25,12 @@ from splitfer.cloud_server.grpc_api.message import Context, Reader, read_message
 from splitfer.cloud_server.protocol.error_map import codes_of, trailing_metadata
 from splitfer.cloud_server.telemetry.observer import Observer
 from splitfer.cloud_server.telemetry.request import REQUEST_ID
-from splitfer.shared.errors import OverQuota, SplitFerError, unexpected_error
+from splitfer.shared.errors import (
+    SERVERS_CODES,
+    SplitFerError,
+    is_callers_fault,
+    unexpected_error,
+)
 from splitfer.shared.wire import CODE_KEY
 
 log = logging.getLogger(__name__)
@@ -42,8 +47,8 @@ class Method:
     with ``scope`` (None: any that is known).
 
     ``open_to_all`` methods ask nobody who they are and count nothing: probes, and what says that
-    the process lives. The observer sees those that are ``seen``. ``refuses`` says of a reply
-    whether it answers nothing.
+    the process lives. The observer sees those that are ``seen``. ``refusals`` gives the codes of
+    the errors in a reply that answers nothing, and None of one that does.
     """
 
     kind: Any
@@ -51,7 +56,7 @@ class Method:
     scope: Scope | None = None
     open_to_all: bool = False
     seen: bool = True
-    refuses: Callable[[Any], bool] = lambda _: False
+    refusals: Callable[[Any], set[str] | None] = lambda _: None
 
 
 class Wrap:
@@ -126,10 +131,14 @@ class Wrap:
                     if not refused.retryable:
                         self._slowed.refused(key, size)
                     raise
-                if method.refuses(replied):
+                codes = method.refusals(replied)
+                at_fault = codes is not None and not (codes and codes <= SERVERS_CODES)
+                if at_fault:
                     self._slowed.refused(key, size)
                 reply = write(replied)
-                return reply
+            if codes is not None:
+                await self._admission.turns_of(at_fault).turn(key)
+            return reply
         except SplitFerError as raised:
             error = raised
         except NotImplementedError:  # such as health's List
@@ -150,10 +159,9 @@ class Wrap:
 
 
 async def refuse_call(context: Context, error: SplitFerError, admission: Admission) -> NoReturn:
-    """End the call with an error of ours: where the caller is at fault, when it is its turn. A
-    connection has room for so many calls, and for no more while these wait."""
-    if not error.retryable or isinstance(error, OverQuota):
-        await admission.turns.turn(address_of(context.peer()))
+    """End the call with an error of ours, when it is its turn. A connection has room for so many
+    calls, and for no more while these wait."""
+    await admission.turns_of(is_callers_fault(error)).turn(address_of(context.peer()))
     await abort_call(context, error)
 
 

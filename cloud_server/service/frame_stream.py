@@ -24,6 +24,7 @@ from typing import Any, Generic, TypeVar
 from splitfer.cloud_server.admission.admission import Admitted, Caller
 from splitfer.cloud_server.admission.byte_budget import ByteBudget, Held
 from splitfer.cloud_server.admission.in_flight import InFlight
+from splitfer.cloud_server.admission.slowed import LARGE_BYTES
 from splitfer.cloud_server.admission.standing_queue import StreamOverloadGuard
 from splitfer.cloud_server.admission.transit import TransitDelay
 from splitfer.cloud_server.inference.pending_faces import PendingFaces
@@ -38,9 +39,8 @@ from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import (
     MalformedPayload,
     Overloaded,
-    OverQuota,
-    ServeError,
     SplitFerError,
+    is_callers_fault,
     unexpected_error,
 )
 from splitfer.shared.wire import DEADLINE_MS_MAX
@@ -96,6 +96,7 @@ class FrameStream(Generic[ReplyT]):
         self._replies: deque[tuple[ReplyT, Held | None]] = deque()
         self._in_flight = 0
         self._owed = 0  # turns, for messages that were worth nothing
+        self._refused = False  # the last one: there was no time or room for it
         self._transit, self._queue = TransitDelay(), StreamOverloadGuard()
         self._draining, self._room, self._ready = (asyncio.Event() for _ in range(3))
 
@@ -151,6 +152,9 @@ class FrameStream(Generic[ReplyT]):
             while self._owed:
                 self._owed -= 1
                 await self._caller.pay_for_nothing()
+            if self._refused:
+                self._refused = False
+                await self._caller.pay_for_nothing(at_fault=False)
 
     def _take(self, message: Message[ReplyT]) -> None:
         request = self._observer.begin(self._wire.protocol, self._wire.method, message.headers)
@@ -173,7 +177,9 @@ class FrameStream(Generic[ReplyT]):
                 raise
         except Exception as error:
             self._refuse(message, request, error, None)
-            self._owed += _is_callers_fault(error)
+            at_fault = is_callers_fault(error) or message.size_bytes >= LARGE_BYTES
+            self._owed += at_fault
+            self._refused = not at_fault
 
     def _let_in(
         self, message: Message[ReplyT], asked: Asked, target: Target, request: Request
@@ -192,7 +198,8 @@ class FrameStream(Generic[ReplyT]):
         del self._under_way[let_in]
         let_in.leave()
         # It brought nothing to answer: no face, or none that can be read.
-        self._owed += all(map(_is_callers_fault, inferred.results))
+        self._owed += all(map(is_callers_fault, inferred.results))
+        self._refused = all(isinstance(one, SplitFerError) for one in inferred.results)
         try:
             reply = let_in.message.answer(inferred)
         except Exception as error:
@@ -252,13 +259,6 @@ class FrameStream(Generic[ReplyT]):
         if self._queue.refuses(held_up_ms, given_ms, now_ms):
             raise Overloaded("more messages than are read wait on this stream")
         return Deadline.after_ms(given_ms - held_up_ms)
-
-
-def _is_callers_fault(result: object) -> bool:
-    """Whether it is an error that the same message would meet again, or that a caller meets which
-    has had its share."""
-    servers = isinstance(result, ServeError) and not isinstance(result, OverQuota)
-    return isinstance(result, SplitFerError) and not servers
 
 
 class OpenStreams:
