@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+from splitfer.cloud_server.admission.turns import Turns
 from splitfer.shared.deadline import Clock
 from splitfer.shared.errors import Overloaded
 
@@ -13,8 +14,9 @@ from splitfer.shared.errors import Overloaded
 LARGE_BYTES, _LEAST_BYTES = 2**16, 2**20
 # Ten times what the event loop takes to read them, at 2 ms for each MiB.
 _S_PER_BYTE = 0.02 / 2**20
-# Between two messages of a caller that has to wait, and the longest that it may have to.
-_GAP_S, _LONGEST_S = 0.1, 2.0
+# Between two messages of callers that had to wait, so that the first may be judged meanwhile, and
+# the longest that one may have to.
+_GAP_S, _LONGEST_S = 0.005, 2.0
 
 
 class SlowedCallers:
@@ -24,6 +26,7 @@ class SlowedCallers:
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._until_s: dict[str, float] = {}
+        self._turns = Turns(_GAP_S)
 
     def refused(self, caller: str, size: int) -> None:
         """A message of so many bytes was no good, or none of it could be answered."""
@@ -40,13 +43,14 @@ class SlowedCallers:
             Overloaded: that is too long to wait; after the longest that one may, since who is
                 refused at once may come again at once.
         """
-        until_s = self._until_s.get(caller)
-        if until_s is None:
-            return
-        left_s = until_s - self._clock()
-        if left_s > _LONGEST_S:
-            await asyncio.sleep(_LONGEST_S)
-            raise Overloaded("large messages of this caller were refused; it has to wait")
-        if left_s > 0:
-            self._until_s[caller] = until_s + _GAP_S  # for the one behind this one
-            await asyncio.sleep(left_s)
+        gives_up_s = self._clock() + _LONGEST_S
+        while (left_s := self._left_s(caller)) > 0:
+            patience_s = gives_up_s - self._clock()
+            await asyncio.sleep(max(0.0, min(left_s, patience_s)))
+            if left_s > patience_s:
+                raise Overloaded("large messages of this caller were refused; it has to wait")
+            # Waiting makes the wait no longer: who asks all the time would wait for ever.
+            await self._turns.turn(caller)
+
+    def _left_s(self, caller: str) -> float:
+        return self._until_s.get(caller, 0.0) - self._clock()

@@ -198,8 +198,10 @@ class FrameStream(Generic[ReplyT]):
         del self._under_way[let_in]
         let_in.leave()
         # It brought nothing to answer: no face, or none that can be read.
-        self._owed += all(map(is_callers_fault, inferred.results))
-        self._refused = all(isinstance(one, SplitFerError) for one in inferred.results)
+        at_fault = all(map(is_callers_fault, inferred.results))
+        self._owed += at_fault
+        nothing = all(isinstance(one, SplitFerError) for one in inferred.results)
+        self._refused = nothing and not at_fault
         try:
             reply = let_in.message.answer(inferred)
         except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from itertools import pairwise
 
 import pytest
@@ -11,6 +12,7 @@ from splitfer.cloud_server.admission.slowed import LARGE_BYTES, SlowedCallers
 from splitfer.shared.errors import Overloaded
 
 MESSAGE_BYTES = 6 * 2**20
+PATIENCE_S = 60
 READING_S = 0.002 * 6
 
 
@@ -51,14 +53,26 @@ async def test_bodies_of_many_small_payloads_are_large(clock: Played) -> None:
     assert clock.now_s - started_s > 49 * 0.019
 
 
-async def test_those_that_wait_together_do_not_come_together(clock: Played) -> None:
-    slowed = SlowedCallers(clock)
-    slowed.refused("a", MESSAGE_BYTES)
-    came = []
-    for _ in range(5):
+async def test_of_those_that_wait_together_few_come_before_the_first_is_judged() -> None:
+    slowed, came = SlowedCallers(), list[float]()
+
+    async def send() -> None:
         await slowed.wait("a")
-        came.append(clock.now_s)
+        came.append(time.monotonic())
+        slowed.refused("a", MESSAGE_BYTES)
+
+    slowed.refused("a", MESSAGE_BYTES)
+    await asyncio.gather(*(send() for _ in range(5)))
     assert min(b - a for a, b in pairwise(came)) > 0.09
+
+
+async def test_who_goes_on_asking_waits_no_longer_than_it_was_made_to() -> None:
+    slowed = SlowedCallers()
+    slowed.refused("a", MESSAGE_BYTES)  # one device of many
+    start_s = time.monotonic()
+    others = [asyncio.create_task(slowed.wait("a")) for _ in range(30)]
+    await asyncio.wait_for(asyncio.gather(*others), PATIENCE_S)
+    assert slowed._until_s["a"] - start_s < 0.2
 
 
 async def test_who_would_wait_for_long_is_refused(clock: Played) -> None:

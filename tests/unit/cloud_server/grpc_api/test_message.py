@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from splitfer.cloud_server.admission.slowed import SlowedCallers
 from splitfer.cloud_server.grpc_api.message import Reader
 from splitfer.shared.errors import Overloaded
 
@@ -23,13 +25,15 @@ def context(message: bytes, address: str = "192.0.2.1", port: int = 5000) -> Any
 
 @pytest.fixture
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What was waited for, s; nothing is."""
+    """What was waited for, s: the clock alone has gone on."""
     told = list[float]()
 
     async def sleep(seconds: float) -> None:
         told.append(seconds)
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
+    clock = (lambda: time.monotonic() + sum(told),)
+    monkeypatch.setattr(SlowedCallers.__init__, "__defaults__", clock)
     return told
 
 
@@ -48,14 +52,10 @@ async def test_an_address_that_sends_large_names_waits_on_every_connection(
 
 async def test_who_would_wait_too_long_is_told_so(slept: list[float]) -> None:
     reader = Reader(1)
-
-    async def insist() -> None:
-        for _ in range(100):
-            await reader.read(context(LARGE), known=False)
-
+    reader._slowed.refused("192.0.2.1", 20 * len(LARGE))  # as of many connections at once
     with pytest.raises(Overloaded, match="it has to wait"):
-        await insist()
-    assert 0 < slept[0] < 2  # it was slowed before it was refused
+        await reader.read(context(LARGE), known=False)
+    assert [round(seconds, 3) for seconds in slept] == [2.0]  # it would come again at once
 
 
 async def test_probes_and_known_callers_are_never_slowed_here(slept: list[float]) -> None:

@@ -24,7 +24,8 @@ from splitfer.shared.contracts import Limits
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
 ANSWERED = pb.FaceResult(answer=pb.Answer(model="1234/cloud"))
-REFUSED = pb.FaceResult(error=pb.Error(code="overloaded"))
+REFUSED = pb.FaceResult(error=pb.Error(code="malformed_payload"))
+BUSY, LATE = (pb.FaceResult(error=pb.Error(code=code)) for code in ("overloaded", "deadline"))
 MESSAGE = pb.InferRequest(payloads=[bytes(6000)] * 32)
 
 
@@ -61,6 +62,13 @@ async def test_one_face_that_has_an_answer_is_worth_the_message(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert await refused_bytes(monkeypatch, REFUSED, ANSWERED) == []
+
+
+async def test_nobody_is_slowed_for_what_the_server_has_no_time_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert await refused_bytes(monkeypatch, BUSY, LATE) == []
+    assert await refused_bytes(monkeypatch, BUSY, REFUSED) == [MESSAGE.ByteSize()]
 
 
 async def test_a_message_of_which_no_face_has_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
