@@ -14,14 +14,13 @@ from splitfer.cloud_server.admission.account import Account, work_for
 from splitfer.cloud_server.admission.health import Health
 from splitfer.cloud_server.admission.in_flight import InFlight
 from splitfer.cloud_server.admission.rate_limit import RateLimiter
+from splitfer.cloud_server.admission.refusals import Refusals
 from splitfer.cloud_server.admission.tokens import Scope
 from splitfer.cloud_server.admission.turns import Turns
 
 # Calls, requests and messages of streams that bring nothing to answer: of all callers together, one
 # in so long. One costs the loop up to a millisecond.
 _WORTHLESS_EVERY_S = 0.004
-# The same of those that there is no time or room for, whosever fault that is.
-_REFUSED_EVERY_S = 0.002
 
 
 class Admission:
@@ -30,11 +29,11 @@ class Admission:
     def __init__(self, access: Access, health: Health) -> None:
         self.access, self.health = access, health
         self.turns = Turns(_WORTHLESS_EVERY_S)
-        self._refusals = Turns(_REFUSED_EVERY_S)
+        self.refusals = Refusals()
 
-    def turns_of(self, at_fault: bool) -> Turns:
-        """Those of what brought nothing to answer, by the caller's fault or not."""
-        return self.turns if at_fault else self._refusals
+    async def refused(self, caller: str, at_fault: bool) -> None:
+        """Return when the caller may hear of a refusal, or ask on, by its own fault or not."""
+        await (self.turns if at_fault else self.refusals).turn(caller)
 
     def caller(self, header: str | None, scope: Scope | None, peer: str | None) -> Caller:
         """Who sent this ``Authorization`` header from the address ``peer``, where it may ask for
@@ -77,11 +76,16 @@ class Caller:
         if self._version != self._admission.access.version:
             self._judge()
         work_for(self._identity.account)
+        self._admission.refusals.asked(self._identity.account.key)
+
+    def answered(self) -> None:
+        """Note that it got what it asked for."""
+        self._admission.refusals.answered(self.account.key)
 
     async def pay_for_nothing(self, at_fault: bool = True) -> None:
         """Return when the next message of a caller may be read whose last one was no good, or had
         no time or room."""
-        await self._admission.turns_of(at_fault).turn(self.account.key)
+        await self._admission.refused(self.account.key, at_fault)
 
     def request(self) -> Admitted:
         """Let one request in; it counts until ``Admitted.leave``.

@@ -16,6 +16,7 @@ from typing import Any, NoReturn, TypeAlias
 import grpc
 
 from splitfer.cloud_server.admission.access import address_of
+from splitfer.cloud_server.admission.account import current_account
 from splitfer.cloud_server.admission.admission import Admission
 from splitfer.cloud_server.admission.byte_budget import ByteBudget, Held
 from splitfer.cloud_server.admission.caller import grpc_caller
@@ -128,7 +129,7 @@ class Wrap:
                         context.set_trailing_metadata(((REQUEST_ID, request.id),))
                     replied = await inner(message, context)
                 except SplitFerError as refused:
-                    if not refused.retryable:
+                    if is_callers_fault(refused):
                         self._slowed.refused(key, size)
                     raise
                 codes = method.refusals(replied)
@@ -136,8 +137,10 @@ class Wrap:
                 if at_fault:
                     self._slowed.refused(key, size)
                 reply = write(replied)
-            if codes is not None:
-                await self._admission.turns_of(at_fault).turn(key)
+            if codes is None and most > SMALL_BYTES:
+                caller.answered()
+            elif codes is not None:
+                await self._admission.refused(key, at_fault)
             return reply
         except SplitFerError as raised:
             error = raised
@@ -161,7 +164,8 @@ class Wrap:
 async def refuse_call(context: Context, error: SplitFerError, admission: Admission) -> NoReturn:
     """End the call with an error of ours, when it is its turn. A connection has room for so many
     calls, and for no more while these wait."""
-    await admission.turns_of(is_callers_fault(error)).turn(address_of(context.peer()))
+    caller = current_account().key or address_of(context.peer())
+    await admission.refused(caller, is_callers_fault(error))
     await abort_call(context, error)
 
 

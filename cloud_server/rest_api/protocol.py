@@ -11,7 +11,7 @@ import h11
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from splitfer.cloud_server.admission.turns import Turns
+from splitfer.cloud_server.admission.admission import Admission
 from splitfer.cloud_server.rest_api.doorway import Guest
 from splitfer.cloud_server.rest_api.files import IN_LINE
 from splitfer.cloud_server.rest_api.request_form import (
@@ -36,6 +36,7 @@ _PARTS_A_TURN = 32
 # The same where the server stops.
 _STOPPING_S = 0.2
 _CLOSE = (b"connection", b"close")
+_SERVERS_FAULT = (503, 504)
 # Where a connection may become a WebSocket; elsewhere the word is passed over, as HTTP allows.
 STREAM_PATH = "/v1/latents/stream"
 
@@ -52,7 +53,7 @@ class BoundedHttp(H11Protocol):
 
     wait_s: ClassVar[float]
     connections_max: ClassVar[int]
-    turns: ClassVar[Turns]
+    admission: ClassVar[Admission]
     guest: Guest | None = None  # where a ``Doorway`` let it in
     _header: asyncio.TimerHandle | None = None
     _deaf = False  # a refusal was sent: what comes still is dropped unread
@@ -62,7 +63,7 @@ class BoundedHttp(H11Protocol):
     _upgraded = False
     _reply: asyncio.TimerHandle | None = None
     _in_line = False  # the reply waits for its turn
-    _owes = False  # a turn, before the next request
+    _owes: int | None = None  # a turn, before the next request, for a reply of this status
     _paying: asyncio.Task[None] | None = None
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -110,7 +111,7 @@ class BoundedHttp(H11Protocol):
         if self._parts >= _PARTS_A_TURN:
             self.loop.call_soon(self._go_on)
             return h11.NEED_DATA
-        if self._owes and self.conn.their_state is h11.IDLE:
+        if self._owes is not None and self.conn.their_state is h11.IDLE:
             return h11.NEED_DATA
         # Asked here, not where data comes in: a header may follow a body in one piece.
         if self.conn.their_state is h11.IDLE and has_bare_line_feed(self.conn.trailing_data[0]):
@@ -145,17 +146,18 @@ class BoundedHttp(H11Protocol):
     def on_response_complete(self) -> None:
         """The next request may come; a part of it may be there."""
         super().on_response_complete()
-        if self._owes and not self.transport.is_closing():
+        if self._owes is not None and not self.transport.is_closing():
             self.flow.pause_reading()
-            self._paying = self.loop.create_task(self._pay())
+            self._paying = self.loop.create_task(self._pay(self._owes))
         if self.guest is not None:
             self.guest.is_quiet()
         if self.conn.trailing_data[0]:
             self._expect()
 
-    async def _pay(self) -> None:
-        await self.turns.turn(self.client[0] if self.client else "")
-        self._owes = False
+    async def _pay(self, status: int) -> None:
+        address = self.client[0] if self.client else ""
+        await self.admission.refused(address, status not in _SERVERS_FAULT)
+        self._owes = None
         self.flow.resume_reading()
         self._go_on()
 
@@ -211,7 +213,8 @@ class BoundedHttp(H11Protocol):
         async def told(message: Message) -> None:
             nonlocal unread
             if message["type"] == "http.response.start":
-                self._owes = is_worthless(scope, message["status"])
+                status = message["status"]
+                self._owes = status if is_worthless(scope, status) else None
                 if unread := cycle.more_body:
                     message = {**message, "headers": [*message.get("headers", ()), _CLOSE]}
             elif unread and not message.get("more_body", False):
@@ -286,9 +289,9 @@ class BoundedHttp(H11Protocol):
             self._header = self.loop.call_later(self.wait_s, self.transport.abort)
 
 
-def bounded_http(wait_s: float, connections_max: int, turns: Turns) -> type[BoundedHttp]:
+def bounded_http(wait_s: float, connections_max: int, admission: Admission) -> type[BoundedHttp]:
     """The protocol with these bounds; uvicorn makes one for each connection."""
-    bounds = {"wait_s": wait_s, "connections_max": connections_max, "turns": turns}
+    bounds = {"wait_s": wait_s, "connections_max": connections_max, "admission": admission}
     return type("BoundedHttp", (BoundedHttp,), bounds)
 
 

@@ -10,9 +10,9 @@ from typing import Literal
 
 import uvicorn
 
+from splitfer.cloud_server.admission.admission import Admission
 from splitfer.cloud_server.admission.bounds import Bounds
 from splitfer.cloud_server.admission.tls import ServerTls
-from splitfer.cloud_server.admission.turns import Turns
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.rest_api.doorway import Doorway
 from splitfer.cloud_server.rest_api.latent_streams import LatentStreams
@@ -38,14 +38,14 @@ class HttpServer(uvicorn.Server):
         streams: LatentStreams,
         tls: ServerTls,
         bounds: Bounds,
-        turns: Turns,
+        admission: Admission,
     ) -> None:
         self._listener, self._streams, self._settings = listener, streams, config
         self._connections_max, self._wait_s = bounds.http_connections, config.wait_s
         host = f"[{config.host}]" if ":" in config.host else config.host
         self.address = f"{host}:{listener.getsockname()[1]}"
         self.listening = asyncio.Event()
-        super().__init__(_uvicorn_config(config, streams, tls, bounds, turns))
+        super().__init__(_uvicorn_config(config, streams, tls, bounds, admission))
 
     async def run_here(self) -> None:
         """Serve until ``should_exit``."""
@@ -120,11 +120,11 @@ def _cannot_listen(config: CloudConfig, setting: str, error: OSError) -> ConfigE
 
 
 def _uvicorn_config(
-    config: CloudConfig, app: LatentStreams, tls: ServerTls, bounds: Bounds, turns: Turns
+    config: CloudConfig, app: LatentStreams, tls: ServerTls, bounds: Bounds, admission: Admission
 ) -> uvicorn.Config:
     http = uvicorn.Config(
         app,
-        http=bounded_http(config.wait_s, bounds.http_connections, turns),
+        http=bounded_http(config.wait_s, bounds.http_connections, admission),
         timeout_keep_alive=config.keep_alive_s,  # type: ignore[arg-type]  # any number of seconds
         h11_max_incomplete_event_size=HEADER_BYTES,
         log_config=None,

@@ -83,8 +83,7 @@ async def _serve(
     streams = LatentStreams(
         app, parts.service, parts.admission, parts.observer, parts.budget, config
     )
-    turns = parts.admission.turns
-    http = HttpServer(listener, config, streams, parts.tls, parts.bounds, turns)
+    http = HttpServer(listener, config, streams, parts.tls, parts.bounds, parts.admission)
     grpc_server = GrpcServer(
         config,
         parts.service,

@@ -202,6 +202,8 @@ class FrameStream(Generic[ReplyT]):
         self._owed += at_fault
         nothing = all(isinstance(one, SplitFerError) for one in inferred.results)
         self._refused = nothing and not at_fault
+        if not nothing:
+            self._caller.answered()
         try:
             reply = let_in.message.answer(inferred)
         except Exception as error:
