@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import grpc
 
 from benchmarks.attack import attackers as by
-from benchmarks.attack import flooders
+from benchmarks.attack import crowds, flooders
 from benchmarks.attack import messages as of
 from benchmarks.attack.attackers import Attacker
 from splitfer.shared.wire import FINGERPRINT_HEADER
@@ -94,6 +94,19 @@ ATTACKS = {
     "idle_connections": Attack("4,500 idle gRPC connections", by.idle_connections),
     "silent_connections": Attack(
         "2,500 silent connections to a port of TLS", by.silent_connections, tls=True
+    ),
+    "late_frames": Attack(
+        "messages of a face that has 1 ms, on 4 WebSockets, with a token", crowds.late_frames
+    ),
+    "crowd_of_calls": Attack(
+        "400 calls of a face at once, on 4 connections, with a token", crowds.calls(4, known=True)
+    ),
+    "crowd_of_strangers": Attack(
+        "400 strangers' calls at once, on 4 connections", crowds.calls(4, known=False)
+    ),
+    "pipelined": Attack("requests without a token, pipelined", crowds.requests("/v1/model")),
+    "unread_probes": Attack(
+        "10,000 probes on each of 300 connections, unread", crowds.unread_probes
     ),
     "strangers_calls": Attack("1,800 strangers' calls a second, one connection", by.strangers()),
 }  # fmt: skip

@@ -18,12 +18,12 @@ from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
 def small_frames(target: Target) -> None:
     """WebSockets of messages without a face, as many as are taken."""
-    _flood_sockets(target, of.EMPTY_STREAM_FRAME * 10_000)
+    flood_sockets(target, of.EMPTY_STREAM_FRAME * 10_000)
 
 
 def garbled_frames(target: Target) -> None:
     """The same of messages of a face that nobody can read."""
-    _flood_sockets(target, of.stream_frame(of.unreadable_payload()) * 10_000)
+    flood_sockets(target, of.stream_frame(of.unreadable_payload()) * 10_000)
 
 
 def garbled_streams(payload: bytes, faces: int) -> Attacker:
@@ -45,19 +45,22 @@ def garbled_streams(payload: bytes, faces: int) -> Attacker:
     return attack
 
 
-def _flood_sockets(target: Target, messages: bytes) -> None:
+def flood_sockets(target: Target, messages: bytes) -> None:
+    """The same messages on four WebSockets, on and on."""
+
     def once() -> None:
         with contextlib.suppress(OSError), connected(target.http) as connection:
             connection.sendall(handshake(target))
             connection.recv(65536)
-            threading.Thread(target=_read_all, args=(connection,), daemon=True).start()
+            threading.Thread(target=read_all, args=(connection,), daemon=True).start()
             while True:
                 connection.sendall(messages)
 
     together([once] * 4)
 
 
-def _read_all(connection: socket.socket) -> None:
+def read_all(connection: socket.socket) -> None:
+    """Read what comes, in a thread of its own, and drop it."""
     with contextlib.suppress(OSError):
         while connection.recv(2**20):
             pass
