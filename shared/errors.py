@@ -183,8 +183,9 @@ class InferenceFailed(ServeError):
     code = "inference_failed"
 
 
-# Of errors that say nothing against what was asked.
-SERVERS_CODES = {one.code for one in (Overloaded, NotReady, DeadlineExceeded, InferenceFailed)}
+# Of errors that say nothing against what was asked: of the server alone, and of its load.
+OWN_FAULTS = {NotReady.code, InferenceFailed.code}
+SERVERS_CODES = {Overloaded.code, DeadlineExceeded.code, *OWN_FAULTS}
 
 
 def is_callers_fault(result: object) -> bool:

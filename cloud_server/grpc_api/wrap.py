@@ -27,7 +27,9 @@ from splitfer.cloud_server.protocol.error_map import codes_of, trailing_metadata
 from splitfer.cloud_server.telemetry.observer import Observer
 from splitfer.cloud_server.telemetry.request import REQUEST_ID
 from splitfer.shared.errors import (
+    OWN_FAULTS,
     SERVERS_CODES,
+    InferenceFailed,
     SplitFerError,
     is_callers_fault,
     unexpected_error,
@@ -129,12 +131,13 @@ class Wrap:
                         context.set_trailing_metadata(((REQUEST_ID, request.id),))
                     replied = await inner(message, context)
                 except SplitFerError as refused:
-                    if is_callers_fault(refused):
+                    if not refused.retryable and not isinstance(refused, InferenceFailed):
                         self._slowed.refused(key, size)
                     raise
                 codes = method.refusals(replied)
                 at_fault = codes is not None and not (codes and codes <= SERVERS_CODES)
-                if at_fault:
+                # Where there was no time for it, too: to read it is what costs.
+                if codes is not None and not (codes and codes <= OWN_FAULTS):
                     self._slowed.refused(key, size)
                 reply = write(replied)
             if codes is None and most > SMALL_BYTES:

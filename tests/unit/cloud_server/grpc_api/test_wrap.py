@@ -25,7 +25,9 @@ from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 
 ANSWERED = pb.FaceResult(answer=pb.Answer(model="1234/cloud"))
 REFUSED = pb.FaceResult(error=pb.Error(code="malformed_payload"))
-BUSY, LATE = (pb.FaceResult(error=pb.Error(code=code)) for code in ("overloaded", "deadline"))
+BROKEN, LATE = (
+    pb.FaceResult(error=pb.Error(code=code)) for code in ("inference_failed", "deadline")
+)
 MESSAGE = pb.InferRequest(payloads=[bytes(6000)] * 32)
 
 
@@ -64,11 +66,11 @@ async def test_one_face_that_has_an_answer_is_worth_the_message(
     assert await refused_bytes(monkeypatch, REFUSED, ANSWERED) == []
 
 
-async def test_nobody_is_slowed_for_what_the_server_has_no_time_for(
+async def test_nobody_is_slowed_for_a_failure_of_the_servers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert await refused_bytes(monkeypatch, BUSY, LATE) == []
-    assert await refused_bytes(monkeypatch, BUSY, REFUSED) == [MESSAGE.ByteSize()]
+    assert await refused_bytes(monkeypatch, BROKEN, BROKEN) == []
+    assert await refused_bytes(monkeypatch, BROKEN, LATE) == [MESSAGE.ByteSize()]
 
 
 async def test_a_message_of_which_no_face_has_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
