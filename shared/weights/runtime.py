@@ -17,6 +17,7 @@ from splitfer.shared.errors import ConfigError, SplitFerError, WeightsError
 from splitfer.shared.labels import LabelSet, default_label_set
 from splitfer.shared.regular_file import MIB, read_regular
 from splitfer.shared.stubs.onnx_subset.external_data_pb2 import ModelProto, TensorProto
+from splitfer.shared.weights.planes import without_planes
 
 _CUDA = "CUDAExecutionProvider"
 _EXTERNAL = 1
@@ -171,6 +172,7 @@ def session(model: bytes, threads: int, device: Device = "cpu") -> onnxruntime.I
     """
     providers = _providers(device)
     refuse_external_data(model)
+    model = without_planes(model)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fonnx_subset/external_data.proto\x12\x14splitfer.onnx_subset\"u\n\nModelProto\x12/\n\x05graph\x18\x07 \x01(\x0b\x32 .splitfer.onnx_subset.GraphProto\x12\x36\n\tfunctions\x18\x19 \x03(\x0b\x32#.splitfer.onnx_subset.FunctionProto\"\xb8\x01\n\nGraphProto\x12-\n\x04node\x18\x01 \x03(\x0b\x32\x1f.splitfer.onnx_subset.NodeProto\x12\x36\n\x0binitializer\x18\x05 \x03(\x0b\x32!.splitfer.onnx_subset.TensorProto\x12\x43\n\x12sparse_initializer\x18\x0f \x03(\x0b\x32\'.splitfer.onnx_subset.SparseTensorProto\"}\n\rFunctionProto\x12-\n\x04node\x18\x07 \x03(\x0b\x32\x1f.splitfer.onnx_subset.NodeProto\x12=\n\x0f\x61ttribute_proto\x18\x0b \x03(\x0b\x32$.splitfer.onnx_subset.AttributeProto\"D\n\tNodeProto\x12\x37\n\tattribute\x18\x05 \x03(\x0b\x32$.splitfer.onnx_subset.AttributeProto\"\xd2\x02\n\x0e\x41ttributeProto\x12,\n\x01t\x18\x05 \x01(\x0b\x32!.splitfer.onnx_subset.TensorProto\x12+\n\x01g\x18\x06 \x01(\x0b\x32 .splitfer.onnx_subset.GraphProto\x12\x32\n\x07tensors\x18\n \x03(\x0b\x32!.splitfer.onnx_subset.TensorProto\x12\x30\n\x06graphs\x18\x0b \x03(\x0b\x32 .splitfer.onnx_subset.GraphProto\x12>\n\rsparse_tensor\x18\x16 \x01(\x0b\x32\'.splitfer.onnx_subset.SparseTensorProto\x12?\n\x0esparse_tensors\x18\x17 \x03(\x0b\x32\'.splitfer.onnx_subset.SparseTensorProto\"z\n\x11SparseTensorProto\x12\x31\n\x06values\x18\x01 \x01(\x0b\x32!.splitfer.onnx_subset.TensorProto\x12\x32\n\x07indices\x18\x02 \x01(\x0b\x32!.splitfer.onnx_subset.TensorProto\";\n\x0bTensorProto\x12\x15\n\rexternal_data\x18\r \x03(\x0c\x12\x15\n\rdata_location\x18\x0e \x01(\x05')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fonnx_subset/external_data.proto\x12\x14splitfer.onnx_subset\"u\n\nModelProto\x12/\n\x05graph\x18\x07 \x01(\x0b\x32 .splitfer.onnx_subset.GraphProto\x12\x36\n\tfunctions\x18\x19 \x03(\x0b\x32#.splitfer.onnx_subset.FunctionProto\"\xee\x01\n\nGraphProto\x12-\n\x04node\x18\x01 \x03(\x0b\x32\x1f.splitfer.onnx_subset.NodeProto\x12\x36\n\x0binitializer\x18\x05 \x03(\x0b\x32!.splitfer.onnx_subset.TensorProto\x12\x34\n\x06output\x18\x0c \x03(\x0b\x32$.splitfer.onnx_subset.ValueInfoProto\x12\x43\n\x12sparse_initializer\x18\x0f \x03(\x0b\x32\'.splitfer.onnx_subset.SparseTensorProto\"\x1e\n\x0eValueInfoProto\x12\x0c\n\x04name\x18\x01 \x01(\x0c\"}\n\rFunctionProto\x12-\n\x04node\x18\x07 \x03(\x0b\x32\x1f.splitfer.onnx_subset.NodeProto\x12=\n\x0f\x61ttribute_proto\x18\x0b \x03(\x0b\x32$.splitfer.onnx_subset.AttributeProto\"\x84\x01\n\tNodeProto\x12\r\n\x05input\x18\x01 \x03(\x0c\x12\x0e\n\x06output\x18\x02 \x03(\x0c\x12\x0f\n\x07op_type\x18\x04 \x01(\x0c\x12\x37\n\tattribute\x18\x05 \x03(\x0b\x32$.splitfer.onnx_subset.AttributeProto\x12\x0e\n\x06\x64omain\x18\x07 \x01(\x0c\"\xeb\x02\n\x0e\x41ttributeProto\x12\x0c\n\x04name\x18\x01 \x01(\x0c\x12\t\n\x01i\x18\x03 \x01(\x03\x12,\n\x01t\x18\x05 \x01(\x0b\x32!.splitfer.onnx_subset.TensorProto\x12+\n\x01g\x18\x06 \x01(\x0b\x32 .splitfer.onnx_subset.GraphProto\x12\x32\n\x07tensors\x18\n \x03(\x0b\x32!.splitfer.onnx_subset.TensorProto\x12\x30\n\x06graphs\x18\x0b \x03(\x0b\x32 .splitfer.onnx_subset.GraphProto\x12>\n\rsparse_tensor\x18\x16 \x01(\x0b\x32\'.splitfer.onnx_subset.SparseTensorProto\x12?\n\x0esparse_tensors\x18\x17 \x03(\x0b\x32\'.splitfer.onnx_subset.SparseTensorProto\"z\n\x11SparseTensorProto\x12\x31\n\x06values\x18\x01 \x01(\x0b\x32!.splitfer.onnx_subset.TensorProto\x12\x32\n\x07indices\x18\x02 \x01(\x0b\x32!.splitfer.onnx_subset.TensorProto\"|\n\x0bTensorProto\x12\x0c\n\x04\x64ims\x18\x01 \x03(\x03\x12\x11\n\tdata_type\x18\x02 \x01(\x05\x12\x0c\n\x04name\x18\x08 \x01(\x0c\x12\x10\n\x08raw_data\x18\t \x01(\x0c\x12\x15\n\rexternal_data\x18\r \x03(\x0c\x12\x15\n\rdata_location\x18\x0e \x01(\x05')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,15 +34,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELPROTO']._serialized_start=57
   _globals['_MODELPROTO']._serialized_end=174
   _globals['_GRAPHPROTO']._serialized_start=177
-  _globals['_GRAPHPROTO']._serialized_end=361
-  _globals['_FUNCTIONPROTO']._serialized_start=363
-  _globals['_FUNCTIONPROTO']._serialized_end=488
-  _globals['_NODEPROTO']._serialized_start=490
-  _globals['_NODEPROTO']._serialized_end=558
-  _globals['_ATTRIBUTEPROTO']._serialized_start=561
-  _globals['_ATTRIBUTEPROTO']._serialized_end=899
-  _globals['_SPARSETENSORPROTO']._serialized_start=901
-  _globals['_SPARSETENSORPROTO']._serialized_end=1023
-  _globals['_TENSORPROTO']._serialized_start=1025
-  _globals['_TENSORPROTO']._serialized_end=1084
+  _globals['_GRAPHPROTO']._serialized_end=415
+  _globals['_VALUEINFOPROTO']._serialized_start=417
+  _globals['_VALUEINFOPROTO']._serialized_end=447
+  _globals['_FUNCTIONPROTO']._serialized_start=449
+  _globals['_FUNCTIONPROTO']._serialized_end=574
+  _globals['_NODEPROTO']._serialized_start=577
+  _globals['_NODEPROTO']._serialized_end=709
+  _globals['_ATTRIBUTEPROTO']._serialized_start=712
+  _globals['_ATTRIBUTEPROTO']._serialized_end=1075
+  _globals['_SPARSETENSORPROTO']._serialized_start=1077
+  _globals['_SPARSETENSORPROTO']._serialized_end=1199
+  _globals['_TENSORPROTO']._serialized_start=1201
+  _globals['_TENSORPROTO']._serialized_end=1325
 # @@protoc_insertion_point(module_scope)
