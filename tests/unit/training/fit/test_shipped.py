@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,19 +22,36 @@ FACES = made_faces(24)
 VIEWS = enlarge(torch.from_numpy(made_faces(4, seed=9).pictures), 224).round()
 
 
+@pytest.fixture(scope="module")
+def two_runs(
+    weights_folder: Path, split_model: SplitModel, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, CloudTail]:
+    """Weights with a tail ``large`` of two runs, and the second of them; read only."""
+    folder = tmp_path_factory.mktemp("two") / weights_folder.name
+    shutil.copytree(weights_folder, folder)
+    torch.manual_seed(5)
+    second = CloudTail(split_model.config).eval()
+    put_tail(folder, "large", Ensemble([SmallTail(6), second]), "two runs")
+    return folder, second
+
+
 @pytest.mark.parametrize(("member", "stored"), [(None, "float32"), (1, "float32"), (1, "planes")])
 def test_it_answers_as_the_files_do(
-    weights_copy: Path, split_model: SplitModel, member: int | None, stored: str
+    weights_folder: Path,
+    split_model: SplitModel,
+    two_runs: tuple[Path, CloudTail],
+    tmp_path: Path,
+    member: int | None,
+    stored: str,
 ) -> None:
-    tail, expected = "cloud", split_model.cloud_tail
+    folder, tail, expected = weights_folder, "cloud", split_model.cloud_tail
     if member is not None:
-        torch.manual_seed(5)
-        tail, expected = "large", CloudTail(split_model.config).eval()
-        put_tail(weights_copy, tail, Ensemble([SmallTail(6), expected]), "two runs")
+        (folder, expected), tail = two_runs, "large"
     if stored == "planes":
-        file = weights_copy / f"{tail}.onnx"
+        folder = Path(shutil.copytree(folder, tmp_path / folder.name))
+        file = folder / f"{tail}.onnx"
         file.write_bytes(in_planes(in_half(file.read_bytes())))
-    model = shipped_model(weights_copy, tail, member, FACES)
+    model = shipped_model(folder, tail, member, FACES)
     close = 1e-4 if stored == "float32" else 1e-2
     with torch.no_grad():
         got, wanted = model(VIEWS), split_model(VIEWS)
