@@ -107,6 +107,9 @@ class ViewServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    # Of those that are not accepted yet. Beyond the 5 of socketserver a connection is tried again
+    # after a second, and a browser opens six at once.
+    request_queue_size = 64
 
     def __init__(self, address: Address, handler: type[BaseHTTPRequestHandler]) -> None:
         if ":" in address.host:
