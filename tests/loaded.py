@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import gc
 import importlib
 import json
 import os
@@ -178,6 +179,7 @@ def _loader(module: str) -> socket.socket:
 def _main(module: str, descriptor: int) -> None:
     for name in _LOADED[module]:
         importlib.import_module(name)
+    gc.freeze()  # else the first collection of each child would copy all that is shared
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, _collect)
     with socket.socket(fileno=descriptor) as requests:
