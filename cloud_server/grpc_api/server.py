@@ -147,6 +147,8 @@ def _options(config: CloudConfig, bounds: Bounds) -> list[tuple[str, int]]:
         # TLS and HTTP/2's first words.
         ("grpc.server_handshake_timeout_ms", round(config.wait_s * 1000)),
         ("grpc.max_receive_message_length", most),
+        # Else what is not read yet has room for megabytes on each stream of a quick connection.
+        ("grpc.http2.bdp_probe", 0),
         # Packed messages would be unpacked before anybody asks whose they are.
         ("grpc.compression_enabled_algorithms_bitset", 1),
         ("grpc.max_send_message_length", most),
