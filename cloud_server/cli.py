@@ -19,7 +19,7 @@ from splitfer.cloud_server.commands.running import serve_words
 from splitfer.cloud_server.commands.sign import add_sign_command, run_sign
 from splitfer.cloud_server.commands.token import add_token_command, run_token
 from splitfer.cloud_server.config import PREFIX, CloudConfig
-from splitfer.cloud_server.server.process import collecting_put_off
+from splitfer.cloud_server.server.process import collecting_put_off, end_within
 from splitfer.cloud_server.telemetry.logs import configure_logs, log_handler
 from splitfer.shared.arguments import Once, Parser, add_setting, file_name
 from splitfer.shared.errors import ConfigError, SplitFerError, WeightsError
@@ -29,6 +29,8 @@ from splitfer.shared.settings import load_settings, peek, printable
 from splitfer.shared.standard_streams import put
 
 DONE, FAILED, USAGE, WEIGHTS, INTERRUPTED = 0, 1, 2, 4, 130
+# What the loop and its libraries may take to close, once the server has stopped.
+_CLOSE_S = 0.5
 # Of a command's arguments, those that are settings of the server.
 _SETTINGS = frozenset(CloudConfig.model_fields)
 
@@ -111,6 +113,7 @@ def _serve_with(
 
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(serve(config, read, early.is_set))
+            end_within(_CLOSE_S)
 
 
 @contextlib.contextmanager

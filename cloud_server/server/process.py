@@ -9,6 +9,7 @@ import ctypes
 import gc
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,3 +115,11 @@ def _memory_limit_files(
             yield folder / file
             if folder == root:
                 break
+
+
+def end_within(seconds: float) -> None:
+    """Call it when all is done and written: the process ends by then, with exit code 0. Threads of
+    gRPC that read what hostile peers sent would be waited for, for as long as that takes."""
+    end = threading.Timer(seconds, os._exit, (0,))
+    end.daemon = True
+    end.start()

@@ -155,7 +155,11 @@ async def _drain(
     if not await parts.finish(hurry):
         http.hang_up()  # on those that wait still, such as for the rest of a body
     http.should_exit = True
-    await asyncio.gather(grpc_server.stop(LAST_WORDS_S), http_task)
+    grpc_task = asyncio.create_task(grpc_server.stop(LAST_WORDS_S))
+    # gRPC's takes as long as it has to read of what hostile peers sent.
+    ended, _ = await asyncio.wait((grpc_task, http_task), timeout=2 * LAST_WORDS_S)
+    for one in ended:
+        one.result()
 
 
 async def _within(seconds: float, what: Coroutine[Any, Any, Any]) -> None:

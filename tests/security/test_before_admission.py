@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import socket
+import struct
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -17,12 +19,14 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from benchmarks.attack import messages as of
 from benchmarks.attack.memory import cpu_s, status_mib
+from benchmarks.net.http2_caller import PREFACE, SETTINGS, WINDOW, frame
 from splitfer.cloud_server.admission.tokens import Scope, token_line
 from splitfer.cloud_server.grpc_api.health import WATCHES_MAX
 from splitfer.shared.stubs.inference import grpc_inference_pb2 as oip_pb
 from splitfer.shared.weights import default_folder
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess
 from tests.integration.test_infer_stream import Stream
+from tests.processes import wait_until
 
 TOKEN = "a-word-for-all-who-may"
 DRAIN_S = 2
@@ -180,6 +184,36 @@ def test_watches_are_bounded_told_and_hold_up_no_stop(own: CloudProcess) -> None
         assert next(watches[0]).status == state.NOT_SERVING
         assert own.exit_code() == 0
         assert time.monotonic() - started < DRAIN_S + 2
+
+
+def test_a_flood_of_frames_holds_up_no_stop(own: CloudProcess) -> None:
+    flood = frame(WINDOW, 0, 0, struct.pack(">I", 1)) * 1000
+    host, port = own.grpc.split(":")
+    stopped = threading.Event()
+
+    def attack() -> None:
+        with (
+            suppress(OSError),
+            socket.create_connection((host, int(port)), PATIENCE_S) as connection,
+        ):
+            connection.sendall(PREFACE + frame(SETTINGS, 0, 0))
+            while not stopped.is_set():
+                connection.sendall(flood)
+
+    attackers = [threading.Thread(target=attack) for _ in range(4)]
+    before_s = cpu_s(own.pid)
+    for one in attackers:
+        one.start()
+    try:
+        wait_until(lambda: cpu_s(own.pid) > before_s + 1, "the flood is felt")
+        started = time.monotonic()
+        own.signal(signal.SIGTERM)
+        assert own.exit_code() == 0
+        assert time.monotonic() - started < DRAIN_S + 2
+    finally:
+        stopped.set()
+        for one in attackers:
+            one.join()
 
 
 def test_reflection_is_for_servers_without_tokens_and_bounded(
