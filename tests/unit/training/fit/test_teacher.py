@@ -38,7 +38,7 @@ def both(faces: Faces) -> Judged:
 class Small(torch.nn.Module):
     """Stands for the network."""
 
-    def __init__(self, label_sets: int) -> None:
+    def __init__(self, label_sets: int, _: str) -> None:
         super().__init__()
         self.linear = torch.nn.Linear(16, 7 * label_sets)
 
@@ -92,13 +92,15 @@ def test_a_finished_run_is_not_taken_for_another_and_a_batch_wants_faces(
         teacher.fit(train, {}, "run", 2)
     with pytest.raises(DataError, match="made of other faces"):
         teacher.fit(both(made_faces(26, 1)), {}, "run", 1)
+    with pytest.raises(ValueError, match=r"finished with model network EfficientNet-Lite0"):
+        teacher.fit(train, {}, "run", 1, network="EfficientNet-Lite2")
     with pytest.raises(DataError, match="5 faces to learn from are less than a batch of 8"):
         teacher.fit(both(made_faces(5)), {}, "few", 1)
 
 
-def test_it_takes_views_of_any_size_and_answers_the_same_in_a_batch() -> None:
-    pytest.importorskip("efficientnet_lite_pytorch", reason="the extra `teacher` is not installed")
-    net = teacher.Teacher().eval()
+@pytest.mark.parametrize("network", teacher.NETWORKS)
+def test_it_takes_views_of_any_size_and_answers_the_same_in_a_batch(network: str) -> None:
+    net = made_teacher(network).eval()
     views = torch.rand(3, 1, 224, 224) * 255
     with torch.no_grad():
         logits = net(views)
@@ -107,3 +109,19 @@ def test_it_takes_views_of_any_size_and_answers_the_same_in_a_batch() -> None:
     assert logits.shape == (3, 7)
     assert torch.equal(logits, small)
     assert alone == pytest.approx(logits[:1], abs=0.05)
+
+
+@pytest.mark.parametrize("network", teacher.NETWORKS)
+def test_which_network_it_is_is_known_by_its_checkpoint(network: str, tmp_path: Path) -> None:
+    made = made_teacher(network).eval()
+    torch.save({"model": made.state_dict()}, tmp_path / "last.pt")
+    views = torch.rand(2, 1, 112, 112) * 255
+    with torch.no_grad():
+        assert torch.equal(teacher.load_teacher(tmp_path / "last.pt")(views), made(views))
+
+
+def made_teacher(network: str) -> teacher.Teacher:
+    """One from ImageNet, where its packages are installed."""
+    pytest.importorskip("efficientnet_lite_pytorch", reason="the extra `teacher` is not installed")
+    pytest.importorskip(teacher.NETWORKS[network][0], reason=f"the weights of {network} are not")
+    return teacher.Teacher(network=network)
