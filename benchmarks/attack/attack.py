@@ -9,7 +9,6 @@ answered, and their medians and 95th percentiles; how long a stop takes while th
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 from typing import Any
@@ -101,8 +100,6 @@ def main() -> int:
     )
     parser.add_argument("--quick", action="store_true", help="a third of the time: a try")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    # Whoever ends it must not leave servers behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     return finish(parser.parse_args(), report, table)
 
 

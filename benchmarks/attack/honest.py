@@ -73,7 +73,10 @@ class HonestCaller:
         }
         end_s = time.monotonic() + seconds
         threads = [
-            threading.Thread(target=_repeat, args=(calls[kind], 1 / RATES[kind], end_s, into))
+            # Whoever is told to end does not wait for them.
+            threading.Thread(
+                target=_repeat, args=(calls[kind], 1 / RATES[kind], end_s, into), daemon=True
+            )
             for kind, into in outcomes.items()
         ]
         for thread in threads:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,8 @@ from training.data.datasets import DataError
 
 OK, USAGE, SOURCE, WEIGHTS = 0, 2, 3, 4
 Result = dict[str, Any]
+# Not each system has both.
+_ENDS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def finish(
@@ -22,6 +25,7 @@ def finish(
     table: Callable[[Result], str],
 ) -> int:
     """Measure, print (``--json`` decides how), and give the exit code."""
+    end_in_order()
     try:
         _spare_inputs(arguments)
         result = report(arguments)
@@ -36,6 +40,14 @@ def finish(
         return WEIGHTS
     print(json.dumps(result) if arguments.json else table(result))
     return OK
+
+
+def end_in_order() -> None:
+    """From now on SIGTERM, and SIGHUP where it is not ignored, end this process as an error does:
+    what it started is ended first."""
+    for number in _ENDS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, lambda came, _: sys.exit(128 + came))
 
 
 def _spare_inputs(arguments: argparse.Namespace) -> None:

@@ -1,9 +1,6 @@
-"""Pieces of a page: tables, paragraphs, and what another benchmark printed."""
+"""Pieces of a page: tables and paragraphs."""
 
 from __future__ import annotations
-
-import subprocess
-import sys
 
 
 def paragraphs(*parts: str) -> str:
@@ -21,13 +18,3 @@ def figures_table(head: list[str], rows: list[list[str]]) -> str:
     """A table whose first column is text and whose others are figures, with a line's end."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
-
-
-def run(module: str, *arguments: str) -> str:
-    """What ``python -m module`` prints.
-
-    Raises:
-        subprocess.CalledProcessError: it failed.
-    """
-    command = [sys.executable, "-m", module, *arguments]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout

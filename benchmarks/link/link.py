@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import signal
 import statistics
 import sys
 import time
@@ -262,8 +261,6 @@ def main() -> int:
         help="draw what `auto` gains and costs beside the device alone",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    # Whoever ends it must not leave namespaces and processes behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     return finish(parser.parse_args(), report, table)
 
 

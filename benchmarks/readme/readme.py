@@ -24,8 +24,10 @@ from pathlib import Path
 from PIL import Image
 
 from benchmarks.attack.bounds import table as attack_table
+from benchmarks.common.another import run
+from benchmarks.common.command import end_in_order
 from benchmarks.common.machine import machine_line
-from benchmarks.common.markdown import paragraphs, run, table
+from benchmarks.common.markdown import paragraphs, table
 from benchmarks.readme import accuracy as readme_accuracy
 from benchmarks.readme import browser as readme_browser
 from benchmarks.readme import link as readme_link
@@ -192,6 +194,7 @@ def main() -> int:
         "--kept", action="store_true", help="of benchmarks/results; nothing is measured"
     )
     arguments = parser.parse_args()
+    end_in_order()
     if arguments.votes:
         os.environ[VOTES_VARIABLE] = arguments.votes  # for the benchmarks that are run
     if unknown := set(arguments.parts) - set(PARTS):

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common.markdown import run
+from benchmarks.common.another import run
 from splitfer.shared.whole_file import write_whole
 
 RESULTS = Path("benchmarks/results")

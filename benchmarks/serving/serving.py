@@ -16,7 +16,6 @@ in rounds, calls and streams by turns; what is said are medians of the rounds.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -192,8 +191,6 @@ def main() -> int:
     parser.add_argument("--peer", action="append", choices=PEERS, help="this peer; else all")
     parser.add_argument("--plot", type=figure_path, metavar="FILE", help="write the figure, too")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    # Whoever ends it must not leave servers behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     return finish(parser.parse_args(), report, table)
 
 
