@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 DEMO = re.compile(r"demo(?:\*([1-9]\d?))?")
@@ -32,3 +33,8 @@ def names_a_path(spec: str) -> bool:
 def slug(text: str) -> str:
     """A name as a level of a topic, a part of an id, or of a file's name."""
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:60] or "device"
+
+
+def as_text(name: str) -> str:
+    """A file's name, which is bytes, as text that every reader takes: what is none is escaped."""
+    return os.fsencode(name).decode(errors="backslashreplace")

@@ -16,6 +16,8 @@ from splitfer.edge_client.sources.frame import Frame
 from splitfer.shared.contracts import FaceAnswer
 from splitfer.shared.errors import ConfigError
 from splitfer.shared.labels import LABELS
+from splitfer.shared.log_lines import LONGEST_LINE
+from splitfer.shared.peer_words import peer_words
 
 _PLAIN = (
     "time", "device_id", "source", "source_name", "frame", "time_s", "face", "track", "label",
@@ -24,7 +26,7 @@ _PLAIN = (
 COLUMNS = (*_PLAIN, "smoothed_label", "x", "y", "w", "h", "latency_ms", *LABELS)
 """In the first row; the rest are as in docs/device/records.md."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@")
 
 
 class CsvLines:
@@ -115,5 +117,9 @@ def _row(values: Sequence[object]) -> bytes:
 
 
 def _plain(value: object) -> object:
-    """A name that a spreadsheet would take for a formula is marked as text."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    """A name that a spreadsheet would take for a formula is marked as text, and a line break in it
+    written as its escape: a row is a line."""
+    if not isinstance(value, str):
+        return value
+    line = peer_words(value, longest=LONGEST_LINE)
+    return f"'{line}" if line.startswith(_FORMULA) else line

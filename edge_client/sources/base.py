@@ -8,17 +8,18 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
+from splitfer.edge_client.source_name import as_text
 from splitfer.edge_client.sources.frame import Frame
 
 
 class Source(ABC):
     """Frames in order, once. A context manager: leaving it closes it.
 
-    ``name`` is what was asked for, without a password. ``live`` says that frames come whether or
-    not anybody takes them. ``self_paced`` says that a device sets that pace: a live source that is
-    not self-paced is a file, and its reader must wait until a frame's ``time_s`` has come.
-    ``moving`` says that frames show one scene, one after another; pictures of a folder do not.
-    ``frames_total`` (a file's own claim) and ``fps`` are None where nobody knows. ``skipped``
+    ``name`` is what was asked for, as text, without a password. ``live`` says that frames come
+    whether or not anybody takes them. ``self_paced`` says that a device sets that pace: a live
+    source that is not self-paced is a file, and its reader must wait until a frame's ``time_s`` has
+    come. ``moving`` says that frames show one scene, one after another; pictures of a folder do
+    not. ``frames_total`` (a file's own claim) and ``fps`` are None where nobody knows. ``skipped``
     counts what could not be read and was left out, ``reopened`` how often it came back.
     """
 
@@ -30,7 +31,7 @@ class Source(ABC):
     moving = True
 
     def __init__(self, name: str, live: bool, self_paced: bool) -> None:
-        self.name = name
+        self.name = as_text(name)
         self.live = live
         self.self_paced = self_paced
         self.frames_total = None

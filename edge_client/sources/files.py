@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from splitfer.edge_client.source_name import as_text
 from splitfer.edge_client.sources.base import Source
 from splitfer.edge_client.sources.decoder import Decoder
 from splitfer.edge_client.sources.frame import Frame
-from splitfer.edge_client.sources.picture import read_file, read_picture
+from splitfer.edge_client.sources.picture import LONGEST_BYTES, read_picture
 from splitfer.shared.errors import ImageError, PayloadTooLarge, SourceError
+from splitfer.shared.regular_file import read_regular
 
 FOLDER_FPS = 1.0
 """A folder has no rate of its own: its pictures stand a second apart."""
@@ -22,8 +24,8 @@ _log = logging.getLogger(__name__)
 class Pictures(Source):
     """Picture files, one frame each; a frame's ``source`` is the file's own path.
 
-    Of several, a damaged one, or one of more than ``most_pixels``, is left out with a warning and
-    counted in ``skipped``.
+    Of several, a damaged one, one that is no file, or one of more than ``most_pixels``, is left out
+    with a warning and counted in ``skipped``.
     """
 
     moving = False
@@ -45,7 +47,8 @@ class Pictures(Source):
             if self._closed.is_set():
                 return
             try:
-                picture = read_picture(read_file(path), self._most_pixels, str(path))
+                data = read_regular(path, LONGEST_BYTES)
+                picture = read_picture(data, self._most_pixels, str(path))
             except (ImageError, PayloadTooLarge, OSError) as error:
                 why = error.strerror if isinstance(error, OSError) else error
                 self.skipped += 1
@@ -54,7 +57,7 @@ class Pictures(Source):
                 _log.warning("%s is left out: %s", path, why)
                 continue
             yield Frame(
-                str(path),
+                as_text(str(path)),
                 index,
                 index / FOLDER_FPS,
                 picture.rgb,

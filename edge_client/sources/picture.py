@@ -47,8 +47,8 @@ _AVIF_BRANDS = (b"avif", b"avis")
 _END_OF_JPEG = b"\xff\xd9"
 # Before it is reduced a picture stands in memory whole, with four bytes a pixel at most.
 _MOST_PIXELS = 256_000_000
-# Of a file; a device such as /dev/zero never ends.
-_LONGEST_BYTES = 256 * 2**20
+LONGEST_BYTES = 256 * 2**20
+"""Of a file; a device such as /dev/zero never ends."""
 
 _log = logging.getLogger(__name__)
 
@@ -105,16 +105,16 @@ def read_picture(data: bytes, most_pixels: int, name: str = "the picture") -> De
         raise ImageError(f"the picture is damaged or cut short: {error}") from error
 
 
-def read_file(path: Path) -> bytes:
+def _read_file(path: Path) -> bytes:
     """The bytes of a picture file, or of a pipe that gives one.
 
     Raises:
         OSError: it cannot be read, or holds more than any picture.
     """
     with path.open("rb") as file:
-        data = file.read(_LONGEST_BYTES + 1)
-    if len(data) > _LONGEST_BYTES:
-        what = f"it holds more than {_LONGEST_BYTES // 2**20} MiB"
+        data = file.read(LONGEST_BYTES + 1)
+    if len(data) > LONGEST_BYTES:
+        what = f"it holds more than {LONGEST_BYTES // 2**20} MiB"
         raise OSError(errno.EFBIG, what, str(path))
     return data
 
@@ -154,7 +154,7 @@ def picture_of(image: PictureLike, most_pixels: int) -> Decoded:
 
 def _of_path(path: Path, most_pixels: int) -> Decoded:
     try:
-        data = read_file(path)
+        data = _read_file(path)
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}") from error
     try:

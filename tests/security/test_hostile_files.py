@@ -124,7 +124,7 @@ def test_a_server_does_not_start_from_a_pipe(
 
 
 def test_a_picture_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("splitfer.edge_client.sources.picture._LONGEST_BYTES", 2**20)
+    monkeypatch.setattr("splitfer.edge_client.sources.picture.LONGEST_BYTES", 2**20)
     with pytest.raises(SourceError, match="holds more than 1 MiB"):
         picture_of("/dev/zero", 10**6)
 
