@@ -12,30 +12,27 @@ another site can. Elsewhere everything but the page's own files and the bare hea
 
 from __future__ import annotations
 
-import contextlib
 import hmac
 import json
 import logging
-import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from importlib.resources import files
-from typing import Any
+from io import BufferedIOBase
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 from splitfer.edge_client.address import Address
+from splitfer.edge_client.view.bounded_server import BoundedServer, HeaderLines
 from splitfer.shared.errors import ConfigError
 from splitfer.shared.loopback import is_this_machine
 
 # A page hears so often how the device is, whether or not a frame comes.
 LIVE_WAIT_S = 1.0
-_CONNECTIONS = 24
 _IDLE_S = 30.0
-# For the thread of a connection that made room.
-_ROOM_S = 1.0
 _LONGEST_BODY_BYTES = 1000
 _LEAST_PAUSE_S = 0.08
 _POLICY = "; ".join(
@@ -85,7 +82,7 @@ class ViewServer:
     def __init__(self, address: Address, shown: Shown, token: str | None = None) -> None:
         handler = _handler(shown, token, is_this_machine(address.host))
         try:
-            self._server = _Server(address, handler)
+            self._server = BoundedServer(address, handler)
         except OSError as error:
             raise ConfigError(
                 f"--listen {address}: cannot listen there: {error.strerror or error}"
@@ -104,64 +101,6 @@ class ViewServer:
             self._thread.join()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    # Of those that are not accepted yet. Beyond the 5 of socketserver a connection is tried again
-    # after a second, and a browser opens six at once.
-    request_queue_size = 64
-
-    def __init__(self, address: Address, handler: type[BaseHTTPRequestHandler]) -> None:
-        if ":" in address.host:
-            self.address_family = socket.AF_INET6
-        self._free = threading.BoundedSemaphore(_CONNECTIONS)
-        self._silent: dict[Any, None] = {}  # connections that ask nothing yet, the longest first
-        self._lock = threading.Lock()
-        super().__init__((address.host, address.port), handler)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if not (self._free.acquire(blocking=False) or self._make_room()):
-            self.shutdown_request(request)
-            return
-        self.is_silent(request, True)
-        try:
-            super().process_request(request, client_address)
-        except BaseException:
-            self._left(request)
-            raise
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._left(request)
-
-    def is_silent(self, connection: Any, silent: bool) -> None:
-        """Whether it waits for what its caller asks: then it may make room for another one."""
-        with self._lock:
-            if silent:
-                self._silent[connection] = None
-            else:
-                self._silent.pop(connection, None)
-
-    def _left(self, connection: Any) -> None:
-        self.is_silent(connection, False)
-        self._free.release()
-
-    def _make_room(self) -> bool:
-        with self._lock:
-            longest = next(iter(self._silent), None)
-            if longest is None:
-                return False
-            del self._silent[longest]
-            with contextlib.suppress(OSError):  # it has gone by itself
-                longest.shutdown(socket.SHUT_RDWR)
-        return self._free.acquire(timeout=_ROOM_S)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        _log.debug("a caller of the page left", exc_info=True)
-
-
 def _handler(shown: Shown, token: str | None, loopback: bool) -> type[BaseHTTPRequestHandler]:
     folder = files("splitfer.edge_client.view") / "page"
     page = {
@@ -173,7 +112,16 @@ def _handler(shown: Shown, token: str | None, loopback: bool) -> type[BaseHTTPRe
         protocol_version = "HTTP/1.1"
         server_version, sys_version = "splitfer-edge", ""
         timeout = _IDLE_S
-        server: _Server
+        server: BoundedServer
+
+        def parse_request(self) -> bool:
+            """The request's first line and headers; False where it was refused."""
+            file = self.rfile
+            self.rfile = cast(BufferedIOBase, HeaderLines(file))
+            try:
+                return super().parse_request()
+            finally:
+                self.rfile = file
 
         def do_GET(self) -> None:
             self._answer(with_body=True)
@@ -186,6 +134,7 @@ def _handler(shown: Shown, token: str | None, loopback: bool) -> type[BaseHTTPRe
 
         def _answer(self, with_body: bool) -> None:
             self._with_body = with_body
+            self.server.wait_for_turn()
             if self.command != "POST":  # whose body is yet to come
                 self.server.is_silent(self.connection, False)
             try:
@@ -269,6 +218,7 @@ def _handler(shown: Shown, token: str | None, loopback: bool) -> type[BaseHTTPRe
             self._json(status, {"error": words})
 
         def _send(self, status: HTTPStatus, data: bytes, kind: str) -> None:
+            self.server.is_silent(self.connection, True)
             self.send_response(status)
             for name, value in _HEADERS.items():
                 self.send_header(name, value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -14,7 +15,9 @@ import pytest
 from splitfer.edge_client.address import Address
 from splitfer.edge_client.appliance.http_server import open_http_server
 from splitfer.edge_client.config import EdgeConfig
+from splitfer.edge_client.view.bounded_server import CONNECTIONS
 from splitfer.edge_client.view.server import Shown, ViewServer
+from tests.processes import wait_until
 
 EVERYWHERE = Address("0.0.0.0", 0)
 SHOWN = Shown(lambda: (True, {"health": "ok"}), lambda: b"metrics of the run", lambda _: None)
@@ -78,3 +81,54 @@ def test_those_who_say_nothing_keep_nobody_out(
         for _ in range(3):
             assert metrics(server) == b"metrics of the run"
     assert capsys.readouterr().err == ""
+
+
+def test_those_who_take_no_reply_keep_nobody_out() -> None:
+    asked: list[bool] = []
+
+    def large() -> bytes:
+        asked.append(True)
+        return bytes(16 * 2**20)
+
+    shown = Shown(lambda: (True, {"health": "ok"}), large, lambda _: None)
+    server = ViewServer(Address("127.0.0.1", 0), shown)
+    with ExitStack() as stack:
+        stack.callback(server.close)
+        for _ in range(CONNECTIONS):
+            one = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            one.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_until(lambda: len(asked) == CONNECTIONS, "all to be answered")
+        for _ in range(3):
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{server.port}/healthz", timeout=10
+            ) as reply:
+                assert reply.status == 200
+
+
+def asked_as(server: ViewServer, request: bytes) -> bytes:
+    """The whole reply, until the server hangs up."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as caller:
+        caller.sendall(request)
+        reply = b""
+        while piece := caller.recv(65536):
+            reply += piece
+        return reply
+
+
+def test_headers_are_bounded_together() -> None:
+    begin = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    with listening(Address("127.0.0.1", 0)) as server:
+        some = b"".join(b"X-%d: %s\r\n" % (i, b"a" * 400) for i in range(20))
+        assert asked_as(server, begin + some + b"\r\n").startswith(b"HTTP/1.1 200 ")
+        reply = asked_as(server, begin + 3 * some + b"\r\n")
+        assert reply.startswith(b"HTTP/1.1 431 ")
+
+
+def test_replies_leave_the_processor_to_the_frames() -> None:
+    """Of a flood of requests on open connections 200 a second are answered."""
+    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+    with listening(Address("127.0.0.1", 0)) as server:
+        start_s = time.monotonic()
+        reply = asked_as(server, 100 * (request + b"\r\n") + request + b"Connection: close\r\n\r\n")
+        assert reply.count(b"HTTP/1.1 200 ") == 101
+        assert time.monotonic() - start_s >= 0.5
