@@ -23,7 +23,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from splitfer.edge_client.settings.control import Control
-from splitfer.edge_client.sinks.mqtt_broker import CONNECT_S, Broker, new_client
+from splitfer.edge_client.sinks.mqtt_broker import CONNECT_S, Broker, Client, new_client
+from splitfer.edge_client.sinks.mqtt_commands import COMMANDS, Commands
 from splitfer.edge_client.sinks.mqtt_messages import (
     OFF,
     OFFLINE,
@@ -45,12 +46,11 @@ READER = "mqtt"
 
 STATE_EVERY_S = 1.0
 STATE_AT_LEAST_EVERY_S = 30.0
-_KEEP_ALIVE_S = 30
 _ANSWERS_IN_FLIGHT = 20
 _LOOP_S = 0.1
+_TICK_S = 0.02
 _BIRTH_JITTER_S = 5.0
 _CLOSE_S = 3.0
-_COMMANDS = ("policy", "pause")
 
 _log = logging.getLogger(__name__)
 
@@ -124,13 +124,15 @@ class Mqtt:
                 self._was_connected, self.connected = self.connected, False
 
     def _reset(self) -> None:
-        self._client: paho.Client | None = None
+        self._client: Client | None = None
         self._was_connected = False
         self._since_number = 0
         self._since_s = 0.0
         self._sent_state: tuple[Any, ...] | None = None
         self._state_at_s = self._state_tried_s = float("-inf")
+        self._tick_at_s = float("-inf")
         self._announce_at_s: float | None = None
+        self._commands = Commands(self._topics, self._control)
         self._controls: tuple[Any, ...] | None = None
         self._in_flight: dict[int, Waiting] = {}
         self._acknowledged: set[int] = set()
@@ -143,19 +145,21 @@ class Mqtt:
         client.on_connect = self._on_connect
         client.on_message = self._on_message
         client.on_publish = self._on_publish
-        newer: dict[str, Any] = {"clean_start": True} if self._newer else {}
-        client.connect(self._broker.host, self._broker.port, _KEEP_ALIVE_S, **newer)
+        client.connect_to(self._broker)
         give_up_s = self._clock() + CONNECT_S
         while not self._closed.is_set():
             code = client.loop(_LOOP_S)
             if self._refusal is not None:
                 raise OSError(self._refusal)
+            if client.fault is not None:
+                raise OSError(client.fault)
             if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 if not self._ever_connected and self._broker.version == "auto":
                     self._newer = not self._newer  # a broker that hangs up on what it does not know
                 raise OSError(f"the connection broke ({paho.error_string(code)})")
             if self.connected:
-                self._tick(client)
+                if self._clock() - self._tick_at_s >= _TICK_S:  # a flood of messages costs no more
+                    self._tick(client)
             elif self._clock() > give_up_s:
                 raise OSError("it does not answer as a broker does")
         if self.connected:
@@ -183,7 +187,7 @@ class Mqtt:
         newest = self._status.newest()
         self._since_number = newest.number if newest else 0
         self._since_s = self._clock()
-        topics = [self._topics.set(command) for command in _COMMANDS]
+        topics = list(self._commands.topics)
         if self._discovery is not None:
             topics.append(f"{self._discovery}/status")
         client.subscribe([(topic, 1) for topic in topics])
@@ -197,23 +201,11 @@ class Mqtt:
     def _on_message(self, _: paho.Client, __: Any, message: paho.MQTTMessage) -> None:
         text = message.payload[:100].decode(errors="replace")
         if self._discovery is not None and message.topic == f"{self._discovery}/status":
-            if text == ONLINE and not message.retain:
+            if text == ONLINE and not message.retain and self._announce_at_s is None:
                 # Every device of the house hears that; not all answer in one moment.
                 self._announce_at_s = self._clock() + self._jitter() * _BIRTH_JITTER_S
             return
-        if message.retain:
-            _log.warning("MQTT: %s is retained, and not obeyed: clear it", message.topic)
-            return
-        try:
-            if message.topic == self._topics.set("policy"):
-                self._control.choose(text, "MQTT")
-            elif text not in (ON, OFF):
-                raise ValueError(f"{text[:20]!r} is neither {ON} nor {OFF}")
-            else:
-                self._control.pause(text == ON, "MQTT")
-        except ValueError as error:
-            _log.warning("MQTT: %s: %s", message.topic, error)
-            self._controls = None  # whoever asked sees what it still is
+        self._commands.take(message)
 
     def _on_publish(
         self, _: paho.Client, __: Any, number: int, reason: ReasonCode, ___: Properties | None
@@ -228,7 +220,9 @@ class Mqtt:
     # -- what the device says ------------------------------------------------------------------
 
     def _tick(self, client: paho.Client) -> None:
-        now_s = self._clock()
+        now_s = self._tick_at_s = self._clock()
+        if not self._commands.obey(now_s):
+            self._controls = None  # whoever asked sees what it still is
         if self._announce_at_s is not None and now_s >= self._announce_at_s:
             self._announce_at_s = None
             if self._discovery is not None:
@@ -242,7 +236,7 @@ class Mqtt:
         controls = (self._control.policy.value, ON if self._control.paused else OFF)
         if controls != self._controls:
             self._controls = controls
-            for name, value in zip(_COMMANDS, controls, strict=True):
+            for name, value in zip(COMMANDS, controls, strict=True):
                 client.publish(self._topics.control(name), value, qos=1, retain=True)
         if now_s - self._state_tried_s >= STATE_EVERY_S:
             self._state_tried_s = now_s

@@ -8,6 +8,7 @@ import time
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
+from splitfer.edge_client.sinks.mqtt_broker import Client
 from splitfer.shared.peer_words import peer_words
 
 _LOOP_S = 0.05
@@ -23,7 +24,7 @@ def probe(
 ) -> str | None:
     """What is wrong, in words; None where it takes the device. Publishes nothing."""
     said: list[str | None] = []
-    client = paho.Client(CallbackAPIVersion.VERSION2, reconnect_on_failure=False)
+    client = Client(CallbackAPIVersion.VERSION2, reconnect_on_failure=False)
     client.connect_timeout = timeout_s
     client.on_connect = lambda _, __, ___, reason, ____: said.append(
         f"it refuses this device: {reason}" if reason.is_failure else None
@@ -38,7 +39,7 @@ def probe(
         while not said and time.monotonic() < end_s:
             code = client.loop(_LOOP_S)
             if not said and code != MQTTErrorCode.MQTT_ERR_SUCCESS:
-                return f"the connection broke ({paho.error_string(code)})"
+                return client.fault or f"the connection broke ({paho.error_string(code)})"
     except (OSError, ValueError) as error:
         return peer_words(str(getattr(error, "strerror", None) or error), password)
     finally:
