@@ -105,6 +105,14 @@ ATTACKS = {
         "400 strangers' calls at once, on 4 connections", crowds.calls(4, known=False)
     ),
     "pipelined": Attack("requests without a token, pipelined", crowds.requests("/v1/model")),
+    "new_connections": Attack(
+        "requests without a token, each on a new connection, 32 at once",
+        crowds.new_connections("/v1/model"),
+    ),
+    "new_probes": Attack(
+        "probes, each on a new connection, 32 at once", crowds.new_connections("/healthz")
+    ),
+    "hasty": Attack("1,000 probes a second that hang up before the reply", crowds.hasty()),
     "unread_probes": Attack(
         "10,000 probes on each of 300 connections, unread", crowds.unread_probes
     ),

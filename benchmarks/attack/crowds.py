@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import struct
 import threading
+import time
 from typing import Any
 
 from benchmarks.attack import messages as of
@@ -44,7 +45,7 @@ def requests(path: str, connections: int = 4) -> Attacker:
     """``GET`` of this path, a thousand behind each other on each connection."""
 
     def attack(target: Target) -> None:
-        several = f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode() * _PIPELINED
+        several = _get(path) * _PIPELINED
 
         def once() -> None:
             with contextlib.suppress(OSError), connected(target.http) as connection:
@@ -57,9 +58,36 @@ def requests(path: str, connections: int = 4) -> Attacker:
     return attack
 
 
+def new_connections(path: str, at_once: int = 32) -> Attacker:
+    """``GET`` of this path, each on a connection of its own, so many at once."""
+
+    def attack(target: Target) -> None:
+        def once() -> None:
+            with contextlib.suppress(OSError), connected(target.http) as connection:
+                connection.sendall(_get(path))
+                connection.recv(65536)
+
+        together([once] * at_once)
+
+    return attack
+
+
+def hasty(per_s: float = 1000) -> Attacker:
+    """Connections that ask for a probe and hang up before the reply, at a steady rate."""
+
+    def attack(target: Target) -> None:
+        start_s = time.monotonic()
+        for number in itertools.count():
+            time.sleep(max(0.0, start_s + number / per_s - time.monotonic()))
+            with contextlib.suppress(OSError), connected(target.http) as connection:
+                connection.sendall(_get("/healthz"))
+
+    return attack
+
+
 def unread_probes(target: Target) -> None:
     """Ten thousand probes on each of 300 connections, whose replies nobody reads."""
-    hold(target.http, 300, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 10 * _PIPELINED)
+    hold(target.http, 300, _get("/healthz") * 10 * _PIPELINED)
 
 
 def late_frames(target: Target) -> None:
@@ -68,3 +96,7 @@ def late_frames(target: Target) -> None:
     message = struct.pack(">IIQH", 1, 1, 0, len(payload)) + payload
     head = struct.pack(">BBH", 0x82, 0x80 | 126, len(message)) + bytes(4)
     flood_sockets(target, (head + message) * 500)
+
+
+def _get(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()

@@ -139,6 +139,14 @@ class Access:
             raise Forbidden(f"the token of '{identity.name}' lacks the scope '{scope}'")
         return identity
 
+    def key_of(self, header: str | None, peer: str | None) -> str:
+        """What tells the sender of this header from others, whatever it asks: the key of its
+        account where it has a token, else its address."""
+        try:
+            return self._known(header).account.key
+        except AuthError:
+            return address_of(peer) if peer else ""
+
     def _tell_refusal(self, sent: bool, peer: str | None) -> None:
         """In the log, and seldom, since a stranger can have any number; never a token."""
         self._refused += 1

@@ -9,6 +9,8 @@ from collections import OrderedDict, deque
 EVERY_S = 0.001
 # Those who wait: each is a call or a connection that is kept. Beyond, nobody waits.
 MOST = 8192
+# Of one address: so many may be served before their turns, which are then taken afterwards.
+FIRST = 8
 
 
 class Turns:
@@ -24,14 +26,26 @@ class Turns:
     async def turn(self, address: str) -> None:
         """Return once it is the turn of the caller, who comes from there; at once where ``MOST``
         wait."""
+        if (mine := self._place(address)) is not None:
+            await mine
+
+    def is_crowd(self, address: str) -> bool:
+        """Whether ``FIRST`` of an address wait: one more is served when it is its turn."""
+        return len(self._lines.get(address, ())) >= FIRST
+
+    def owe(self, address: str) -> None:
+        """Note that one was served whose turn is yet to come, and who waits for it no more."""
+        self._place(address)
+
+    def _place(self, address: str) -> asyncio.Future[None] | None:
         if self._waiting >= MOST:
-            return
+            return None
         self._waiting += 1
         mine = asyncio.get_running_loop().create_future()
         self._lines.setdefault(address, deque()).append(mine)
         if self._next is None:
             self._go_on()
-        await mine
+        return mine
 
     def _go_on(self) -> None:
         self._next = None

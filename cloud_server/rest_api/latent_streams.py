@@ -29,6 +29,7 @@ from splitfer.shared.errors import (
     MalformedPayload,
     Overloaded,
     SplitFerError,
+    is_callers_fault,
     unexpected_error,
 )
 from splitfer.shared.wire import AUTHORIZATION
@@ -80,7 +81,7 @@ class LatentStreams:
         except Exception as raised:
             error = raised if isinstance(raised, SplitFerError) else unexpected_error()
             request.code = error.code
-            return await _refuse(error, scope, receive, send)
+            return await self._refuse(error, scope, receive, send)
         finally:
             self._observer.end(request)
         wire = WebSocketWire(receive, send, of, self._idle_s)
@@ -115,6 +116,18 @@ class LatentStreams:
         labels = wanted_labels(query.get("labels", ""))
         return caller, OfConnection(fingerprint, query.get("tail", ""), labels, self._faces_max)
 
+    async def _refuse(
+        self, error: SplitFerError, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """In the shape of every other error, before a WebSocket is one, and by turns as those."""
+        client = scope["client"][0] if scope.get("client") else None
+        key = self._admission.access.key_of(Headers(scope=scope).get(AUTHORIZATION), client)
+        await self._admission.refused(key, is_callers_fault(error))
+        body = json_body(error.code, str(error), error.retryable)
+        response = JSONResponse(body, codes_of(error).http, http_headers(error))
+        response.raw_headers.extend(SAFE)
+        await response(scope, receive, send)
+
     def _is_known_origin(self, headers: Headers) -> bool:
         """Browsers ask nobody before a page opens a WebSocket to anywhere."""
         origin = headers.get("origin")
@@ -137,11 +150,3 @@ def _of_subprotocol(words: list[str]) -> str | None:
             except (binascii.Error, UnicodeDecodeError):
                 return "Bearer "  # refused as any other word that is no token
     return None
-
-
-async def _refuse(error: SplitFerError, scope: Scope, receive: Receive, send: Send) -> None:
-    """In the shape of every other error, before a WebSocket is one."""
-    body = json_body(error.code, str(error), error.retryable)
-    response = JSONResponse(body, codes_of(error).http, http_headers(error))
-    response.raw_headers.extend(SAFE)
-    await response(scope, receive, send)

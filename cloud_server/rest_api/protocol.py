@@ -13,12 +13,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from splitfer.cloud_server.admission.admission import Admission
 from splitfer.cloud_server.rest_api.doorway import Guest
+from splitfer.cloud_server.rest_api.dues import Dues
 from splitfer.cloud_server.rest_api.files import IN_LINE
 from splitfer.cloud_server.rest_api.request_form import (
     checked,
     has_bare_line_feed,
     header_bytes,
-    is_worthless,
     refusal,
     too_long,
 )
@@ -36,7 +36,6 @@ _PARTS_A_TURN = 32
 # The same where the server stops.
 _STOPPING_S = 0.2
 _CLOSE = (b"connection", b"close")
-_SERVERS_FAULT = (503, 504)
 # Where a connection may become a WebSocket; elsewhere the word is passed over, as HTTP allows.
 STREAM_PATH = "/v1/latents/stream"
 
@@ -48,7 +47,7 @@ class BoundedHttp(H11Protocol):
     connection, and a reply must be taken. Between two requests uvicorn's keep-alive time holds.
     The body of a request that is being answered is bounded by ``BodyLimit``; the reply to one that
     is not all there ends the connection. After a reply that was a refusal, or cost no network's
-    time, the next request is looked at when it is the turn of this address.
+    time, the next request is looked at when it is the caller's turn (``Dues``).
     """
 
     wait_s: ClassVar[float]
@@ -63,12 +62,11 @@ class BoundedHttp(H11Protocol):
     _upgraded = False
     _reply: asyncio.TimerHandle | None = None
     _in_line = False  # the reply waits for its turn
-    _owes: int | None = None  # a turn, before the next request, for a reply of this status
     _paying: asyncio.Task[None] | None = None
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._gone = asyncio.Event()
+        self._gone, self._dues = asyncio.Event(), Dues(self.admission)
         inner = self.app
         self._heard, self.conn.next_event = self.conn.next_event, self._next_event  # type: ignore[method-assign]
 
@@ -111,7 +109,7 @@ class BoundedHttp(H11Protocol):
         if self._parts >= _PARTS_A_TURN:
             self.loop.call_soon(self._go_on)
             return h11.NEED_DATA
-        if self._owes is not None and self.conn.their_state is h11.IDLE:
+        if self._dues.are_owed and self.conn.their_state is h11.IDLE:
             return h11.NEED_DATA
         # Asked here, not where data comes in: a header may follow a body in one piece.
         if self.conn.their_state is h11.IDLE and has_bare_line_feed(self.conn.trailing_data[0]):
@@ -146,18 +144,18 @@ class BoundedHttp(H11Protocol):
     def on_response_complete(self) -> None:
         """The next request may come; a part of it may be there."""
         super().on_response_complete()
-        if self._owes is not None and not self.transport.is_closing():
+        if self.transport.is_closing():
+            self._dues.stay_owed()
+        elif self._dues.are_owed:
             self.flow.pause_reading()
-            self._paying = self.loop.create_task(self._pay(self._owes))
+            self._paying = self.loop.create_task(self._pay())
         if self.guest is not None:
             self.guest.is_quiet()
         if self.conn.trailing_data[0]:
             self._expect()
 
-    async def _pay(self, status: int) -> None:
-        address = self.client[0] if self.client else ""
-        await self.admission.refused(address, status not in _SERVERS_FAULT)
-        self._owes = None
+    async def _pay(self) -> None:
+        await self._dues.pay()
         self.flow.resume_reading()
         self._go_on()
 
@@ -180,6 +178,7 @@ class BoundedHttp(H11Protocol):
         _stop(self._reply)
         if self.guest is not None:
             self.guest.left()
+        self._dues.leave()
         self._gone.set()
         super().connection_lost(exc)
 
@@ -197,10 +196,23 @@ class BoundedHttp(H11Protocol):
         self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
     ) -> None:
         """Answer without a request, where nothing was answered yet, and close."""
+        reply = b""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            for event in refusal(status, code, message, headers or {}):
-                self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
+            events = refusal(status, code, message, headers or {})
+            reply = b"".join(self.conn.send(event) or b"" for event in events)
+        self._deaf = True
+        if caller := self._dues.before_refusal(self.client[0] if self.client else ""):
+            self.transport.pause_reading()
+            self._paying = self.loop.create_task(self._end(caller, status, reply))
+        else:
+            self.transport.write(reply)
+            self.transport.close()
+
+    async def _end(self, caller: str, status: int, reply: bytes) -> None:
+        await self._dues.turn(caller, status)
+        if not self.transport.is_closing():
+            self.transport.write(reply)
+            self.transport.close()
 
     async def _answer(self, inner: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """One request: its header is bounded, and what it leaves unread is not read on and on."""
@@ -213,8 +225,8 @@ class BoundedHttp(H11Protocol):
         async def told(message: Message) -> None:
             nonlocal unread
             if message["type"] == "http.response.start":
-                status = message["status"]
-                self._owes = status if is_worthless(scope, status) else None
+                if caller := self._dues.before(scope, message["status"]):
+                    await self._wait_in_line(caller, message["status"])
                 if unread := cycle.more_body:
                     message = {**message, "headers": [*message.get("headers", ()), _CLOSE]}
             elif unread and not message.get("more_body", False):
@@ -230,6 +242,16 @@ class BoundedHttp(H11Protocol):
             # The server stops in the middle of a reply: that is no failure of the application's.
             cycle.disconnected = True
             self.transport.close()
+
+    async def _wait_in_line(self, caller: str, status: int) -> None:
+        """Until it is this caller's turn, or it has gone. Of a body that nobody asked for nothing
+        is kept meanwhile."""
+        if self.cycle.more_body:
+            self.flow.pause_reading()
+        self.cycle.body.clear()
+        self._waits_in_line(True)
+        await self._dues.turn(caller, status)
+        self._waits_in_line(False)
 
     async def _linger(self, announced: int) -> None:
         """Until the caller has hung up, or has had the time to read its refusal."""
@@ -286,7 +308,9 @@ class BoundedHttp(H11Protocol):
             _stop(self._header)
             self._header = None
         elif self._header is None:
-            self._header = self.loop.call_later(self.wait_s, self.transport.abort)
+            first = self.guest if self.cycle is None else None
+            wait_s = first.left_s if first is not None else self.wait_s
+            self._header = self.loop.call_later(wait_s, self.transport.abort)
 
 
 def bounded_http(wait_s: float, connections_max: int, admission: Admission) -> type[BoundedHttp]:

@@ -41,6 +41,7 @@ class HttpServer(uvicorn.Server):
         admission: Admission,
     ) -> None:
         self._listener, self._streams, self._settings = listener, streams, config
+        self._turns = admission.turns
         self._connections_max, self._wait_s = bounds.http_connections, config.wait_s
         host = f"[{config.host}]" if ":" in config.host else config.host
         self.address = f"{host}:{listener.getsockname()[1]}"
@@ -55,7 +56,12 @@ class HttpServer(uvicorn.Server):
         """Listen, by a door of ours: uvicorn's does not know of connections before TLS."""
         await super().startup([])
         doorway = Doorway(
-            self._listener, self._protocol, self._connections_max, self._wait_s, self.config.ssl
+            self._listener,
+            self._protocol,
+            self._connections_max,
+            self._wait_s,
+            self.config.ssl,
+            self._turns,
         )
         try:
             doorway.open(self.config.backlog)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from splitfer.cloud_server.admission.access import Access
+from splitfer.cloud_server.admission.admission import Admission
+from splitfer.cloud_server.admission.health import Health
+from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.rest_api.protocol import HEADER_BYTES, bounded_http
 from splitfer.cloud_server.rest_api.safe_headers import SAFE, SafeHeaders
 
@@ -36,17 +38,13 @@ def served(scopes: list[Scope] | None = None) -> tuple[ASGIApp, list[str]]:
     return SafeHeaders(app), asked
 
 
-async def at_once(_: str, __: bool) -> None:
-    """A refusal has nothing to wait for."""
-
-
 def replies(app: ASGIApp, *pieces: bytes, connections_max: int = 10) -> bytes:
     """All that one connection is answered which sends ``pieces``."""
 
     async def talk() -> bytes:
         config = uvicorn.Config(
             app,
-            http=bounded_http(5, connections_max, cast(Any, SimpleNamespace(refused=at_once))),
+            http=bounded_http(5, connections_max, Admission(Access(CloudConfig()), Health())),
             lifespan="off",
             log_config=None,
             access_log=False,

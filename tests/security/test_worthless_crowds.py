@@ -6,6 +6,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -13,6 +14,7 @@ import httpx
 import pytest
 
 from splitfer.cloud_server.admission.tokens import Scope, new_token, token_line
+from splitfer.cloud_server.admission.turns import FIRST
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2 as pb
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2_grpc as pb_grpc
 from splitfer.shared.weights import default_folder
@@ -58,8 +60,7 @@ def test_calls_of_strangers_take_turns_and_nobody_else_waits_for_them(
 def test_pipelined_requests_take_turns_and_nobody_else_waits_for_them(
     server: CloudProcess,
 ) -> None:
-    host, port = server.http.split(":")
-    with socket.create_connection((host, int(port)), PATIENCE_S) as connection:
+    with connected(server) as connection:
         started_s = time.monotonic()
         connection.sendall(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n" * CROWD)
         assert httpx.get(f"http://{server.http}/readyz", timeout=PATIENCE_S).status_code == 200
@@ -67,3 +68,44 @@ def test_pipelined_requests_take_turns_and_nobody_else_waits_for_them(
         while replies.count(b"HTTP/1.1 404 ") < CROWD:
             replies += connection.recv(65536)
         assert time.monotonic() - started_s > 0.9 * CROWD * EVERY_S
+
+
+HANDSHAKE = (
+    "GET /v1/latents/stream HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        ("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", "200"),
+        ("GET /v1/model HTTP/1.1\r\nHost: x\r\n\r\n", "401"),
+        ("this is no HTTP\r\n\r\n", "400"),
+        (HANDSHAKE, "401"),
+    ],
+)
+def test_requests_on_ever_new_connections_take_turns_and_nobody_else_waits_for_them(
+    server: CloudProcess, request_: str, status: str
+) -> None:
+    def one(_: int) -> bytes:
+        with connected(server) as connection:
+            connection.sendall(request_.encode())
+            return connection.recv(65536)
+
+    with ThreadPoolExecutor(40) as crowd:
+        started_s = time.monotonic()
+        replies = [crowd.submit(one, number) for number in range(CROWD)]
+        # From the same address, and with a token.
+        known = {"Authorization": f"Bearer {TOKEN}"}
+        probed = httpx.get(f"http://{server.http}/readyz", headers=known, timeout=PATIENCE_S)
+        assert probed.status_code == 200
+        assert not all(reply.done() for reply in replies)
+        said = {reply.result()[:12].decode() for reply in replies}
+    assert said == {f"HTTP/1.1 {status}"}
+    assert time.monotonic() - started_s > 0.9 * (CROWD - FIRST) * EVERY_S
+
+
+def connected(server: CloudProcess) -> socket.socket:
+    host, port = server.http.split(":")
+    return socket.create_connection((host, int(port)), PATIENCE_S)

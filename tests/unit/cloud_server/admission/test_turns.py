@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from splitfer.cloud_server.admission.turns import Turns
+from splitfer.cloud_server.admission.turns import FIRST, Turns
 
 
 async def in_order(turns: Turns, addresses: str) -> str:
@@ -41,3 +41,19 @@ async def test_one_that_has_gone_takes_no_turn() -> None:
     await asyncio.gather(*waits, return_exceptions=True)
     turns._go_on()
     await asyncio.wait_for(turns.turn("b"), 5)
+
+
+async def test_a_few_of_an_address_may_be_served_before_their_turns() -> None:
+    turns = Turns(60)
+    turns.owe("a")  # whose turn comes at once
+    for _ in range(FIRST):
+        assert not turns.is_crowd("a")
+        turns.owe("a")
+    assert turns.is_crowd("a")
+    assert not turns.is_crowd("b")
+    waits = asyncio.create_task(turns.turn("a"))
+    for _ in range(FIRST + 1):  # those that are owed, first
+        assert not waits.done()
+        turns._go_on()
+        await asyncio.sleep(0)
+    await asyncio.wait_for(waits, 5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -12,6 +13,7 @@ from typing import ClassVar
 import pytest
 
 from benchmarks.attack.certificate import write_certificate
+from splitfer.cloud_server.admission.turns import FIRST, Turns
 from splitfer.cloud_server.rest_api.doorway import Doorway, Guest
 
 WAIT_S = 20.0
@@ -84,7 +86,7 @@ async def test_nothing_of_tls_is_made_for_who_says_nothing(
     contexts: tuple[ssl.SSLContext, ssl.SSLContext], listener: socket.socket
 ) -> None:
     server, caller = contexts
-    doorway = Doorway(listener, Echo, 100, WAIT_S, server)
+    doorway = Doorway(listener, Echo, 100, WAIT_S, server, Turns())
     doorway.open(128)
     crowd = [connected(listener) for _ in range(50)]
     await until(doorway, 50)
@@ -111,7 +113,7 @@ async def test_the_silent_make_room_for_those_who_speak(
     contexts: tuple[ssl.SSLContext, ssl.SSLContext], listener: socket.socket
 ) -> None:
     server, caller = contexts
-    doorway = Doorway(listener, Echo, 3, WAIT_S, server)
+    doorway = Doorway(listener, Echo, 3, WAIT_S, server, Turns())
     doorway.open(128)
     crowd = [connected(listener) for _ in range(40)]
     reader, writer = await asyncio.open_connection(*listener.getsockname(), ssl=caller)
@@ -131,11 +133,43 @@ async def test_the_silent_make_room_for_those_who_speak(
 async def test_silence_has_an_end(
     contexts: tuple[ssl.SSLContext, ssl.SSLContext], listener: socket.socket
 ) -> None:
-    doorway = Doorway(listener, Echo, 3, 0.01, contexts[0])
+    doorway = Doorway(listener, Echo, 3, 0.01, contexts[0], Turns())
     doorway.open(128)
     with connected(listener) as silent:
         await until(doorway, 1)
         await until(doorway, 0)
         assert silent.recv(1) == b""
+    doorway.close()
+    await doorway.wait_closed()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system says it")
+async def test_who_has_hung_up_comes_in_unless_a_crowd_of_its_address_waits(
+    listener: socket.socket,
+) -> None:
+    heard: list[bytes] = []
+
+    class Listening(Echo):
+        """Keeps what it hears."""
+
+        def data_received(self, data: bytes) -> None:
+            """Keep it."""
+            heard.append(data)
+            super().data_received(data)
+
+    turns = Turns(60)
+    turns.owe("127.0.0.1")  # whose turn comes at once
+    doorway = Doorway(listener, Listening, 100, WAIT_S, None, turns)
+    listener.listen()
+    for number in range(2 * FIRST):
+        with connected(listener) as hasty:
+            hasty.sendall(b"%d " % number)
+    doorway.open(128)
+    reader, writer = await asyncio.open_connection(*listener.getsockname())
+    writer.write(b"hello")
+    assert await reader.readexactly(5) == b"hello"
+    assert sorted(heard) == sorted([*(b"%d " % number for number in range(FIRST)), b"hello"])
+    writer.close()
+    await until(doorway, 0)
     doorway.close()
     await doorway.wait_closed()
