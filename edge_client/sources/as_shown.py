@@ -17,12 +17,13 @@ _MATRIX_BYTES = 9 * 4
 
 
 def as_shown(frame: VideoFrame, aspect: Fraction | None) -> NDArray[np.uint8]:
-    """RGB uint8 ``(H, W, 3)``; ``aspect`` is the width of a pixel over its height, None where the
+    """RGB uint8 ``(H, W, 3)`` in one piece of memory; ``aspect`` is the width of a pixel over its height, None where the
     file does not say."""
     width = frame.width
     if aspect and aspect != 1 and _LEAST_ASPECT <= aspect <= _MOST_ASPECT:
         width = max(1, min(round(width * aspect), MOST_PIXELS // frame.height))
-    rgb = np.asarray(frame.to_ndarray(format="rgb24", width=width), dtype=np.uint8)
+    # FFmpeg's lines have a gap behind each, but for widths of whole 16.
+    rgb = np.ascontiguousarray(frame.to_ndarray(format="rgb24", width=width), dtype=np.uint8)
     # Not frame.side_data: the frame would hold what holds the frame, and both would stay until
     # Python's collector comes by.
     matrix = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # the stub lacks it

@@ -18,7 +18,7 @@ from splitfer.edge_client.sources.live import Stream
 from splitfer.edge_client.sources.open import open_source
 from splitfer.edge_client.sources.video_decoder import VideoDecoder
 from splitfer.shared.errors import SourceError
-from tests.camera import Act, Camera, Connection
+from tests.camera import Act, Camera, Connection, jpeg
 from tests.processes import child_processes
 
 SIDE_PX = 16_000
@@ -122,6 +122,28 @@ def test_a_camera_that_asks_for_gigabytes_costs_its_own_process_a_bounded_part(
     print(f"{kind}: {most[0] / 2**20:.0f} MiB in the process")
     assert 0 < most[0] < MOST_BYTES + 100 * 2**20
     assert most_resident_bytes("self") - ours_before < 100 * 2**20
+
+
+def test_pictures_may_have_any_width_and_another_each_time() -> None:
+    sizes = [(width, 48) for width in (640, 1366, 66, 67, 1080, 854)]
+
+    def act(connection: Connection) -> None:
+        connection.begin()
+        for number in range(10**6):
+            if connection.closed.wait(0.01):
+                return
+            connection.part(jpeg(number, *sizes[number % len(sizes)]))
+
+    seen = set()
+    with Camera([act]) as camera, open_source(camera.address) as source:
+        for frame in source:
+            assert source.reopened == 0
+            height, width, _ = frame.rgb.shape
+            assert frame.rgb.std() < 1  # grey all over
+            seen.add((width, height))
+            if len(seen) == len(sizes):
+                break
+    assert seen == set(sizes)
 
 
 @pytest.mark.parametrize("kind", ["application/vnd.apple.mpegurl", "text/plain", "video/mp4"])
