@@ -48,7 +48,9 @@ class CloudConfig(SecuritySettings, ListenerSettings):
     watch: Path | None = Field(
         None, description="folder whose folders of weights are served as they come and go"
     )
-    tail: str | None = Field(None, description="default tail; the manifest's where none")
+    tail: str | None = Field(
+        None, description="default tail; where none the manifest's, and the backbone for pictures"
+    )
     hand_out_weights: bool = Field(
         False,
         description="whether devices that ask get their part of the default weights, where these "

@@ -105,7 +105,7 @@ def measure_paths(
             even = None if prior is None else np.array(prior)
             rows[name]["crowd"] = crowd_row(said, votes, even)
         rows[name] |= bytes_row(label.sent_bytes)
-        if label.sent_bytes.any():
+        if name != AnswerPath.IMAGE and label.sent_bytes.any():
             rows[name]["rate"] = paths.weights.manifest.rates[rate].name
 
     for name, column in columns.items():

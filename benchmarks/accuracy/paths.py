@@ -2,7 +2,7 @@
 
     cloud  head -> quantiser -> payload -> bytes -> payload -> cloud tail
     local  head -> local tail
-    image  picture codec -> bytes -> decoded as the server does -> head -> quantiser -> cloud tail
+    image  picture codec -> bytes -> decoded as the server does -> head -> local tail
 
 A picture of FER2013 is itself the crop.
 """
@@ -33,7 +33,7 @@ TOGETHER = "cloud+local"
 
 @dataclass(frozen=True)
 class Column:
-    """One thing to measure: a path, at the rate with this index (local sends nothing)."""
+    """One thing to measure: a path, at the rate with this index, which only ``cloud`` goes by."""
 
     path: AnswerPath
     rate: int
@@ -112,17 +112,16 @@ class Paths:
         sizes = np.array([len(payload) for payload in payloads])
         return self._scores(self._cloud_logits(received, rate), sizes)
 
-    def run_image(self, pictures: NDArray[np.uint8], codec: PictureCodec, rate: int) -> Scores:
+    def run_image(self, pictures: NDArray[np.uint8], codec: PictureCodec) -> Scores:
         """Pictures uint8 ``(N, H, W)``, each a crop, through the path ``image``."""
         sent = [codec.encode(picture) for picture in pictures]
         read = np.stack([codec.decode(data) for data in sent])
-        symbols = self.weights.quantiser.symbols(self.z(crops_of(read)), rate)
         sizes = np.array([len(data) for data in sent])
-        return self._scores(self._cloud_logits(symbols, rate), sizes)
+        return self._scores(self._local.all_logits(self._head.run(crops_of(read))[0]), sizes)
 
     def probabilities(self, column: Column, scores: Scores) -> NDArray[np.float32]:
         """Calibrated probabilities ``(N, 7)``, as a user gets them."""
-        tail = LOCAL_TAIL if column.path is AnswerPath.LOCAL else self.tail
+        tail = self.tail if column.path is AnswerPath.CLOUD else LOCAL_TAIL
         temperature = self.weights.temperature(tail, column.rate, self.label_set)
         return softmax(scores.logits / np.float32(temperature))
 
@@ -155,7 +154,7 @@ def measure(
         scores = paths.run(device, crops_of(batch)) if device else {}
         for column in columns:
             if column.path is AnswerPath.IMAGE:
-                scores[column] = paths.run_image(batch, codec, column.rate)
+                scores[column] = paths.run_image(batch, codec)
             parts[column].append(scores[column])
     return {column: joined(some) for column, some in parts.items()}
 

@@ -1,8 +1,8 @@
 """Accuracy against bytes: ``python -m benchmarks rate_accuracy --data PATH --plot FILE``.
 
 Every rate of the latent, the latent raw as bytes and floats, and the face as a picture: JPEG, WebP
-and AVIF at many sides and qualities, by the same weights. Pictures go through the finest rate, so
-that what they lose is their own. Of each codec only those points are measured that no other point
+and AVIF at many sides and qualities, by the same weights. Faces of pictures are answered by head
+and local tail, as the server does. Of each codec only those points are measured that no other point
 betters in size and likeness to the original.
 """
 
@@ -74,7 +74,7 @@ def picture_point(paths: Paths, faces: Faces, codec: PictureCodec) -> Point:
     """One codec at one side and quality, on the path ``image``."""
     scores = joined(
         [
-            paths.run_image(faces.pictures[start : start + BATCH], codec, FINEST)
+            paths.run_image(faces.pictures[start : start + BATCH], codec)
             for start in range(0, len(faces), BATCH)
         ]
     )

@@ -14,8 +14,8 @@ from splitfer.shared.weights.manifest import LOCAL_TAIL
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """``path``, ``tail`` and ``rate`` (empty: nothing is sent) by name; ``scores`` of all faces and
-    their calibrated ``probabilities`` float32 ``(N, 7)``."""
+    """``path``, ``tail`` and ``rate`` (empty: no latent is sent) by name; ``scores`` of all faces
+    and their calibrated ``probabilities`` float32 ``(N, 7)``."""
 
     path: str
     tail: str
@@ -39,12 +39,12 @@ def answers_of(
     found = {}
     for name, column in columns.items():
         own = scores[column].asked(paths.label_set)
-        local = column.path is AnswerPath.LOCAL
-        tail = LOCAL_TAIL if local else paths.tail
+        by_cloud = column.path is AnswerPath.CLOUD
+        tail = paths.tail if by_cloud else LOCAL_TAIL
         found[name] = Answers(
             str(column.path),
             tail,
-            "" if local else rates[column.rate].name,
+            rates[column.rate].name if by_cloud else "",
             paths.weights.temperature(tail, column.rate, paths.label_set),
             own,
             paths.probabilities(column, own),

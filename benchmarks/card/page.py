@@ -26,8 +26,8 @@ A network that takes a grey picture of one upright face, cut as FER2013's are, a
 probabilities of seven labels:
 {labels}.
 It is split: a head runs on a device, a tail on a server (`cloud`), and a second tail on the device
-answers alone (`local`); `image` is head and cloud tail on a server that was sent a picture. How it
-is built: [model.md](model.md).
+answers alone (`local`); `image` is what a server answers that was sent a picture: the
+same, since nothing of it was lost in a latent. How it is built: [model.md](model.md).
 
 It is for showing what expression a face seems to have to most lookers, where a mistake costs
 little: demonstrations, interfaces that react, studies of split inference.

@@ -20,7 +20,7 @@ from splitfer.shared.weights.runtime import Head
 
 
 @dataclass(frozen=True, eq=False)
-class Crop:
+class CropAtRate:
     """One face's crop, grey uint8 ``(224, 224)``, its head and quantiser, and a rate."""
 
     pixels: NDArray[np.uint8]
@@ -34,7 +34,7 @@ class ServedHead:
 
     def __init__(self, config: CloudConfig) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="head")
-        self._batcher: Batcher[Crop, Latent] = Batcher(
+        self._batcher: Batcher[CropAtRate, Latent] = Batcher(
             self._run_in_thread, batch_max=config.batch_max, queue_max=config.queue_max
         )
 
@@ -52,7 +52,7 @@ class ServedHead:
     ) -> list[Latent | SplitFerError]:
         """Crops ``(N, 224, 224)`` -> a latent or an error each, in order."""
         waiting = [
-            submitted(Crop(crop, head, quantiser, rate), self._batcher.submit, deadline)
+            submitted(CropAtRate(crop, head, quantiser, rate), self._batcher.submit, deadline)
             for crop in crops
         ]
         return await gather_faces(waiting, deadline)
@@ -62,11 +62,11 @@ class ServedHead:
         await self._batcher.close()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _run_in_thread(self, crops: list[Crop]) -> list[Latent]:
+    async def _run_in_thread(self, crops: list[CropAtRate]) -> list[Latent]:
         return await asyncio.get_running_loop().run_in_executor(self._thread, _latents, crops)
 
 
-def _latents(crops: list[Crop]) -> list[Latent]:
+def _latents(crops: list[CropAtRate]) -> list[Latent]:
     latents: dict[int, Latent] = {}
     for head in {id(crop.head): crop.head for crop in crops}.values():
         places = [place for place, crop in enumerate(crops) if crop.head is head]

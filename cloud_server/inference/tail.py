@@ -1,4 +1,4 @@
-"""One cloud tail being served: payloads or latents in, answers out, batched across requests."""
+"""One tail being served: faces in, answers out, batched across requests."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.inference.batch_observer import BatchObserver, NoWatch
 from splitfer.cloud_server.inference.batch_time import BatchTime
 from splitfer.cloud_server.inference.batcher import Batcher
-from splitfer.cloud_server.inference.face import Face
+from splitfer.cloud_server.inference.face import Crop, Face
 from splitfer.cloud_server.inference.time_slice import take_turns
 from splitfer.shared.codec.latent import Latent
 from splitfer.shared.codec.payload import Payload, PayloadCodec
 from splitfer.shared.codec.quantiser import ZERO_SYMBOL
-from splitfer.shared.contracts import LATENT_SHAPE, Answer
+from splitfer.shared.contracts import CROP_SIDE, LATENT_SHAPE, Answer
 from splitfer.shared.deadline import Deadline
 from splitfer.shared.errors import CodecError, NotReady, Overloaded
 from splitfer.shared.labels import LabelSet
-from splitfer.shared.weights.runtime import Tail
+from splitfer.shared.weights.runtime import Head, Tail
 
 # Sizes that are timed before the first face comes, and how long a run may take for a larger one.
 _TRIED_SIZES, _LONGEST_TRY_S = (1, 4, 16), 0.25
@@ -47,10 +47,11 @@ class RateTable:
 @dataclass(frozen=True)
 class TailAnswer:
     """An answer in each label set, and how long the run took that made them (reading counted,
-    queueing not)."""
+    queueing not); ``head_ms`` is the head's part before it, where it ran too."""
 
     answers: Mapping[LabelSet, Answer]
     tail_ms: float
+    head_ms: float | None = None
 
 
 class ServedTail:
@@ -59,13 +60,23 @@ class ServedTail:
     Faces of every rate share a batch: each brings its own steps and temperature. So do those that
     are asked for different label sets: a run gives all. ``codec`` reads payloads in the run's
     thread, too: the event loop has enough to do.
+
+    A cloud tail takes payloads and latents. The local one takes crops, and its ``head`` runs before
+    it: where the picture itself is there no latent has to be sent, so none is made.
     """
 
     def __init__(
-        self, model: str, tail: Tail, codec: PayloadCodec, rates: RateTable, config: CloudConfig
+        self,
+        model: str,
+        tail: Tail,
+        codec: PayloadCodec,
+        rates: RateTable,
+        config: CloudConfig,
+        head: Head | None = None,
     ) -> None:
         self.model = model
         self._tail: Tail | None = tail
+        self._head = head
         self._codec = codec
         self.rates = rates
         # ONNX Runtime and the codec release the GIL, so the event loop goes on meanwhile.
@@ -89,7 +100,9 @@ class ServedTail:
     def warm_up(self) -> None:
         """Run the network, and learn what runs take: the first callers shall not find out. Call
         it before ``start``, on any thread."""
-        blank = Latent(np.full(LATENT_SHAPE, ZERO_SYMBOL, np.uint8), 0)
+        blank: Face = Latent(np.full(LATENT_SHAPE, ZERO_SYMBOL, np.uint8), 0)
+        if self._head is not None:
+            blank = Crop(np.zeros((CROP_SIDE, CROP_SIDE), np.uint8))
         self._run([blank])  # the first run of all is slower; of a larger size hardly
         for size in _TRIED_SIZES:
             start_s = time.perf_counter()
@@ -144,7 +157,7 @@ class ServedTail:
             thread.shutdown(wait=False, cancel_futures=True)
         # This object and its batcher hold each other: the network's memory would wait for the
         # garbage collector.
-        self._tail = None
+        self._tail = self._head = None
 
     def _taken(self, faces: list[Face], ages_ms: list[float]) -> None:
         self._watch.batch_taken(self.model, faces, ages_ms)
@@ -162,32 +175,44 @@ class ServedTail:
     def _run(self, faces: Sequence[Face]) -> list[TailAnswer | CodecError]:
         start = time.perf_counter()
         read = [self._read(face) for face in faces]
-        latents = [one for one in read if isinstance(one, Latent)]
-        answers = iter(self._answer(latents, start) if latents else ())
-        return [next(answers) if isinstance(one, Latent) else one for one in read]
+        inputs = [one for one in read if not isinstance(one, CodecError)]
+        answers = iter(self._answer(inputs, start) if inputs else ())
+        return [one if isinstance(one, CodecError) else next(answers) for one in read]
 
-    def _read(self, face: Face) -> Latent | CodecError:
+    def _read(self, face: Face) -> Latent | Crop | CodecError:
         try:
             return self._codec.read(face) if isinstance(face, Payload) else face
         except CodecError as error:
             return error
 
-    def _answer(self, latents: Sequence[Latent], start: float) -> list[TailAnswer]:
-        tail = self._tail
+    def _answer(self, inputs: Sequence[Latent | Crop], start: float) -> list[TailAnswer]:
+        tail, head = self._tail, self._head
         if tail is None:
             raise NotReady("the server is stopping")
-        symbols = np.stack([latent.symbols for latent in latents])
-        each = [latent.rate for latent in latents]
+        batch = np.stack([one.pixels if isinstance(one, Crop) else one.symbols for one in inputs])
+        head_ms = None
+        if head is not None:
+            features, _ = head.run(batch)
+            head_ms, start = _since_ms(start), time.perf_counter()
+        each = [one.rate for one in inputs]
         temperatures = {one: of[each] for one, of in self.rates.temperatures.items()}
-        found = tail.run_all(symbols, self.rates.steps[each], temperatures)
+        found = tail.run_all(
+            batch if head is None else features, self.rates.steps[each], temperatures
+        )
         if not all(np.isfinite(rows).all() for rows in found.values()):
             raise ValueError("the tail gave probabilities that are not numbers")
-        tail_ms = (time.perf_counter() - start) * 1000
+        tail_ms = _since_ms(start)
         by_label_set = {
             one: [Answer(tuple(row), self.model, one) for row in rows.tolist()]
             for one, rows in found.items()
         }
         return [
-            TailAnswer({one: answers[place] for one, answers in by_label_set.items()}, tail_ms)
-            for place in range(len(latents))
+            TailAnswer(
+                {one: answers[place] for one, answers in by_label_set.items()}, tail_ms, head_ms
+            )
+            for place in range(len(inputs))
         ]
+
+
+def _since_ms(start_s: float) -> float:
+    return (time.perf_counter() - start_s) * 1000

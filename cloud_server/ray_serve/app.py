@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,8 @@ def _with_remote_tails(config: CloudConfig, tails: DeploymentHandle[Tails]) -> R
             )
             for name, tail in weights.tails.items()
         }
-        return ServedWeights(weights.weights, weights.codec, weights.head, moved)
+        # The head runs here in any case, and the local tail is small.
+        return replace(weights, tails=moved)
 
     # Without an opener: what is served changes with the application, on every replica at once.
     return Registry([remote(weights) for weights in loaded.served])

@@ -126,7 +126,10 @@ def build_app(
     )
     async def faces(
         request: Request,
-        tail: Annotated[str, Query(description="id of a tail; empty for the default")] = "",
+        tail: Annotated[
+            str,
+            Query(description="`local` (the backbone) or a cloud tail's id; empty: the default"),
+        ] = "",
         labels: Annotated[
             LabelSet | None,
             _EMPTY_IS_NONE,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from splitfer.cloud_server.admission.account import current_account
-from splitfer.cloud_server.inference.face import Face
+from splitfer.cloud_server.inference.face import Crop, Face
 from splitfer.cloud_server.inference.pending_faces import PendingFaces, gather_faces, submitted
 from splitfer.cloud_server.inference.tail import ServedTail, TailAnswer
 from splitfer.cloud_server.service.results import FaceResult
@@ -21,11 +21,12 @@ from splitfer.shared.labels import LabelSet
 
 @dataclass(frozen=True)
 class Answered:
-    """A result per face, in order, and the time of the tail's run: of the slowest, where several;
-    None where there was none."""
+    """A result per face, in order, and the times of the tail's run and of the head's part before
+    it: of the slowest, where several; None where there was none."""
 
     results: list[FaceResult]
     tail_ms: float | None
+    head_ms: float | None = None
 
 
 class FaceQueue:
@@ -65,7 +66,8 @@ class FaceQueue:
             if isinstance(face, SplitFerError):
                 waiting.append(face)
             else:
-                self._metrics.latents[tail.rates.names[face.rate]] += 1
+                if not isinstance(face, Crop):
+                    self._metrics.latents[tail.rates.names[face.rate]] += 1
                 waiting.append(submitted(face, tail.submit, deadline))
         queued = sum(not isinstance(one, SplitFerError) for one in waiting)
         current_account().charge_faces(queued)
@@ -74,12 +76,15 @@ class FaceQueue:
     def _counted(self, settled: Sequence[TailAnswer | SplitFerError], labels: LabelSet) -> Answered:
         results: list[FaceResult] = []
         times: list[float] = []
+        head_times: list[float] = []
         for result in settled:
             if isinstance(result, TailAnswer):
                 times.append(result.tail_ms)
+                if result.head_ms is not None:
+                    head_times.append(result.head_ms)
                 results.append(result.answers[labels])
                 self._metrics.faces["ok"] += 1
             else:
                 results.append(result)
                 self._metrics.faces[result.code] += 1
-        return Answered(results, max(times, default=None))
+        return Answered(results, max(times, default=None), max(head_times, default=None))

@@ -3,7 +3,8 @@
     infer:          payloads -> tail -> results
     infer_latents:  latents -> tail -> results
     infer_crops:    crops -> head -> latents -> tail -> results
-    classify:  picture -> faces -> crops -> head -> latents -> tail -> results
+    classify:       picture -> faces -> crops -> backbone -> results
+                    or, where a cloud tail is named, as infer_crops
 
 A face gets an answer or an error of its own; a request fails as a whole only where it is wrong as
 a whole. "No face" is a result.
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitfer.cloud_server.config import CloudConfig
+from splitfer.cloud_server.inference.face import Crop, Face
 from splitfer.cloud_server.inference.head import ServedHead
 from splitfer.cloud_server.inference.pending_faces import PendingFaces
 from splitfer.cloud_server.inference.tail import TailAnswer
@@ -200,7 +202,8 @@ class Service:
         prior: Prior | None = None,
     ) -> Classified:
         """The bytes of a JPEG, PNG or WebP -> its faces, largest first, and a result each. ``tail``
-        empty, ``labels`` and ``prior`` None mean the defaults.
+        empty means the backbone, unless the server was given a tail; ``labels`` and ``prior`` None
+        mean the defaults.
 
         Raises:
             ImageError: damaged, or a kind that is not read.
@@ -214,7 +217,9 @@ class Service:
         if len(picture) > self._limits.body_bytes:
             raise too_large(self._limits.body_bytes)
         served = self._registry.default
-        target = self._target(AnswerPath.IMAGE, served.fingerprint, tail, labels)
+        set_route(AnswerPath.IMAGE, served.fingerprint)
+        served_tail = served.of_pictures(tail, self._config.tail)
+        target = Target(served, served_tail, served.label_set(served_tail, labels))
         balance = served.balance(target.labels, prior, self._config.prior)
         with served.request():
             self._metrics.pictures_in_work += 1
@@ -228,10 +233,14 @@ class Service:
             finally:
                 self._metrics.pictures_in_work -= 1
             found = time.perf_counter()
-            latents = await self._latents(served, read.crops, "", deadline)
-            head_ms = _since_ms(found) if latents else None
+            faces: Sequence[Face | SplitFerError] = [Crop(one) for one in read.crops]
+            head_ms = None
+            if target.tail is not served.backbone:
+                faces = await self._latents(served, read.crops, "", deadline)
+                head_ms = _since_ms(found) if faces else None
+            answered = await self._faces.answer(faces, target, deadline)
+            head_ms = answered.head_ms if head_ms is None else head_ms
             self._metrics.picture_read(read.detect_ms, head_ms)
-            answered = await self._faces.answer(latents, target, deadline)
         results = answered.results
         if balance is not None:
             results = [
@@ -249,8 +258,8 @@ class Service:
         latency_ms = LatencyMs(
             detect=read.detect_ms, head=head_ms, tail=answered.tail_ms, total=_since_ms(start)
         )
-        faces: list[tuple[Box, FaceResult]] = list(zip(read.boxes, results, strict=True))
-        return Classified(read.width, read.height, faces, latency_ms, read.qualities, trust)
+        found_faces: list[tuple[Box, FaceResult]] = list(zip(read.boxes, results, strict=True))
+        return Classified(read.width, read.height, found_faces, latency_ms, read.qualities, trust)
 
     async def _latents(
         self, served: ServedWeights, crops: NDArray[np.uint8], rate: str, deadline: Deadline

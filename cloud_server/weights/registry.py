@@ -117,8 +117,8 @@ class Registry:
 
     @property
     def tails(self) -> list[ServedTail]:
-        """All tails that are served."""
-        return [tail for weights in self._served.values() for tail in weights.tails.values()]
+        """All tails that are served, of each weights the backbone last."""
+        return [tail for weights in self._served.values() for tail in weights.networks]
 
     def weights(self, fingerprint: str) -> ServedWeights:
         """The weights with ``fingerprint``.
@@ -243,7 +243,7 @@ class Registry:
             raise WeightsError(f"{folder} cannot be used: {why}") from error
 
     def _start(self, weights: ServedWeights) -> None:
-        for tail in weights.tails.values():
+        for tail in weights.networks:
             tail.start(self._watch)
 
     def _leave(self, weights: ServedWeights) -> asyncio.Task[None]:
@@ -278,7 +278,7 @@ class Registry:
 
 
 async def _close(weights: ServedWeights) -> None:
-    for tail in weights.tails.values():
+    for tail in weights.networks:
         await tail.close()
 
 

@@ -11,29 +11,36 @@ from splitfer.cloud_server.admission.in_flight import InFlight
 from splitfer.cloud_server.config import CloudConfig
 from splitfer.cloud_server.inference.tail import RateTable, ServedTail
 from splitfer.shared.codec.payload import PayloadCodec
-from splitfer.shared.contracts import AnswerPath
+from splitfer.shared.contracts import LATENT_SHAPE, AnswerPath
 from splitfer.shared.errors import ConfigError, MalformedPayload, ModelMismatch
 from splitfer.shared.labels import LabelSet, names_of
 from splitfer.shared.prior import Prior
 from splitfer.shared.weights import Weights
+from splitfer.shared.weights.manifest import LOCAL_TAIL
 from splitfer.shared.weights.runtime import Head
 
 
 @dataclass(frozen=True, eq=False)
 class ServedWeights:
     """One fingerprint: what its folder says, its payload codec, head and cloud tails, the default
-    tail first."""
+    tail first; and the ``backbone``, head and local tail, which takes crops."""
 
     weights: Weights
     codec: PayloadCodec
     head: Head
     tails: dict[str, ServedTail]
+    backbone: ServedTail
     _in_flight: InFlight = field(default_factory=InFlight, init=False)
 
     @property
     def fingerprint(self) -> str:
         """The fingerprint of the weights."""
         return self.weights.manifest.fingerprint
+
+    @property
+    def networks(self) -> tuple[ServedTail, ...]:
+        """Every tail, the backbone last."""
+        return (*self.tails.values(), self.backbone)
 
     @property
     def requests(self) -> int:
@@ -58,6 +65,21 @@ class ServedWeights:
             return next(iter(self.tails.values()))
         if name not in self.tails:
             raise ModelMismatch(f"no tail {quoted(name)} here; there are {', '.join(self.tails)}")
+        return self.tails[name]
+
+    def of_pictures(self, name: str, chosen: str | None) -> ServedTail:
+        """The tail called ``name`` for faces of whole pictures; empty means that ``chosen`` for
+        this server, else the backbone.
+
+        Raises:
+            ModelMismatch: it is not served here.
+        """
+        name = name or (chosen if chosen in self.tails else LOCAL_TAIL)
+        if name == LOCAL_TAIL:
+            return self.backbone
+        if name not in self.tails:
+            here = ", ".join((LOCAL_TAIL, *self.tails))
+            raise ModelMismatch(f"no tail {quoted(name)} here for pictures; there are {here}")
         return self.tails[name]
 
     def rate_index(self, rate: str) -> int:
@@ -139,7 +161,21 @@ def serve_weights(
         tails[name] = ServedTail(model, tail, codec, _rate_table(weights, name), config)
         tails[name].warm_up()
     go_on()
-    return ServedWeights(weights, codec, weights.head(config.threads), tails)
+    head, local = weights.head(config.threads), weights.tail(LOCAL_TAIL, config.threads)
+    model = f"{weights.manifest.fingerprint}/{LOCAL_TAIL}"
+    backbone = ServedTail(model, local, codec, _one_rate(weights), config, head)
+    backbone.warm_up()
+    return ServedWeights(weights, codec, head, tails, backbone)
+
+
+def _one_rate(weights: Weights) -> RateTable:
+    """Of the local tail, which takes what is not quantised."""
+    answers = weights.manifest.tails[LOCAL_TAIL].answers
+    return RateTable(
+        (),
+        np.ones((1, LATENT_SHAPE[0]), np.float32),
+        {one: np.array([answer.temperature], np.float32) for one, answer in answers.items()},
+    )
 
 
 def _rate_table(weights: Weights, tail: str) -> RateTable:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from splitfer.edge_client.policy.prediction import Route
 from splitfer.shared.contracts import AnswerPath
 from splitfer.shared.labels import LabelSet
-from splitfer.shared.weights.manifest import LOCAL_TAIL, Manifest, RateEntry, Together
+from splitfer.shared.weights.manifest import LOCAL_TAIL, Manifest, Measured, RateEntry, Together
 
 # A picture is searched and cropped after JPEG has been over it.
 IMAGE_ACCURACY_LOSS = 0.005
@@ -31,7 +31,7 @@ def candidates(
 
     With ``together``, `cloud` is that together with the device's own answer, where both were
     measured to be better than the server's alone; that was measured with the backbone. `local` is
-    ``local_tail``.
+    ``local_tail``. `image` is what the backbone answers, whatever ``local_tail`` is.
 
     Accuracies are of one part of the data, measured for all of them, and so are log losses. Where
     no accuracy was, the server's tail is taken to be the better one, and more bytes to be better
@@ -52,15 +52,26 @@ def candidates(
         ]
     if any(one.log_loss is None for one in ways):
         ways = [replace(one, log_loss=None) for one in ways]
-    like = next(one for one in ways if one.rate == manifest.default_rate)
+    own = ways[0]
     ways = [one for one in ways if one.path is AnswerPath.LOCAL or rate in ("", one.rate)]
     if together and local_tail == LOCAL_TAIL:
         both = {one.name: one.together.get(tail, {}).get(label_set) for one in manifest.rates}
         ways = [_with_own(one, both.get(one.rate), part) for one in ways]
     if image:
-        log_loss = None if like.log_loss is None else like.log_loss + IMAGE_LOG_LOSS
-        ways.append(Route(AnswerPath.IMAGE, like.accuracy - IMAGE_ACCURACY_LOSS, log_loss=log_loss))
+        ways.append(_image(own, manifest.tails[LOCAL_TAIL].answers[label_set], part))
     return tuple(ways)
+
+
+def _image(own: Route, backbone: Measured, part: str | None) -> Route:
+    """The backbone's answer on the server; ``own`` is the device's, and like it where that was not
+    measured."""
+    accuracy = backbone.accuracy.get(part or "", own.accuracy)
+    log_loss = None if own.log_loss is None else backbone.log_loss.get(part or "", own.log_loss)
+    return Route(
+        AnswerPath.IMAGE,
+        accuracy - IMAGE_ACCURACY_LOSS,
+        log_loss=None if log_loss is None else log_loss + IMAGE_LOG_LOSS,
+    )
 
 
 def _with_own(one: Route, both: Together | None, part: str | None) -> Route:

@@ -55,11 +55,11 @@ def test_faces_with_a_copy_are_left_out_beside() -> None:
     assert bytes_row(np.zeros(4, np.int64)) == {}
 
 
-def test_a_lossless_picture_gives_the_clouds_logits(paths: Paths) -> None:
+def test_a_lossless_picture_gives_the_backbones_logits(paths: Paths) -> None:
     rate = paths.weights.rate_index("")
-    cloud, image = Column(AnswerPath.CLOUD, rate), Column(AnswerPath.IMAGE, rate)
-    scores = measure(paths, [cloud, image], FACES.pictures, PNG)
-    np.testing.assert_allclose(scores[image].logits, scores[cloud].logits, rtol=0, atol=1e-4)
+    local, cloud, image = (Column(AnswerPath(one), rate) for one in ("local", "cloud", "image"))
+    scores = measure(paths, [local, cloud, image], FACES.pictures, PNG)
+    np.testing.assert_allclose(scores[image].logits, scores[local].logits, rtol=0, atol=1e-4)
     assert ((scores[image].sent_bytes > 500) & (scores[image].sent_bytes < 4000)).all()
     assert (scores[cloud].sent_bytes > 5).all()
 

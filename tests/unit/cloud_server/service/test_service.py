@@ -35,6 +35,8 @@ from splitfer.shared.errors import (
 )
 from splitfer.shared.labels import LABELS, LabelSet
 from splitfer.shared.prior import DEFAULT_PRIOR, Prior
+from splitfer.shared.vision.crop import crop_face, to_grey
+from splitfer.shared.vision.detection import SearchLimits, open_detector
 from splitfer.shared.weights import Weights, default_folder
 from splitfer.shared.weights.runtime import softmax
 from tests.unit.cloud_server.pictures.made_pictures import BAD, encoded, grey
@@ -305,6 +307,44 @@ async def test_a_picture_with_a_face(service: Service, astronaut: np.ndarray) ->
     times = seen.latency_ms
     assert None not in (times.detect, times.head, times.tail, times.total)
     assert times.encode is times.link is None
+
+
+async def test_faces_of_pictures_are_answered_by_the_backbone(
+    weights_copy: Path, astronaut: np.ndarray
+) -> None:
+    weights = Weights(weights_copy)
+    config = config_of(weights_copy)
+    seen = to_grey(astronaut)
+    limits = SearchLimits(config.search_side_px, config.limits.smallest_face_px, 32)
+    (box,) = open_detector(config.detector, limits).detect(seen)
+    features, z = weights.head(1).run(crop_face(seen, box, weights.manifest.crop)[None])
+    local = weights.tail("local", 1).run(features)[0]
+    rate = weights.rate_index("")
+    symbols, steps = weights.quantiser.symbols(z, rate), weights.quantiser.steps(rate)
+    temperature = np.array([weights.temperature("cloud", rate)], np.float32)
+    cloud = weights.tail("cloud", 1).run(symbols, steps, temperature)[0]
+    assert np.abs(local - cloud).max() > 0.01, "else this could not tell one from the other"
+    picture, asked = encoded(astronaut, "PNG"), {"": local, "local": local, "cloud": cloud}
+
+    async def check(config: CloudConfig, asked: dict[str, np.ndarray]) -> None:
+        parts = Parts(config, Registry.load(config))
+        parts.start()
+        for tail, expected in asked.items():
+            ((found, result),) = (await parts.service.classify(picture, tail, soon())).faces
+            assert found == box
+            assert isinstance(result, Answer)
+            np.testing.assert_allclose(result.probabilities, expected, atol=1e-5)
+            name = "local" if expected is local else "cloud"
+            assert result.model == f"{weights.manifest.fingerprint}/{name}"
+        with pytest.raises(ModelMismatch, match="no tail 'other' here for pictures; there"):
+            await parts.service.classify(picture, "other", soon())
+        with pytest.raises(ModelMismatch, match="no tail 'local' here; there are cloud"):
+            await parts.service.infer(weights.manifest.fingerprint, "local", PAYLOADS[:1], soon())
+        await parts.close()
+
+    await check(config, asked)
+    # Who gives the server a tail means it, for pictures too.
+    await check(config_of(weights_copy, tail="cloud"), asked | {"": cloud})
 
 
 @pytest.mark.parametrize("prior", list(Prior))

@@ -47,9 +47,12 @@ def played(fingerprint: str, version: int = 0, folder: Path = Path("start")) -> 
     rates = RateTable(
         ("r",), np.ones((1, 8), np.float32), {LabelSet.FER2013: np.ones(1, np.float32)}
     )
-    tail = ServedTail(f"{fingerprint}/cloud", network, CODEC, rates, CONFIG)
+    tail, backbone = (
+        ServedTail(f"{fingerprint}/{name}", network, CODEC, rates, CONFIG)
+        for name in ("cloud", "local")
+    )
     head: Any = None
-    return ServedWeights(weights, CODEC, head, {"cloud": tail})
+    return ServedWeights(weights, CODEC, head, {"cloud": tail}, backbone)
 
 
 async def answer(served: ServedWeights) -> tuple[str, int]:

@@ -67,7 +67,7 @@ def test_ways_have_their_measured_accuracy(manifest: Manifest) -> None:
         "cloud:high": 0.71,
         "cloud:default": 0.7,
         "cloud:low": 0.69,
-        "image": pytest.approx(0.7 - IMAGE_ACCURACY_LOSS),
+        "image": pytest.approx(0.68 - IMAGE_ACCURACY_LOSS),
     }
 
 
@@ -147,7 +147,7 @@ def test_both_answers_together_are_a_way_where_they_are_better(
 def test_log_losses_count_where_all_ways_have_one(manifest: Manifest) -> None:
     measured = with_both(manifest, losses=True)
     ways = {one.name: one for one in candidates(measured, image=True)}
-    assert ways["image"].log_loss == pytest.approx(0.88 + IMAGE_LOG_LOSS)
+    assert ways["image"].log_loss == pytest.approx(0.89 + IMAGE_LOG_LOSS)
     accuracy = measured.tails["local"].answers[FER2013].accuracy
     local = measured.tails["local"].model_copy(update={"answers": said(accuracy)})
     some = measured.model_copy(update={"tails": {**measured.tails, "local": local}})
