@@ -194,11 +194,13 @@ def test_tritonclient_gets_the_answers_of_splitfer(
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_the_full_model_answers_as_the_picture_does(
+def test_the_full_model_answers_as_a_picture_by_the_cloud_tail(
     server: CloudProcess, picture: bytes, answers: dict[str, Any], client: str
 ) -> None:
     reply = server.stub().Classify(
-        splitfer_pb2.ClassifyRequest(picture=picture), timeout=PATIENCE_S, metadata=METADATA
+        splitfer_pb2.ClassifyRequest(picture=picture, tail="cloud"),
+        timeout=PATIENCE_S,
+        metadata=METADATA,
     )
     expected = [face.result.answer.probabilities for face in reply.faces]
     for asked in ("float crops", "uint8 crops"):

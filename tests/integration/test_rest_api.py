@@ -92,7 +92,7 @@ def test_a_raw_body(client: httpx.Client, server: CloudProcess, portrait: bytes)
     assert 0.8 < quality <= 1
     assert face["uncertain"] is (face["confidence"] < UNCERTAIN_BELOW)
     assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-4)
-    assert face["model"] == f"{server.fingerprint}/cloud"
+    assert face["model"] == f"{server.fingerprint}/local"
     times = body["latency_ms"]
     assert list(times) == ["detect", "head", "encode", "link", "tail", "total"]
     assert times["encode"] is times["link"] is None

@@ -78,7 +78,7 @@ class Operator:
         assert self.ask("GET", "/v1/model")["fingerprint"] == fingerprint
         faces = self.ask("POST", "/v1/faces", content=picture.data)["faces"]
         assert faces
-        assert {face["model"] for face in faces} == {f"{fingerprint}/cloud"}
+        assert {face["model"] for face in faces} == {f"{fingerprint}/local"}
 
 
 @pytest.fixture
