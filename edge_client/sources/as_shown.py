@@ -17,8 +17,8 @@ _MATRIX_BYTES = 9 * 4
 
 
 def as_shown(frame: VideoFrame, aspect: Fraction | None) -> NDArray[np.uint8]:
-    """RGB uint8 ``(H, W, 3)`` in one piece of memory; ``aspect`` is the width of a pixel over its height, None where the
-    file does not say."""
+    """RGB uint8 ``(H, W, 3)`` in one piece of memory; ``aspect`` is the width of a pixel over its
+    height, None where the file does not say."""
     width = frame.width
     if aspect and aspect != 1 and _LEAST_ASPECT <= aspect <= _MOST_ASPECT:
         width = max(1, min(round(width * aspect), MOST_PIXELS // frame.height))
