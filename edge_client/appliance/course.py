@@ -1,7 +1,8 @@
 """Whether a run goes on, ends, or goes on with other settings, as signals say.
 
 Ctrl-C, SIGTERM    the run ends: the frame in hand is answered, the outputs are whole; a second
-                   time interrupts at once
+                   time interrupts at once, and so does a frame that takes too long: whoever reads
+                   the answers, or a disk, may have hung
 SIGHUP             of the terminal that the run belongs to: it ends the same way. A run that
                    belongs to none, a service, reads its settings again. As nohup leaves it:
                    nothing
@@ -24,6 +25,8 @@ from splitfer.shared.errors import SplitFerError
 
 # A thread that reads settings ends with the process.
 _JOIN_S = 5.0
+# For the frame in hand, whole seconds: Docker kills after ten.
+_FRAME_S = 7
 # Of /proc/N/stat after the name.
 _TERMINAL = 4
 
@@ -80,6 +83,7 @@ class Course:
     def turn(self) -> EdgeConfig | None:
         """The settings that are to be used now that the feed has ended; None where the run ends."""
         self._feed = None
+        signal.alarm(0)
         settings, self._next = self._next, None
         return None if self.came else settings
 
@@ -92,6 +96,7 @@ class Course:
         return self
 
     def __exit__(self, *_: object) -> None:
+        signal.alarm(0)
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         if self._reader.is_alive():
@@ -102,6 +107,7 @@ class Course:
         numbers: dict[int, Callable[[int, FrameType | None], None]] = {
             signal.SIGINT: self._stop,
             signal.SIGTERM: self._stop,
+            signal.SIGALRM: self._interrupt,
         }
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
             numbers[signal.SIGHUP] = self._stop if has_terminal() else lambda *_: self.ask()
@@ -113,7 +119,12 @@ class Course:
             raise KeyboardInterrupt
         self.came.append(number)
         if self._feed is not None:
+            signal.alarm(_FRAME_S)
             self._feed.close()
+
+    def _interrupt(self, _: int, __: FrameType | None) -> None:
+        if self._feed is not None:
+            raise KeyboardInterrupt
 
     def _read(self) -> None:
         while self._asked.get():

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from splitfer.shared.errors import ConfigError
+from splitfer.shared.whole_file import is_file_or_absent
 
 ROW_BYTES = 64
 """What a row takes beside its words."""
@@ -202,6 +203,8 @@ def claim(path: Path) -> io.FileIO | None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Before SQLite opens it: its locks would go when another descriptor is closed.
         if path.exists():
+            if not is_file_or_absent(path):  # a pipe would be waited for
+                raise ConfigError(f"outbox {path}: it is no file; name another one")
             with path.open("rb") as there:
                 start = there.read(len(_MAGIC))
             if start and start != _MAGIC:

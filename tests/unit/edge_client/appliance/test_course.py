@@ -126,6 +126,35 @@ def test_a_stop_wins() -> None:
             signal.raise_signal(signal.SIGTERM)
 
 
+def test_a_stop_does_not_wait_for_whoever_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("splitfer.edge_client.appliance.course._FRAME_S", 1)
+    course, refused = course_of(lambda: NEW)
+    reading, writing = os.pipe()
+    with course, Feed(Camera(), live=True) as feed:
+        course.begin(feed, refused.append)
+        signal.raise_signal(signal.SIGTERM)
+        # As a pipe keeps its writer whose reader has hung; after a while the test fails by itself.
+        late = threading.Timer(20, os.write, (writing, b"nobody interrupted"))
+        late.start()
+        with pytest.raises(KeyboardInterrupt):
+            os.read(reading, 1)
+        late.cancel()
+    os.close(reading)
+    os.close(writing)
+
+
+def test_outputs_that_are_finished_after_a_stop_have_their_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("splitfer.edge_client.appliance.course._FRAME_S", 1)
+    course, refused = course_of(lambda: NEW)
+    with course, Feed(Camera(), live=True) as feed:
+        course.begin(feed, refused.append)
+        signal.raise_signal(signal.SIGTERM)
+        assert course.turn() is None
+        assert not threading.Event().wait(1.2)
+
+
 def test_what_could_not_be_begun_with_is_told_to_who_goes_on() -> None:
     course, refused = course_of(lambda: NEW)
     course.cannot("no certificate")

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -222,6 +223,16 @@ def test_a_damaged_file_is_kept_and_a_new_one_begun(path: Path) -> None:
         assert bodies(outbox) == [b"1"]
     (kept,) = path.parent.glob("outbox.db.damaged-*")
     assert kept.read_bytes() == data
+
+
+def test_a_pipe_is_not_waited_for(path: Path) -> None:
+    os.mkfifo(path)
+    # So that the test ends where it is.
+    late = threading.Timer(10, lambda: os.close(os.open(path, os.O_RDWR)))
+    late.start()
+    with pytest.raises(ConfigError, match="no file"):
+        Outbox(path, ["mqtt"])
+    late.cancel()
 
 
 def test_what_is_no_outbox_is_refused_and_left_alone(path: Path) -> None:
