@@ -15,8 +15,9 @@ from splitfer.edge_client.config import EdgeConfig
 from splitfer.shared.codec.latent import Latent
 from splitfer.shared.contracts import LATENT_SHAPE, Answer, Box
 from splitfer.shared.prior import Prior
-from splitfer.shared.vision.crop import crop_face, ready_crop, to_grey
+from splitfer.shared.vision.crop import crop_face, ready_crop
 from splitfer.shared.vision.detection import FaceDetector, SearchLimits, open_detector
+from splitfer.shared.vision.picture import to_grey
 from splitfer.shared.vision.quality import scores
 from splitfer.shared.weights import Weights, default_folder
 

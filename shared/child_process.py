@@ -62,14 +62,22 @@ def receive(link: socket.socket, size: int, end_s: float) -> bytearray:
         ConnectionError: the other end is gone.
     """
     data = bytearray(size)
-    place = 0
-    while place < size:
+    receive_into(link, memoryview(data), end_s)
+    return data
+
+
+def receive_into(link: socket.socket, room: memoryview, end_s: float) -> None:
+    """The same of as many bytes as there is ``room`` for, without a touch of them before.
+
+    Raises:
+        TimeoutError, ConnectionError: as there.
+    """
+    while room:
         link.settimeout(max(0.001, end_s - time.monotonic()))
-        got = link.recv_into(memoryview(data)[place:])
+        got = link.recv_into(room)
         if not got:
             raise ConnectionError("the other end is gone")
-        place += got
-    return data
+        room = room[got:]
 
 
 def receive_patiently(link: socket.socket, size: int) -> bytearray:

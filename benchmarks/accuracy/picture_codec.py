@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 from splitfer.shared.contracts import Limits
-from splitfer.shared.vision.crop import DETAIL_SIDE, to_grey
-from splitfer.shared.vision.picture import decode_picture
+from splitfer.shared.vision.crop import DETAIL_SIDE
+from splitfer.shared.vision.picture import decode_picture, to_grey
 
 NAMES = "jpeg:1-100, webp:1-100, webp:lossless, avif:1-100, png"
 _OPTIONS: dict[str, dict[str, Any]] = {

@@ -29,8 +29,8 @@ from splitfer.shared.contracts import Box
 from splitfer.shared.detectors import DetectorName
 from splitfer.shared.errors import SourceError
 from splitfer.shared.labels import LabelSet
-from splitfer.shared.vision.crop import to_grey
 from splitfer.shared.vision.detection import FaceDetector, SearchLimits, open_detector, resized
+from splitfer.shared.vision.picture import to_grey
 from training.study.figure_file import figure_path
 
 SIDES_PX = (12, 16, 20, 24, 32, 40, 48, 64, 80, 100, 120)

@@ -32,9 +32,9 @@ from benchmarks.device.face_frame import face_frame
 from benchmarks.net.forwarder import Forwarder
 from splitfer.shared.contracts import Limits
 from splitfer.shared.errors import ConfigError
-from splitfer.shared.vision.crop import to_grey
 from splitfer.shared.vision.detection import SearchLimits
 from splitfer.shared.vision.dlib_detector import DlibDetector
+from splitfer.shared.vision.picture import to_grey
 from splitfer.shared.weights import Weights, default_folder
 
 # The browser's own, in device.js.

@@ -24,9 +24,10 @@ from splitfer.shared.codec.latent import Latent
 from splitfer.shared.codec.payload import PayloadCodec
 from splitfer.shared.contracts import Box, Limits
 from splitfer.shared.errors import SourceError
-from splitfer.shared.vision.crop import Cropping, crop_face, enlarge_crop, to_grey
+from splitfer.shared.vision.crop import Cropping, crop_face, enlarge_crop
 from splitfer.shared.vision.detection import SearchLimits
 from splitfer.shared.vision.dlib_detector import DlibDetector
+from splitfer.shared.vision.picture import to_grey
 from splitfer.shared.weights import Weights, default_folder
 from training.data.datasets import data_path, load_fer2013
 

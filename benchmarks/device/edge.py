@@ -29,9 +29,10 @@ from splitfer.edge_client.config import EdgeConfig
 from splitfer.shared.codec.latent import Latent
 from splitfer.shared.contracts import Limits
 from splitfer.shared.errors import SourceError
-from splitfer.shared.vision.crop import crop_face, to_grey
+from splitfer.shared.vision.crop import crop_face
 from splitfer.shared.vision.detection import SearchLimits
 from splitfer.shared.vision.dlib_detector import DlibDetector
+from splitfer.shared.vision.picture import to_grey
 from splitfer.shared.weights import Weights, default_folder
 from splitfer.shared.weights.manifest import LOCAL_TAIL
 from splitfer.shared.weights.runtime import Tail

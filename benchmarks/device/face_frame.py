@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from splitfer.shared.contracts import Limits
 from splitfer.shared.errors import SourceError
-from splitfer.shared.vision.crop import to_grey
 from splitfer.shared.vision.detection import SearchLimits
 from splitfer.shared.vision.dlib_detector import DlibDetector
+from splitfer.shared.vision.picture import to_grey
 
 CLIP = "demo.mp4"
 # The clip need not begin with a face; not every frame has to be looked at to find one.

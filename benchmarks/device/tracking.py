@@ -25,9 +25,9 @@ from benchmarks.common.machine import describe_machine, machine_line
 from splitfer.edge_client.recognizer import Recognizer
 from splitfer.edge_client.tracking.carried import CarriedDetector
 from splitfer.shared.contracts import Box
-from splitfer.shared.vision.crop import to_grey
 from splitfer.shared.vision.detection import SearchLimits
 from splitfer.shared.vision.dlib_detector import DlibDetector
+from splitfer.shared.vision.picture import to_grey
 
 EVERY = (1, 2, 3, 5, 10)
 ROUNDS = 3

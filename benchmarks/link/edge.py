@@ -32,7 +32,7 @@ from splitfer.edge_client.policy.router import make_router
 from splitfer.edge_client.sources.open import open_source
 from splitfer.shared.codec import raw
 from splitfer.shared.contracts import Box
-from splitfer.shared.vision.crop import to_grey
+from splitfer.shared.vision.picture import to_grey
 from splitfer.shared.weights import Weights, default_folder
 
 # So long that no strategy of one path ever falls back.

@@ -1,7 +1,9 @@
 """Pictures are decoded in a process of their own, so that a hostile one hurts nobody else.
 
     PictureDecoder.decode(bytes) ==socket==> python -m (this module) ==> its size
-                      is there memory? =====> yes ===================> pixels
+                      is there memory? =====> yes ===================> grey pixels
+
+What costs by the pixel is done there too: here it would hold Python's lock, and so the event loop.
 
 The process has bounds on its memory and time, cannot write or open files, and does not have the
 server's environment. It ends when its socket closes, also where the server was killed.
@@ -28,6 +30,7 @@ from splitfer.shared.child_process import (
     bound_child,
     leave_signals_to_parent,
     receive,
+    receive_into,
     receive_patiently,
     start_child,
 )
@@ -39,7 +42,7 @@ from splitfer.shared.errors import (
     SplitFerError,
     UnsupportedPicture,
 )
-from splitfer.shared.vision.picture import decode_picture
+from splitfer.shared.vision.picture import decode_picture, to_grey
 
 log = logging.getLogger(__name__)
 
@@ -90,8 +93,8 @@ class PictureDecoder:
     def decode(
         self, data: bytes, make_room: Callable[[int], None] = lambda _: None
     ) -> NDArray[np.uint8]:
-        """As ``splitfer.shared.vision.picture.decode_picture``. Before it is decoded ``make_room``
-        is called with its number of pixels, and may raise an error of ours.
+        """As ``splitfer.shared.vision.picture.decode_picture``, and grey. Before it is decoded
+        ``make_room`` is called with its number of pixels, and may raise an error of ours.
 
         Raises:
             ImageError: as there; or the picture broke its decoder, or took too long.
@@ -158,8 +161,9 @@ class PictureDecoder:
             kind, first, second = _ANSWER.unpack(receive(link, _ANSWER.size, end_s))
         # The process is believed nothing: what it sends is bounded like what a caller sends.
         if kind == _PIXELS and 0 < first * second <= self._most_pixels:
-            pixels = np.frombuffer(receive(link, first * second * 3, end_s), np.uint8)
-            return pixels.reshape(first, second, 3)
+            pixels = np.empty((first, second), np.uint8)
+            receive_into(link, pixels.data.cast("B"), end_s)
+            return pixels
         if 0 < kind <= len(_ERRORS) and first <= _MESSAGE_BYTES:
             message = receive(link, first, end_s).decode("utf-8", "replace")
             raise _ERRORS[kind - 1](message)
@@ -219,7 +223,7 @@ def _answer(link: socket.socket, data: bytes, most_pixels: int) -> None:
             raise _Forbidden
 
     try:
-        rgb = np.ascontiguousarray(decode_picture(data, most_pixels, ask))
+        grey = np.ascontiguousarray(to_grey(decode_picture(data, most_pixels, ask)))
     except _Forbidden:
         link.sendall(_ANSWER.pack(1, 0, 0))
     except SplitFerError as error:
@@ -230,8 +234,8 @@ def _answer(link: socket.socket, data: bytes, most_pixels: int) -> None:
         told = message.encode()[:_MESSAGE_BYTES]
         link.sendall(_ANSWER.pack(kind, len(told), 0) + told)
     else:
-        link.sendall(_ANSWER.pack(_PIXELS, *rgb.shape[:2]))
-        link.sendall(rgb.data.cast("B"))
+        link.sendall(_ANSWER.pack(_PIXELS, *grey.shape))
+        link.sendall(grey.data.cast("B"))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from splitfer.shared.errors import (
     InferenceFailed,
     SplitFerError,
 )
-from splitfer.shared.vision.crop import Cropping, crop_face, to_grey
+from splitfer.shared.vision.crop import Cropping, crop_face
 from splitfer.shared.vision.detection import FaceDetector, SearchLimits, open_detector
 from splitfer.shared.vision.quality import scores
 
@@ -108,10 +108,9 @@ class PictureReader:
         self, data: bytes, cropping: Cropping, deadline: Deadline, make_room: Callable[[int], None]
     ) -> ReadPicture:
         _in_time(deadline)
-        rgb = self._decoded(data, make_room)
+        grey = self._decoded(data, make_room)
         _in_time(deadline)
         start = time.perf_counter()
-        grey = to_grey(rgb)
         boxes = self._detector().detect(grey)
         detected = time.perf_counter()
         crops = np.empty((0, CROP_SIDE, CROP_SIDE), np.uint8)

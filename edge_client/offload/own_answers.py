@@ -7,7 +7,7 @@ from splitfer.edge_client.offload.open_frame import OpenFrame
 from splitfer.edge_client.offload.pending_face import PendingFace
 from splitfer.edge_client.policy.estimates import Estimates
 from splitfer.shared.contracts import Box, LatencyMs, Reason
-from splitfer.shared.vision.crop import to_grey
+from splitfer.shared.vision.picture import to_grey
 
 
 class OwnAnswers:

@@ -50,11 +50,6 @@ class Cropping:
         return centre_x - side / 2, centre_y - side / 2, side
 
 
-def to_grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """uint8 ``(H, W, 3)`` -> uint8 ``(H, W)`` by ITU-R 601 weights."""
-    return np.asarray(Image.fromarray(rgb).convert("L"))
-
-
 def crop_face(grey: NDArray[np.uint8], box: Box, cropping: Cropping) -> NDArray[np.uint8]:
     """The crop of one face: grey frame uint8 ``(H, W)`` -> uint8 ``(224, 224)``.
 

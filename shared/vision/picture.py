@@ -53,6 +53,11 @@ def decode_picture(
         return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
+def to_grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """uint8 ``(H, W, 3)`` -> uint8 ``(H, W)`` by ITU-R 601 weights."""
+    return np.asarray(Image.fromarray(rgb).convert("L"))
+
+
 @contextmanager
 def _our_errors(most_pixels: int) -> Iterator[None]:
     try:

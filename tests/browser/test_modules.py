@@ -15,9 +15,10 @@ from splitfer.shared.codec.payload import PayloadCodec
 from splitfer.shared.contracts import LATENT_SHAPE, Answer, Box, trust_in
 from splitfer.shared.labels import LabelSet
 from splitfer.shared.prior import UNCERTAIN_BELOW, Prior
-from splitfer.shared.vision.crop import Cropping, crop_face, to_grey
+from splitfer.shared.vision.crop import Cropping, crop_face
 from splitfer.shared.vision.detection import SearchLimits
 from splitfer.shared.vision.dlib_detector import DlibDetector
+from splitfer.shared.vision.picture import to_grey
 from splitfer.shared.vision.quality import quality
 from splitfer.shared.weights import Weights, default_folder
 from tests.browser.node import EDGE, as_bytes, as_text, build_wasm, needs_node, run_module

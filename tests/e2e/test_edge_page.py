@@ -18,7 +18,7 @@ from splitfer.edge_client.config import EdgeConfig
 from splitfer.edge_client.device import Device, FoundFaces
 from splitfer.shared.contracts import Box
 from splitfer.shared.labels import LABELS
-from splitfer.shared.vision.crop import to_grey
+from splitfer.shared.vision.picture import to_grey
 from splitfer.shared.weights import Weights, default_folder
 from tests.clips import write_start_of_demo
 from tests.e2e.edge_page import (

@@ -28,9 +28,10 @@ from splitfer.shared.labels import LABELS
 from splitfer.shared.stubs.inference import grpc_inference_pb2 as pb
 from splitfer.shared.stubs.inference import grpc_inference_pb2_grpc as pb_grpc
 from splitfer.shared.stubs.splitfer.v1 import splitfer_pb2
-from splitfer.shared.vision.crop import crop_face, to_grey
+from splitfer.shared.vision.crop import crop_face
 from splitfer.shared.vision.detection import SearchLimits
 from splitfer.shared.vision.dlib_detector import DlibDetector
+from splitfer.shared.vision.picture import to_grey
 from splitfer.shared.weights import Weights, default_folder
 from tests.integration.cloud_process import PATIENCE_S, CloudProcess, clean_environment
 from tests.integration.message_fields import fields_of

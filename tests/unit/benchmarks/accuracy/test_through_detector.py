@@ -20,7 +20,7 @@ from benchmarks.accuracy.through_detector import (
     the_face,
 )
 from splitfer.shared.contracts import Box
-from splitfer.shared.vision.crop import to_grey
+from splitfer.shared.vision.picture import to_grey
 from splitfer.shared.weights import Weights
 from training.data.datasets import DataError, Faces
 from training.data.votes import CONTEMPT

@@ -10,9 +10,9 @@ import pytest
 from benchmarks.device import edge
 from benchmarks.device.edge import attention_share, run_rounds, spread, table
 from benchmarks.device.face_frame import face_frame
-from splitfer.shared.vision.crop import to_grey
 from splitfer.shared.vision.detection import SearchLimits
 from splitfer.shared.vision.dlib_detector import DlibDetector
+from splitfer.shared.vision.picture import to_grey
 
 
 def test_every_round_runs_each_stage_once_and_warm_up_is_not_kept() -> None:

@@ -35,8 +35,9 @@ from splitfer.shared.errors import (
 )
 from splitfer.shared.labels import LABELS, LabelSet
 from splitfer.shared.prior import DEFAULT_PRIOR, Prior
-from splitfer.shared.vision.crop import crop_face, to_grey
+from splitfer.shared.vision.crop import crop_face
 from splitfer.shared.vision.detection import SearchLimits, open_detector
+from splitfer.shared.vision.picture import to_grey
 from splitfer.shared.weights import Weights, default_folder
 from splitfer.shared.weights.runtime import softmax
 from tests.unit.cloud_server.pictures.made_pictures import BAD, encoded, grey
@@ -423,7 +424,7 @@ async def test_pictures_wait_in_bounds(
     def decode(*_: Any) -> np.ndarray:
         begun.set()
         assert go.wait(60)
-        return grey(100)
+        return grey(100)[..., 0]
 
     monkeypatch.setattr("splitfer.cloud_server.pictures.decoder.PictureDecoder.decode", decode)
     running = asyncio.create_task(service.classify(b"1", "", soon()))
@@ -460,7 +461,7 @@ async def test_a_picture_that_breaks_the_detector_fails_alone(
         raise RuntimeError("a secret cause")
 
     with monkeypatch.context() as patch:
-        patch.setattr("splitfer.cloud_server.pictures.reader.to_grey", broken)
+        patch.setattr("splitfer.cloud_server.pictures.reader.crop_face", broken)
         with pytest.raises(InferenceFailed) as raised:
             await service.classify(encoded(astronaut), "", soon())
     assert "secret" not in str(raised.value)

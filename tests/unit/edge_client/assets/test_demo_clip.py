@@ -6,9 +6,9 @@ from PIL import Image
 
 from splitfer.edge_client.sources.open import open_source
 from splitfer.shared.contracts import Limits
-from splitfer.shared.vision.crop import to_grey
 from splitfer.shared.vision.detection import SearchLimits
 from splitfer.shared.vision.dlib_detector import DlibDetector
+from splitfer.shared.vision.picture import to_grey
 
 pytest.importorskip("skimage", reason="the clip is drawn from a photograph of scikit-image")
 

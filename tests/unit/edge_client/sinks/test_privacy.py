@@ -16,9 +16,9 @@ from splitfer.edge_client.sinks.blur import CELLS, blurred
 from splitfer.edge_client.sinks.records import Origin
 from splitfer.edge_client.sinks.run_status import Health, Newest
 from splitfer.shared.contracts import Box
-from splitfer.shared.vision.crop import to_grey
 from splitfer.shared.vision.detection import SearchLimits
 from splitfer.shared.vision.dlib_detector import DlibDetector
+from splitfer.shared.vision.picture import to_grey
 from tests.unit.edge_client.answers import face, frame
 from tests.unit.edge_client.sinks.test_heartbeat import Clock
 

@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 
 from splitfer.edge_client.tracking.carried import CarriedDetector
 from splitfer.shared.contracts import Box
-from splitfer.shared.vision.crop import to_grey
 from splitfer.shared.vision.detection import SearchLimits
 from splitfer.shared.vision.dlib_detector import DlibDetector
+from splitfer.shared.vision.picture import to_grey
 
 
 class PlayedDetector:

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from splitfer.shared.contracts import Box
-from splitfer.shared.vision.crop import Cropping, crop_face, enlarge_crop, to_grey
+from splitfer.shared.vision.crop import Cropping, crop_face, enlarge_crop
+from splitfer.shared.vision.picture import to_grey
 
 AS_IS = Cropping(scale=1.0, shift_x=0.0, shift_y=0.0)
 

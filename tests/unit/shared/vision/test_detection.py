@@ -8,9 +8,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from splitfer.shared.vision.crop import to_grey
 from splitfer.shared.vision.detection import SearchLimits
 from splitfer.shared.vision.dlib_detector import MODEL, DlibDetector
+from splitfer.shared.vision.picture import to_grey
 
 
 @pytest.fixture(scope="module")

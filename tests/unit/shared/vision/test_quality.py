@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from splitfer.shared.contracts import Box
-from splitfer.shared.vision.crop import Cropping, crop_face, to_grey
+from splitfer.shared.vision.crop import Cropping, crop_face
+from splitfer.shared.vision.picture import to_grey
 from splitfer.shared.vision.quality import SCALE, measures, quality, quality_parts, scores
 
 CROPPING = Cropping(1.18, 0.0, -0.075, 56, "lanczos")

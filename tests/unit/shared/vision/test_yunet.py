@@ -13,9 +13,9 @@ from PIL import Image
 
 from splitfer.shared.contracts import Box
 from splitfer.shared.detectors import DetectorName
-from splitfer.shared.vision.crop import to_grey
 from splitfer.shared.vision.detection import FaceDetector, SearchLimits, open_detector
 from splitfer.shared.vision.dlib_detector import DlibDetector
+from splitfer.shared.vision.picture import to_grey
 from splitfer.shared.vision.yunet import OVERLAP_PX, TILE_PX, YunetDetector, best_of
 
 

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from splitfer.shared.contracts import Box
-from splitfer.shared.vision.crop import Cropping, to_grey
+from splitfer.shared.vision.crop import Cropping
+from splitfer.shared.vision.picture import to_grey
 from training.data.datasets import DataError, Faces
 from training.data.measure_crop import measure, relation
 
