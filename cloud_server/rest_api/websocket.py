@@ -9,6 +9,7 @@ import logging
 from collections.abc import MutableMapping, Sequence
 from typing import Any, ClassVar
 
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
@@ -67,6 +68,9 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             except asyncio.CancelledError:
                 # The server stops: that is no failure of the application's.
                 self.transport.abort()
+            if self.initial_response is not None:
+                # A handshake that was refused is over, and no failure of the application's either.
+                raise ClientDisconnected
 
         self.app = app
 

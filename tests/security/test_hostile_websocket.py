@@ -239,6 +239,20 @@ def test_a_handshake_that_is_none_is_refused(server: CloudProcess, more: str) ->
     assert json.loads(got.partition(b"\r\n\r\n")[2])["error"]["code"] == "bad_request"
 
 
+@pytest.mark.parametrize("extension", ["", "permessage-deflate; server_max_window_bits=8"])
+def test_a_refused_handshake_is_no_fault_of_the_servers(
+    server: CloudProcess, extension: str
+) -> None:
+    more = f"Sec-WebSocket-Extensions: {extension}\r\n" if extension else ""
+    host, port = server.http.split(":")
+    with socket.create_connection((host, int(port)), PATIENCE_S) as caller:
+        # Of no weights, and without a token.
+        caller.sendall(HANDSHAKE.format(fingerprint="", more=more).encode())
+        got = end_of(caller)
+    assert got.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 401 "))
+    assert "ERROR" not in server.log
+
+
 def test_frames_before_the_handshake_ends_harm_nobody(server: CloudProcess) -> None:
     for early in (b"\xff" * 64, frame(Opcode.PING), b"\x82\xff" + b"\xff" * 12):
         with raw(server) as hasty:
