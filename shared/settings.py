@@ -246,6 +246,8 @@ def _read_environment(
         )()
     except SettingsError as error:
         raise ConfigError(f"{prefix}*: {error}") from error
+    except RecursionError:
+        raise ConfigError(f"{prefix}*: a value is nested deeper than any setting") from None
 
 
 def _refuse_unknown(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,7 +55,7 @@ def pid_written(file: Path | None) -> Iterator[None]:
     """``file`` holds our process id meanwhile.
 
     Raises:
-        ConfigError: it is a running server's, or cannot be written.
+        ConfigError: it is a running server's, holds something else, or cannot be written.
     """
     if file is None:
         yield
@@ -64,13 +66,28 @@ def pid_written(file: Path | None) -> Iterator[None]:
             "another file"
         )
     try:
-        file.write_text(f"{os.getpid()}\n")
+        _write(file, b"%d\n" % os.getpid())
     except OSError as error:
         raise ConfigError(f"pid_file: cannot write {file}: {error.strerror}") from error
     try:
         yield
     finally:
         file.unlink(missing_ok=True)
+
+
+def _write(file: Path, number: bytes) -> None:
+    """In the place of another number, and of nothing else: the name may be a mistake, or a link
+    that somebody else put there."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    with os.fdopen(os.open(file, flags, 0o666), "rb+", buffering=0) as opened:
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no file but a device, a pipe or a socket")
+        held = opened.read(_LONGEST_BYTES)
+        if held.strip() and not held.strip().isdigit():
+            raise OSError(errno.EEXIST, "it holds something else; name another file")
+        opened.seek(0)
+        opened.truncate()
+        opened.write(number)
 
 
 def _server_in(file: Path) -> int | None:

@@ -171,6 +171,29 @@ def test_deep_settings_and_long_numbers(
     assert len(line) < 500 + len(str(file))
 
 
+@pytest.mark.parametrize("value", ["[" * 50_000, '{"a":' * 20_000, "[" * 300 + "]" * 300])
+@pytest.mark.parametrize(
+    ("variable", "command"),
+    [
+        ("SPLITFER_EDGE_MASKS", lambda: edge(["run", "--source", "demo", "--print-config"])),
+        ("SPLITFER_CLOUD_LIMITS", lambda: cloud(["serve", "--print-config"])),
+    ],
+    ids=["edge", "cloud"],
+)
+def test_deep_variables(
+    variable: str,
+    command: Callable[[], int],
+    value: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert command() == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "SPLITFER_" in line
+    assert len(line) < 500
+
+
 @given(st.text(st.sampled_from("a:{}[]-?&*!|>'\"#%@ \n\t.=0")), st.sampled_from(["yaml", "toml"]))
 def test_whatever_stands_in_a_file_is_settings_or_an_error(
     tmp_path_factory: pytest.TempPathFactory, text: str, suffix: str
