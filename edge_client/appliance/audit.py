@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import time
@@ -16,14 +17,20 @@ from typing import Any
 from splitfer.edge_client.config import EdgeConfig
 from splitfer.edge_client.sinks.records import rfc3339
 from splitfer.shared.deadline import Clock
+from splitfer.shared.regular_file import read_regular
 
 MAX_BYTES = 5_000_000
 """A file that is larger is renamed to ``.1`` first, in place of the last one."""
 
 
+# Of every line: what does not begin so is another's file.
+_BEGIN = b'{"time": '
+
+
 class AuditLog:
     """Adds one JSON line per event to ``path``, on disk before it returns. ``failed`` is
-    called with an error message where one cannot be written; the run goes on."""
+    called with an error message where one cannot be written, or the file holds something else; the
+    run goes on."""
 
     def __init__(self, path: Path, failed: Callable[[str], None], wall: Clock = time.time) -> None:
         self._path, self._failed, self._wall = path, failed, wall
@@ -39,18 +46,18 @@ class AuditLog:
         }
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._turn_over()
-            descriptor = os.open(
-                self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
-            )
-            with os.fdopen(descriptor, "rb+", buffering=0) as file:
+            with self._opened() as file:
+                descriptor = file.fileno()
                 size = os.fstat(descriptor).st_size
+                if size < len(_BEGIN):  # the beginning of a first line
+                    os.ftruncate(descriptor, 0)
+                    size = 0
                 # A line that a kill or a full disk cut short costs itself alone.
                 torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
                 line = (b"\n" if torn else b"") + json.dumps(record).encode() + b"\n"
                 if file.write(line) < len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                os.fsync(file.fileno())
+                os.fsync(descriptor)
         except OSError as error:
             self._failed(f"audit log {self._path}: {error.strerror or error}")
 
@@ -84,7 +91,7 @@ class AuditLog:
         """The newest of such events; None where the log holds none."""
         for path in (self._path, self._older):
             with suppress(OSError):
-                for line in reversed(path.read_bytes().splitlines()):
+                for line in reversed(read_regular(path, 2 * MAX_BYTES).splitlines()):
                     record = _record(line) if f'"{event}"'.encode() in line else {}
                     if record.get("event") == event:
                         return record
@@ -94,10 +101,32 @@ class AuditLog:
     def _older(self) -> Path:
         return self._path.with_name(self._path.name + ".1")
 
-    def _turn_over(self) -> None:
+    def _opened(self) -> io.FileIO:
+        file = _of_ours(self._path, os.O_CREAT)
+        if os.fstat(file.fileno()).st_size <= MAX_BYTES:
+            return file
+        file.close()
         with suppress(FileNotFoundError):
-            if self._path.stat().st_size > MAX_BYTES:
-                os.replace(self._path, self._older)
+            _of_ours(self._older, 0).close()
+        os.replace(self._path, self._older)
+        return _of_ours(self._path, os.O_CREAT)
+
+
+def _of_ours(path: Path, flags: int) -> io.FileIO:
+    """The file, to be added to.
+
+    Raises:
+        OSError: it cannot be written, or holds something else than such lines.
+    """
+    flags |= os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
+    file = io.FileIO(os.open(path, flags, 0o600), "rb+")
+    try:
+        if not _BEGIN.startswith(os.pread(file.fileno(), len(_BEGIN), 0)):
+            raise OSError(errno.EEXIST, "it holds something else than such lines", str(path))
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 def _record(line: bytes) -> dict[str, Any]:

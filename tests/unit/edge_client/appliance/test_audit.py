@@ -55,6 +55,30 @@ def test_a_line_that_was_cut_short_costs_itself_alone(tmp_path: Path, torn: byte
     assert json.loads(last)["event"] == "stop"
 
 
+@pytest.mark.parametrize("name", ["audit.jsonl", "audit.jsonl.1"])
+def test_another_file_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(audit, "MAX_BYTES", 500)
+    failed: list[str] = []
+    log = AuditLog(tmp_path / "audit.jsonl", failed.append)
+    notes = tmp_path / "notes.txt"
+    notes.write_text("my notes\n" * 100)
+    (tmp_path / name).symlink_to(notes)
+    for _ in range(20):
+        log.add("start")
+    assert "something else" in failed[-1]
+    assert (tmp_path / name).read_text() == "my notes\n" * 100
+
+
+def test_a_first_line_that_hardly_began_is_none(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path / "audit.jsonl", lambda words: pytest.fail(words))
+    (tmp_path / "audit.jsonl").write_bytes(b'{"ti')
+    for _ in range(2):
+        log.add("start")
+    assert len((tmp_path / "audit.jsonl").read_text().splitlines()) == 2
+
+
 def test_the_last_start_is_found_behind_much_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
