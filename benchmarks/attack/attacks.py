@@ -101,6 +101,9 @@ ATTACKS = {
     "crowd_of_calls": Attack(
         "400 calls of a face at once, on 4 connections, with a token", crowds.calls(4, known=True)
     ),
+    "late_calls": Attack(
+        "the same of calls that have 1 ms", crowds.calls(4, known=True, timeout_s=0.001)
+    ),
     "crowd_of_strangers": Attack(
         "400 strangers' calls at once, on 4 connections", crowds.calls(4, known=False)
     ),

@@ -19,7 +19,7 @@ _AT_ONCE = 100  # on one gRPC connection, as many as there may be
 _PIPELINED = 1000
 
 
-def calls(connections: int, known: bool) -> Attacker:
+def calls(connections: int, known: bool, timeout_s: float | None = None) -> Attacker:
     """``Infer`` of a face, 100 at once on each connection, as fast as they are ended."""
 
     def attack(target: Target) -> None:
@@ -33,7 +33,7 @@ def calls(connections: int, known: bool) -> Attacker:
                 call: Any = to.unary_unary(of.INFER)
                 for _ in itertools.count():
                     free.acquire()
-                    ended = call.future(message, metadata=metadata)
+                    ended = call.future(message, timeout_s, metadata)
                     ended.add_done_callback(lambda _: free.release())
 
         together([once] * connections)

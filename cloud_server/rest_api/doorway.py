@@ -33,7 +33,7 @@ _TOLD = 16
 _FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _FULL_S = 0.05
 # Connections taken in one go: then those that are inside have their turn.
-_AT_ONCE = 16
+_AT_ONCE = 4
 # Of a reply, what the system takes beyond what is on its way: else it copies megabytes for whoever
 # reads nothing. Not each system has it.
 _UNSENT_BYTES, _UNSENT = 64 * 2**10, getattr(socket, "TCP_NOTSENT_LOWAT", None)
