@@ -52,7 +52,7 @@ class Course:
 
     def __init__(self, load: Callable[[], EdgeConfig]) -> None:
         self.came: list[int] = []
-        self.begun = False
+        self.begun = self._here = False
         self._load = load
         self._feed: Endable | None = None
         self._next: EdgeConfig | None = None
@@ -63,9 +63,10 @@ class Course:
         self._reader = threading.Thread(target=self._read, name="settings", daemon=True)
         self._handlers: dict[int, Any] = {}
 
-    def begin(self, feed: Endable, refused: Callable[[str], None]) -> None:
-        """End ``feed`` from now on; call ``refused`` with why changed settings are not used."""
-        self._refused, self.begun = refused, True
+    def begin(self, feed: Endable, refused: Callable[[str], None], here: bool = True) -> None:
+        """End ``feed`` from now on; call ``refused`` with why changed settings are not used.
+        ``here``: its frames are answered in this thread, which may hang in one."""
+        self._refused, self.begun, self._here = refused, True, here
         if self._fault:
             refused(self._fault)
             self._fault = ""
@@ -119,7 +120,7 @@ class Course:
             raise KeyboardInterrupt
         self.came.append(number)
         if self._feed is not None:
-            signal.alarm(_FRAME_S)
+            signal.alarm(_FRAME_S if self._here else 0)
             self._feed.close()
 
     def _interrupt(self, _: int, __: FrameType | None) -> None:

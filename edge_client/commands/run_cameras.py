@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -87,7 +88,7 @@ class CamerasRun:
             ]
             every = _Every(cameras)
             updater = self._weights.watched(asked, self._report, course.ask, every.add_audit_event)
-            course.begin(every, every.settings_refused)
+            course.begin(every, every.settings_refused, here=False)
             try:
                 every.run()
                 settings = course.turn()
@@ -174,8 +175,9 @@ class _Every:
         while any(thread.is_alive() for thread in threads) and not self._stop.wait(0.1):
             pass
         self.close()
+        end_s = time.monotonic() + _JOIN_S
         for thread in threads:
-            thread.join(_JOIN_S)
+            thread.join(max(0.0, end_s - time.monotonic()))
 
     def close(self) -> None:
         """End all cameras; a second time does nothing."""
