@@ -8,9 +8,10 @@ import io
 import logging
 import os
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,7 @@ _AVIF_BRANDS = (b"avif", b"avis")
 _END_OF_JPEG = b"\xff\xd9"
 # Before it is reduced a picture stands in memory whole, with four bytes a pixel at most.
 _MOST_PIXELS = 256_000_000
+_BAND_ROWS = 64
 LONGEST_BYTES = 256 * 2**20
 """Of a file; a device such as /dev/zero never ends."""
 
@@ -228,11 +230,14 @@ def _as_rgb(image: Image.Image, most_pixels: int) -> Decoded:
 def _eight_bits(image: Image.Image) -> Image.Image:
     """The same with 8 bits a channel, loaded; what Pillow would cut off at white is scaled."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        values = np.asarray(image).astype(np.float32)
+        values = np.asarray(image)
         # 16-bit greys have their scale; others, of instruments, have whatever they have.
         low, high = (0.0, 65535.0) if image.mode.startswith("I;16") else _ends(values)
-        grey = np.clip((values - low) * (255.0 / max(high - low, 1e-6)), 0, 255)
-        scaled = Image.fromarray(grey.astype(np.uint8))
+        grey = np.empty(values.shape, np.uint8)
+        for rows in _bands(values):
+            band = (values[rows].astype(np.float32) - low) * (255.0 / max(high - low, 1e-6))
+            grey[rows] = np.clip(band, 0, 255)
+        scaled = Image.fromarray(grey)
         scaled.info = image.info
         return scaled
     image.load()
@@ -241,9 +246,18 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return image
 
 
-def _ends(values: NDArray[np.float32]) -> tuple[float, float]:
-    finite = values[np.isfinite(values)]
-    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+def _bands(values: NDArray[Any]) -> Iterator[slice]:
+    """Rows, some at a time: of all at once floats would take many times the picture's memory."""
+    return (slice(top, top + _BAND_ROWS) for top in range(0, len(values), _BAND_ROWS))
+
+
+def _ends(values: NDArray[Any]) -> tuple[float, float]:
+    ends = []
+    for rows in _bands(values):
+        finite = values[rows][np.isfinite(values[rows])]
+        if finite.size:
+            ends.append((float(finite.min()), float(finite.max())))
+    return (min(low for low, _ in ends), max(high for _, high in ends)) if ends else (0.0, 1.0)
 
 
 def _refuse_half(rgb: NDArray[np.uint8]) -> None:

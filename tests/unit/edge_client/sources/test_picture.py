@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -146,3 +147,27 @@ def test_a_program_hears_what_is_wrong_with_its_picture(tmp_path: Path) -> None:
     (tmp_path / "notes.jpg").write_text("notes")
     with pytest.raises(UnsupportedPicture, match=r"notes\.jpg.*HEIC"):
         picture_of(tmp_path / "notes.jpg", MOST)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+def test_a_picture_of_an_instrument_takes_little_more_memory_than_it_has(mode: str) -> None:
+    side = 2000
+    ramp = np.linspace(0, 65535, side).astype(
+        {"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]
+    )
+    image = Image.fromarray(np.tile(ramp, (side, 1)))
+    assert image.mode == mode
+    out = io.BytesIO()
+    image.save(out, "TIFF")
+    tracemalloc.start()
+    try:
+        decoded = read_picture(out.getvalue(), most_pixels=10_000)
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    row = decoded.rgb[50, :, 0].astype(int)
+    assert row[0] < 5
+    assert row[-1] > 250
+    assert (np.diff(row) >= 0).all()
+    # Its own values twice, while they are taken from Pillow, and the greys.
+    assert most_bytes < side * side * 13
