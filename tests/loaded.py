@@ -32,6 +32,7 @@ from contextlib import suppress
 from typing import Any
 
 EDGE, SERVER = "splitfer.edge_client.cli", "splitfer.cloud_server.cli"
+PIPED_EDGE = "tests.integration.piped_edge"
 # What runs of each load; not the module itself, which is run as ``__main__``.
 _LOADED = {
     EDGE: (
@@ -177,7 +178,7 @@ def _loader(module: str) -> socket.socket:
 
 
 def _main(module: str, descriptor: int) -> None:
-    for name in _LOADED[module]:
+    for name in _LOADED[EDGE if module == PIPED_EDGE else module]:
         importlib.import_module(name)
     gc.freeze()  # else the first collection of each child would copy all that is shared
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -156,6 +156,8 @@ class Edge:
     ``fresh``: as ``started`` has it.
     """
 
+    module = EDGE
+
     def __init__(
         self,
         folder: Path,
@@ -182,7 +184,7 @@ class Edge:
         # Whatever outlives the run stays in the test's folder.
         environment.setdefault("XDG_STATE_HOME", str(folder / "state"))
         with self.log_file.open("wb") as log:
-            self._process = started(EDGE, words, environment, log, inside, session, fresh)
+            self._process = started(self.module, words, environment, log, inside, session, fresh)
 
     def __enter__(self) -> Self:
         return self

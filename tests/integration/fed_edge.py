@@ -18,6 +18,7 @@ from splitfer.edge_client.device import Device, FoundFaces
 from splitfer.edge_client.sources.open import open_source
 from splitfer.shared.vision.picture import decode_picture, encode_jpeg
 from splitfer.shared.weights import Weights
+from tests.loaded import PIPED_EDGE
 from tests.processes import Edge, wait_until
 
 SEARCH_SIDE_PX = 320
@@ -59,6 +60,8 @@ def demo_pictures(count: int, *folders: Path) -> list[Picture]:
 
 class FedEdge(Edge):
     """An ``edge-client run`` over a folder of named pipes, one a picture."""
+
+    module = PIPED_EDGE
 
     def __init__(
         self,
