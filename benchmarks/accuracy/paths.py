@@ -110,7 +110,8 @@ class Paths:
         payloads = [codec.encode(Latent(one, rate)) for one in symbols]
         received = np.stack([codec.decode(payload).symbols for payload in payloads])
         sizes = np.array([len(payload) for payload in payloads])
-        return self._scores(self._cloud_logits(received, rate), sizes)
+        logits = self._cloud.all_logits(received, self.weights.quantiser.steps(rate))
+        return self._scores(logits, sizes)
 
     def run_image(self, pictures: NDArray[np.uint8], codec: PictureCodec) -> Scores:
         """Pictures uint8 ``(N, H, W)``, each a crop, through the path ``image``."""
@@ -131,11 +132,6 @@ class Paths:
         own = self.probabilities(Column(AnswerPath.LOCAL, rate), local)
         theirs = self.probabilities(Column(AnswerPath.CLOUD, rate), cloud)
         return Scores(np.log((own + theirs) / 2), cloud.sent_bytes)
-
-    def _cloud_logits(
-        self, symbols: NDArray[np.uint8], rate: int
-    ) -> dict[LabelSet, NDArray[np.float32]]:
-        return self._cloud.all_logits(symbols, self.weights.quantiser.steps(rate))
 
     def _scores(
         self, logits: dict[LabelSet, NDArray[np.float32]], sizes: NDArray[np.int64]
